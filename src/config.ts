@@ -1,0 +1,120 @@
+import { z } from "zod";
+
+/** Where the database is: the one we start ourselves, or the operator's. */
+export type DatabaseConfig =
+  | { kind: "embedded"; dir: string; port: number }
+  | { kind: "external"; url: string; directUrl: string };
+
+/** What verifies a token. `secret` is HS256; the others RS256, ES256 or EdDSA. */
+export type KeyConfig =
+  | { kind: "generated" }
+  | { kind: "secret"; secret: string }
+  | { kind: "publicKey"; pem: string }
+  | { kind: "jwks"; url: string };
+
+export type Config = Readonly<ReturnType<typeof readConfig>>;
+
+/** The environment says something the service cannot start with; the message lists every problem. */
+export class ConfigError extends Error {}
+
+const count = (fallback: number, min = 0, max = 2 ** 31 - 1) =>
+  z.coerce.number().int().min(min).max(max).default(fallback);
+const port = (fallback: number) => count(fallback, 0, 65_535);
+const text = z.string().trim().min(1).optional();
+
+const Environment = z.object({
+  PORT: port(3000),
+  HOST: text,
+  METRICS_PORT: port(9464),
+  DATABASE_URL: text,
+  DIRECT_DATABASE_URL: text,
+  DATABASE_POOL_SIZE: count(10, 2, 1000),
+  EMBEDDED_PG_PORT: port(54_330),
+  EMBEDDED_PG_DIR: z.string().trim().min(1).default(".bellwire/pg"),
+  JWT_SECRET: z.string().min(32, "Use at least 32 characters (RFC 7518 §3.2)").optional(),
+  JWT_PUBLIC_KEY: z
+    .string()
+    .regex(/-----BEGIN PUBLIC KEY-----/, "Expected a PEM block: -----BEGIN PUBLIC KEY-----")
+    .optional(),
+  JWT_JWKS_URL: z.url({ protocol: /^https?$/ }).optional(),
+  JWT_ISSUER: text,
+  JWT_AUDIENCE: text,
+  JWT_USER_CLAIM: z.string().trim().min(1).default("sub"),
+  JWT_COOKIE: text,
+  SWEEP_MS: count(2000, 10),
+  HEARTBEAT_SECONDS: count(15, 1, 3600),
+  PING_SECONDS: count(30, 1, 3600),
+  MAX_STREAMS: count(20_000, 1),
+  MAX_STREAMS_PER_RECIPIENT: count(10, 1),
+  MAX_BUFFERED_BYTES: count(262_144, 1024),
+  STALLED_SECONDS: count(30, 1, 3600),
+  REPLAY_LIMIT: count(1000, 1),
+  DRAIN_SECONDS: count(3, 0, 300),
+  RETENTION_DAYS: count(90, 1, 36_500),
+  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+});
+
+type Values = z.infer<typeof Environment>;
+
+/**
+ * The process's whole configuration, from the environment alone. An empty variable counts as unset.
+ * Throws one ConfigError that lists every problem.
+ */
+export function readConfig(environment: NodeJS.ProcessEnv) {
+  const set = Object.entries(environment).filter(([, value]) => value !== "");
+  const parsed = Environment.check(refuseContradictions).safeParse(Object.fromEntries(set));
+  if (!parsed.success) throw new ConfigError(z.prettifyError(parsed.error));
+  const values = parsed.data;
+  const database = readDatabase(values);
+  return Object.freeze({
+    host: values.HOST ?? (database.kind === "embedded" ? "127.0.0.1" : "0.0.0.0"),
+    port: values.PORT,
+    metricsPort: values.METRICS_PORT,
+    database,
+    poolSize: values.DATABASE_POOL_SIZE,
+    key: readKey(values),
+    token: {
+      issuer: values.JWT_ISSUER,
+      audience: values.JWT_AUDIENCE,
+      userClaim: values.JWT_USER_CLAIM,
+      cookie: values.JWT_COOKIE,
+    },
+    sweepMs: values.SWEEP_MS,
+    heartbeatMs: values.HEARTBEAT_SECONDS * 1000,
+    pingMs: values.PING_SECONDS * 1000,
+    maxStreams: values.MAX_STREAMS,
+    maxStreamsPerRecipient: values.MAX_STREAMS_PER_RECIPIENT,
+    maxBufferedBytes: values.MAX_BUFFERED_BYTES,
+    stalledMs: values.STALLED_SECONDS * 1000,
+    replayLimit: values.REPLAY_LIMIT,
+    drainMs: values.DRAIN_SECONDS * 1000,
+    retentionDays: values.RETENTION_DAYS,
+    logLevel: values.LOG_LEVEL,
+  });
+}
+
+/** What no single variable shows: settings that exclude or need one another. */
+function refuseContradictions({ value, issues }: z.core.ParsePayload<Values>) {
+  const refuse = (path: keyof Values, message: string) =>
+    issues.push({ code: "custom", path: [path], message, input: value[path] });
+  const keys = (["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"] as const).filter((k) => value[k]);
+  if (keys.length > 1) refuse("JWT_SECRET", `Set exactly one of ${keys.join(", ")}`);
+  if (keys.length === 0 && value.DATABASE_URL)
+    refuse("JWT_SECRET", "Set one of JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL");
+  if (value.DIRECT_DATABASE_URL && !value.DATABASE_URL)
+    refuse("DIRECT_DATABASE_URL", "Needs DATABASE_URL as well; unset both for the embedded server");
+}
+
+function readDatabase(values: Values): DatabaseConfig {
+  if (!values.DATABASE_URL)
+    return { kind: "embedded", dir: values.EMBEDDED_PG_DIR, port: values.EMBEDDED_PG_PORT };
+  const url = values.DATABASE_URL;
+  return { kind: "external", url, directUrl: values.DIRECT_DATABASE_URL ?? url };
+}
+
+function readKey(values: Values): KeyConfig {
+  if (values.JWT_SECRET) return { kind: "secret", secret: values.JWT_SECRET };
+  if (values.JWT_PUBLIC_KEY) return { kind: "publicKey", pem: values.JWT_PUBLIC_KEY };
+  if (values.JWT_JWKS_URL) return { kind: "jwks", url: values.JWT_JWKS_URL };
+  return { kind: "generated" };
+}
