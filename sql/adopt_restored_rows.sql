@@ -1,0 +1,42 @@
+-- Makes peace with rows from another history: after a restore into a new cluster, rows carry transaction
+-- ids this server has not reached yet, and readers would take them for unborn.
+--
+-- They become old rows, seen by every snapshot: nothing is rung again. The service calls this when it
+-- starts and after every reconnect. Returns how many rows it adopted.
+--
+-- Cost     one index probe where there is nothing to do
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.adopt_restored_rows();
+create or replace function bellwire.adopt_restored_rows()
+  returns bigint
+  language plpgsql
+  security definer
+  set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+as $$
+declare
+  horizon constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
+  oldest  constant xid8 := '3';  -- the first id any cluster gives
+  adopted bigint;
+begin
+  if not exists (select from bellwire.notifications where changed_xid >= horizon)
+     and not exists (select from bellwire.revocations where revoked_xid >= horizon)
+  then
+    return 0;
+  end if;
+  update bellwire.revocations set revoked_xid = oldest where revoked_xid >= horizon;
+  update bellwire.notifications
+     set created_xid = oldest,
+         changed_xid = oldest
+   where changed_xid >= horizon
+      or created_xid >= horizon;
+  get diagnostics adopted = row_count;
+  return adopted;
+end;
+$$;
+
+comment on function bellwire.adopt_restored_rows() is
+  'Turns rows that carry transaction ids of another history (a restore) into old rows. Returns how many.';
+
+revoke all on function bellwire.adopt_restored_rows() from public;
+grant execute on function bellwire.adopt_restored_rows() to bellwire_service;

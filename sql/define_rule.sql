@@ -1,0 +1,117 @@
+-- Installs or replaces a rule: who is told what when rows of a table are inserted or updated.
+--
+--   select bellwire.define_rule('answer_received', 'public.answers', 'insert', $$
+--     select q.author_id as recipient_id, 'answer.received' as type, a.body as title
+--       from new_rows a
+--       join public.questions q on q.id = a.question_id
+--   $$);
+--
+--   name      any name of 1 to 63 bytes; the trigger and its function are called rule_<name>
+--   on_table  an ordinary or partitioned table
+--   on_event  insert or update
+--   query     one SELECT from new_rows (and, on update, old_rows) that returns, by name, recipient_id and
+--             type, and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with
+--             their schema; bellwire_owner, as whom the rule runs, needs SELECT on them.
+--   on_error  record: a failure is written to bellwire.rule_errors and the application's write goes on;
+--             raise: the write fails, and no subtransaction is spent on each statement
+--
+-- Nothing is installed unless the query is one SELECT that fits the table. A definition that did not
+-- change changes nothing. A rule is a statement-level trigger over transition tables: it fires once per
+-- statement, however many rows.
+--
+-- Locks    share row exclusive on the table while the trigger is created (access exclusive where it moves
+--          to another table or event); none where only the query changed
+-- Rights   whoever may create triggers on the table and is a member of bellwire_owner
+-- Remove   select bellwire.drop_rule('answer_received');
+create or replace function bellwire.define_rule(
+  name     text,
+  on_table regclass,
+  on_event text,
+  query    text,
+  on_error text default 'record'
+)
+  returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $define$
+declare
+  rule_name    constant text := define_rule.name;
+  object_name  constant text := bellwire.rule_object_name(rule_name);
+  columns      text[];
+  body         text;
+  installed    bellwire.rule_definitions;
+  has_trigger  boolean;
+begin
+  if on_event is null or on_event not in ('insert', 'update') then
+    raise exception 'rule "%": on_event must be insert or update, not %', rule_name, coalesce(on_event, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if on_error is null or on_error not in ('record', 'raise') then
+    raise exception 'rule "%": on_error must be record or raise, not %', rule_name, coalesce(on_error, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if not pg_has_role('bellwire_owner', 'member') then
+    raise exception 'rule "%": only a member of bellwire_owner may define rules', rule_name
+      using errcode = 'insufficient_privilege',
+            hint = format('grant bellwire_owner to %I;', current_user);
+  end if;
+
+  perform pg_advisory_xact_lock(hashtext('bellwire.define_rule'));
+  columns := bellwire.check_rule_query(rule_name, on_table, on_event, query);
+  body := bellwire.rule_body(rule_name, query, columns, on_error);
+
+  select d.* into installed from bellwire.rule_definitions d where d.name = rule_name;
+  has_trigger := coalesce(
+    installed.on_table = define_rule.on_table
+      and installed.on_event = define_rule.on_event
+      and (select r.enabled from bellwire.rules r where r.name = rule_name),
+    false
+  );
+  if has_trigger
+     and installed.query = define_rule.query
+     and installed.on_error = define_rule.on_error
+     and (select p.prosrc from pg_proc p where p.oid = to_regprocedure(installed.function)) = body
+  then
+    return;
+  end if;
+  if installed.name is not null and not has_trigger then
+    perform bellwire.drop_rule(rule_name);
+  end if;
+
+  execute format(
+    'create or replace function bellwire.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
+    object_name, body
+  );
+  execute format('alter function bellwire.%I() owner to bellwire_owner', object_name);
+  execute format('revoke all on function bellwire.%I() from public', object_name);
+  execute format(
+    'comment on function bellwire.%I() is %L',
+    object_name,
+    format('Rule "%s" on %s. Remove: select bellwire.drop_rule(%L);', rule_name, on_table, rule_name)
+  );
+  if not has_trigger then
+    execute format(
+      'create trigger %I after %s on %s referencing %s new table as new_rows for each statement execute function bellwire.%I()',
+      object_name, define_rule.on_event, on_table,
+      case when define_rule.on_event = 'update' then 'old table as old_rows' end,
+      object_name
+    );
+  end if;
+  insert into bellwire.rule_definitions as d
+         (name, on_table, on_event, query, on_error, trigger_name, function, checksum)
+  values (rule_name, define_rule.on_table, define_rule.on_event, define_rule.query, define_rule.on_error,
+          object_name, format('bellwire.%I()', object_name), md5(body))
+      on conflict on constraint rule_definitions_pkey
+         do update
+        set query = excluded.query,
+            on_error = excluded.on_error,
+            checksum = excluded.checksum,
+            defined_at = excluded.defined_at,
+            defined_by = excluded.defined_by;
+end;
+$define$;
+
+comment on function bellwire.define_rule(text, regclass, text, text, text) is
+  'Installs or replaces a rule: one SELECT from new_rows (and old_rows) that says who is told what.';
+
+revoke all on function bellwire.define_rule(text, regclass, text, text, text) from public;

@@ -1,0 +1,38 @@
+-- Removes a rule: its trigger, its function and its definition. What it has written stays.
+--
+--   select bellwire.drop_rule('answer_received');
+--
+-- Works also when the table is gone. An unknown name is an error that lists the known ones.
+--
+-- Locks    access exclusive on the table, for as long as dropping a trigger takes
+-- Rights   whoever owns the table and is a member of bellwire_owner
+-- Remove   with the schema
+create or replace function bellwire.drop_rule(name text)
+  returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  installed bellwire.rule_definitions;
+begin
+  select d.* into installed from bellwire.rule_definitions d where d.name = drop_rule.name;
+  if not found then
+    raise exception 'there is no rule "%"', drop_rule.name
+      using errcode = 'undefined_object',
+            hint = coalesce(
+              (select 'The rules are: ' || string_agg(d.name, ', ' order by d.name) || '.' from bellwire.rule_definitions d),
+              'There are no rules.'
+            );
+  end if;
+  if exists (select from pg_trigger t where t.tgrelid = installed.on_table and t.tgname = installed.trigger_name) then
+    execute format('drop trigger %I on %s', installed.trigger_name, installed.on_table);
+  end if;
+  execute format('drop function if exists %s', installed.function);
+  delete from bellwire.rule_definitions d where d.name = drop_rule.name;
+end;
+$$;
+
+comment on function bellwire.drop_rule(text) is
+  'Removes a rule: its trigger, its function and its definition.';
+
+revoke all on function bellwire.drop_rule(text) from public;

@@ -1,0 +1,25 @@
+-- Whether a notification should become a row: somebody is told, it is not the actor, and the recipient has not muted the type.
+--
+-- Rights   called by rules and bellwire.notify(), as bellwire_owner
+-- Remove   with the schema
+create or replace function bellwire.is_wanted(recipient_id text, type text, actor_id text)
+  returns boolean
+  language sql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select is_wanted.recipient_id is not null
+     and is_wanted.recipient_id is distinct from is_wanted.actor_id
+     and not exists (
+           select
+             from bellwire.preferences p
+            where p.recipient_id = is_wanted.recipient_id
+              and is_wanted.type = any (p.muted_types)
+         );
+$$;
+
+comment on function bellwire.is_wanted(text, text, text) is
+  'Whether a notification should become a row: a recipient, not the actor, not muted.';
+
+revoke all on function bellwire.is_wanted(text, text, text) from public;

@@ -1,0 +1,35 @@
+-- Deletes up to 1,000 notifications older than a time, oldest first; returns how many. Call it again while it returns 1,000.
+--
+--   select bellwire.prune(now() - interval '90 days');
+--
+-- One small transaction a call, so that nobody waits for a long one. `npx bellwire prune` does it until nothing is left.
+--
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.prune(timestamptz);
+create or replace function bellwire.prune(before timestamptz)
+  returns bigint
+  language plpgsql
+  security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  pruned bigint;
+begin
+  delete from bellwire.notifications
+   where id in (
+           -- ids grow with time, so the oldest stand at the start of the primary key
+           select oldest.id
+             from (select n.id, n.created_at from bellwire.notifications n order by n.id limit 1000) oldest
+            where oldest.created_at < prune.before
+         );
+  get diagnostics pruned = row_count;
+  delete from bellwire.rule_error_log where last_at < prune.before;
+  return pruned;
+end;
+$$;
+
+comment on function bellwire.prune(timestamptz) is
+  'Deletes up to 1,000 notifications older than a time; returns how many.';
+
+revoke all on function bellwire.prune(timestamptz) from public;
+grant execute on function bellwire.prune(timestamptz) to bellwire_service;

@@ -1,0 +1,43 @@
+-- Writes down that a rule failed, without ever failing or waiting itself: it runs inside the write of an
+-- application that must not notice.
+--
+-- It adds to a row nobody else is adding to, or makes one; so the log holds at most as many rows of a
+-- failure as there were writers at once, and no writer waits for another's commit. Read it as bellwire.rule_errors.
+--
+-- Rights   called by rules, as bellwire_owner
+-- Remove   with the schema
+create or replace function bellwire.record_rule_error(failed_rule text, failed_sqlstate text, failed_message text)
+  returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  brief text := left(failed_message, 500);
+begin
+  update bellwire.rule_error_log
+     set errors = errors + 1,
+         last_at = clock_timestamp()
+   where id = (
+           select id
+             from bellwire.rule_error_log
+            where rule = failed_rule
+              and sqlstate = failed_sqlstate
+              and message = brief
+            limit 1
+              for update skip locked
+         );
+  if not found then
+    insert into bellwire.rule_error_log (rule, sqlstate, message)
+    values (failed_rule, failed_sqlstate, brief);
+  end if;
+exception
+  when others then
+    raise warning 'bellwire: rule "%" failed (% %), and so did writing it down: %',
+      failed_rule, failed_sqlstate, failed_message, sqlerrm;
+end;
+$$;
+
+comment on function bellwire.record_rule_error(text, text, text) is
+  'Writes down that a rule failed, without ever failing or waiting itself.';
+
+revoke all on function bellwire.record_rule_error(text, text, text) from public;

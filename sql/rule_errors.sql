@@ -1,0 +1,19 @@
+-- What went wrong in rules: which, how, how often, since when.
+--
+-- Rights   bellwire_service (the metrics count them)
+-- Remove   with the schema; forget the errors of one rule:
+--          delete from bellwire.rule_error_log where rule = 'its name';
+create or replace view bellwire.rule_errors as
+select rule,
+       sqlstate,
+       message,
+       sum(errors)::bigint as errors,
+       min(first_at)       as first_at,
+       max(last_at)        as last_at
+  from bellwire.rule_error_log
+ group by rule, sqlstate, message;
+
+comment on view bellwire.rule_errors is
+  'What went wrong in rules: which, how, how often, since when.';
+
+grant select on bellwire.rule_errors to bellwire_service;

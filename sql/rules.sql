@@ -1,0 +1,37 @@
+-- The rules that are installed, one a row, and how they fare.
+--
+-- `enabled` is false where the table, the trigger or the function is gone, or the trigger is disabled.
+--
+-- Rights   bellwire_service
+-- Remove   with the schema
+create or replace view bellwire.rules as
+select d.name,
+       d.on_table::text as "table",
+       d.on_event       as event,
+       d.query,
+       d.on_error,
+       exists (
+         select
+           from pg_catalog.pg_trigger t
+          where t.tgrelid = d.on_table
+            and t.tgname = d.trigger_name
+            and t.tgfoid = pg_catalog.to_regprocedure(d.function)
+            and t.tgenabled in ('O', 'A')
+       )                     as enabled,
+       coalesce(e.errors, 0) as errors,
+       e.last_error,
+       e.last_error_at
+  from bellwire.rule_definitions d
+  left join lateral (
+         select sum(f.errors)::bigint as errors,
+                max(f.last_at)        as last_error_at,
+                (array_agg(f.sqlstate || ' ' || f.message order by f.last_at desc))[1] as last_error
+           from bellwire.rule_error_log f
+          where f.rule = d.name
+       ) e on true
+ order by d.name;
+
+comment on view bellwire.rules is
+  'The rules that are installed: name, table, event, query, and how they fare. bellwire.define_rule() and bellwire.drop_rule() change them.';
+
+grant select on bellwire.rules to bellwire_service;

@@ -1,0 +1,15 @@
+-- A hire request is accepted or rejected: the customer is told.
+--
+-- Remove   select bellwire.drop_rule('hire_answered');
+select bellwire.define_rule('hire_answered', 'public.hire_requests', 'update', $$
+  select new.customer_id as recipient_id,
+         'hire.' || new.status as type,
+         new.executor_id as actor_id,
+         'Your hire request was ' || new.status as title,
+         '/hire/' || new.id as link,
+         jsonb_build_object('hireRequestId', new.id, 'taskId', new.task_id) as data
+    from new_rows new
+    join old_rows old on old.id = new.id
+   where new.status in ('accepted', 'rejected')
+     and new.status <> old.status
+$$);

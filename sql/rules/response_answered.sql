@@ -1,0 +1,18 @@
+-- A response is accepted or rejected: who responded is told.
+--
+-- Remove   select bellwire.drop_rule('response_answered');
+grant select on public.tasks to bellwire_owner;
+
+select bellwire.define_rule('response_answered', 'public.responses', 'update', $$
+  select new.user_id as recipient_id,
+         'response.' || new.status as type,
+         t.customer_id as actor_id,
+         'Your response to "' || t.title || '" was ' || new.status as title,
+         '/tasks/' || t.id as link,
+         jsonb_build_object('taskId', t.id, 'responseId', new.id) as data
+    from new_rows new
+    join old_rows old on old.id = new.id
+    join public.tasks t on t.id = new.task_id
+   where new.status in ('accepted', 'rejected')
+     and new.status <> old.status
+$$);

@@ -1,0 +1,13 @@
+-- A review: who was reviewed is told.
+--
+-- Remove   select bellwire.drop_rule('review_received');
+select bellwire.define_rule('review_received', 'public.reviews', 'insert', $$
+  select r.recipient_id,
+         'review.received' as type,
+         r.author_id as actor_id,
+         'New review: ' || r.rating || ' of 5' as title,
+         bellwire.preview(r.comment) as body,
+         '/tasks/' || r.task_id as link,
+         jsonb_build_object('taskId', r.task_id, 'reviewId', r.id, 'rating', r.rating) as data
+    from new_rows r
+$$);

@@ -1,0 +1,17 @@
+-- What the Bellwire process may do with the tables: read, and change a notification's state and a
+-- recipient's preferences. It cannot insert a notification, delete one, or change a rule; functions carry their own rights.
+--
+-- Remove   revoke all on all tables in schema bellwire from bellwire_service;
+grant usage on schema bellwire to bellwire_service;
+
+grant select
+  on bellwire.notifications, bellwire.preferences, bellwire.revocations
+  to bellwire_service;
+
+grant update (seen_at, read_at, archived_at)
+  on bellwire.notifications
+  to bellwire_service;
+
+grant insert, update
+  on bellwire.preferences
+  to bellwire_service;
