@@ -14,8 +14,8 @@
 --   page_size      how many rows at the most
 --
 -- Returns at least one row; with nothing to report its `id` is null. On every row:
---   epoch, snapshot        the history and the moment of this read (`upto` where given)
---   newest                 the greatest transaction id in the whole read, null for none
+--   epoch, snapshot        the history and the moment of this call
+--   newest                 the greatest transaction id in the whole read, revocations included; null for none
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
 --   unread, unseen         the row's recipient's counts (of for_recipient where there is no row)
@@ -122,17 +122,18 @@ begin
                 and n.read_at is null
                 and n.archived_at is null
            ) badge
+  ),
+  ended as materialized (
+    select r.recipient_id, r.revoked_xid
+      from bellwire.revocations r
+     where r.revoked_xid >= since_xmax
+        or r.revoked_xid = any (since_in_progress)
   )
   select bellwire.epoch(),
-         moment,
-         p.newest::text::xid8,
+         pg_current_snapshot(),
+         greatest(p.newest, (select max(e.revoked_xid::text::numeric) from ended e))::text::xid8,
          coalesce(p.remaining, 0),
-         array(
-           select r.recipient_id
-             from bellwire.revocations r
-            where r.revoked_xid >= since_xmax
-               or r.revoked_xid = any (since_in_progress)
-         ),
+         array(select e.recipient_id from ended e),
          c.unread,
          c.unseen,
          p.is_new,

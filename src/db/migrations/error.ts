@@ -1,0 +1,44 @@
+import pg from "pg";
+
+/** What the runner branches on; the names are those of PostgreSQL's table of error codes. */
+export const SQLSTATE = {
+  insufficientPrivilege: "42501",
+  lockNotAvailable: "55P03",
+  undefinedTable: "42P01",
+} as const;
+
+/** A problem only a person can mend. Its message says what to do, and is all that needs printing. */
+export class MigrationError extends Error {
+  override name = "MigrationError";
+}
+
+export function isDatabaseError(err: unknown): err is pg.DatabaseError {
+  return err instanceof pg.DatabaseError;
+}
+
+/** `sql/notify.sql:12: type "txet" does not exist`, the server's hint, and the promise that matters. */
+export function describeFailure(err: unknown, file: { name: string; sql: string }): MigrationError {
+  if (!isDatabaseError(err)) {
+    return new MigrationError(`${file.name}: ${String(err)}\nNothing was changed.`, { cause: err });
+  }
+  const line = err.position ? `:${lineAt(file.sql, Number(err.position))}` : "";
+  const hint =
+    err.code === SQLSTATE.lockNotAvailable
+      ? "Another session holds a lock this file needs; run migrate again when it has gone."
+      : err.hint;
+  // Of the server's context only where in a function it was: the rest may quote rows.
+  const where = err.where?.split("\n").find((context) => context.startsWith("PL/pgSQL function"));
+  const message = [
+    `${file.name}${line}: ${err.message}`,
+    ...(where ? [`In ${where}`] : []),
+    ...(hint ? [`Hint: ${hint}`] : []),
+    "Nothing was changed.",
+  ];
+  return new MigrationError(message.join("\n"), { cause: err });
+}
+
+/** The server counts characters from 1; a JavaScript string counts an emoji as two. */
+function lineAt(text: string, position: number): number {
+  const before = [...text].slice(0, position - 1).join("");
+  return before.split("\n").length;
+}

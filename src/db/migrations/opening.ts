@@ -1,0 +1,82 @@
+import pg from "pg";
+
+/** The eight bytes of "bellwire" as a bigint. */
+const ADVISORY_LOCK = 0x62656c6c77697265n;
+
+/** With no schema but pg_catalog to find things in, a file that works here works in anybody's psql too. */
+const SEARCH_PATH = "set local search_path = pg_catalog, pg_temp;";
+
+/** What every file starts from, whatever the one before it has set. */
+export const SETTINGS = `${SEARCH_PATH}
+set local lock_timeout = '5s';`;
+
+/** Opens the one transaction and waits for any other run; after it the history can be read. */
+export function createOpening(user: string): string {
+  return `-- Read committed, so that after the wait we see what the other run did. No time limits yet: a second
+-- migrate waits for the first however long it takes, and finds nothing left to do.
+begin isolation level read committed read write;
+set local statement_timeout = 0;
+set local lock_timeout = 0;
+select pg_advisory_xact_lock(${ADVISORY_LOCK});
+${SEARCH_PATH}
+${createPrerequisites(user)}
+do $$
+begin
+  if to_regclass('bellwire.schema_history') is null then
+    create table bellwire.schema_history (
+      name       text        not null,
+      kind       text        not null,
+      checksum   text        not null,
+      applied_at timestamptz not null default clock_timestamp(),
+      applied_by text        not null default session_user,
+      version    text        not null,
+      constraint schema_history_pkey primary key (name),
+      constraint schema_history_kind_check check (kind in ('versioned', 'repeatable'))
+    );
+    comment on table bellwire.schema_history is
+      'Which migration files this database has. Kept by migrate; checksum is sha256 of the file.';
+    create table bellwire.schema_functions (
+      name     text not null,
+      checksum text not null,
+      constraint schema_functions_pkey primary key (name)
+    );
+    comment on table bellwire.schema_functions is
+      'The functions as migrate installed them (md5 of pg_get_functiondef), so that edits by hand are seen.';
+    alter table bellwire.schema_history owner to bellwire_owner;
+    alter table bellwire.schema_functions owner to bellwire_owner;
+  end if;
+end
+$$;
+grant usage on schema bellwire to bellwire_service;
+grant select on bellwire.schema_history to bellwire_service;
+`;
+}
+
+/**
+ * What has to be there first. Where `user` may not do this, an administrator runs the same text once.
+ * Roles belong to the cluster, so a migrate in another database may be creating them right now.
+ */
+export function createPrerequisites(user: string): string {
+  const [name, literal] = [pg.escapeIdentifier(user), pg.escapeLiteral(user)];
+  return `do $prerequisites$
+declare
+  wanted text;
+begin
+  foreach wanted in array array['bellwire_owner', 'bellwire_service'] loop
+    if to_regrole(wanted) is null then
+      begin
+        execute format('create role %I nologin', wanted);
+      exception
+        when duplicate_object or unique_violation then null;
+      end;
+    end if;
+  end loop;
+  if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
+    grant bellwire_owner to ${name};
+  end if;
+  if to_regnamespace('bellwire') is null then
+    create schema bellwire authorization bellwire_owner;
+  end if;
+end
+$prerequisites$;`;
+}

@@ -1,0 +1,65 @@
+import { MigrationError } from "./error.ts";
+import type { MigrationFile } from "./files.ts";
+import type { DatabaseState } from "./state.ts";
+
+/**
+ * What a run has to apply, in order. Throws where code and database contradict each other, because then
+ * no run can be right.
+ */
+export function findPending(files: MigrationFile[], state: DatabaseState): MigrationFile[] {
+  const applied = new Map(state.history.map((row) => [row.name, row]));
+  refuseStrays(state.strays);
+  refuseNewerSchema(files, state);
+  refuseEdited(files, applied);
+  refuseOutOfOrder(files, applied);
+  // A hand-edited function has no file of its own to look for, so all of them are applied again.
+  const hasDrifted = state.drift.some(({ state }) => state !== "unknown");
+  return files.filter(({ name, kind, checksum }) => {
+    const row = applied.get(name);
+    return !row || (kind === "repeatable" && (hasDrifted || row.checksum !== checksum));
+  });
+}
+
+type Applied = Map<string, { checksum: string }>;
+
+function refuseStrays(strays: string[]): void {
+  if (strays.length === 0) return;
+  const few = strays.length > 3 ? [...strays.slice(0, 3), "…"] : strays;
+  throw new MigrationError(
+    `Schema bellwire is half made: it has ${few.join(", ")} but no history, so it was not made by migrate.
+If nothing in it is needed: drop schema bellwire cascade; and run migrate again. Else restore a backup.`,
+  );
+}
+
+function refuseNewerSchema(files: MigrationFile[], state: DatabaseState): void {
+  const known = new Set(files.map(({ name }) => name));
+  const missing = state.history.filter(
+    ({ name, kind }) => kind === "versioned" && !known.has(name),
+  );
+  if (missing.length === 0) return;
+  throw new MigrationError(
+    `The database is newer than this code: it has ${missing.map(({ name }) => name).join(", ")}.
+Deploy the newer Bellwire and migrate with that. (If a file was renamed or deleted: restore it.)`,
+  );
+}
+
+function refuseEdited(files: MigrationFile[], applied: Applied): void {
+  for (const { name, kind, checksum } of files) {
+    const row = applied.get(name);
+    if (kind === "repeatable" || !row || row.checksum === checksum) continue;
+    throw new MigrationError(
+      `${name} was edited after it was applied (applied ${row.checksum.slice(0, 8)}, now ${checksum.slice(0, 8)}).
+Restore the file, and put the change into a new migration.`,
+    );
+  }
+}
+
+function refuseOutOfOrder(files: MigrationFile[], applied: Applied): void {
+  const versioned = files.filter(({ kind }) => kind === "versioned");
+  const last = versioned.findLast(({ name }) => applied.has(name));
+  const late = versioned.find(({ name }) => !applied.has(name));
+  if (!last || !late || late.name > last.name) return;
+  throw new MigrationError(
+    `${late.name} is new, but ${last.name} is applied already. Give the new file the next number.`,
+  );
+}

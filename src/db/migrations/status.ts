@@ -1,0 +1,105 @@
+import type { ClientBase } from "pg";
+import { withClient } from "./connect.ts";
+import { type FileOptions, type MigrationFile, readFiles } from "./files.ts";
+import { type DatabaseState, type FunctionDrift, readSnapshot } from "./state.ts";
+
+export type Status = {
+  versioned: { name: string; state: "applied" | "pending" | "edited" | "newer" }[];
+  repeatable: { name: string; state: "current" | "changed" | "pending" }[];
+  /** Only those that are not what migrate installed. */
+  functions: FunctionDrift[];
+  rules: RuleStatus[];
+  roles: { name: string; state: "present" | "missing" }[];
+  /** Something was changed behind migrate's back. A pending file is not drift. */
+  drifted: boolean;
+};
+
+/** A row of bellwire.rules, as far as it is shown here. */
+type RuleStatus = { name: string; table: string; event: string; enabled: boolean; errors: string };
+
+/** How the database compares with this code. Changes nothing. */
+export async function status({ url, ...options }: FileOptions & { url: string }): Promise<Status> {
+  const files = readFiles(options);
+  return withClient(url, async (client) => {
+    const state = await readSnapshot(client);
+    const versioned = compareVersioned(files, state);
+    return {
+      versioned,
+      repeatable: compareRepeatable(files, state),
+      functions: state.drift,
+      rules: await readRules(client),
+      roles: await readRoles(client),
+      drifted: state.drift.length > 0 || versioned.some(({ state }) => state === "edited"),
+    };
+  });
+}
+
+function compareVersioned(files: MigrationFile[], { history }: DatabaseState): Status["versioned"] {
+  const known = files.filter(({ kind }) => kind === "versioned");
+  const names = new Set(known.map(({ name }) => name));
+  const newer = history.filter(({ name, kind }) => kind === "versioned" && !names.has(name));
+  return [
+    ...known.map(({ name, checksum }) => {
+      const row = history.find((applied) => applied.name === name);
+      if (!row) return { name, state: "pending" as const };
+      return {
+        name,
+        state: row.checksum === checksum ? ("applied" as const) : ("edited" as const),
+      };
+    }),
+    ...newer.map(({ name }) => ({ name, state: "newer" as const })),
+  ];
+}
+
+function compareRepeatable(
+  files: MigrationFile[],
+  { history }: DatabaseState,
+): Status["repeatable"] {
+  return files
+    .filter(({ kind }) => kind === "repeatable")
+    .map(({ name, checksum }) => {
+      const row = history.find((applied) => applied.name === name);
+      if (!row) return { name, state: "pending" };
+      return { name, state: row.checksum === checksum ? "current" : "changed" };
+    });
+}
+
+async function readRules(client: ClientBase): Promise<RuleStatus[]> {
+  const { rows } = await client.query<{ exists: boolean }>(
+    "select to_regclass('bellwire.rules') is not null as exists",
+  );
+  if (!rows[0]?.exists) return [];
+  return (await client.query<RuleStatus>("select * from bellwire.rules order by name")).rows;
+}
+
+async function readRoles(client: ClientBase): Promise<Status["roles"]> {
+  const { rows } = await client.query<Status["roles"][number]>(
+    `select name,
+            case when to_regrole(name) is null then 'missing' else 'present' end as state
+       from unnest(array['bellwire_owner', 'bellwire_service']) as name`,
+  );
+  return rows;
+}
+
+/** One line a thing: what it is, its state, its name. */
+export function formatStatus(status: Status): string {
+  const rows = [
+    ...status.versioned.map(({ name, state }) => ["versioned", state, name]),
+    ...status.repeatable.map(({ name, state }) => ["repeatable", state, name]),
+    ...status.functions.map(({ name, state }) => ["function", state, name]),
+    ...status.rules.map((rule) => ["rule", describeRule(rule), rule.name]),
+    ...status.roles.map(({ name, state }) => ["role", state, name]),
+  ];
+  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+  const widths = [width(0), width(1)];
+  const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  "));
+  const verdict = status.drifted
+    ? "Drift: the database was changed by hand. migrate installs our functions again; unknown ones are yours to drop."
+    : "No drift.";
+  return `${lines.join("\n")}\n\n${verdict}\n`;
+}
+
+function describeRule({ enabled, errors, event, table }: RuleStatus): string {
+  const state = !enabled ? "disabled" : errors === "0" ? "enabled" : `${errors} errors`;
+  return `${state}, ${event} on ${table}`;
+}

@@ -1,0 +1,25 @@
+import pg from "pg";
+import type { Logger } from "../logger.ts";
+
+/** Without it a half-open connection is noticed by the kernel after two hours. */
+export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
+
+/**
+ * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
+ * A query that gets no answer within 10 s rejects, and its connection is discarded.
+ */
+export function createPool({ url, size, log }: { url: string; size: number; log: Logger }): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: "bellwire",
+    max: size,
+    connectionTimeoutMillis: 5000,
+    query_timeout: 10_000,
+    idleTimeoutMillis: 300_000,
+    maxLifetimeSeconds: 600,
+    ...KEEP_ALIVE,
+  });
+  // An idle connection was cut. The pool drops it by itself; unheard, the event would end the process.
+  pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
+  return pool;
+}

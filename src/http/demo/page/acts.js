@@ -1,0 +1,175 @@
+import { perform, readState } from "./api.js";
+import { element } from "./dom.js";
+import { createForms } from "./forms.js";
+
+// A notification this soon after an act is taken to be its doing.
+const CAUSED_MS = 3000;
+
+/** How many of a kind wait for an answer; shown on its chip. */
+const WAITING = {
+  answerResponses: ({ responses }) => responses.length,
+  answerHires: ({ hireRequests }) => hireRequests.length,
+};
+
+/** "Act as somebody else": who acts, what they do, and the SQL that it came down to. */
+export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onActor }) {
+  const { text } = texts;
+  const forms = createForms({ texts, send });
+  let users = [];
+  let meId;
+  let actorId;
+  let kind = "message";
+  let state;
+  let lastAct;
+
+  async function send(act) {
+    const started = { actorId, at: performance.now(), latencyMs: undefined, isShown: false };
+    lastAct = started;
+    problem.hidden = true;
+    try {
+      const { sql } = await perform({ actorId, ...act });
+      sqlBox.show(sql);
+      started.isShown = true;
+      // The bell may well ring before the answer to the request is here.
+      if (started.latencyMs !== undefined) sqlBox.showLatency(started.latencyMs);
+    } catch (error) {
+      problem.textContent = text(error.status === 409 ? "noLongerPossible" : "notPossible");
+      problem.hidden = false;
+    }
+    await refresh();
+  }
+
+  async function refresh() {
+    const asked = actorId;
+    try {
+      const next = await readState(asked);
+      if (asked !== actorId || JSON.stringify(next) === JSON.stringify(state)) return;
+      state = next;
+      render();
+    } catch {
+      // The connection state already says that the service is away; the next act asks again.
+    }
+  }
+
+  function chip(name, value, checked, label, onchange, count = 0) {
+    return element(
+      "label",
+      { class: "chip" },
+      element("input", { type: "radio", name, value, checked, onchange }),
+      element(
+        "span",
+        {},
+        label,
+        count > 0 ? element("span", { class: "count" }, String(count)) : null,
+      ),
+    );
+  }
+
+  function renderActors() {
+    const chips = users.map(({ id, name }) =>
+      chip("actor", id, id === actorId, id === meId ? text("you", { name }) : name, () =>
+        actAs(id),
+      ),
+    );
+    replaceChips(actors, chips);
+  }
+
+  function renderKinds() {
+    const chips = forms.kinds.map((each) =>
+      chip(
+        "kind",
+        each,
+        each === kind,
+        text(`kind.${each}`),
+        () => {
+          kind = each;
+          renderPanel();
+        },
+        state && WAITING[each]?.(state),
+      ),
+    );
+    replaceChips(kinds, chips);
+  }
+
+  function renderPanel() {
+    if (!state) return;
+    const { name } = users.find(({ id }) => id === actorId);
+    const content = forms.render(kind, state, meId);
+    panel.replaceChildren(
+      content ?? element("p", { class: "nothing" }, text(`none.${kind}`, { name })),
+    );
+  }
+
+  /** Draws again without losing what is typed, nor the keyboard's place. */
+  function render() {
+    const typed = new Map(
+      [...panel.querySelectorAll("textarea, input:not([type=radio])")]
+        .filter((control) => control.value !== control.defaultValue)
+        .map((control) => [control.name, control.value]),
+    );
+    const focused = document.activeElement;
+    const focusedName = panel.contains(focused) ? focused.name : undefined;
+    const hadFocus = panel.contains(focused);
+    const hadKind = panel.dataset.kind === kind;
+    renderKinds();
+    renderPanel();
+    panel.dataset.kind = kind;
+    if (!hadKind) return;
+    for (const [name, value] of typed) {
+      const control = panel.querySelector(`[name="${name}"]`);
+      if (control) control.value = value;
+    }
+    const again = focusedName ? panel.querySelector(`[name="${focusedName}"]`) : undefined;
+    if (hadFocus) (again ?? panel).focus({ preventScroll: true });
+  }
+
+  function actAs(id) {
+    actorId = id;
+    state = undefined;
+    problem.hidden = true;
+    onActor(users.find((user) => user.id === id));
+    return refresh();
+  }
+
+  return {
+    /** `me` watches the bell; somebody else acts first. */
+    async start(everybody, me) {
+      users = everybody;
+      meId = me;
+      const other = users.find(({ id }) => id !== me) ?? users[0];
+      const keep = actorId !== undefined && actorId !== me;
+      if (!keep) actorId = other.id;
+      state = undefined;
+      renderActors();
+      renderKinds();
+      await actAs(actorId);
+    },
+    /** A notification came: what can be done may have changed, and the last act has had its effect. */
+    heard(notification) {
+      if (lastAct && lastAct.latencyMs === undefined) {
+        const ms = performance.now() - lastAct.at;
+        const isItsDoing = [lastAct.actorId, null].includes(notification.actorId);
+        if (ms < CAUSED_MS && isItsDoing) {
+          lastAct.latencyMs = ms;
+          if (lastAct.isShown) sqlBox.showLatency(ms);
+        }
+      }
+      void refresh();
+    },
+    renderAgain() {
+      renderActors();
+      renderKinds();
+      renderPanel();
+    },
+  };
+}
+
+/** Replaces the chips behind the legend; the one with the keyboard's place keeps it. */
+function replaceChips(fieldset, chips) {
+  const focused = fieldset.contains(document.activeElement) ? document.activeElement.value : null;
+  fieldset.replaceChildren(
+    fieldset.querySelector("legend"),
+    element("div", { class: "chips" }, ...chips),
+  );
+  if (focused !== null) fieldset.querySelector(`input[value="${focused}"]`)?.focus();
+}

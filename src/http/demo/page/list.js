@@ -1,0 +1,104 @@
+import { element, fillAvatar } from "./dom.js";
+
+/** The list of notifications, newest first, each at most once. */
+export function createList({ root, empty, texts, userById, onRead }) {
+  const rows = new Map();
+
+  function render(notification) {
+    const { id, actorId, title, body, link, createdAt, readAt } = notification;
+    const isUnread = !readAt;
+    const row = element(
+      "li",
+      { class: "notification", "data-id": id, "data-unread": isUnread },
+      fillAvatar(element("span", { class: "avatar", "aria-hidden": "true" }), userById(actorId)),
+      element(
+        "div",
+        { class: "notification-text" },
+        isUnread
+          ? element(
+              "button",
+              {
+                type: "button",
+                class: "notification-title",
+                title: texts.text("readIt"),
+                onclick: () => onRead(id),
+              },
+              element("span", { class: "hidden" }, `${texts.text("unread")}: `),
+              title,
+            )
+          : element("p", { class: "notification-title", tabindex: "-1" }, title),
+        body ? element("p", { class: "notification-body" }, body) : null,
+        element(
+          "p",
+          { class: "notification-meta" },
+          element(
+            "time",
+            { datetime: createdAt, title: texts.when(createdAt) },
+            texts.ago(createdAt),
+          ),
+          // Where a real application would go; this one has no such pages, so it is not an anchor.
+          isLocalLink(link) ? element("span", { class: "link" }, link) : null,
+        ),
+      ),
+    );
+    rows.get(id)?.row.replaceWith(row);
+    rows.set(id, { notification, row });
+    return row;
+  }
+
+  function place(notification) {
+    const row = render(notification);
+    if (!row.isConnected) {
+      const next = [...root.children].find(
+        ({ dataset }) => BigInt(dataset.id) < BigInt(notification.id),
+      );
+      root.insertBefore(row, next ?? null);
+    }
+    empty.hidden = true;
+    return row;
+  }
+
+  return {
+    replaceAll(notifications) {
+      rows.clear();
+      root.replaceChildren();
+      empty.hidden = notifications.length > 0;
+      for (const notification of notifications) place(notification);
+    },
+    /** For what was just delivered: its row glows for a moment. */
+    add(notification) {
+      if (notification.archivedAt) return;
+      place(notification).classList.add("fresh");
+    },
+    append(notifications) {
+      for (const notification of notifications) if (!rows.has(notification.id)) place(notification);
+    },
+    change({ id, readAt, archivedAt }) {
+      const entry = rows.get(id);
+      if (!entry) return;
+      const hadFocus = entry.row.contains(document.activeElement);
+      if (archivedAt) {
+        entry.row.remove();
+        rows.delete(id);
+        empty.hidden = rows.size > 0;
+      } else if (Boolean(readAt) !== Boolean(entry.notification.readAt)) {
+        const row = render({ ...entry.notification, readAt });
+        if (hadFocus) row.querySelector(".notification-title").focus({ preventScroll: true });
+      }
+    },
+    newestId: () => root.firstElementChild?.dataset.id,
+    rowOf: (id) => rows.get(id)?.row,
+    renderAgain() {
+      for (const { notification } of [...rows.values()]) render(notification);
+    },
+    tick() {
+      for (const { notification, row } of rows.values())
+        row.querySelector("time").textContent = texts.ago(notification.createdAt);
+    },
+  };
+}
+
+/** A path of this site: "//host" and "/\host" are other sites to a browser. */
+export function isLocalLink(link) {
+  return typeof link === "string" && /^\/(?![/\\])/.test(link);
+}

@@ -1,0 +1,67 @@
+import { element } from "./dom.js";
+
+const TOKENS =
+  /('(?:[^']|'')*')|\b(insert into|values|update|set|where|and|begin|commit|select|null)\b|\b(\d+)\b/g;
+const CLASSES = [undefined, "sql-text", "sql-word", "sql-number"];
+
+export const SAMPLE = `insert into messages (sender_id, recipient_id, body)
+values (1, 2, 'Hello from psql');`;
+
+/** The code box: what the application wrote, and what came of it. */
+export function createSqlBox({ title, code, note, copy, texts }) {
+  const { text } = texts;
+  let shown;
+  let latencyMs;
+  let copied;
+
+  function describe() {
+    if (shown === undefined) return text("sqlStart");
+    if (latencyMs === undefined) return text("sqlNote");
+    return text("sqlLatency", { ms: texts.amount(Math.max(1, Math.round(latencyMs))) });
+  }
+
+  function render() {
+    title.textContent = text(shown === undefined ? "sqlTry" : "sqlTitle");
+    code.replaceChildren(...highlight(shown ?? SAMPLE));
+    note.textContent = describe();
+  }
+
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(shown ?? SAMPLE);
+    } catch {
+      // No clipboard without a secure origin or a permission; selecting by hand still works.
+      getSelection().selectAllChildren(code);
+      return;
+    }
+    copy.textContent = text("copied");
+    clearTimeout(copied);
+    copied = setTimeout(() => {
+      copy.textContent = text("copy");
+    }, 1500);
+  });
+
+  return {
+    render,
+    show(sql) {
+      shown = sql;
+      latencyMs = undefined;
+      render();
+    },
+    showLatency(ms) {
+      latencyMs = ms;
+      note.textContent = describe();
+    },
+  };
+}
+
+function highlight(sql) {
+  const nodes = [];
+  let end = 0;
+  for (const match of sql.matchAll(TOKENS)) {
+    const kind = match.slice(1).findIndex((group) => group !== undefined) + 1;
+    nodes.push(sql.slice(end, match.index), element("span", { class: CLASSES[kind] }, match[0]));
+    end = match.index + match[0].length;
+  }
+  return [...nodes, sql.slice(end)];
+}

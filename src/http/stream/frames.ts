@@ -1,0 +1,49 @@
+import { type Cursor, encodeCursor } from "../../db/cursor.ts";
+import type { Counts } from "../../db/notification.ts";
+import type { Delivered } from "../../hub/delivery.ts";
+import type { ResetReason } from "../../hub/follow.ts";
+import { notificationJson, stateJson } from "../notification-json.ts";
+import { encodeEvent } from "./server-sent-event.ts";
+
+/** Why a stream's token matters now. */
+export type AuthReason = "expiring" | "expired" | "revoked";
+
+export type Frames = ReturnType<typeof createFrames>;
+
+/** The events of the contract as text. What several streams send is encoded once. */
+export function createFrames(version: string) {
+  const encoded = new WeakMap<Delivered, string>();
+
+  return {
+    ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown"): string {
+      const cursor = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
+      return encodeEvent({ event: "ready", data: { unread, unseen, cursor, version }, id: cursor });
+    },
+
+    delivered(event: Delivered): string {
+      const known = encoded.get(event);
+      if (known !== undefined) return known;
+      const text = encodeDelivered(event);
+      encoded.set(event, text);
+      return text;
+    },
+
+    reset: (reason: ResetReason, unread: number, position: Cursor): string =>
+      encodeEvent({ event: "reset", data: { reason, unread }, id: encodeCursor(position) }),
+
+    auth: (reason: AuthReason): string => encodeEvent({ event: "auth", data: { reason } }),
+
+    ping: (): string => encodeEvent({ event: "ping", data: { time: new Date() } }),
+  };
+}
+
+function encodeDelivered(event: Delivered): string {
+  const id = encodeCursor(event.cursor);
+  if (event.kind === "notification") {
+    const { row } = event;
+    const data = { ...notificationJson(row), unread: row.unread };
+    return encodeEvent({ event: "notification", data, id });
+  }
+  const changes = event.rows.map((row) => ({ id: row.id.toString(), ...stateJson(row) }));
+  return encodeEvent({ event: "state", data: { changes, unread: event.unread }, id });
+}

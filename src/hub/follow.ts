@@ -1,0 +1,122 @@
+import type { RecipientChanges } from "../db/changes.ts";
+import type { Cursor } from "../db/cursor.ts";
+import type { Counts } from "../db/notification.ts";
+import { createDelivery, type Delivered, type Delivery, narrow } from "./delivery.ts";
+import type { Hub } from "./hub.ts";
+
+/** Why a client must fetch its list again. A closed list, so clients can rely on it. */
+export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" | "too_many";
+
+/** An open stream, as its follower sees it. None of these throw. */
+export interface Sink {
+  /** First, once. `resumeAt` is where to resume if the connection is cut right behind it. */
+  ready(counts: Counts, resumeAt: Cursor | "unknown"): void;
+  /** False when the stream holds too much unsent data. */
+  send(event: Delivered, isLive: boolean): boolean;
+  reset(reason: ResetReason, unread: number, position: Cursor): void;
+  revoke(): void;
+  /** Resolves when nothing is unsent any more, or the stream has ended. */
+  drained(): Promise<void>;
+  /** The database did not answer; the client must come again. */
+  fail(error: unknown): void;
+}
+
+export interface FollowOptions {
+  hub: Hub;
+  recipientId: string;
+  /** Where the client stands: a cursor, nowhere yet, or something that is no cursor of ours. */
+  since: Cursor | "now" | "unknown";
+  /** Where the feed stands. */
+  position: Cursor;
+  read: (from: Cursor, recipientId: string, pageSize: number) => Promise<RecipientChanges>;
+  /** More missed rows than this are a reset. */
+  replayLimit: number;
+  sink: Sink;
+}
+
+/** Small enough to be sent before the next page is fetched. */
+const PAGE_SIZE = 200;
+
+/**
+ * Sends a recipient everything since a cursor, then what comes, each once. Returns the function that ends it.
+ *
+ * A follower is replaying or live. Replaying, it reads pages from the table and waits for the client
+ * between them; what the feed hands it meanwhile it only notes, and reads again. It goes live after a read
+ * during which nothing came; subscribed since before its first read, it has then missed nothing. Live, it sends
+ * what the feed hands it, less what a replay that read past the feed has sent already. A client that
+ * cannot keep up is replayed to again, at its own pace: the table remembers for it.
+ */
+export function follow(options: FollowOptions): () => void {
+  const { hub, recipientId, since, read, replayLimit, sink } = options;
+  /** The position after the last event sent: where the client would resume, and where we read on. */
+  let cursor = typeof since === "object" ? since : options.position;
+  let isReplaying = true;
+  let hasMissed = false;
+  let isClosed = false;
+
+  function send(delivery: Delivery, isLive: boolean): boolean {
+    for (const event of delivery.events) {
+      const keepsUp = sink.send(event, isLive);
+      cursor = event.cursor;
+      if (isLive && !keepsUp) return false;
+    }
+    if (delivery.isLast) cursor = { epoch: delivery.epoch, at: delivery.upto };
+    return true;
+  }
+
+  async function replay(isFirst: boolean) {
+    isReplaying = true;
+    for (;;) {
+      const from = cursor;
+      hasMissed = false;
+      const page = await read(from, recipientId, PAGE_SIZE);
+      if (isClosed) return;
+      const position: Cursor = { epoch: page.epoch, at: page.upto };
+      const reason = whyReset(page, isFirst);
+      const isFresh = isFirst && since === "now" && !reason;
+      if (isFirst) {
+        const own = since === "unknown" ? since : from;
+        sink.ready(page, isFresh ? position : own);
+      }
+      if (reason) sink.reset(reason, page.unread, position);
+      if (reason || isFresh) cursor = position;
+      else send(createDelivery(page), false);
+      await sink.drained();
+      if (isClosed) return;
+      isFirst = false;
+      // The end of an earlier read is not the present: read on from there.
+      if (page.isLast && !from.reading && !hasMissed) break;
+    }
+    isReplaying = false;
+  }
+
+  function whyReset(page: RecipientChanges, isFirst: boolean): ResetReason | undefined {
+    if (isFirst && since === "unknown") return "cursor_unknown";
+    if (page.isForeign) return "epoch_changed";
+    if (isFirst && since === "now") return undefined;
+    return page.remaining > replayLimit ? "too_many" : undefined;
+  }
+
+  function startReplay(isFirst: boolean) {
+    replay(isFirst).catch((error) => {
+      if (!isClosed) sink.fail(error);
+    });
+  }
+
+  const unsubscribe = hub.subscribe(recipientId, {
+    deliver(delivery) {
+      if (isReplaying) hasMissed = true;
+      else if (!send(narrow(delivery, cursor.at), true)) startReplay(false);
+    },
+    reset() {
+      if (!isReplaying) startReplay(false);
+    },
+    revoke: () => sink.revoke(),
+  });
+  startReplay(true);
+
+  return () => {
+    isClosed = true;
+    unsubscribe();
+  };
+}

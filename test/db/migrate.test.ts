@@ -1,0 +1,361 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { migrate, plan } from "../../src/db/migrate.ts";
+import { checkSchema } from "../../src/db/migrations/check-schema.ts";
+import { MigrationError } from "../../src/db/migrations/error.ts";
+import { formatStatus, status } from "../../src/db/migrations/status.ts";
+import { createLogger } from "../../src/logger.ts";
+import { createDatabase } from "../support/database.ts";
+
+const log = createLogger("silent");
+
+const TABLE = "create table bellwire.things (id bigint generated always as identity, what text);\n";
+const COUNT = `create or replace function bellwire.count_things() returns bigint language sql
+  as 'select count(*) from bellwire.things';\n`;
+const FILES = {
+  "migrations/0001_things.sql": TABLE,
+  "sql/count_things.sql": COUNT,
+};
+
+/** A package root with these files and nothing else. */
+function createPackage(files: Record<string, string> = FILES): string {
+  const root = mkdtempSync(join(tmpdir(), "bellwire-migrate-"));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  for (const folder of ["migrations", "sql"]) mkdirSync(join(root, folder));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), text);
+  }
+  return root;
+}
+
+describe.each(inject("servers"))("migrate on $name", (server) => {
+  async function createEmpty() {
+    const database = await createDatabase(server, { empty: true });
+    onTestFinished(() => database.close());
+    return database;
+  }
+
+  type Database = Awaited<ReturnType<typeof createEmpty>>;
+
+  /** A database that has FILES, or the files given. */
+  async function createMigrated(files?: Record<string, string>) {
+    const database = await createEmpty();
+    await migrate({ url: database.url, root: createPackage(files), log });
+    return database;
+  }
+
+  /** The same database as a login of its own, which goes when the test has. */
+  async function createLogin(database: Database, attributes = "") {
+    const name = `bellwire_test_${randomBytes(6).toString("hex")}`;
+    await database.query(`create role ${name} login password 'secret' ${attributes}`);
+    onTestFinished(async () => {
+      const other = await createDatabase(server, { empty: true });
+      await database.close();
+      await other.query(`drop role ${name}`);
+      await other.close();
+    });
+    const url = database.url.replace(/^([^:]+:\/\/)([^@/]*@)?/, `$1${name}:secret@`);
+    return { name, url };
+  }
+
+  async function listForeign(database: Database) {
+    return database.query<{ name: string }>(
+      `select oid::regclass::text as name from pg_class
+        where relnamespace = 'bellwire'::regnamespace and relowner <> 'bellwire_owner'::regrole
+       union all
+       select oid::regprocedure::text from pg_proc
+        where pronamespace = 'bellwire'::regnamespace and proowner <> 'bellwire_owner'::regrole`,
+    );
+  }
+
+  test("an empty database gets every file, in order, and bellwire_owner owns what they make", async () => {
+    const { url, query, ...database } = await createEmpty();
+    const root = createPackage({
+      ...FILES,
+      "sql/counted.sql":
+        "-- requires: the_number.sql\ncreate or replace view bellwire.counted as select bellwire.the_number() as n;",
+      "sql/the_number.sql":
+        "create or replace function bellwire.the_number() returns int language sql as 'select 7';",
+      "extra/things.sql": "insert into bellwire.things (what) values ('extra');",
+    });
+
+    expect(await migrate({ url, root, folders: ["extra"], log })).toEqual({
+      applied: [
+        "migrations/0001_things.sql",
+        "sql/count_things.sql",
+        "sql/the_number.sql",
+        "sql/counted.sql",
+        "extra/things.sql",
+      ],
+    });
+    expect(await query("select bellwire.count_things()::int as things")).toEqual([{ things: 1 }]);
+    expect(await listForeign({ url, query, ...database })).toEqual([]);
+  });
+
+  test("a second run does nothing", async () => {
+    const { url, query } = await createMigrated();
+    const [before] = await query("select max(applied_at) as at from bellwire.schema_history");
+    expect(await migrate({ url, root: createPackage(), log })).toEqual({ applied: [] });
+    expect(await query("select max(applied_at) as at from bellwire.schema_history")).toEqual([
+      before,
+    ]);
+  });
+
+  test("a changed repeatable file is applied again, and line ends are no change", async () => {
+    const { url } = await createMigrated();
+    const root = createPackage({
+      "migrations/0001_things.sql": TABLE.replaceAll("\n", "\r\n"),
+      "sql/count_things.sql": COUNT.replace("count(*)", "count(id)"),
+    });
+    expect((await status({ url, root })).repeatable).toEqual([
+      { name: "sql/count_things.sql", state: "changed" },
+    ]);
+    expect(await migrate({ url, root, log })).toEqual({ applied: ["sql/count_things.sql"] });
+    expect(await status({ url, root })).toMatchObject({ drifted: false });
+  });
+
+  test("an edited versioned file is refused", async () => {
+    const { url } = await createMigrated();
+    const root = createPackage({ ...FILES, "migrations/0001_things.sql": `${TABLE}select 1;` });
+    await expect(migrate({ url, root, log })).rejects.toThrow(
+      /^migrations\/0001_things.sql was edited after it was applied \(applied \w{8}, now \w{8}\)/,
+    );
+    expect(await status({ url, root })).toMatchObject({ drifted: true });
+  });
+
+  test("a database newer than the code is refused, but a service may start on it", async () => {
+    const { url, connect } = await createMigrated({ ...FILES, "migrations/0002_new.sql": "" });
+    const root = createPackage();
+    await expect(migrate({ url, root, log })).rejects.toThrow("Deploy the newer Bellwire");
+
+    const service = await connect();
+    await service.query("set role bellwire_service");
+    expect(await checkSchema(service, { root })).toEqual({ newer: ["migrations/0002_new.sql"] });
+  });
+
+  test("a service does not start on a database that lacks a migration, or has none", async () => {
+    const { connect } = await createMigrated();
+    const root = createPackage({ ...FILES, "migrations/0002_new.sql": "" });
+    await expect(checkSchema(await connect(), { root })).rejects.toThrow(
+      "lacks migrations/0002_new.sql. Run npm run migrate",
+    );
+    const empty = await createEmpty();
+    await expect(checkSchema(await empty.connect(), { root })).rejects.toThrow(MigrationError);
+  });
+
+  test("a service's user without the role is told which to grant", async () => {
+    const database = await createMigrated();
+    const client = await database.connect();
+    const { name } = await createLogin(database);
+    await client.query(`set role ${name}`);
+    await expect(checkSchema(client)).rejects.toThrow("grant bellwire_service to");
+  });
+
+  test("a file with a number below one that is applied is refused", async () => {
+    const { url } = await createMigrated({ "migrations/0002_later.sql": "" });
+    await expect(
+      migrate({
+        url,
+        root: createPackage({
+          "migrations/0001_late.sql": "",
+          "migrations/0002_later.sql": "",
+        }),
+        log,
+      }),
+    ).rejects.toThrow("Give the new file the next number");
+  });
+
+  test("a schema that was not made by migrate is refused", async () => {
+    const { url, query } = await createEmpty();
+    await query("create schema bellwire");
+    await query("create table bellwire.notifications ()");
+    for (const run of [migrate, plan]) {
+      await expect(run({ url, root: createPackage(), log })).rejects.toThrow(
+        "it has bellwire.notifications but no history",
+      );
+    }
+  });
+
+  test("a failing file leaves nothing behind, and its line is named", async () => {
+    const { url, query } = await createEmpty();
+    const root = createPackage({
+      ...FILES,
+      "migrations/0002_bad.sql": "-- 🔔 two units, one character\nselect 1;\nselect 'x'::txet;\n",
+    });
+    await expect(migrate({ url, root, log })).rejects.toThrow(
+      /^migrations\/0002_bad.sql:3: type "txet" does not exist\nNothing was changed/,
+    );
+    expect(await query("select to_regnamespace('bellwire') as schema")).toEqual([{ schema: null }]);
+  });
+
+  test("a file that ends the transaction is refused", async () => {
+    const { url, query } = await createEmpty();
+    const obvious = createPackage({ "migrations/0001_commit.sql": "select 1;\ncommit;\n" });
+    await expect(migrate({ url, root: obvious, log })).rejects.toThrow("ends a transaction");
+    expect(await query("select to_regnamespace('bellwire') as schema")).toEqual([{ schema: null }]);
+
+    const hidden = createPackage({ "migrations/0001_commit.sql": "select 1; commit; select 2;\n" });
+    await expect(migrate({ url, root: hidden, log })).rejects.toThrow(
+      "ended migrate's transaction",
+    );
+  });
+
+  test("of two runs at once, the second finds nothing to do", async () => {
+    const { url } = await createEmpty();
+    const root = createPackage();
+    const runs = await Promise.all([migrate({ url, root, log }), migrate({ url, root, log })]);
+    expect(runs.map(({ applied }) => applied.length).sort()).toEqual([0, 2]);
+  });
+
+  test("no time limit cuts the wait for another run", async () => {
+    const { url, query, connect } = await createEmpty();
+    await query(
+      "do $$ begin execute format('alter database %I set lock_timeout = 1', current_database()); end $$",
+    );
+    const other = await connect();
+    await other.query("begin");
+    await other.query("select pg_advisory_xact_lock(x'62656c6c77697265'::bigint)");
+    const waiting = migrate({ url, root: createPackage(), log });
+    await expect
+      .poll(() =>
+        query(
+          `select from pg_stat_activity where datname = current_database()
+            and wait_event = 'advisory' and clock_timestamp() - query_start > '50 ms'`,
+        ),
+      )
+      .toHaveLength(1);
+    await other.query("commit");
+    expect((await waiting).applied).toHaveLength(2);
+  });
+
+  test("the printed plan does what migrate does, and not twice", async () => {
+    const [planned, migrated] = [await createEmpty(), await createMigrated()];
+    const root = createPackage();
+    const text = await plan({ url: planned.url, root });
+    const client = await planned.connect();
+    await client.query(text);
+
+    const read = ({ query }: Database) =>
+      query(`select name, kind, checksum, version from bellwire.schema_history
+             union all select name, 'function', checksum, null from bellwire.schema_functions order by name`);
+    expect(await read(planned)).toEqual(await read(migrated));
+    expect(await status({ url: planned.url, root })).toEqual(
+      await status({ url: migrated.url, root }),
+    );
+    expect(await listForeign(planned)).toEqual([]);
+    expect(await plan({ url: planned.url, root })).toContain("-- No file to apply.");
+    await expect(client.query(text)).rejects.toThrow("schema_history_pkey");
+  });
+
+  test("functions that were edited, dropped or added by hand are drift; migrate installs ours again", async () => {
+    const { url, query } = await createMigrated({
+      ...FILES,
+      "sql/dropped.sql":
+        "create or replace function bellwire.dropped() returns int language sql as 'select 1';",
+    });
+    const root = createPackage({
+      ...FILES,
+      "sql/dropped.sql":
+        "create or replace function bellwire.dropped() returns int language sql as 'select 1';",
+    });
+    await query(
+      "create or replace function bellwire.count_things() returns bigint language sql as 'select 0::bigint'",
+    );
+    await query("drop function bellwire.dropped()");
+    await query("create function bellwire.added() returns int language sql as 'select 1'");
+
+    const before = await status({ url, root });
+    expect(before.functions).toEqual([
+      { name: "bellwire.added()", state: "unknown" },
+      { name: "bellwire.count_things()", state: "edited" },
+      { name: "bellwire.dropped()", state: "missing" },
+    ]);
+    expect(before.drifted).toBe(true);
+    expect(formatStatus(before)).toMatch(/^function +edited +bellwire.count_things\(\)/m);
+
+    const { applied } = await migrate({ url, root, log });
+    expect(applied).toEqual(["sql/count_things.sql", "sql/dropped.sql"]);
+    expect((await status({ url, root })).functions).toEqual([
+      { name: "bellwire.added()", state: "unknown" },
+    ]);
+    expect(await migrate({ url, root, log })).toEqual({ applied: [] });
+  });
+
+  test("a rule's function is compared with the rule's definition", async () => {
+    const files = {
+      "migrations/0001_rules.sql": `create table bellwire.rule_definitions (name text, function text, checksum text);
+        insert into bellwire.rule_definitions values ('x', 'bellwire.rule_x()', md5('begin return null; end'));`,
+      "sql/rule_x.sql": `create or replace function bellwire.rule_x() returns trigger language plpgsql
+        as 'begin return null; end';`,
+    };
+    const { url, query } = await createMigrated(files);
+    const root = createPackage(files);
+    expect((await status({ url, root })).functions).toEqual([]);
+    await query(
+      "create or replace function bellwire.rule_x() returns trigger language plpgsql as 'begin return new; end'",
+    );
+    expect((await status({ url, root })).functions).toEqual([
+      { name: "bellwire.rule_x()", state: "edited" },
+    ]);
+  });
+
+  test("an ordinary user gets the SQL an administrator must run, and then succeeds", async () => {
+    const database = await createEmpty();
+    const { name, url } = await createLogin(database);
+    const root = createPackage();
+    const refused = await migrate({ url, root, log }).catch((err: unknown) => err);
+    expect(refused).toBeInstanceOf(MigrationError);
+    const { message } = refused as MigrationError;
+    expect(message).toContain(`The user "${name}" may not prepare this database`);
+    const sql = message.slice(message.indexOf("do $"));
+    expect(await plan({ url, root })).toContain(sql);
+
+    await database.query(sql);
+    expect((await migrate({ url, root, log })).applied).toHaveLength(2);
+    expect(await listForeign(database)).toEqual([]);
+  });
+
+  test("a user who may manage roles needs no administrator", async () => {
+    const database = await createEmpty();
+    const { name, url } = await createLogin(database, "createrole");
+    await database.query(
+      `do $$ begin execute format('grant create on database %I to ${name}', current_database()); end $$`,
+    );
+    // Who creates a role has it like this since PostgreSQL 16: to give away, not to use.
+    const [{ modern } = { modern: false }] = await database.query<{ modern: boolean }>(
+      "select current_setting('server_version_num')::int >= 160000 as modern",
+    );
+    if (modern) {
+      await database.query(
+        `grant bellwire_owner to ${name} with admin true, inherit false, set false`,
+      );
+    }
+    const root = createPackage();
+    expect((await migrate({ url, root, log })).applied).toHaveLength(2);
+    expect(await migrate({ url, root, log })).toEqual({ applied: [] });
+    expect(await listForeign(database)).toEqual([]);
+  });
+});
+
+describe("the files", () => {
+  const refusal = async (files: Record<string, string>) =>
+    plan({ url: "postgres://nobody@localhost:1/none", root: createPackage(files) });
+
+  test("need a number of their own", async () => {
+    await expect(refusal({ "migrations/1_a.sql": "" })).rejects.toThrow("0001_what.sql");
+    await expect(
+      refusal({ "migrations/0001_a.sql": "", "migrations/0001_b.sql": "" }),
+    ).rejects.toThrow("shares its number");
+  });
+
+  test("require others that are there, and not in a circle", async () => {
+    await expect(refusal({ "sql/a.sql": "-- requires: b.sql" })).rejects.toThrow("requires b.sql");
+    await expect(
+      refusal({ "sql/a.sql": "-- requires: b.sql", "sql/b.sql": "-- requires: a.sql" }),
+    ).rejects.toThrow("sql/a.sql → sql/b.sql → sql/a.sql");
+  });
+});

@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import type { TestProject } from "vitest/node";
+import { type Binaries, findBinaries } from "../../src/db/embedded/binaries.ts";
+import { prepareData } from "../../src/db/embedded/data.ts";
+import { choosePlace } from "../../src/db/embedded/place.ts";
+import { startServer } from "../../src/db/embedded/server.ts";
+import { migrate } from "../../src/db/migrate.ts";
+import { createLogger } from "../../src/logger.ts";
+import { urlOfDatabase } from "./database-url.ts";
+
+/** A server that tests use, and the migrated database on it that `createDatabase` clones. */
+export type TestServer = { name: string; url: string; template: string };
+
+declare module "vitest" {
+  interface ProvidedContext {
+    servers: TestServer[];
+  }
+}
+
+type Running = { name: string; url: string; close(): Promise<void> };
+
+const log = createLogger("silent");
+
+/** Runs once, around all test files. Every server here is thrown away, except the one of TEST_POSTGRES_URL. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const running = await startServers();
+  const close = () => Promise.all(running.map((server) => server.close()));
+  try {
+    const template = `bellwire_template_${randomBytes(6).toString("hex")}`;
+    for (const { url } of running) await createTemplate(url, template);
+    project.provide(
+      "servers",
+      running.map(({ name, url }) => ({ name, url, template })),
+    );
+    return async () => {
+      for (const { url } of running) await query(url, `drop database ${template} with (force)`);
+      await close();
+    };
+  } catch (err) {
+    await close();
+    throw err;
+  }
+}
+
+/** First PostgreSQL 18, or what TEST_POSTGRES_URL names; then Debian's 15, the oldest supported, where there is one. */
+async function startServers(): Promise<Running[]> {
+  const given = process.env.TEST_POSTGRES_URL;
+  const first = given
+    ? { name: "TEST_POSTGRES_URL", url: given, close: async () => {} }
+    : await findBinaries().then(
+        (binaries) => startThrowaway("PostgreSQL 18", binaries),
+        (err: unknown) => {
+          throw new Error(
+            "The tests need a PostgreSQL: run npm ci (without --omit=optional), or " +
+              "TEST_POSTGRES_URL=postgres://user:password@host/postgres npm test",
+            { cause: err },
+          );
+        },
+      );
+  const at = (program: string) => `/usr/lib/postgresql/15/bin/${program}`;
+  if (!existsSync(at("postgres"))) return [first];
+  try {
+    const [initdb, postgres, pgCtl] = [at("initdb"), at("postgres"), at("pg_ctl")];
+    return [first, await startThrowaway("PostgreSQL 15", { initdb, postgres, pgCtl })];
+  } catch (err) {
+    await first.close();
+    throw err;
+  }
+}
+
+async function startThrowaway(name: string, binaries: Binaries): Promise<Running> {
+  const folder = await mkdtemp(join(tmpdir(), "bellwire-test-"));
+  const place = await choosePlace({ dir: folder, binaries, log });
+  const removeFolders = async () => {
+    // Two if root's own TMPDIR is closed to the server's account.
+    for (const dir of new Set([folder, place.dir])) await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    await prepareData(place);
+    // A lost throwaway is no loss, so nothing waits for the disk.
+    const settings = {
+      fsync: "off",
+      synchronous_commit: "off",
+      full_page_writes: "off",
+      max_connections: 300,
+    };
+    const server = await startServer({ place, port: 0, settings, log });
+    return {
+      name,
+      url: server.url("postgres"),
+      close: async () => {
+        await server.close();
+        await removeFolders();
+      },
+    };
+  } catch (err) {
+    await removeFolders();
+    throw err;
+  }
+}
+
+/** Nobody may connect to the template afterwards: one connection would make every clone fail. */
+async function createTemplate(url: string, template: string): Promise<void> {
+  await query(url, `create database ${template}`);
+  await migrate({
+    url: urlOfDatabase(url, template),
+    folders: ["sql/example", "sql/rules"],
+    log,
+  });
+  await query(url, `alter database ${template} allow_connections false`);
+}
+
+async function query(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,68 @@
+import { randomBytes } from "node:crypto";
+import pg from "pg";
+import { inject } from "vitest";
+import { urlOfDatabase } from "./database-url.ts";
+
+/** A database of its own for a test file: NOTIFY channels belong to a database, so files do not hear each other. */
+export type TestDatabase = {
+  url: string;
+  /** One statement at a time over one kept connection; `connect` gives more. */
+  query<Row extends pg.QueryResultRow>(sql: string, params?: unknown[]): Promise<Row[]>;
+  /** A connected client, ended by the database's `close` at the latest. */
+  connect(): Promise<pg.Client>;
+  close(): Promise<void>;
+};
+
+/**
+ * Clones the migrated template on a server of `inject("servers")`, the first unless another is given; `empty` makes
+ * a database without Bellwire. `close` drops it under whoever is still connected.
+ */
+export async function createDatabase(
+  server?: { url: string },
+  options: { empty?: boolean } = {},
+): Promise<TestDatabase> {
+  const servers = inject("servers");
+  const found = server ? servers.find(({ url }) => url === server.url) : servers[0];
+  if (!found) throw new Error("Not one of the servers that the tests run on");
+  const name = `bellwire_test_${randomBytes(6).toString("hex")}`;
+  await runOnce(
+    found.url,
+    `create database ${name} template ${options.empty ? "template0" : found.template}`,
+  );
+
+  const url = urlOfDatabase(found.url, name);
+  const clients: pg.Client[] = [];
+  let kept: Promise<pg.Client> | undefined;
+
+  async function connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: url });
+    // Cut by the drop or by a test: a query that waits is rejected; an idle client must not end the process.
+    client.on("error", () => {});
+    await client.connect();
+    clients.push(client);
+    return client;
+  }
+
+  return {
+    url,
+    connect,
+    async query<Row extends pg.QueryResultRow>(sql: string, params?: unknown[]) {
+      kept ??= connect();
+      return (await (await kept).query<Row>(sql, params)).rows;
+    },
+    async close() {
+      await runOnce(found.url, `drop database if exists ${name} with (force)`);
+      await Promise.all(clients.map((client) => client.end()));
+    },
+  };
+}
+
+async function runOnce(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
