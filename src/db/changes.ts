@@ -99,6 +99,11 @@ export function createChangesReader(pool: Pool) {
   }
 
   return {
+    /** Turns rows that a restore has brought from another history into old ones. */
+    async adoptRestoredRows(): Promise<void> {
+      await pool.query("select bellwire.adopt_restored_rows()");
+    },
+
     /** The position of a reader who wants nothing of what is there. */
     async now(): Promise<Cursor> {
       const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string | null }>(
@@ -131,7 +136,7 @@ export function createChangesReader(pool: Pool) {
 }
 
 /** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */
-function reached(from: Snapshot, now: Snapshot, newest: string | null): Snapshot {
+export function reached(from: Snapshot, now: Snapshot, newest: string | null): Snapshot {
   const end = BigInt(newest ?? 0) + 1n;
   return truncate(now, end > from.xmax ? end : from.xmax);
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Socket } from "node:net";
+import type { Pool } from "pg";
 import pgListen from "pg-listen";
 import type { Logger } from "../logger.ts";
 import { KEEP_ALIVE } from "./pool.ts";
@@ -13,8 +14,8 @@ export interface ListenerOptions {
   onWakeUp: () => void;
   /** LISTEN has just been set up, for the first time or again. */
   onListening: () => void;
-  /** Sends a NOTIFY on the channel by another connection. */
-  notify: (channel: string, payload: string) => Promise<unknown>;
+  /** The connections that send the probes. */
+  pool: Pool;
   log: Logger;
   probeMs?: number;
   probeTimeoutMs?: number;
@@ -34,7 +35,7 @@ export interface Listener {
  * socket is destroyed and a new connection made.
  */
 export function createListener(options: ListenerOptions): Listener {
-  const { url, onWakeUp, onListening, notify, log } = options;
+  const { url, onWakeUp, onListening, pool, log } = options;
   const { probeMs = 10_000, probeTimeoutMs = 5000 } = options;
   let isClosed = false;
   let hasHeard = false;
@@ -81,7 +82,7 @@ export function createListener(options: ListenerOptions): Listener {
         timer = setTimeout(resolve, probeTimeoutMs, false);
       });
       try {
-        await notify(CHANNEL, payload);
+        await pool.query("select pg_notify($1, $2)", [CHANNEL, payload]);
         if (!(await heard)) throw new Error(DEAF);
         onHeard();
       } finally {
@@ -122,7 +123,8 @@ export function createListener(options: ListenerOptions): Listener {
         attempt = 0;
       });
       if (isClosed) return;
-      if (hasHeard || attempt === 0) log.warn({ err }, "not listening; trying again until it works");
+      if (hasHeard || attempt === 0)
+        log.warn({ err }, "not listening; trying again until it works");
       hasHeard = false;
       await pause(backoffMs(attempt));
     }

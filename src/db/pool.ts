@@ -8,7 +8,15 @@ export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000
  * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
  * A query that gets no answer within 10 s rejects, and its connection is discarded.
  */
-export function createPool({ url, size, log }: { url: string; size: number; log: Logger }): pg.Pool {
+export function createPool({
+  url,
+  size,
+  log,
+}: {
+  url: string;
+  size: number;
+  log: Logger;
+}): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     application_name: "bellwire",
@@ -23,3 +31,7 @@ export function createPool({ url, size, log }: { url: string; size: number; log:
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
   return pool;
 }
+
+/** The same database with the rights of the service and no more, for whoever may take the role. */
+export const asService = (url: string): string =>
+  `${url}${url.includes("?") ? "&" : "?"}options=${encodeURIComponent("-c role=bellwire_service")}`;

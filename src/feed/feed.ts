@@ -54,7 +54,11 @@ export function createFeed(options: FeedOptions) {
       cursor =
         page.isLast || !last
           ? { epoch, at: upto }
-          : { epoch, at: page.from, reading: { upto, place: { changed: !last.isNew, id: last.id } } };
+          : {
+              epoch,
+              at: page.from,
+              reading: { upto, place: { changed: !last.isNew, id: last.id } },
+            };
       onRead(page);
       if (page.isForeign) {
         log.warn({ epoch }, "the database has another history; every stream is reset");

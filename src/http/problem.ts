@@ -41,7 +41,8 @@ export const notFound: RequestHandler = () => {
 export function problemHandler(log: Logger): ErrorRequestHandler {
   return (err, _req, res, next) => {
     const problem = toProblem(err);
-    if (problem.status >= 500) log.error({ err, requestId: res.locals.requestId }, "request failed");
+    if (problem.status >= 500)
+      log.error({ err, requestId: res.locals.requestId }, "request failed");
     // An open stream cannot become a problem: Express cuts the connection.
     if (res.headersSent) next(err);
     else sendProblem(res, problem);

@@ -1,4 +1,5 @@
 import type { ClientBase, Pool } from "pg";
+import type { Logger } from "../../logger.ts";
 import { isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
 import { readVersioned } from "./files.ts";
 
@@ -37,5 +38,16 @@ async function readVersionedHistory(database: ClientBase | Pool): Promise<string
 Grant it the role, as the user who ran migrate: grant bellwire_service to <user>;`,
       { cause: err },
     );
+  }
+}
+
+/** `checkSchema` for a start that does not wait for the database: one that is away is not refused. */
+export async function refuseOldSchema(pool: Pool, log: Logger): Promise<void> {
+  try {
+    const { newer } = await checkSchema(pool);
+    if (newer.length > 0) log.warn({ newer }, "the database has migrations this version lacks");
+  } catch (err) {
+    if (err instanceof MigrationError) throw err;
+    log.warn({ err }, "cannot look at the schema; starting all the same");
   }
 }

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import express from "express";
 import { z } from "zod";
 import type { Demo, DemoAct } from "../../db/demo.ts";
+import { parse } from "../parse.ts";
 import { Problem } from "../problem.ts";
 
 const PAGE = fileURLToPath(new URL("page/", import.meta.url));
@@ -100,12 +101,6 @@ export function demoRoutes({ demo, mintToken }: Options): express.Router {
   });
 
   return router;
-}
-
-function parse<T>(schema: z.ZodType<T>, input: unknown): T {
-  const parsed = schema.safeParse(input);
-  if (!parsed.success) throw new Problem(400, "invalid_request", z.prettifyError(parsed.error));
-  return parsed.data;
 }
 
 /** Everything the page needs comes from here; what a notification says can never become script. */

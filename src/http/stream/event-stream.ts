@@ -27,7 +27,10 @@ export const retryMs = () => 2000 + Math.random() * 3000;
  */
 export function openEventStream(
   res: Response,
-  { maxBufferedBytes, onClose }: { maxBufferedBytes: number; onClose: (reason: CloseReason) => void },
+  {
+    maxBufferedBytes,
+    onClose,
+  }: { maxBufferedBytes: number; onClose: (reason: CloseReason) => void },
 ) {
   let isOpen = true;
   /** Since when the client has not taken what there is, in milliseconds since the epoch. */

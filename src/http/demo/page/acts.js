@@ -94,6 +94,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
   function renderPanel() {
     if (!state) return;
     const { name } = users.find(({ id }) => id === actorId);
+    panel.dataset.kind = kind;
     const content = forms.render(kind, state, meId);
     panel.replaceChildren(
       content ?? element("p", { class: "nothing" }, text(`none.${kind}`, { name })),
@@ -113,7 +114,6 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
     const hadKind = panel.dataset.kind === kind;
     renderKinds();
     renderPanel();
-    panel.dataset.kind = kind;
     if (!hadKind) return;
     for (const [name, value] of typed) {
       const control = panel.querySelector(`[name="${name}"]`);

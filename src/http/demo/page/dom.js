@@ -13,9 +13,9 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A user's initial on a colour of their own. */
+/** A user's initial on a colour of their own; without one the bell, for what nobody in particular did. */
 export function fillAvatar(node, user) {
-  node.textContent = user ? [...user.name][0] : "·";
+  node.textContent = user ? [...user.name][0] : "";
   node.dataset.hue = user ? String(Number(user.id) % 6) : "none";
   return node;
 }

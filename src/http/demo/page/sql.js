@@ -1,7 +1,7 @@
 import { element } from "./dom.js";
 
 const TOKENS =
-  /('(?:[^']|'')*')|\b(insert into|values|update|set|where|and|begin|commit|select|null)\b|\b(\d+)\b/g;
+  /(E?'(?:[^']|'')*')|\b(insert into|values|update|set|where|and|begin|commit|select|null)\b|\b(\d+)\b/g;
 const CLASSES = [undefined, "sql-text", "sql-word", "sql-number"];
 
 export const SAMPLE = `insert into messages (sender_id, recipient_id, body)

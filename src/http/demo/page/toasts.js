@@ -13,8 +13,13 @@ export function createToasts({ root, texts, userById, onOpen }) {
   function remove(toast) {
     clearTimeout(toast.timer);
     toasts.delete(toast);
+    const hadKeyboard = toast.node.querySelector(":focus-visible") !== null;
     toast.node.remove();
-    if (toasts.size > 0) return;
+    if (toasts.size > 0) {
+      // A removed element need not say that it lost the focus.
+      if (hadKeyboard) root.querySelector(".toast-close").focus();
+      return;
+    }
     hiddenCount = 0;
     more.remove();
     isHeld = false;

@@ -1,0 +1,187 @@
+import { readFileSync } from "node:fs";
+import type { Config } from "./config.ts";
+import { createChangesReader } from "./db/changes.ts";
+import { createDemo } from "./db/demo.ts";
+import { startEmbedded } from "./db/embedded.ts";
+import { createInbox } from "./db/inbox.ts";
+import { createListener } from "./db/listener.ts";
+import { migrate } from "./db/migrate.ts";
+import { refuseOldSchema } from "./db/migrations/check-schema.ts";
+import { asService, createPool } from "./db/pool.ts";
+import { countRuleErrors } from "./db/rule-errors.ts";
+import { createFeed } from "./feed/feed.ts";
+import { createHttpApp } from "./http/app.ts";
+import { createAuthenticator } from "./http/auth.ts";
+import { demoRoutes } from "./http/demo/routes.ts";
+import { identify } from "./http/identify.ts";
+import { inboxRoutes } from "./http/inbox.ts";
+import { createMetrics } from "./http/metrics.ts";
+import { startHttpServer } from "./http/server.ts";
+import { createFrames } from "./http/stream/frames.ts";
+import { streamRoute } from "./http/stream/route.ts";
+import { createStreams } from "./http/stream/streams.ts";
+import { createMinter } from "./http/token.ts";
+import { createHub } from "./hub/hub.ts";
+import { verificationKey } from "./jwt-secret.ts";
+import type { Logger } from "./logger.ts";
+
+export interface App {
+  /** Where the service answers: `http://host:port`. */
+  readonly address: string;
+  readonly metricsAddress: string;
+  /** The embedded database, where that is what runs. */
+  readonly embeddedUrl?: string;
+  /** Ends the streams over `drainMs`, then everything else. */
+  close(): Promise<void>;
+}
+
+export const { version } = JSON.parse(
+  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+) as { version: string };
+
+type OnClose = (close: () => unknown) => void;
+
+/** Where the rows are. */
+export interface Database {
+  url: string;
+  /** For LISTEN. */
+  directUrl: string;
+  /** The marketplace to play with, where there is one. */
+  demo?: ReturnType<typeof createDemo>;
+}
+
+/**
+ * Opens every part, lowest floor first, and closes them in reverse. Rejects where only a person can help (a port
+ * is taken, the schema is old); what mends itself, like a database that is away, it waits for.
+ */
+export function startApp(config: Config, log: Logger): Promise<App> {
+  return openAll(async (onClose) => {
+    if (config.database.kind === "external")
+      return openService(config.database, config, log, onClose);
+    const embedded = await openEmbedded(config.database, log, onClose);
+    const service = await openService(embedded, config, log, onClose);
+    return { ...service, embeddedUrl: embedded.ownerUrl };
+  });
+}
+
+/** The same on a database that somebody else has opened. */
+export function startAppOn(database: Database, config: Config, log: Logger): Promise<App> {
+  return openAll((onClose) => openService(database, config, log, onClose));
+}
+
+async function openAll<T>(open: (onClose: OnClose) => Promise<T>) {
+  const closers: (() => unknown)[] = [];
+  const close = async () => {
+    for (const closePart of closers.splice(0)) await closePart();
+  };
+  try {
+    const opened = await open((closePart) => closers.unshift(closePart));
+    return { ...opened, close };
+  } catch (err) {
+    await close();
+    throw err;
+  }
+}
+
+/** Our own PostgreSQL, with the marketplace in it, of which the service sees what it would of any other. */
+async function openEmbedded(
+  { dir, port }: { dir: string; port: number },
+  log: Logger,
+  onClose: OnClose,
+): Promise<Database & { ownerUrl: string }> {
+  const embedded = await startEmbedded({ dir, port, log });
+  onClose(embedded.close);
+  await migrate({ url: embedded.url, folders: ["sql/example", "sql/rules"], log });
+  const pool = createPool({ url: embedded.url, size: 2, log });
+  onClose(() => pool.end());
+  const url = asService(embedded.url);
+  return { url, directUrl: url, ownerUrl: embedded.url, demo: createDemo(pool) };
+}
+
+async function openService(database: Database, config: Config, log: Logger, onClose: OnClose) {
+  const key = await verificationKey(config);
+  const pool = createPool({ url: database.url, size: config.poolSize, log });
+  onClose(() => pool.end());
+  await refuseOldSchema(pool, log);
+  const changes = createChangesReader(pool);
+  const inbox = createInbox(pool);
+  onClose(inbox.close);
+
+  const hub = createHub();
+  const frames = createFrames(version);
+  const streams = createStreams({ ...config, frames });
+  const metrics = createMetrics({
+    streams: streams.size,
+    isListening: () => listener.isListening(),
+    readAgeSeconds: () => feed.readAgeSeconds(),
+    ruleErrors: () => countRuleErrors(pool),
+  });
+
+  const feed = createFeed({
+    adoptRestoredRows: changes.adoptRestoredRows,
+    now: changes.now,
+    read: changes.readAll,
+    publish: hub.publish,
+    reset: hub.reset,
+    onRead: metrics.read,
+    sweepMs: config.sweepMs,
+    log,
+  });
+  onClose(feed.close);
+  feed.wake();
+  const listener = createListener({
+    url: database.directUrl,
+    onWakeUp() {
+      metrics.wokenUp();
+      feed.wake();
+    },
+    onListening: feed.catchUp,
+    pool,
+    log,
+  });
+  onClose(listener.close);
+
+  const authenticate = createAuthenticator({ ...config.token, key });
+  const { isRevoked } = inbox;
+  const { position, isReading } = feed;
+  const { isListening } = listener;
+  const { isDraining } = streams;
+  const app = createHttpApp({
+    version,
+    health: { isListening, isReading, isDraining },
+    identify: identify(authenticate, isRevoked),
+    stream: streamRoute({
+      ...config,
+      authenticate,
+      isRevoked,
+      streams,
+      frames,
+      hub,
+      position,
+      read: changes.readRecipient,
+      metrics,
+      log,
+    }),
+    inbox: inboxRoutes({ inbox, position }),
+    demo:
+      database.demo &&
+      demoRoutes({ demo: database.demo, mintToken: createMinter({ ...config.token, key }) }),
+    log,
+  });
+
+  const { host, port, metricsPort } = config;
+  const metricsServer = await startHttpServer(metrics.handler, {
+    host,
+    port: metricsPort,
+    portVariable: "METRICS_PORT",
+  });
+  onClose(metricsServer.close);
+  const server = await startHttpServer(app, { host, port, portVariable: "PORT" });
+  onClose(server.close);
+  onClose(async () => {
+    server.stopAccepting();
+    await streams.close();
+  });
+  log.info({ address: server.address, metrics: metricsServer.address, version }, "started");
+  return { address: server.address, metricsAddress: metricsServer.address };
+}

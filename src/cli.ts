@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+import { parseArgs } from "node:util";
+import type { App } from "./app.ts";
+import type { Config } from "./config.ts";
+import { migrate, plan } from "./db/migrate.ts";
+import { formatStatus, status } from "./db/migrations/status.ts";
+import { prune } from "./db/prune.ts";
+import { createMinter } from "./http/token.ts";
+import { verificationKey } from "./jwt-secret.ts";
+import { createLogger } from "./logger.ts";
+import { loadConfig, runService } from "./main.ts";
+
+const USAGE = `bellwire <command>
+
+  start                          run the service; without DATABASE_URL, with a PostgreSQL of its own
+  migrate [folder…]              bring the database up to date; folders hold rules, as sql/rules does
+  plan [folder…]                 print what migrate would run, as one SQL text
+  status [folder…]               migrations, drifted functions, rules, roles; exit 1 on drift
+  token <recipient> [--ttl 1h]   print a token for a recipient (s, m, h, d)
+  prune                          delete notifications older than RETENTION_DAYS
+`;
+
+const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+async function run([command, ...args]: string[], ttl: string): Promise<void> {
+  const config = loadConfig();
+  switch (command) {
+    case "start":
+      return runService(config, greet);
+    case "migrate": {
+      const log = createLogger(config.logLevel);
+      const { applied } = await migrate({ url: migrationUrl(config), folders: args, log });
+      return print(applied.length === 0 ? "Nothing to do." : `Applied:\n${applied.join("\n")}`);
+    }
+    case "plan":
+      return print(await plan({ url: migrationUrl(config), folders: args }));
+    case "status": {
+      const found = await status({ url: migrationUrl(config), folders: args });
+      print(formatStatus(found));
+      if (found.drifted) process.exitCode = 1;
+      return;
+    }
+    case "token": {
+      const [recipientId] = args;
+      if (!recipientId) throw new UsageError("token needs a recipient");
+      const mint = createMinter({ ...config.token, key: await verificationKey(config) });
+      return print(await mint(recipientId, parseTtl(ttl)));
+    }
+    case "prune": {
+      const { retentionDays } = config;
+      const pruned = await prune({ url: migrationUrl(config), retentionDays });
+      return print(`Deleted ${pruned} notifications older than ${retentionDays} days.`);
+    }
+    default:
+      throw new UsageError(command ? `there is no command ${command}` : "no command");
+  }
+}
+
+class UsageError extends Error {}
+
+/** The direct connection; in embedded mode the server that `start` keeps running. */
+function migrationUrl({ database }: Config): string {
+  if (database.kind === "external") return database.directUrl;
+  return `postgres://postgres:postgres@127.0.0.1:${database.port}/bellwire`;
+}
+
+function parseTtl(text: string): number {
+  const [, count, unit] = /^([1-9][0-9]{0,8})([smhd])$/.exec(text) ?? [];
+  if (!count) throw new UsageError(`--ttl is a number and s, m, h or d, as in 30m; not ${text}`);
+  return Number(count) * SECONDS[unit as keyof typeof SECONDS];
+}
+
+function greet({ address, embeddedUrl }: App): void {
+  if (!embeddedUrl) return;
+  print(`
+  Bellwire is running with a PostgreSQL of its own.
+
+  page    ${address}
+  psql    psql ${embeddedUrl}
+          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
+  token   npm run -s token -- 2
+  stream  curl -N -H "Authorization: Bearer $(npm run -s token -- 2)" ${address}/api/notifications/stream
+`);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function fail(err: unknown): void {
+  const isUsage =
+    err instanceof UsageError ||
+    (err instanceof Error && "code" in err && String(err.code).startsWith("ERR_PARSE_ARGS"));
+  process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
+  if (isUsage) process.stderr.write(`\n${USAGE}`);
+  process.exitCode = isUsage ? 64 : 1;
+}
+
+try {
+  const options = { ttl: { type: "string", default: "1h" }, help: { type: "boolean" } } as const;
+  const { positionals, values } = parseArgs({ allowPositionals: true, options });
+  if (values.help) print(USAGE);
+  else await run(positionals, values.ttl);
+} catch (err) {
+  fail(err);
+}

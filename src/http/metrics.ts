@@ -1,0 +1,128 @@
+import type { RequestListener } from "node:http";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Changes } from "../db/changes.ts";
+import type { RuleErrors } from "../db/rule-errors.ts";
+import type { Delivered } from "../hub/delivery.ts";
+import type { ResetReason } from "../hub/follow.ts";
+import type { CloseReason } from "./stream/event-stream.ts";
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** What is asked for when somebody looks. */
+export interface Observed {
+  streams: () => number;
+  isListening: () => boolean;
+  readAgeSeconds: () => number;
+  ruleErrors: () => Promise<RuleErrors[]>;
+}
+
+/** Prometheus metrics. No label holds a recipient. */
+export function createMetrics(observed: Observed) {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const delivered = new Counter({
+    name: "bellwire_delivered_total",
+    help: "Events written to streams",
+    labelNames: ["event"],
+    registers,
+  });
+  const deliverySeconds = new Histogram({
+    name: "bellwire_delivery_seconds",
+    help: "From a notification's created_at to its write to a live stream's socket",
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const wakeUps = new Counter({
+    name: "bellwire_wakeups_total",
+    help: "NOTIFY wake-ups heard",
+    registers,
+  });
+  const reads = new Counter({
+    name: "bellwire_reads_total",
+    help: "Reads of the feed",
+    registers,
+  });
+  const rowsRead = new Counter({
+    name: "bellwire_rows_read_total",
+    help: "Rows the feed has read, for whomever",
+    registers,
+  });
+  const closes = new Counter({
+    name: "bellwire_stream_closes_total",
+    help: "Streams that ended",
+    labelNames: ["reason"],
+    registers,
+  });
+  const resets = new Counter({
+    name: "bellwire_stream_resets_total",
+    help: "Clients told to fetch their list again",
+    labelNames: ["reason"],
+    registers,
+  });
+  new Gauge({
+    name: "bellwire_streams",
+    help: "Open streams",
+    registers,
+    collect() {
+      this.set(observed.streams());
+    },
+  });
+  new Gauge({
+    name: "bellwire_listener_up",
+    help: "1 while the LISTEN connection hears its own probe",
+    registers,
+    collect() {
+      this.set(observed.isListening() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: "bellwire_read_age_seconds",
+    help: "Since the feed's last read that succeeded",
+    registers,
+    collect() {
+      this.set(observed.readAgeSeconds());
+    },
+  });
+  new Gauge({
+    name: "bellwire_rule_errors",
+    help: "Failures of each rule, as bellwire.rules counts them",
+    labelNames: ["rule"],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { rule, errors } of await observed.ruleErrors()) this.set({ rule }, errors);
+    },
+  });
+
+  return {
+    /** `GET /metrics`, on a server of its own: it says what a stranger need not know. */
+    handler: metricsHandler(registry),
+    wokenUp: () => wakeUps.inc(),
+    read(changes: Changes) {
+      reads.inc();
+      rowsRead.inc(changes.rows.length);
+    },
+    delivered(event: Delivered, isLive: boolean) {
+      delivered.inc({ event: event.kind });
+      if (isLive && event.kind === "notification")
+        deliverySeconds.observe((Date.now() - event.row.createdAt.getTime()) / 1000);
+    },
+    streamClosed: (reason: CloseReason) => closes.inc({ reason }),
+    streamReset: (reason: ResetReason) => resets.inc({ reason }),
+  };
+}
+
+function metricsHandler(registry: Registry): RequestListener {
+  return async (req, res) => {
+    if (req.url !== "/metrics") return void res.writeHead(404).end();
+    try {
+      const text = await registry.metrics();
+      res.writeHead(200, { "Content-Type": registry.contentType }).end(text);
+    } catch {
+      // A collector failed, and only the database can make one fail; /readyz says so.
+      res.writeHead(503).end();
+    }
+  };
+}

@@ -1,0 +1,66 @@
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface HttpServer {
+  /** `http://host:port` */
+  readonly address: string;
+  /** Takes no new connections; those that are open go on. */
+  stopAccepting(): void;
+  /** Waits a second at most for answers that are being given, then cuts what is left. */
+  close(): Promise<void>;
+}
+
+export interface ListenOptions {
+  host: string;
+  port: number;
+  /** The variable to change where the port is taken. */
+  portVariable: string;
+}
+
+/** Rejects with what to do where the port cannot be had. */
+export async function startHttpServer(
+  handler: RequestListener,
+  { host, port, portVariable }: ListenOptions,
+): Promise<HttpServer> {
+  // Longer than the 60 s for which proxies keep idle connections: else they send a request into a closing one.
+  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 80_000 }, handler);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      reject(new Error(explain(cause, host, port, portVariable), { cause }));
+    });
+    server.listen(port, host, resolve);
+  });
+  const closed = new Promise<void>((resolve) => {
+    server.once("close", resolve);
+  });
+  return {
+    address: addressOf(server, host),
+    stopAccepting: () => void server.close(),
+    async close() {
+      server.close();
+      server.closeIdleConnections();
+      const cut = setTimeout(() => server.closeAllConnections(), 1000);
+      await closed;
+      clearTimeout(cut);
+    },
+  };
+}
+
+function explain(
+  { code, message }: NodeJS.ErrnoException,
+  host: string,
+  port: number,
+  variable: string,
+) {
+  const where = `port ${port} on ${host}`;
+  if (code === "EADDRINUSE") return `Somebody already uses ${where}. Stop it, or set ${variable}.`;
+  if (code === "EACCES")
+    return `This user may not use ${where}. Set ${variable} to one above 1023.`;
+  return `Cannot listen on ${where}: ${message}`;
+}
+
+function addressOf(server: Server, host: string): string {
+  const { port } = server.address() as AddressInfo;
+  const name = host === "0.0.0.0" || host === "127.0.0.1" ? "localhost" : host;
+  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+}

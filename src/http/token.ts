@@ -1,0 +1,24 @@
+import { SignJWT } from "jose";
+import type { AuthOptions } from "./auth.ts";
+
+/** What signs a token here: only a shared secret can. */
+export type MinterOptions = Omit<AuthOptions, "cookie">;
+
+/**
+ * Signs tokens as `createAuthenticator` with the same options takes them; for the demo and for trying things
+ * out: an application mints its own. The returned function throws where the key cannot sign.
+ */
+export function createMinter({ key, issuer, audience, userClaim }: MinterOptions) {
+  return (recipientId: string, ttlSeconds = 3600): Promise<string> => {
+    if (key.kind !== "secret")
+      throw new Error("Only JWT_SECRET can sign a token; with a public key its owner must.");
+    const now = Math.floor(Date.now() / 1000);
+    const token = new SignJWT({ [userClaim]: recipientId })
+      .setProtectedHeader({ alg: "HS256" })
+      .setIssuedAt(now)
+      .setExpirationTime(now + ttlSeconds);
+    if (issuer !== undefined) token.setIssuer(issuer);
+    if (audience !== undefined) token.setAudience(audience);
+    return token.sign(Buffer.from(key.secret));
+  };
+}

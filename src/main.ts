@@ -1,0 +1,56 @@
+import { existsSync } from "node:fs";
+import { type App, startApp } from "./app.ts";
+import { type Config, ConfigError, readConfig } from "./config.ts";
+import { createLogger } from "./logger.ts";
+
+/** sysexits.h: the configuration is wrong, and trying again will not help. */
+const EX_CONFIG = 78;
+
+/** The environment, with `.env` of the working directory under it. Ends the process where it is wrong. */
+export function loadConfig(): Config {
+  if (existsSync(".env")) process.loadEnvFile(".env");
+  try {
+    return readConfig(process.env);
+  } catch (err) {
+    if (!(err instanceof ConfigError)) throw err;
+    process.stderr.write(`The configuration is wrong:\n${err.message}\n`);
+    process.exit(EX_CONFIG);
+  }
+}
+
+/** Runs the service until a signal ends it. */
+export async function runService(config: Config, greet: (app: App) => void): Promise<void> {
+  const log = createLogger(config.logLevel);
+  let app: App | undefined;
+  let isStopping = false;
+
+  function stop(signal: NodeJS.Signals) {
+    isStopping = true;
+    log.info({ signal }, "stopping; once more ends at once");
+    // Streams get `drainMs`; a database that does not answer gets the rest.
+    setTimeout(() => {
+      log.fatal("stopping took too long");
+      process.exit(1);
+    }, config.drainMs + 5000).unref();
+    app?.close().then(
+      () => process.exit(0),
+      (err) => {
+        log.fatal({ err }, "could not stop cleanly");
+        process.exit(1);
+      },
+    );
+  }
+  // `once`: a second signal finds no handler and ends the process. systemd and Docker send SIGTERM, PM2 SIGINT.
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+
+  try {
+    app = await startApp(config, log);
+  } catch (err) {
+    log.fatal({ err }, "could not start");
+    process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
+    process.exit(1);
+  }
+  if (isStopping) stop("SIGTERM");
+  else greet(app);
+}

@@ -1,0 +1,87 @@
+import { PassThrough } from "node:stream";
+import pg from "pg";
+import { onTestFinished } from "vitest";
+import { startAppOn } from "../../src/app.ts";
+import { readConfig } from "../../src/config.ts";
+import { createDemo } from "../../src/db/demo.ts";
+import { asService } from "../../src/db/pool.ts";
+import { createMinter } from "../../src/http/token.ts";
+import { createLogger } from "../../src/logger.ts";
+
+const SECRET = "a secret that is long enough for HS256";
+
+export interface ServiceOptions {
+  databaseUrl: string;
+  /** With the demo's page and routes. */
+  demo?: boolean;
+  port?: number;
+  /** Anything of the environment. */
+  env?: Record<string, string>;
+}
+
+/**
+ * The whole service in this process, on a real database and real sockets, with no rights but those of
+ * bellwire_service. Closed when the test ends, if it has not been before.
+ */
+export async function startService({ databaseUrl, demo, port = 0, env = {} }: ServiceOptions) {
+  const config = readConfig({
+    DATABASE_URL: asService(databaseUrl),
+    JWT_SECRET: SECRET,
+    HOST: "127.0.0.1",
+    PORT: String(port),
+    METRICS_PORT: "0",
+    DRAIN_SECONDS: "0",
+    LOG_LEVEL: "debug",
+    ...env,
+  });
+  if (config.database.kind !== "external") throw new Error("the tests bring their database");
+  const lines = new PassThrough();
+  let logged = "";
+  lines.on("data", (chunk) => {
+    logged += chunk;
+  });
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
+  pool.on("error", () => {}); // its database is dropped under it when the test ends
+  const app = await startAppOn(
+    { ...config.database, ...(demo ? { demo: createDemo(pool) } : {}) },
+    config,
+    createLogger(config.logLevel, lines),
+  );
+
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= app.close().then(() => pool.end());
+    return closing;
+  };
+  onTestFinished(close);
+
+  const mint = createMinter({ ...config.token, key: { kind: "secret", secret: SECRET } });
+  return {
+    url: app.address.replace("localhost", "127.0.0.1"),
+    metricsUrl: `${app.metricsAddress.replace("localhost", "127.0.0.1")}/metrics`,
+    token: (recipientId: string, ttlSeconds?: number) => mint(recipientId, ttlSeconds),
+    /** Everything the service has logged so far. */
+    logged: () => logged,
+    close,
+  };
+}
+
+export type Service = Awaited<ReturnType<typeof startService>>;
+
+/** Calls the API as a recipient. */
+export async function call(
+  service: Service,
+  recipientId: string,
+  path: string,
+  { method = "GET", body }: { method?: string; body?: unknown } = {},
+) {
+  const response = await fetch(`${service.url}/api/notifications${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${await service.token(recipientId)}`,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+}
