@@ -1,0 +1,116 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type Cursor, encodeCursor, parseCursor } from "../../src/db/cursor.ts";
+import { isSubset, type Snapshot } from "../../src/db/snapshot.ts";
+
+const FORM = /^[A-Za-z0-9._-]{1,128}$/;
+const epochs = fc.stringMatching(/^[0-9a-f]{8}$/);
+
+/** Up to 400 transactions in progress below any end a cluster can reach. */
+const snapshots = fc
+  .record({
+    xmax: fc.bigInt({ min: 1_000_000n, max: 2n ** 60n }),
+    gaps: fc.array(fc.bigInt({ min: 1n, max: 2000n }), { maxLength: 400 }),
+  })
+  .map(({ xmax, gaps }): Snapshot => {
+    let xid = xmax;
+    return { xmax, inProgress: gaps.map((gap) => (xid -= gap)).reverse() };
+  });
+
+const plain = fc.record({ epoch: epochs, at: snapshots });
+const withinRead = fc
+  .record({
+    epoch: epochs,
+    at: snapshots,
+    ahead: fc.bigInt({ min: 0n, max: 5000n }),
+    changed: fc.boolean(),
+    id: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+  })
+  .map(({ epoch, at, ahead, changed, id }): Cursor => {
+    const upto = { xmax: at.xmax + ahead, inProgress: at.inProgress.slice(0, 3) };
+    return { epoch, at, reading: { upto, place: { changed, id } } };
+  });
+
+describe("a cursor", () => {
+  test("looks like this", () => {
+    const at = { xmax: 1000n, inProgress: [990n, 997n] };
+    expect(encodeCursor({ epoch: "4a9a6061", at })).toBe("v1.4a9a6061.rs.3-7");
+    const reading = {
+      upto: { xmax: 1003n, inProgress: [990n] },
+      place: { changed: false, id: 71n },
+    };
+    expect(encodeCursor({ epoch: "4a9a6061", at, reading })).toBe("v1.4a9a6061.rv.d.3.3-7.n1z");
+  });
+
+  test("is a safe id of at most 128 characters, whatever it says", () => {
+    fc.assert(
+      fc.property(fc.oneof(plain, withinRead), (cursor) => {
+        expect(encodeCursor(cursor)).toMatch(FORM);
+      }),
+    );
+  });
+
+  test("comes back as it was when it fits", () => {
+    const few = fc.oneof(plain, withinRead).filter(({ at }) => at.inProgress.length <= 12);
+    fc.assert(
+      fc.property(few, (cursor) => {
+        expect(parseCursor(encodeCursor(cursor))).toEqual(cursor);
+      }),
+    );
+  });
+
+  test("that does not fit comes back as an earlier one: nothing is lost, something may be repeated", () => {
+    fc.assert(
+      fc.property(fc.oneof(plain, withinRead), (cursor) => {
+        const back = parseCursor(encodeCursor(cursor));
+        expect(back?.epoch).toBe(cursor.epoch);
+        expect(back && isSubset(back.at, cursor.at)).toBe(true);
+        if (back?.reading) expect(back).toEqual(cursor);
+      }),
+    );
+  });
+
+  test.each([
+    "",
+    "abc",
+    "0",
+    "-1",
+    "1e30",
+    "unknown",
+    "v1",
+    "v1.4a9a6061",
+    "v1.4a9a6061.rs",
+    "v2.4a9a6061.rs.",
+    "v1.4A9A6061.rs.",
+    "v1.4a9a60612.rs.",
+    "v1.4a9a6061.-1.",
+    "v1.4a9a6061.rs.0",
+    "v1.4a9a6061.rs.-",
+    "v1.4a9a6061.rs.1-",
+    "v1.4a9a6061.rs.zzzz",
+    "v1.4a9a6061.0.",
+    "v1.4a9a6061.rs..1.",
+    "v1.4a9a6061.rs..1..x1",
+    "v1.4a9a6061.rs..zzzz..n1",
+    "v1.4a9a6061.rs..1..nzzzzzzzzzzzzz",
+    "v1.4a9a6061.rs.\n",
+    "v1.4a9a6061.rs. ",
+    "' or 1=1 --",
+    "v1.4a9a6061.rs.'",
+    "\u0000",
+    "١",
+    `v1.4a9a6061.rs.${"1-".repeat(100)}1`,
+    "x".repeat(10_000),
+  ])("refuses %j", (text) => {
+    expect(parseCursor(text)).toBeUndefined();
+  });
+
+  test("never fails to answer, whatever it is given", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => {
+        const cursor = parseCursor(text);
+        if (cursor) expect(encodeCursor(cursor)).toMatch(FORM);
+      }),
+    );
+  });
+});

@@ -1,0 +1,188 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { encodeCursor, parseCursor } from "../../src/db/cursor.ts";
+import { createFeed } from "../../src/feed/feed.ts";
+import type { Delivered } from "../../src/hub/delivery.ts";
+import { follow, type Sink } from "../../src/hub/follow.ts";
+import { createHub } from "../../src/hub/hub.ts";
+import { createLogger } from "../../src/logger.ts";
+import { createHistory } from "../support/history.ts";
+
+const RECIPIENTS = ["1", "2"];
+const index = fc.nat({ max: 5 });
+
+/** What may happen, in any order. The streams and the feed are ours; the transactions are everybody's. */
+const commands = fc.array(
+  fc.oneof(
+    fc.record({ do: fc.constant("begin" as const) }),
+    fc.record({ do: fc.constant("insert" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
+    fc.record({ do: fc.constant("update" as const), index, row: fc.nat({ max: 20 }) }),
+    fc.record({ do: fc.constant("commit" as const), index }),
+    fc.record({ do: fc.constant("rollBack" as const), index }),
+    fc.record({ do: fc.constant("wake" as const) }),
+    fc.record({ do: fc.constant("connect" as const), who: fc.constantFrom(...RECIPIENTS) }),
+    fc.record({ do: fc.constant("sever" as const), index, after: fc.nat({ max: 3 }) }),
+    fc.record({ do: fc.constant("resume" as const), index }),
+    fc.record({ do: fc.constant("choke" as const), index }),
+    fc.record({ do: fc.constant("proceed" as const) }),
+    fc.record({ do: fc.constant("proceed" as const) }),
+  ),
+  { minLength: 20, maxLength: 120 },
+);
+
+/**
+ * One client over all its connections: resumes with the id of the last event it got, and keeps a record. Severed, it
+ * gets a few events more, and the service writes the rest into the void. Choked, it takes no more than one
+ * event until it has drained.
+ */
+function createClient(recipientId: string) {
+  const notified: bigint[] = [];
+  const latest = new Map<bigint, bigint>();
+  let lastId: string | undefined;
+  let isChoked = false;
+  let eventsLeft = Number.POSITIVE_INFINITY;
+
+  return {
+    recipientId,
+    notified,
+    latest,
+    lastId: () => lastId,
+    choke: () => {
+      isChoked = true;
+    },
+    severAfter: (events: number) => {
+      eventsLeft = Math.min(eventsLeft, events);
+    },
+    sink(drained: () => Promise<void>): Sink {
+      eventsLeft = Number.POSITIVE_INFINITY;
+      return {
+        ready(_counts, resumeAt) {
+          if (eventsLeft-- <= 0) return;
+          lastId = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
+        },
+        send(event: Delivered) {
+          if (eventsLeft-- <= 0) return true;
+          lastId = encodeCursor(event.cursor);
+          for (const row of event.kind === "notification" ? [event.row] : event.rows) {
+            if (event.kind === "notification") notified.push(row.id);
+            latest.set(row.id, row.changedXid);
+          }
+          return !isChoked;
+        },
+        async drained() {
+          await drained();
+          isChoked = false;
+        },
+        reset: (reason) => expect.fail(`unexpected reset: ${reason}`),
+        revoke: () => expect.fail("unexpected revocation"),
+        fail: (error) => expect.fail(`unexpected failure: ${error}`),
+      };
+    },
+  };
+}
+
+/** Runs the commands through the real feed, hub and followers; every read's two ends come when the scheduler likes. */
+async function run(
+  steps: ReturnType<typeof commands.generate>["value"],
+  scheduler: fc.Scheduler,
+  pageSize: number,
+) {
+  const history = createHistory();
+  const hub = createHub();
+  const turn = () => scheduler.schedule(Promise.resolve());
+  const read = async (...question: Parameters<typeof history.read>) => {
+    await turn();
+    const [from, recipientId] = question;
+    const page = history.read(from, recipientId, pageSize);
+    await turn();
+    return page;
+  };
+  const feed = createFeed({
+    adoptRestoredRows: async () => {},
+    now: async () => history.now(),
+    read: (from) => read(from, null, pageSize),
+    publish: hub.publish,
+    reset: () => expect.fail("unexpected reset"),
+    onRead: () => {},
+    sweepMs: 1_000_000,
+    log: createLogger("silent"),
+  });
+  feed.wake();
+  await scheduler.waitIdle();
+
+  type Client = ReturnType<typeof createClient>;
+  const clients: { client: Client; disconnect: () => void }[] = [];
+  const existing = new Map<Client, Set<bigint>>();
+  async function connect(client: Client) {
+    const lastId = client.lastId();
+    const disconnect = follow({
+      hub,
+      recipientId: client.recipientId,
+      since: lastId === undefined ? "now" : (parseCursor(lastId) ?? "unknown"),
+      position: feed.position() ?? expect.fail("the feed has no position"),
+      read,
+      replayLimit: 1000,
+      sink: client.sink(turn),
+    });
+    // A stream that wants nothing of the past begins when its first read is made.
+    if (lastId === undefined) {
+      await scheduler.waitIdle();
+      existing.set(client, new Set(history.rowsOf(client.recipientId).map(({ id }) => id)));
+    }
+    return disconnect;
+  }
+  async function resume(connection: (typeof clients)[number] | undefined) {
+    connection?.disconnect();
+    if (connection) connection.disconnect = await connect(connection.client);
+  }
+  const pick = (i: number) => clients[i % Math.max(1, clients.length)];
+
+  for (const step of steps) {
+    if (step.do === "wake") feed.wake();
+    else if (step.do === "begin") history.begin();
+    else if (step.do === "insert") history.insert(step.index, step.who);
+    else if (step.do === "update") history.update(step.index, step.row);
+    else if (step.do === "commit") history.commit(step.index);
+    else if (step.do === "rollBack") history.rollBack(step.index);
+    else if (step.do === "choke") pick(step.index)?.client.choke();
+    else if (step.do === "proceed" && scheduler.count() > 0) await scheduler.waitOne();
+    else if (step.do === "sever") pick(step.index)?.client.severAfter(step.after);
+    else if (step.do === "resume") await resume(pick(step.index));
+    else if (step.do === "connect") {
+      const client = createClient(step.who);
+      clients.push({ client, disconnect: await connect(client) });
+    }
+  }
+  history.endAll();
+  feed.wake();
+  await scheduler.waitIdle();
+  for (const connection of clients) await resume(connection);
+  await scheduler.waitIdle();
+  for (const { disconnect } of clients) disconnect();
+  await feed.close();
+  return clients.map(({ client }) => ({
+    ...client,
+    existing: existing.get(client) ?? new Set(),
+    rows: history.rowsOf(client.recipientId),
+  }));
+}
+
+test("every committed notification reaches every stream of its recipient once, however it was cut", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      commands,
+      fc.scheduler(),
+      fc.constantFrom(1, 2, 3, 1000),
+      async (steps, scheduler, pageSize) => {
+        for (const client of await run(steps, scheduler, pageSize)) {
+          const expected = client.rows.map(({ id }) => id).filter((id) => !client.existing.has(id));
+          expect(client.notified.toSorted()).toEqual(expected.toSorted());
+          for (const row of client.rows)
+            if (!client.existing.has(row.id))
+              expect(client.latest.get(row.id)).toBe(row.changedXid);
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
