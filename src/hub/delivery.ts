@@ -48,15 +48,17 @@ function group(rows: readonly Change[]): Change[][] {
 }
 
 /**
- * What of a delivery a stream at `at` does not have. Nearly always the delivery itself: only a stream
- * whose replay has read past the feed has some of it already.
+ * What of a delivery a stream at `at` does not have. Nearly always the delivery itself: only a stream whose replay
+ * has read past the feed has some of it already. Undefined where the stream must read for itself: rows
+ * that are new to the feed and only changed for the stream come later in the stream's order, and this
+ * page, not its read's last, does not show what comes between.
  */
-export function narrow(delivery: Delivery, at: Snapshot): Delivery {
+export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
   if (isSubset(at, delivery.from)) return delivery;
   const missing = delivery.rows.filter((row) => !isVisible(at, row.changedXid));
-  const rows = missing.map((row) => (isVisible(at, row.createdXid) ? asChanged(row) : row));
+  const isNewHere = (row: Change) => !isVisible(at, row.createdXid);
+  if (!delivery.isLast && missing.some((row) => row.isNew && !isNewHere(row))) return undefined;
+  const rows = missing.map((row) => ({ ...row, isNew: row.isNew && isNewHere(row) }));
   rows.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
   return createDelivery({ ...delivery, from: at, upto: union(at, delivery.upto), rows });
 }
-
-const asChanged = (row: Change): Change => (row.isNew ? { ...row, isNew: false } : row);

@@ -97,6 +97,11 @@ export function follow(options: FollowOptions): () => void {
     return page.remaining > replayLimit ? "too_many" : undefined;
   }
 
+  function deliverLive(delivery: Delivery) {
+    const own = narrow(delivery, cursor.at);
+    if (!own || !send(own, true)) startReplay(false);
+  }
+
   function startReplay(isFirst: boolean) {
     replay(isFirst).catch((error) => {
       if (!isClosed) sink.fail(error);
@@ -106,7 +111,7 @@ export function follow(options: FollowOptions): () => void {
   const unsubscribe = hub.subscribe(recipientId, {
     deliver(delivery) {
       if (isReplaying) hasMissed = true;
-      else if (!send(narrow(delivery, cursor.at), true)) startReplay(false);
+      else deliverLive(delivery);
     },
     reset() {
       if (!isReplaying) startReplay(false);

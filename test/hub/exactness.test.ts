@@ -90,6 +90,13 @@ async function run(
   const history = createHistory();
   const hub = createHub();
   const turn = () => scheduler.schedule(Promise.resolve());
+  /** Until nobody has anything left to do: `waitIdle` alone may look between two promises of a chain. */
+  const settle = async () => {
+    do {
+      await scheduler.waitIdle();
+      await new Promise(setImmediate);
+    } while (scheduler.count() > 0);
+  };
   const read = async (...question: Parameters<typeof history.read>) => {
     await turn();
     const [from, recipientId] = question;
@@ -108,7 +115,7 @@ async function run(
     log: createLogger("silent"),
   });
   feed.wake();
-  await scheduler.waitIdle();
+  await settle();
 
   type Client = ReturnType<typeof createClient>;
   const clients: { client: Client; disconnect: () => void }[] = [];
@@ -126,7 +133,7 @@ async function run(
     });
     // A stream that wants nothing of the past begins when its first read is made.
     if (lastId === undefined) {
-      await scheduler.waitIdle();
+      await settle();
       existing.set(client, new Set(history.rowsOf(client.recipientId).map(({ id }) => id)));
     }
     return disconnect;
@@ -155,9 +162,9 @@ async function run(
   }
   history.endAll();
   feed.wake();
-  await scheduler.waitIdle();
+  await settle();
   for (const connection of clients) await resume(connection);
-  await scheduler.waitIdle();
+  await settle();
   for (const { disconnect } of clients) disconnect();
   await feed.close();
   return clients.map(({ client }) => ({
