@@ -128,7 +128,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     log,
   });
   onClose(feed.close);
-  feed.wake();
+  await feed.start();
   const listener = createListener({
     url: database.directUrl,
     onWakeUp() {

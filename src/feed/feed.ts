@@ -99,6 +99,12 @@ export function createFeed(options: FeedOptions) {
   }
 
   return {
+    /** Reads for the first time; resolves when that was tried, whatever came of it. */
+    async start(): Promise<void> {
+      wake();
+      await running;
+    },
+
     /** There may be something to read. */
     wake,
 

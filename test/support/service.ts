@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import pg from "pg";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { startAppOn } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import { createDemo } from "../../src/db/demo.ts";
@@ -21,7 +21,7 @@ export interface ServiceOptions {
 
 /**
  * The whole service in this process, on a real database and real sockets, with no rights but those of
- * bellwire_service. Closed when the test ends, if it has not been before.
+ * bellwire_service. Resolves when it is ready; closed when the test ends, if it has not been before.
  */
 export async function startService({ databaseUrl, demo, port = 0, env = {} }: ServiceOptions) {
   const config = readConfig({
@@ -55,9 +55,12 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
   };
   onTestFinished(close);
 
+  const url = app.address.replace("localhost", "127.0.0.1");
+  await expect.poll(async () => (await fetch(`${url}/readyz`)).status).toBe(200);
+
   const mint = createMinter({ ...config.token, key: { kind: "secret", secret: SECRET } });
   return {
-    url: app.address.replace("localhost", "127.0.0.1"),
+    url,
     metricsUrl: `${app.metricsAddress.replace("localhost", "127.0.0.1")}/metrics`,
     token: (recipientId: string, ttlSeconds?: number) => mint(recipientId, ttlSeconds),
     /** Everything the service has logged so far. */
@@ -83,5 +86,7 @@ export async function call(
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  return { status: response.status, headers: response.headers, body: await response.json() };
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  const answer: any = await response.json();
+  return { status: response.status, headers: response.headers, body: answer };
 }

@@ -1,0 +1,478 @@
+import { connect } from "node:net";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { call, type Service, startService } from "../../support/service.ts";
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  return () => database.close();
+});
+
+const start = (env: Record<string, string> = {}) =>
+  startService({ databaseUrl: database.url, env });
+
+/** One more recipient nobody else in this file uses. */
+let last = 1000;
+const newRecipient = () => String(++last);
+
+const notify = (recipientId: string, title: string) =>
+  database.query("select bellwire.notify($1, 'test', title => $2)", [recipientId, title]);
+
+const titles = (events: { data: { title: string } }[]) => events.map(({ data }) => data.title);
+
+describe("an open stream", () => {
+  test("begins with its headers, a time to wait, and ready", async () => {
+    const service = await start();
+    const stream = await openStream(service, newRecipient());
+    const ready = await stream.waitFor(({ event }) => event === "ready");
+    expect(stream.status).toBe(200);
+    expect(stream.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
+    expect(stream.headers.get("cache-control")).toBe("no-cache, no-transform");
+    expect(stream.headers.get("x-accel-buffering")).toBe("no");
+    expect(stream.headers.get("x-service-version")).toMatch(/^\d+\.\d+\.\d+$/);
+    const [, retry] = /^retry: (\d+)\n\n/.exec(stream.text()) ?? [];
+    expect(Number(retry)).toBeGreaterThanOrEqual(2000);
+    expect(Number(retry)).toBeLessThanOrEqual(5000);
+    expect(ready.data).toMatchObject({ unread: 0, unseen: 0, cursor: ready.id });
+  });
+
+  test("sends what is committed, to its recipient alone, with the contract's fields", async () => {
+    const service = await start();
+    const [anna, boris] = [newRecipient(), newRecipient()];
+    const [toAnna, toBoris] = [await openStream(service, anna), await openStream(service, boris)];
+    await Promise.all([toAnna, toBoris].map((s) => s.waitFor(({ event }) => event === "ready")));
+    await database.query(
+      `select bellwire.notify($1, 'test', actor_id => '7', title => 'T', body => 'B', link => '/l',
+                              data => '{"n": 1}')`,
+      [anna],
+    );
+    const [event] = await toAnna.take(1);
+    expect(event?.data).toEqual({
+      id: expect.stringMatching(/^\d+$/),
+      type: "test",
+      actorId: "7",
+      title: "T",
+      body: "B",
+      link: "/l",
+      data: { n: 1 },
+      createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      seenAt: null,
+      readAt: null,
+      archivedAt: null,
+      unread: 1,
+    });
+    await notify(boris, "sentinel");
+    expect(titles(await toBoris.take(1))).toEqual(["sentinel"]);
+  });
+
+  test("never sends what was rolled back", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const stream = await openStream(service, recipient);
+    await stream.waitFor(({ event }) => event === "ready");
+    await database.query("begin");
+    await notify(recipient, "rolled back");
+    await database.query("rollback");
+    await database.query("begin");
+    await database.query("savepoint s");
+    await notify(recipient, "savepoint rolled back");
+    await database.query("rollback to savepoint s");
+    await notify(recipient, "committed");
+    await database.query("commit");
+    expect(titles(await stream.take(1))).toEqual(["committed"]);
+  });
+
+  test("sends an early id that commits late, live and after a resume", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const staying = await openStream(service, recipient);
+    await staying.waitFor(({ event }) => event === "ready");
+    const slow = await database.connect();
+    await slow.query("begin");
+    await slow.query("select bellwire.notify($1, 'test', title => 'early id')", [recipient]);
+    await notify(recipient, "late id");
+    expect(titles(await staying.take(1))).toEqual(["late id"]);
+    const leaving = staying.lastId() ?? "";
+    await slow.query("commit");
+    expect(titles(await staying.take(1))).toEqual(["early id"]);
+    const coming = await openStream(service, recipient, { lastEventId: leaving });
+    expect(titles(await coming.take(1))).toEqual(["early id"]);
+    await notify(recipient, "sentinel");
+    expect(titles(await coming.take(1))).toEqual(["sentinel"]);
+  });
+
+  test("sends a change made in psql as state, with the recipient's count", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const stream = await openStream(service, recipient);
+    await stream.waitFor(({ event }) => event === "ready");
+    await notify(recipient, "one");
+    await notify(recipient, "two");
+    const [one] = await stream.take(2);
+    await database.query("update bellwire.notifications set read_at = now() where id = $1", [
+      one?.data.id,
+    ]);
+    const { data } = await stream.waitFor(({ event }) => event === "state");
+    expect(data.unread).toBe(1);
+    expect(data.changes).toEqual([
+      {
+        id: one?.data.id,
+        readAt: expect.any(String),
+        seenAt: expect.any(String),
+        archivedAt: null,
+      },
+    ]);
+  });
+
+  test("carries a megabyte, quotes, line ends and emoji unharmed", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const stream = await openStream(service, recipient);
+    await stream.waitFor(({ event }) => event === "ready");
+    const title = `"'\\\n\r\n\u2028 😀 event: forged\n\ndata: {}\n\n${"я".repeat(500_000)}`;
+    await notify(recipient, title);
+    expect(titles(await stream.take(1))).toEqual([title]);
+    const id = stream.events.at(-1)?.data.id;
+    const list = await call(service, recipient, "/");
+    expect(list.body.notifications[0]).toMatchObject({ id, title });
+  });
+
+  test("wakes once for 10,000 rows in one statement, and each reaches its recipient", async () => {
+    const service = await start();
+    const recipients = Array.from({ length: 10 }, newRecipient);
+    const streams = await Promise.all(recipients.map((r) => openStream(service, r)));
+    await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
+    await database.query(
+      `create table if not exists public.bulk (who text, n integer);
+       select bellwire.define_rule('bulk', 'public.bulk', 'insert', $$
+         select who as recipient_id, 'bulk' as type, n::text as title from new_rows order by n
+       $$)`,
+    );
+    const before = await wakeUps(service);
+    // Tells nobody, so it wakes nobody.
+    await database.query("insert into public.bulk select 'x', 1 where false");
+    await database.query(
+      `insert into public.bulk
+       select ($1::text[])[1 + n % 10], n from generate_series(0, 9999) as n`,
+      [recipients],
+    );
+    for (const [i, stream] of streams.entries()) {
+      const got = titles(await stream.take(1000)).map(Number);
+      expect(got).toEqual(Array.from({ length: 1000 }, (_, k) => k * 10 + i));
+    }
+    expect((await wakeUps(service)) - before).toBe(1);
+  });
+});
+
+describe("a resumed stream", () => {
+  test("sends the fifty it has missed, in order, once, then what comes", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const first = await openStream(service, recipient);
+    await first.waitFor(({ event }) => event === "ready");
+    await notify(recipient, "seen");
+    await first.take(1);
+    first.close();
+    const missed = Array.from({ length: 50 }, (_, i) => `missed ${i}`);
+    for (const title of missed) await notify(recipient, title);
+    const second = await openStream(service, recipient, { lastEventId: first.lastId() ?? "" });
+    const ready = await second.waitFor(({ event }) => event === "ready");
+    expect(ready.data.unread).toBe(51);
+    expect(ready.id).toBe(first.lastId());
+    expect(titles(await second.take(50))).toEqual(missed);
+    await notify(recipient, "live");
+    expect(titles(await second.take(1))).toEqual(["live"]);
+  });
+
+  test("goes on from every single event, without a loss and without a repeat", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    await notify(recipient, "zero");
+    const whole = await openStream(service, recipient);
+    await whole.waitFor(({ event }) => event === "ready");
+    // One transaction, so that one read gives several new rows and several changed ones.
+    await database.query("begin");
+    for (const title of ["one", "two", "three"]) await notify(recipient, title);
+    await database.query(
+      "update bellwire.notifications set seen_at = now() where recipient_id = $1",
+      [recipient],
+    );
+    await database.query("commit");
+    await whole.waitFor(({ event }) => event === "state");
+    const ids = whole.events.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const [i, id] of ids.entries()) {
+      const resumed = await openStream(service, recipient, { lastEventId: id ?? "" });
+      const rest = whole.events.slice(i + 1).map(({ event, data }) => [event, idsOf(data)]);
+      await resumed.waitFor(({ event }) => event === "ready");
+      for (const [event, of] of rest)
+        await resumed.waitFor((e) => e.event === event && String(idsOf(e.data)) === String(of));
+      await call(service, recipient, "/unread-count");
+      expect(
+        resumed.events
+          .filter(({ event }) => event !== "ready")
+          .map(({ event, data }) => [event, idsOf(data)]),
+      ).toEqual(rest);
+      resumed.close();
+    }
+  });
+
+  test("can resume on another instance and after a restart", async () => {
+    const recipient = newRecipient();
+    const [one, other] = [await start(), await start()];
+    const stream = await openStream(one, recipient);
+    await stream.waitFor(({ event }) => event === "ready");
+    await notify(recipient, "on one");
+    await stream.take(1);
+    await one.close();
+    await notify(recipient, "between");
+    const moved = await openStream(other, recipient, { lastEventId: stream.lastId() ?? "" });
+    expect(titles(await moved.take(1))).toEqual(["between"]);
+    await other.close();
+    await notify(recipient, "while nothing runs");
+    const again = await openStream(await start(), recipient, { lastEventId: moved.lastId() ?? "" });
+    expect(titles(await again.take(1))).toEqual(["while nothing runs"]);
+  });
+
+  test("prefers what the browser sends by itself to the address, which is as old as the page", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const first = await openStream(service, recipient);
+    const { id: old } = await first.waitFor(({ event }) => event === "ready");
+    await notify(recipient, "one");
+    await first.take(1);
+    const both = await openStream(service, recipient, {
+      query: `?lastEventId=${old}`,
+      lastEventId: first.lastId() ?? "",
+    });
+    await both.waitFor(({ event }) => event === "ready");
+    await notify(recipient, "two");
+    expect(titles(await both.take(1))).toEqual(["two"]);
+    for (const name of ["lastEventId", "last_event_id"]) {
+      const byQuery = await openStream(service, recipient, { query: `?${name}=${old}` });
+      expect(titles(await byQuery.take(2))).toEqual(["one", "two"]);
+    }
+  });
+
+  test("is reset when it has missed more than the limit, and goes on from there", async () => {
+    const service = await start({ REPLAY_LIMIT: "5" });
+    const recipient = newRecipient();
+    const first = await openStream(service, recipient);
+    const { id: old } = await first.waitFor(({ event }) => event === "ready");
+    for (let i = 0; i < 6; i++) await notify(recipient, `missed ${i}`);
+    const second = await openStream(service, recipient, { lastEventId: old ?? "" });
+    const reset = await second.waitFor(({ event }) => event === "reset");
+    expect(reset.data).toEqual({ reason: "too_many", unread: 6 });
+    await notify(recipient, "after");
+    expect(titles(await second.take(1))).toEqual(["after"]);
+    const ready = second.events.find(({ event }) => event === "ready");
+    expect(ready?.id).toBe(old);
+    const third = await openStream(service, recipient, { lastEventId: reset.id ?? "" });
+    expect(titles(await third.take(1))).toEqual(["after"]);
+  });
+
+  test("is reset by a cursor of another history", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const first = await openStream(service, recipient);
+    const { id } = await first.waitFor(({ event }) => event === "ready");
+    const [, epoch = ""] = id?.split(".") ?? [];
+    const foreign = id?.replace(epoch, epoch === "00000000" ? "00000001" : "00000000") ?? "";
+    const future = `v1.${epoch}.zzzzzzzz.`;
+    for (const lastEventId of [foreign, future]) {
+      const stream = await openStream(service, recipient, { lastEventId });
+      const reset = await stream.waitFor(({ event }) => event === "reset");
+      expect(reset.data.reason).toBe("epoch_changed");
+      await notify(recipient, `after ${lastEventId}`);
+      expect(titles(await stream.take(1))).toEqual([`after ${lastEventId}`]);
+    }
+  });
+
+  test.each([
+    "abc",
+    "-1",
+    "1e30",
+    "0",
+    "v1",
+    "unknown",
+    "' or 1=1 --",
+    "v1.00000000.rs.zzzz",
+    "x".repeat(8000),
+  ])("answers the id %j with 200, ready and reset, and goes on", async (lastEventId) => {
+    const service = await start();
+    const recipient = newRecipient();
+    const stream = await openStream(service, recipient, { lastEventId });
+    expect(stream.status).toBe(200);
+    const reset = await stream.waitFor(({ event }) => event === "reset");
+    expect(stream.events.map(({ event }) => event)).toEqual(["ready", "reset"]);
+    expect(reset.data).toEqual({ reason: "cursor_unknown", unread: 0 });
+    await notify(recipient, "next");
+    expect(titles(await stream.take(1))).toEqual(["next"]);
+    const resumed = await openStream(service, recipient, { lastEventId: reset.id ?? "" });
+    expect(titles(await resumed.take(1))).toEqual(["next"]);
+  });
+
+  test("cut behind its ready, a stream that was to be reset is reset again", async () => {
+    const service = await start();
+    const stream = await openStream(service, newRecipient(), { lastEventId: "abc" });
+    const ready = await stream.waitFor(({ event }) => event === "ready");
+    const again = await openStream(service, newRecipient(), { lastEventId: ready.id ?? "" });
+    expect((await again.waitFor(({ event }) => event === "reset")).data.reason).toBe(
+      "cursor_unknown",
+    );
+  });
+});
+
+describe("a stream that may not be", () => {
+  test("is 401 for good without a good token", async () => {
+    const service = await start();
+    const response = await fetch(`${service.url}/api/notifications/stream`);
+    expect(response.status).toBe(401);
+    expect(response.headers.get("content-type")).toMatch("application/problem+json");
+  });
+
+  test("is 429 for good, with a time to wait, when the recipient has too many", async () => {
+    const service = await start({ MAX_STREAMS_PER_RECIPIENT: "2" });
+    const recipient = newRecipient();
+    const first = await openStream(service, recipient);
+    await openStream(service, recipient);
+    const third = await openStream(service, recipient);
+    expect(third.status).toBe(429);
+    expect(Number(third.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await openStream(service, newRecipient())).status).toBe(200);
+    first.close();
+    await first.ended;
+    await expect
+      .poll(async () => (await openStream(service, recipient)).status, { timeout: 5000 })
+      .toBe(200);
+  });
+
+  test("is 200, retry and an end when the service is full: a browser comes again by itself", async () => {
+    const service = await start({ MAX_STREAMS: "1" });
+    await openStream(service, newRecipient());
+    const second = await openStream(service, newRecipient());
+    expect(second.status).toBe(200);
+    await second.ended;
+    expect(second.text()).toMatch(/^retry: \d+\n\n$/);
+  });
+
+  test("is not opened by HEAD", async () => {
+    const service = await start();
+    const response = await fetch(`${service.url}/api/notifications/stream`, {
+      method: "HEAD",
+      headers: { authorization: `Bearer ${await service.token("1")}` },
+    });
+    expect(response.status).toBe(200);
+    expect(await metric(service, "bellwire_streams")).toBe(0);
+  });
+});
+
+describe("a stream ends", () => {
+  test("when its token does, and says so first", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const token = await service.token(recipient, 2);
+    const stream = await openStream(service, recipient, { token });
+    await stream.ended;
+    expect(stream.events.filter(({ event }) => event === "auth").map(({ data }) => data)).toEqual([
+      { reason: "expiring" },
+      { reason: "expired" },
+    ]);
+    expect(stream.events.at(-1)?.event).toBe("auth");
+  });
+
+  test("when its recipient is revoked, on every instance; an older token is refused, a newer is not", async () => {
+    const services = [await start(), await start()] as const;
+    const recipient = newRecipient();
+    const token = await services[0].token(recipient);
+    const streams = await Promise.all(services.map((s) => openStream(s, recipient, { token })));
+    await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
+    await database.query("select bellwire.revoke($1)", [recipient]);
+    for (const stream of streams) {
+      await stream.ended;
+      expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
+    }
+    expect((await openStream(services[1], recipient, { token })).status).toBe(401);
+    await database.query(
+      "update bellwire.revocations set revoked_at = now() - interval '10 seconds' where recipient_id = $1",
+      [recipient],
+    );
+    const fresh = await openStream(services[1], recipient);
+    await fresh.waitFor(({ event }) => event === "ready");
+  });
+
+  test("with its own time to wait when the service stops, and none is left", async () => {
+    const service = await start();
+    const streams = await Promise.all([1, 2, 3].map(() => openStream(service, newRecipient())));
+    await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
+    await service.close();
+    await Promise.all(streams.map((s) => s.ended));
+    const retries = streams.map((s) => Number(/retry: (\d+)\n\n$/.exec(s.text())?.[1]));
+    for (const retry of retries) expect(retry).toBeGreaterThanOrEqual(1000);
+    for (const retry of retries) expect(retry).toBeLessThanOrEqual(10_000);
+    expect(new Set(retries).size).toBe(3);
+  });
+
+  test("when its client has not read for too long; what it missed is replayed", async () => {
+    const service = await start({ STALLED_SECONDS: "1", MAX_BUFFERED_BYTES: "65536" });
+    const recipient = newRecipient();
+    const { port } = new URL(service.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    const token = await service.token(recipient);
+    socket.write(
+      `GET /api/notifications/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+    );
+    socket.pause();
+    const other = await openStream(service, newRecipient());
+    await other.waitFor(({ event }) => event === "ready");
+    await expect.poll(() => metric(service, "bellwire_streams")).toBe(2);
+    // More than the kernel takes on loopback.
+    const big = "x".repeat(1_000_000);
+    for (let i = 0; i < 12; i++) await notify(recipient, big);
+    await expect.poll(() => metric(service, "bellwire_streams"), { timeout: 15_000 }).toBe(1);
+    expect(await metric(service, 'bellwire_stream_closes_total{reason="slow"}')).toBe(1);
+  });
+});
+
+describe("a quiet stream", () => {
+  test("is kept open by comments, and shows a script that it is alive by pings without an id", async () => {
+    const service = await start({ HEARTBEAT_SECONDS: "1", PING_SECONDS: "1" });
+    const stream = await openStream(service, newRecipient());
+    const ping = await stream.waitFor(({ event }) => event === "ping");
+    expect(ping).toMatchObject({ data: { time: expect.any(String) }, id: undefined });
+    await expect.poll(() => stream.text()).toContain(":hb\n");
+    expect(stream.events.map(({ event }) => event)).not.toContain("message");
+  });
+});
+
+test("there is one LISTEN connection however many streams there are, and it is never in a transaction", async () => {
+  const service = await start();
+  const streams = await Promise.all(
+    Array.from({ length: 30 }, () => openStream(service, newRecipient())),
+  );
+  await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
+  await expect
+    .poll(() =>
+      database.query(
+        `select state, xact_start, query from pg_stat_activity
+          where datname = current_database() and query ilike 'listen%'`,
+      ),
+    )
+    .toEqual([{ state: "idle", xact_start: null, query: expect.stringMatching(/^LISTEN/) }]);
+});
+
+async function metric(service: Service, name: string): Promise<number> {
+  const text = await (await fetch(service.metricsUrl)).text();
+  const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
+  return Number(line?.split(" ").at(-1) ?? 0);
+}
+
+const wakeUps = (service: Service) => metric(service, "bellwire_wakeups_total");
+
+// biome-ignore lint/suspicious/noExplicitAny: the data of any event
+const idsOf = (data: any): string[] =>
+  data.changes ? data.changes.map(({ id }: { id: string }) => id) : [data.id];
