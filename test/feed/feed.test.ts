@@ -1,0 +1,149 @@
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Changes } from "../../src/db/changes.ts";
+import type { Cursor } from "../../src/db/cursor.ts";
+import { createFeed } from "../../src/feed/feed.ts";
+import { createLogger } from "../../src/logger.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const START: Cursor = { epoch: "00000000", at: { xmax: 10n, inProgress: [] } };
+
+const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes => ({
+  epoch: from.epoch,
+  from: from.at,
+  upto: { xmax, inProgress: [] },
+  rows: [],
+  isLast: true,
+  remaining: 0,
+  revoked: [],
+  isForeign: false,
+  ...more,
+});
+
+/** A feed whose reads the test answers one by one. */
+function startFeed() {
+  const reads: { from: Cursor; answer: (changes: Changes) => void; fail: (e: Error) => void }[] =
+    [];
+  const published: Changes[] = [];
+  let resets = 0;
+  let adopted = 0;
+  const feed = createFeed({
+    adoptRestoredRows: async () => void adopted++,
+    now: async () => START,
+    read: (from) =>
+      new Promise((answer, fail) => {
+        reads.push({ from, answer, fail });
+      }),
+    publish: (changes) => void published.push(changes),
+    reset: () => void resets++,
+    onRead: () => {},
+    sweepMs: 2000,
+    log: createLogger("silent"),
+  });
+  onTestFinished(async () => {
+    const closed = feed.close();
+    for (const { from, answer } of reads) answer(page(from, 10n));
+    await closed;
+  });
+  const settle = () => vi.advanceTimersByTimeAsync(0);
+  return { feed, reads, published, resets: () => resets, adopted: () => adopted, settle };
+}
+
+describe("the feed", () => {
+  test("has no position before its first read, and then the end of it", async () => {
+    const { feed, reads, settle } = startFeed();
+    expect(feed.position()).toBeUndefined();
+    feed.wake();
+    await settle();
+    reads[0]?.answer(page(START, 12n));
+    await settle();
+    expect(feed.position()).toEqual({ epoch: "00000000", at: { xmax: 12n, inProgress: [] } });
+    expect(feed.isReading()).toBe(true);
+  });
+
+  test("has one read in flight, and makes one more for all the wake-ups that came during it", async () => {
+    const { feed, reads, settle } = startFeed();
+    feed.wake();
+    await settle();
+    for (let i = 0; i < 1000; i++) feed.wake();
+    await settle();
+    expect(reads).toHaveLength(1);
+    reads[0]?.answer(page(START, 11n));
+    await settle();
+    expect(reads).toHaveLength(2);
+    reads[1]?.answer(page(START, 11n));
+    await settle();
+    expect(reads).toHaveLength(2);
+  });
+
+  test("reads by itself when nothing has woken it for a sweep", async () => {
+    const { feed, reads, settle } = startFeed();
+    feed.wake();
+    await settle();
+    reads[0]?.answer(page(START, 11n));
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(reads).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(reads).toHaveLength(2);
+  });
+
+  test("stays where it was when a read fails, says so, and tries again at the next sweep", async () => {
+    const { feed, reads, published, settle } = startFeed();
+    feed.wake();
+    await settle();
+    reads[0]?.fail(new Error("away"));
+    await settle();
+    expect(feed.isReading()).toBe(false);
+    expect(published).toEqual([]);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(reads[1]?.from).toEqual(START);
+    reads[1]?.answer(page(START, 11n));
+    await settle();
+    expect(feed.isReading()).toBe(true);
+  });
+
+  test("goes on in the middle of a read that failed after its first page", async () => {
+    const { feed, reads, published, settle } = startFeed();
+    feed.wake();
+    await settle();
+    const row = { id: 5n, isNew: true } as Changes["rows"][number];
+    reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 2 }));
+    await settle();
+    expect(feed.position()?.at.xmax).toBe(20n);
+    reads[1]?.fail(new Error("away"));
+    await vi.advanceTimersByTimeAsync(2000);
+    const unfinished = { upto: { xmax: 20n, inProgress: [] }, place: { changed: false, id: 5n } };
+    expect(reads[2]?.from).toEqual({ ...START, reading: unfinished });
+    reads[2]?.answer(page(START, 20n));
+    await settle();
+    expect(reads[3]?.from).toEqual({ epoch: "00000000", at: { xmax: 20n, inProgress: [] } });
+    expect(published).toHaveLength(2);
+  });
+
+  test("resets everybody once, and publishes nothing, when the history is another", async () => {
+    const { feed, reads, published, resets, adopted, settle } = startFeed();
+    feed.wake();
+    await settle();
+    expect(adopted()).toBe(1);
+    reads[0]?.answer({ ...page(START, 5n, { isForeign: true }), epoch: "11111111" });
+    await settle();
+    expect(resets()).toBe(1);
+    expect(published).toEqual([]);
+    expect(feed.position()).toEqual({ epoch: "11111111", at: { xmax: 5n, inProgress: [] } });
+    feed.wake();
+    await settle();
+    expect(adopted()).toBe(2);
+  });
+
+  test("reads no more once it is closed, and waits for the read in flight", async () => {
+    const { feed, reads, settle } = startFeed();
+    feed.wake();
+    await settle();
+    const closed = feed.close();
+    reads[0]?.answer(page(START, 11n));
+    await closed;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(reads).toHaveLength(1);
+  });
+});
