@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Config } from "./config.ts";
 import { createChangesReader } from "./db/changes.ts";
 import { createDemo } from "./db/demo.ts";
@@ -24,6 +23,7 @@ import { createMinter } from "./http/token.ts";
 import { createHub } from "./hub/hub.ts";
 import { verificationKey } from "./jwt-secret.ts";
 import type { Logger } from "./logger.ts";
+import { readVersion } from "./version.ts";
 
 export interface App {
   /** Where the service answers: `http://host:port`. */
@@ -35,9 +35,7 @@ export interface App {
   close(): Promise<void>;
 }
 
-export const { version } = JSON.parse(
-  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
-) as { version: string };
+const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
 type OnClose = (close: () => unknown) => void;
 
@@ -58,6 +56,8 @@ export function startApp(config: Config, log: Logger): Promise<App> {
   return openAll(async (onClose) => {
     if (config.database.kind === "external")
       return openService(config.database, config, log, onClose);
+    if (!LOOPBACK.has(config.host))
+      log.warn({ host: config.host }, "whoever reaches the demo may act as any of its users");
     const embedded = await openEmbedded(config.database, log, onClose);
     const service = await openService(embedded, config, log, onClose);
     return { ...service, embeddedUrl: embedded.ownerUrl };
@@ -99,6 +99,7 @@ async function openEmbedded(
 }
 
 async function openService(database: Database, config: Config, log: Logger, onClose: OnClose) {
+  const version = readVersion();
   const key = await verificationKey(config);
   const pool = createPool({ url: database.url, size: config.poolSize, log });
   onClose(() => pool.end());

@@ -1,11 +1,12 @@
 import type pg from "pg";
 import type { Logger } from "../logger.ts";
+import { readVersion } from "../version.ts";
 import { withClient } from "./migrations/connect.ts";
 import { describeFailure, isDatabaseError, MigrationError, SQLSTATE } from "./migrations/error.ts";
 import { type FileOptions, readFiles } from "./migrations/files.ts";
 import { createOpening, createPrerequisites } from "./migrations/opening.ts";
 import { findPending } from "./migrations/pending.ts";
-import { createScript, type Part, readVersion } from "./migrations/script.ts";
+import { createScript, type Part } from "./migrations/script.ts";
 import { readSnapshot, readState } from "./migrations/state.ts";
 
 export type MigrateOptions = FileOptions & { url: string };

@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import pg from "pg";
-import { type MigrationFile, PACKAGE_ROOT } from "./files.ts";
+import { readVersion } from "../../version.ts";
+import type { MigrationFile } from "./files.ts";
 import { SETTINGS } from "./opening.ts";
 import { SETTLE } from "./settle.ts";
 
@@ -47,9 +46,4 @@ ${SETTINGS}
 /** So that the next part does not continue the file's last statement. */
 function closeStatement(sql: string): string {
   return sql.trimEnd().endsWith(";") ? sql : `${sql}\n;\n`;
-}
-
-export function readVersion(): string {
-  const text = readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }
