@@ -15,21 +15,24 @@ create or replace function bellwire.adopt_restored_rows()
   set enable_seqscan = off
 as $$
 declare
-  horizon constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
   oldest  constant xid8 := '3';  -- the first id any cluster gives
   adopted bigint;
 begin
-  if not exists (select from bellwire.notifications where changed_xid >= horizon)
-     and not exists (select from bellwire.revocations where revoked_xid >= horizon)
+  -- The horizon must be of the very snapshot that finds the rows. One taken a statement earlier would be
+  -- behind a transaction that commits in between, whose rows would be adopted and never delivered.
+  if not exists (select from bellwire.notifications where changed_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+     and not exists (select from bellwire.revocations where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot()))
   then
     return 0;
   end if;
-  update bellwire.revocations set revoked_xid = oldest where revoked_xid >= horizon;
+  update bellwire.revocations
+     set revoked_xid = oldest
+   where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot());
   update bellwire.notifications
      set created_xid = oldest,
          changed_xid = oldest
-   where changed_xid >= horizon
-      or created_xid >= horizon;
+   where changed_xid >= pg_snapshot_xmax(pg_current_snapshot())
+      or created_xid >= pg_snapshot_xmax(pg_current_snapshot());
   get diagnostics adopted = row_count;
   return adopted;
 end;

@@ -36,7 +36,7 @@ create or replace function bellwire.define_rule(
 as $define$
 declare
   rule_name    constant text := define_rule.name;
-  object_name  constant text := bellwire.rule_object_name(rule_name);
+  object_name  text;
   columns      text[];
   body         text;
   installed    bellwire.rule_definitions;
@@ -56,6 +56,7 @@ begin
             hint = format('grant bellwire_owner to %I;', current_user);
   end if;
 
+  object_name := bellwire.rule_object_name(rule_name);
   perform pg_advisory_xact_lock(hashtext('bellwire.define_rule'));
   columns := bellwire.check_rule_query(rule_name, on_table, on_event, query);
   body := bellwire.rule_body(rule_name, query, columns, on_error);

@@ -3,8 +3,8 @@
 --   changed_xid  the transaction of the change, by which readers find it
 --   seen_at      what is read has been seen; so the unseen are among the unread
 --
--- Fires    before each row's update, when something in it differs. Not when created_xid is rewritten:
---          that is bellwire.adopt_restored_rows(), which sets both ids itself.
+-- Fires    before each row's update, when something in it differs. Not when one of the ids is rewritten:
+--          that is bellwire.adopt_restored_rows(), which sets both itself.
 -- Remove   drop trigger notifications_stamp on bellwire.notifications;
 --          drop function bellwire.notifications_stamp();
 create or replace function bellwire.notifications_stamp()
@@ -29,5 +29,9 @@ revoke all on function bellwire.notifications_stamp() from public;
 create or replace trigger notifications_stamp
   before update on bellwire.notifications
   for each row
-  when (old.created_xid = new.created_xid and old.* is distinct from new.*)
+  when (
+    old.created_xid = new.created_xid
+    and old.changed_xid = new.changed_xid
+    and old.* is distinct from new.*
+  )
   execute function bellwire.notifications_stamp();

@@ -3,6 +3,8 @@
 --
 -- It adds to a row nobody else is adding to, or makes one; so the log holds at most as many rows of a
 -- failure as there were writers at once, and no writer waits for another's commit. Read it as bellwire.rule_errors.
+-- Under repeatable read and serializable each failure is a row of its own: to read a row that others count
+-- up would be a serialization failure, there or in the application's commit.
 --
 -- Rights   called by rules, as bellwire_owner
 -- Remove   with the schema
@@ -14,22 +16,25 @@ as $$
 declare
   brief text := left(failed_message, 500);
 begin
-  update bellwire.rule_error_log
-     set errors = errors + 1,
-         last_at = clock_timestamp()
-   where id = (
-           select id
-             from bellwire.rule_error_log
-            where rule = failed_rule
-              and sqlstate = failed_sqlstate
-              and message = brief
-            limit 1
-              for update skip locked
-         );
-  if not found then
-    insert into bellwire.rule_error_log (rule, sqlstate, message)
-    values (failed_rule, failed_sqlstate, brief);
+  if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
+    update bellwire.rule_error_log
+       set errors = errors + 1,
+           last_at = clock_timestamp()
+     where id = (
+             select id
+               from bellwire.rule_error_log
+              where rule = failed_rule
+                and sqlstate = failed_sqlstate
+                and message = brief
+              limit 1
+                for update skip locked
+           );
+    if found then
+      return;
+    end if;
   end if;
+  insert into bellwire.rule_error_log (rule, sqlstate, message)
+  values (failed_rule, failed_sqlstate, brief);
 exception
   when others then
     raise warning 'bellwire: rule "%" failed (% %), and so did writing it down: %',

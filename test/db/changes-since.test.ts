@@ -1,0 +1,629 @@
+import type pg from "pg";
+import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+/** A row of bellwire.changes_since(), as far as these tests look at it. */
+type Row = {
+  snapshot: string;
+  remaining: string;
+  revoked: string[];
+  unread: string | null;
+  unseen: string | null;
+  is_new: boolean | null;
+  id: string | null;
+  recipient_id: string | null;
+  read_at: Date | null;
+};
+
+type Read = {
+  since: string;
+  recipient?: string | undefined;
+  upto?: string;
+  afterChanged?: boolean;
+  afterId?: string;
+  pageSize?: number;
+};
+
+/** What one read found, and where the next goes on. */
+type Found = { rows: Row[]; snapshot: string; told: string[]; changed: string[] };
+
+describe.each(inject("servers"))("on $name", (server) => {
+  let database: TestDatabase;
+  let query: TestDatabase["query"];
+
+  beforeAll(async () => {
+    database = await createDatabase(server);
+    query = database.query;
+    return () => database.close();
+  });
+
+  afterEach(async () => {
+    // Ends the transactions that a failed test left open.
+    await query(`
+      select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid();
+      truncate bellwire.notifications, bellwire.preferences, bellwire.revocations, bellwire.rule_error_log;
+    `);
+  });
+
+  async function now(): Promise<string> {
+    const [row] = await query<{ at: string }>("select pg_current_snapshot()::text as at");
+    return row?.at ?? "";
+  }
+
+  /** One page of a read. */
+  async function read(options: Read, by: Queryable = { query }): Promise<Found> {
+    const {
+      since,
+      recipient,
+      upto,
+      afterChanged = false,
+      afterId = "0",
+      pageSize = 1000,
+    } = options;
+    const rows = rowsOf<Row>(
+      await by.query("select * from bellwire.changes_since($1, $2, $3, $4, $5, $6)", [
+        since,
+        recipient ?? null,
+        upto ?? null,
+        afterChanged,
+        afterId,
+        pageSize,
+      ]),
+    );
+    const found = rows.filter(({ id }) => id !== null);
+    return {
+      rows: found,
+      snapshot: rows[0]?.snapshot ?? "",
+      told: found.filter((row) => row.is_new).map(({ id }) => id ?? ""),
+      changed: found.filter((row) => !row.is_new).map(({ id }) => id ?? ""),
+    };
+  }
+
+  /** Notifies each recipient, and returns the ids. */
+  async function notify(recipients: string[], by: Queryable = { query }): Promise<string[]> {
+    const ids: string[] = [];
+    for (const recipient of recipients) {
+      const [row] = rowsOf<{ id: string }>(
+        await by.query("select bellwire.notify($1, 'test') as id", [recipient]),
+      );
+      ids.push(row?.id ?? "");
+    }
+    return ids;
+  }
+
+  const markRead = (ids: string[], by: Queryable = { query }) =>
+    by.query("update bellwire.notifications set read_at = now() where id = any ($1)", [ids]);
+
+  async function begin() {
+    const client = await database.connect();
+    await client.query("begin");
+    return client;
+  }
+
+  describe("changes_since()", () => {
+    test("finds an early id that is committed late", async () => {
+      const start = await now();
+      const late = await begin();
+      const early = await notify(["1"], late);
+      const [other] = await notify(["2"]);
+      const first = await read({ since: start });
+      expect(first.told).toEqual([other]);
+      await late.query("commit");
+      const second = await read({ since: first.snapshot });
+      expect(second.told).toEqual(early);
+      expect((await read({ since: second.snapshot })).rows).toEqual([]);
+    });
+
+    test("returns one row without an id where there is nothing", async () => {
+      const [row, ...others] = await query("select * from bellwire.changes_since($1)", [
+        await now(),
+      ]);
+      expect(others).toEqual([]);
+      expect(row).toMatchObject({
+        id: null,
+        remaining: "0",
+        revoked: [],
+        newest: null,
+        unread: null,
+        snapshot: expect.stringMatching(/^\d+:\d+:/),
+        epoch: expect.stringMatching(/^[0-9a-f]{8}$/),
+      });
+    });
+
+    test("calls new what was inserted since, even if it was read meanwhile, and changed all else", async () => {
+      const [old] = await notify(["1"]);
+      const start = await now();
+      const [fresh, untouched] = await notify(["1", "1"]);
+      await markRead([old ?? "", fresh ?? ""]);
+      const found = await read({ since: start });
+      expect(found.told).toEqual([fresh, untouched]);
+      expect(found.changed).toEqual([old]);
+      expect(found.rows.map(({ read_at }) => read_at !== null)).toEqual([true, false, true]);
+    });
+
+    test("does not repeat a row for an update that changes nothing in it", async () => {
+      const ids = await notify(["1"]);
+      await markRead(ids);
+      const start = await now();
+      await query("update bellwire.notifications set read_at = read_at, title = title");
+      expect((await read({ since: start })).rows).toEqual([]);
+    });
+
+    test("counts a recipient's unread and unseen, of the same snapshot", async () => {
+      const start = await now();
+      const ids = await notify(["1", "1", "1", "1", "2"]);
+      await query("update bellwire.notifications set seen_at = now() where id = $1", [ids[1]]);
+      await markRead(ids.slice(2, 3));
+      await query("update bellwire.notifications set archived_at = now() where id = $1", [ids[3]]);
+      const { rows } = await read({ since: start });
+      expect(
+        rows.map(({ recipient_id, unread, unseen }) => [recipient_id, unread, unseen]),
+      ).toEqual([...Array(4).fill(["1", "2", "1"]), ["2", "1", "1"]]);
+      const [empty] = await query(
+        "select id, unread, unseen from bellwire.changes_since($1, '1')",
+        [await now()],
+      );
+      expect(empty).toEqual({ id: null, unread: "2", unseen: "1" });
+    });
+
+    test("for one recipient returns that one's rows only, also those that were in progress", async () => {
+      const open = await begin();
+      const [mine] = await notify(["1", "2"], open);
+      const since = await now();
+      await open.query("commit");
+      const [later] = await notify(["1", "2"]);
+      expect((await read({ since, recipient: "1" })).told).toEqual([mine, later]);
+      expect((await read({ since, recipient: "3" })).told).toEqual([]);
+      expect((await read({ since })).told).toHaveLength(4);
+    });
+
+    test("may be called by bellwire_service, and by nobody without rights", async () => {
+      const client = await database.connect();
+      const since = await now();
+      await client.query("set role bellwire_service");
+      expect((await read({ since }, client)).rows).toEqual([]);
+      await client.query("set role pg_read_all_data");
+      await expect(read({ since }, client)).rejects.toMatchObject({ code: "42501" });
+    });
+
+    test("in pages is the same as in one, though rows come and change between the pages", async () => {
+      const old = await notify(Array(30).fill("1"));
+      const open = await begin();
+      const late = await notify(Array(5).fill("1"), open);
+      const since = await now();
+      const fresh = await notify(Array(30).fill("1"));
+      await markRead(old.slice(0, 20));
+      await open.query("commit");
+      const whole = await read({ since });
+      expect(whole.told).toEqual([...late, ...fresh]);
+      expect(whole.changed).toEqual(old.slice(0, 20));
+
+      for (const recipient of [undefined, "1"]) {
+        const pages = await readPages({ since, recipient, upto: whole.snapshot, pageSize: 7 }, () =>
+          notify(["1", "2"]),
+        );
+        expect(pages.map(({ id, is_new }) => [id, is_new])).toEqual(
+          whole.rows.map(({ id, is_new }) => [id, is_new]),
+        );
+      }
+
+      // A new row that changes between the pages stays in the read; a changed one that changes again moves
+      // on to the next read, which has every change made since.
+      const again = [fresh[29] ?? "", old[19] ?? ""];
+      const pages = await readPages({ since, upto: whole.snapshot, pageSize: 7 }, () =>
+        query("update bellwire.notifications set archived_at = now() where id = any ($1)", [again]),
+      );
+      expect(pages.map(({ id }) => id)).toEqual([...whole.told, ...old.slice(0, 19)]);
+      const next = await read({ since: whole.snapshot });
+      expect(next.changed).toEqual([old[19], fresh[29]]);
+    });
+
+    /** All rows of a read in pages, with something done after each page. */
+    async function readPages(
+      options: Read & { pageSize: number },
+      between: () => Promise<unknown>,
+    ) {
+      const all: Row[] = [];
+      let place: Pick<Read, "afterChanged" | "afterId"> = {};
+      for (;;) {
+        const { rows } = await read({ ...options, ...place });
+        all.push(...rows);
+        const last = rows.at(-1);
+        if (!last?.id) return all;
+        expect(rows.length).toBe(Math.min(options.pageSize, Number(last.remaining)));
+        place = { afterChanged: !last.is_new, afterId: last.id };
+        await between();
+      }
+    }
+
+    test.each([1, 2, 3, 4, 5])(
+      "over a chain of reads misses nothing and repeats nothing, seed %i",
+      async (seed) => {
+        const { committed, rolledBack, reads, naive } = await writeAndRead(seed);
+        const told = reads.flatMap((found) => found.told);
+        expect(told.length).toBeGreaterThan(100);
+        expect(rolledBack.length).toBeGreaterThan(30);
+        expect(new Set(told).size).toBe(told.length);
+        expect(told.toSorted()).toEqual(committed.toSorted());
+        // What a reader was last given of a row is what the row is.
+        const last = new Map(
+          reads.flatMap(({ rows }) => rows.map(({ id, read_at }) => [id, read_at])),
+        );
+        const rows = await query<{ id: string; read_at: Date | null }>(
+          "select id, read_at from bellwire.notifications",
+        );
+        expect(last).toEqual(new Map(rows.map(({ id, read_at }) => [id, read_at])));
+        // The same writers under "id > last" show that the check can fail.
+        expect(naive.length).toBeLessThan(committed.length);
+      },
+    );
+
+    /**
+     * Eight writers and one reader, whose steps come in an order drawn from the seed: inserts, changes,
+     * savepoints released or rolled back, commits, and three rollbacks in ten.
+     */
+    async function writeAndRead(seed: number) {
+      const random = createRandom(seed);
+      const chance = (share: number) => random() < share;
+      const committed: string[] = [];
+      const rolledBack: string[] = [];
+      const reads: Found[] = [];
+      const naive: string[] = [];
+      let since = await now();
+
+      type Writer = {
+        client: pg.Client;
+        open: boolean;
+        ids: string[];
+        inSavepoint: string[] | null;
+      };
+      const writers: Writer[] = [];
+      for (let i = 0; i < 8; i++) {
+        writers.push({ client: await database.connect(), open: false, ids: [], inSavepoint: null });
+      }
+
+      async function step(writer: Writer) {
+        const { client } = writer;
+        if (!writer.open) {
+          await client.query("begin");
+          Object.assign(writer, { open: true, ids: [], inSavepoint: null });
+        } else if (writer.inSavepoint === null && chance(0.2)) {
+          await client.query("savepoint s");
+          writer.inSavepoint = [];
+        } else if (writer.inSavepoint !== null && chance(0.3)) {
+          const undone = chance(0.5);
+          await client.query(undone ? "rollback to s" : "release s");
+          (undone ? rolledBack : writer.ids).push(...writer.inSavepoint);
+          writer.inSavepoint = null;
+        } else if (chance(0.3)) {
+          // Not one that another writer is changing: that would be a wait.
+          await client.query(
+            `update bellwire.notifications set read_at = clock_timestamp() where id =
+               (select id from bellwire.notifications order by id % $1, id limit 1 for update skip locked)`,
+            [Math.ceil(random() * 20)],
+          );
+        } else if (chance(0.7)) {
+          (writer.inSavepoint ?? writer.ids).push(...(await notify(["1", "2"], client)));
+        } else {
+          await end(writer, chance(0.3));
+        }
+      }
+
+      async function end(writer: Writer, undone: boolean) {
+        await writer.client.query(undone ? "rollback" : "commit");
+        (undone ? rolledBack : committed).push(...writer.ids, ...(writer.inSavepoint ?? []));
+        writer.open = false;
+      }
+
+      async function readOn() {
+        const found = await read({ since });
+        reads.push(found);
+        since = found.snapshot;
+        const after = await query<{ id: string }>(
+          "select id from bellwire.notifications where id > $1 order by id",
+          [naive.at(-1) ?? "0"],
+        );
+        naive.push(...after.map(({ id }) => id));
+      }
+
+      for (let i = 0; i < 700; i++) {
+        const writer = writers[Math.floor(random() * writers.length)];
+        if (writer) await step(writer);
+        if (chance(0.2)) await readOn();
+      }
+      for (const writer of writers) {
+        if (writer.open) await end(writer, false);
+        await readOn();
+      }
+      return { committed, rolledBack, reads, naive };
+    }
+
+    test("with 50,000 rows reads by index only, for all and for one recipient", async () => {
+      await query(
+        `insert into bellwire.notifications (recipient_id, type)
+         select n % 1000, 'test' from generate_series(1, 50000) n`,
+      );
+      await query("analyze bellwire.notifications");
+      const since = await now();
+      const ids = await notify(["1", "2", "3"]);
+      const [reader, other] = [await database.connect(), await database.connect()];
+      const readStatistics = async () => {
+        await reader.query("select pg_stat_force_next_flush()");
+        const { rows } = await other.query<{ scans: number; probes: number; fetched: number }>(
+          `select t.seq_scan::int as scans, t.idx_scan::int as probes,
+                  (select sum(idx_tup_read)::int from pg_stat_user_indexes i where i.relid = t.relid) as fetched
+             from pg_stat_user_tables t where t.relid = 'bellwire.notifications'::regclass`,
+        );
+        return rows[0] ?? { scans: 0, probes: 0, fetched: 0 };
+      };
+      await query("select pg_stat_force_next_flush()");
+      await query("select 1");
+      const before = await readStatistics();
+      expect((await read({ since }, reader)).told).toEqual(ids);
+      expect((await read({ since, recipient: "2" }, reader)).told).toEqual(ids.slice(1, 2));
+      const after = await readStatistics();
+      expect(after.scans - before.scans).toBe(0);
+      expect(after.probes - before.probes).toBeGreaterThanOrEqual(4);
+      // The new rows, and the unread of the recipients they are for: 3 + 3 × 51 and 1 + 51.
+      expect(after.fetched - before.fetched).toBeLessThan(300);
+    });
+  });
+
+  describe("rows of another history", () => {
+    const FUTURE = "(pg_current_xact_id()::text::bigint + 1000000)::text::xid8";
+
+    /** As after a restore into a cluster that has not come that far. */
+    const restore = (ids: string[]) =>
+      query(
+        `update bellwire.notifications set created_xid = ${FUTURE}, changed_xid = ${FUTURE} where id = any ($1)`,
+        [ids],
+      );
+
+    const adopt = async () =>
+      (await query<{ n: string }>("select bellwire.adopt_restored_rows() as n"))[0]?.n;
+
+    test("are not returned, and once adopted are old rows that ring nowhere", async () => {
+      const start = await now();
+      const [restored, own] = [await notify(["1", "1"]), await notify(["1"])];
+      await restore(restored);
+      const before = await read({ since: start });
+      expect(before.told).toEqual(own);
+
+      expect(await adopt()).toBe("2");
+      expect(await adopt()).toBe("0");
+      expect((await read({ since: before.snapshot })).rows).toEqual([]);
+      expect((await read({ since: start })).told).toEqual(own);
+    });
+
+    test("are found again when they change after that", async () => {
+      const ids = await notify(["1"]);
+      await restore(ids);
+      await adopt();
+      const since = await now();
+      await markRead(ids);
+      expect((await read({ since })).changed).toEqual(ids);
+    });
+
+    test("may be restored and adopted once more, and still ring nowhere", async () => {
+      const ids = await notify(["1"]);
+      await restore(ids);
+      await adopt();
+      // Changed in that history, then restored into another: the insert's id is old, the change's is not.
+      await query(`update bellwire.notifications set read_at = now(), changed_xid = ${FUTURE}`);
+      const since = await now();
+      expect((await read({ since })).rows).toEqual([]);
+      expect(await adopt()).toBe("1");
+      expect((await read({ since })).rows).toEqual([]);
+      expect(await adopt()).toBe("0");
+    });
+
+    test("are not those of a transaction that commits while the adoption runs", async () => {
+      const start = await now();
+      const writer = await begin();
+      const ids = await notify(["1"], writer);
+      await writer.query("select bellwire.revoke('1')");
+      await writer.query("lock table bellwire.notifications, bellwire.revocations");
+      const adopting = (await database.connect()).query(
+        "select bellwire.adopt_restored_rows() as n",
+      );
+      await expect
+        .poll(() =>
+          query(`select from pg_stat_activity
+                  where datname = current_database() and wait_event_type = 'Lock'`),
+        )
+        .toHaveLength(1);
+      await writer.query("commit");
+      expect((await adopting).rows).toEqual([{ n: "0" }]);
+      const found = await read({ since: start });
+      expect(found.told).toEqual(ids);
+      expect(found.rows[0]?.revoked).toEqual(["1"]);
+    });
+
+    test("may be revocations, which are adopted too", async () => {
+      await query("select bellwire.revoke('1')");
+      await query(`update bellwire.revocations set revoked_xid = ${FUTURE}`);
+      await adopt();
+      const [row] = await query("select revoked from bellwire.changes_since($1)", [await now()]);
+      expect(row).toEqual({ revoked: [] });
+    });
+  });
+
+  describe("revoke()", () => {
+    test("is reported to readers since then, once, whether or not there is a row", async () => {
+      const since = await now();
+      await query("select bellwire.revoke('1')");
+      await notify(["2"]);
+      const first = await query<{ revoked: string[]; snapshot: string; id: string }>(
+        "select revoked, snapshot, id from bellwire.changes_since($1)",
+        [since],
+      );
+      expect(first.map(({ revoked }) => revoked)).toEqual([["1"]]);
+      const next = await query("select revoked, id from bellwire.changes_since($1)", [
+        first[0]?.snapshot,
+      ]);
+      expect(next).toEqual([{ revoked: [], id: null }]);
+    });
+
+    test("is reported when it commits after the reader's snapshot, and again when it is repeated", async () => {
+      const open = await begin();
+      await open.query("select bellwire.revoke('1')");
+      const since = await now();
+      await open.query("commit");
+      const listRevoked = async (snapshot: string) =>
+        (await query("select revoked from bellwire.changes_since($1)", [snapshot]))[0]?.revoked;
+      expect(await listRevoked(since)).toEqual(["1"]);
+      const later = await now();
+      expect(await listRevoked(later)).toEqual([]);
+      await query("select bellwire.revoke('1')");
+      expect(await listRevoked(later)).toEqual(["1"]);
+      expect(
+        await query(
+          "select count(*)::int as rows, bool_and(revoked_at <= clock_timestamp()) as past from bellwire.revocations",
+        ),
+      ).toEqual([{ rows: 1, past: true }]);
+    });
+
+    test("of nobody is an error", async () => {
+      await expect(query("select bellwire.revoke(null)")).rejects.toMatchObject({ code: "23502" });
+    });
+  });
+
+  describe("notify()", () => {
+    test("writes what it is given, and returns the id", async () => {
+      const [row] = await query(
+        `select bellwire.notify('42', 'report.ready', '7', 'Ready', 'Body', '/reports/7', '{"id": 7}', 'k') as id`,
+      );
+      expect(
+        await query(
+          "select id, recipient_id, type, actor_id, title, body, link, data, dedupe_key from bellwire.notifications",
+        ),
+      ).toEqual([
+        {
+          id: row?.id,
+          recipient_id: "42",
+          type: "report.ready",
+          actor_id: "7",
+          title: "Ready",
+          body: "Body",
+          link: "/reports/7",
+          data: { id: 7 },
+          dedupe_key: "k",
+        },
+      ]);
+    });
+
+    test.each([
+      ["there is no recipient", "select bellwire.notify(null, 'test')"],
+      ["the actor tells itself", "select bellwire.notify('1', 'test', '1')"],
+      ["the recipient has muted the type", "select bellwire.notify('mute', 'test')"],
+      [
+        "the recipient has had the dedupe_key",
+        "select bellwire.notify('1', 'test', dedupe_key => 'k')",
+      ],
+    ])("drops it and returns null when %s", async (_, sql) => {
+      await query("insert into bellwire.preferences values ('mute', array['other', 'test'])");
+      await query("select bellwire.notify('1', 'test', dedupe_key => 'k')");
+      expect(await query(`${sql} as id`)).toEqual([{ id: null }]);
+      expect(await query("select from bellwire.notifications")).toHaveLength(1);
+    });
+
+    test.each([
+      ["another muted type", "select bellwire.notify('mute', 'third')"],
+      ["another recipient's mute", "select bellwire.notify('1', 'test')"],
+      ["another's dedupe_key", "select bellwire.notify('2', 'test', dedupe_key => 'k')"],
+      ["another dedupe_key", "select bellwire.notify('1', 'test', dedupe_key => 'K')"],
+      ["null data", "select bellwire.notify('1', 'test', data => null)"],
+      ["preferences without a mute", "select bellwire.notify('calm', 'test')"],
+    ])("does not drop it for %s", async (_, sql) => {
+      await query(
+        "insert into bellwire.preferences values ('mute', array['other', 'test']), ('calm', default)",
+      );
+      await query("select bellwire.notify('1', 'test', dedupe_key => 'k')");
+      expect(await query(`${sql} as id`)).toEqual([{ id: expect.any(String) }]);
+    });
+
+    test("raises what a rule would record", async () => {
+      await expect(query("select bellwire.notify('1', null)")).rejects.toMatchObject({
+        code: "23502",
+      });
+    });
+  });
+
+  test("a rule, too, drops a muted type, the actor itself and a used dedupe_key", async () => {
+    await query(`
+      insert into public.users (name) values ('Eve');
+      insert into bellwire.preferences values ('2', array['message.received']);
+      insert into public.messages (sender_id, recipient_id, body) values (1, 2, 'x'), (1, 1, 'x'), (1, 3, 'x')`);
+    expect(await query("select recipient_id from bellwire.notifications")).toEqual([
+      { recipient_id: "3" },
+    ]);
+    await query(`select bellwire.define_rule('once', 'public.messages', 'insert', $$
+      select recipient_id, 'once' as type, 'k' as dedupe_key from new_rows $$)`);
+    await query(
+      "insert into public.messages (sender_id, recipient_id) values (1, 4), (1, 4), (1, 3)",
+    );
+    await query("insert into public.messages (sender_id, recipient_id) values (1, 4)");
+    expect(
+      await query("select recipient_id from bellwire.notifications where type = 'once' order by 1"),
+    ).toEqual([{ recipient_id: "3" }, { recipient_id: "4" }]);
+    expect(await query("select * from bellwire.rule_errors")).toEqual([]);
+  });
+
+  describe("prune()", () => {
+    test("deletes the old, oldest first, at most 1,000 a call", async () => {
+      await query(
+        `insert into bellwire.notifications (recipient_id, type, created_at)
+         select 1, 'old', now() - interval '100 days' from generate_series(1, 1500)`,
+      );
+      const young = await notify(["1", "1"]);
+      const prune = async () =>
+        (await query("select bellwire.prune(now() - interval '90 days') as n"))[0]?.n;
+      const [first] = await query("select min(id) as id from bellwire.notifications");
+      expect(await prune()).toBe("1000");
+      const [next] = await query("select min(id) as id from bellwire.notifications");
+      expect(Number(next?.id) - Number(first?.id)).toBe(1000);
+      expect(await prune()).toBe("500");
+      expect(await prune()).toBe("0");
+      expect(await query("select id from bellwire.notifications order by id")).toEqual(
+        young.map((id) => ({ id })),
+      );
+    });
+
+    test("is not heard by readers", async () => {
+      await query(
+        "insert into bellwire.notifications (recipient_id, type, created_at) values (1, 'old', '2000-01-01')",
+      );
+      const since = await now();
+      await query("select bellwire.prune(now())");
+      expect((await read({ since })).rows).toEqual([]);
+    });
+
+    test("forgets the errors of rules that old, and no younger", async () => {
+      await query(
+        `insert into bellwire.rule_error_log (rule, sqlstate, message, last_at)
+         values ('old', 'x', 'x', '2000-01-01'), ('young', 'x', 'x', now())`,
+      );
+      await query("select bellwire.prune(now() - interval '90 days')");
+      expect(await query("select rule from bellwire.rule_errors")).toEqual([{ rule: "young" }]);
+    });
+  });
+});
+
+type Queryable = { query(sql: string, params?: unknown[]): Promise<unknown> };
+
+/** What a client's query returns, or a database's. */
+function rowsOf<Row>(result: unknown): Row[] {
+  return Array.isArray(result) ? result : (result as { rows: Row[] }).rows;
+}
+
+/** Numbers in [0, 1), the same for the same seed (mulberry32). */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,345 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, inject, test } from "vitest";
+import { PACKAGE_ROOT, readFiles } from "../../src/db/migrations/files.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+const FILES = readFiles({ folders: ["sql/example", "sql/rules"] })
+  .filter(({ kind }) => kind === "repeatable")
+  .map(({ name }) => name);
+
+/** What anybody may execute who may look into the schema. */
+const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
+
+/** What the process may execute. */
+const SERVICE_FUNCTIONS = [
+  "bellwire.adopt_restored_rows()",
+  "bellwire.changes_since(pg_snapshot,text,pg_snapshot,boolean,bigint,integer)",
+  "bellwire.epoch()",
+  "bellwire.preview(text)",
+  "bellwire.prune(timestamp with time zone)",
+];
+
+/** Everything the files make or grant, one object a row. */
+const CATALOG = `
+  select 'function' as kind, p.oid::regprocedure::text as name, pg_get_functiondef(p.oid) as definition,
+         p.proowner::regrole::text as owner, p.proacl::text as rights, obj_description(p.oid, 'pg_proc') as comment
+    from pg_proc p
+   where p.pronamespace in ('bellwire'::regnamespace, 'public'::regnamespace)
+  union all
+  select c.relkind::text, c.oid::regclass::text,
+         concat_ws(E'\\n', pg_get_viewdef(c.oid), (
+           select string_agg(format('%s %s %s %s %s', a.attname, a.atttypid::regtype, a.attnotnull, a.attacl, pg_get_expr(d.adbin, d.adrelid)), E'\\n' order by a.attnum)
+             from pg_attribute a
+             left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+            where a.attrelid = c.oid and a.attnum > 0
+         )),
+         c.relowner::regrole::text, c.relacl::text, obj_description(c.oid, 'pg_class')
+    from pg_class c
+   where c.relnamespace in ('bellwire'::regnamespace, 'public'::regnamespace)
+  union all
+  select 'trigger', t.tgrelid::regclass || ' ' || t.tgname, pg_get_triggerdef(t.oid), t.tgenabled::text, null,
+         obj_description(t.oid, 'pg_trigger')
+    from pg_trigger t
+   where not t.tgisinternal
+  union all
+  select 'constraint', c.conrelid::regclass || ' ' || c.conname, pg_get_constraintdef(c.oid), null, null, null
+    from pg_constraint c
+   where c.connamespace in ('bellwire'::regnamespace, 'public'::regnamespace)
+  union all
+  select 'schema', n.nspname, null, n.nspowner::regrole::text, n.nspacl::text, obj_description(n.oid, 'pg_namespace')
+    from pg_namespace n
+   where n.nspname in ('bellwire', 'public')
+  union all
+  select 'rule', d.name, to_jsonb(d)::text, null, null, null
+    from bellwire.rule_definitions d
+  union all
+  select 'user', u.id::text, u.name, null, null, null
+    from public.users u
+  union all
+  select 'task', t.id::text, t.title, null, null, null
+    from public.tasks t
+   order by 1, 2, 3`;
+
+describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
+  let database: TestDatabase;
+  let query: TestDatabase["query"];
+
+  beforeAll(async () => {
+    database = await createDatabase(server);
+    query = database.query;
+    return () => database.close();
+  });
+
+  test.each(FILES)("%s runs once more by hand, and changes nothing", async (name) => {
+    const before = await query(CATALOG);
+    expect(before.length).toBeGreaterThan(50);
+    const psql = await database.connect();
+    await psql.query("begin");
+    await psql.query(readFileSync(join(PACKAGE_ROOT, name), "utf8"));
+    await psql.query("commit");
+    expect(await query(CATALOG)).toEqual(before);
+  });
+
+  test("a changed function would be seen by the test above", async () => {
+    const before = await query(CATALOG);
+    const psql = await database.connect();
+    await psql.query("begin; revoke execute on function bellwire.preview(text) from public");
+    expect((await psql.query(CATALOG)).rows).not.toEqual(before);
+    await psql.query("rollback");
+  });
+
+  test("are one object each, called like the file, with a way to remove it", () => {
+    for (const name of FILES) {
+      const text = readFileSync(join(PACKAGE_ROOT, name), "utf8");
+      expect(text, name).toMatch(/^-- /);
+      expect(text, name).toMatch(/^-- Remove {3}/m);
+    }
+    for (const name of FILES.filter((name) => /^sql\/\w+\.sql$/.test(name))) {
+      const text = readFileSync(join(PACKAGE_ROOT, name), "utf8");
+      const made = [...text.matchAll(/^create or replace (?:function|view) bellwire\.(\w+)/gm)];
+      const object = /^sql\/(\w+)\.sql$/.exec(name)?.[1];
+      expect(made.map(([, object]) => object)).toEqual(object === "service_rights" ? [] : [object]);
+    }
+  });
+
+  describe("leave a schema in which", () => {
+    test("every function sets its search_path, so that the caller's does not count", async () => {
+      expect(
+        await query(
+          `select oid::regprocedure::text as name, proconfig from pg_proc
+            where pronamespace = 'bellwire'::regnamespace
+              and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)`,
+        ),
+      ).toEqual([]);
+    });
+
+    test("everything belongs to bellwire_owner, who cannot log in and is no superuser", async () => {
+      expect(
+        await query(
+          `select oid::regprocedure::text as name from pg_proc
+            where pronamespace = 'bellwire'::regnamespace and proowner <> 'bellwire_owner'::regrole
+           union all
+           select oid::regclass::text from pg_class
+            where relnamespace = 'bellwire'::regnamespace and relowner <> 'bellwire_owner'::regrole`,
+        ),
+      ).toEqual([]);
+      expect(
+        await query(
+          `select rolname, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls
+             from pg_roles where rolname in ('bellwire_owner', 'bellwire_service') order by 1`,
+        ),
+      ).toEqual(
+        ["bellwire_owner", "bellwire_service"].map((rolname) => ({
+          rolname,
+          rolcanlogin: false,
+          rolsuper: false,
+          rolcreaterole: false,
+          rolcreatedb: false,
+          rolbypassrls: false,
+        })),
+      );
+    });
+
+    test("SECURITY DEFINER are those functions that must write for others, and no more", async () => {
+      const rows = await query<{ name: string }>(
+        `select proname as name from pg_proc
+          where pronamespace = 'bellwire'::regnamespace and prosecdef
+            and proname not like 'rule\\_%' order by 1`,
+      );
+      expect(rows.map(({ name }) => name)).toEqual([
+        "adopt_restored_rows",
+        "notifications_wake",
+        "notify",
+        "prune",
+        "revoke",
+        "users_revoke",
+      ]);
+    });
+
+    test.each([
+      ["PUBLIC", "public", PUBLIC_FUNCTIONS],
+      ["bellwire_service", "bellwire_service", SERVICE_FUNCTIONS],
+    ])("%s may execute just what it needs", async (_, role, functions) => {
+      const rows = await query<{ name: string }>(
+        `select oid::regprocedure::text as name from pg_proc
+          where pronamespace = 'bellwire'::regnamespace
+            and has_function_privilege($1, oid, 'execute') order by 1`,
+        [role],
+      );
+      expect(rows.map(({ name }) => name)).toEqual(functions);
+    });
+
+    test("PUBLIC has no right on the schema, nor on anything that holds rows", async () => {
+      expect(
+        await query(
+          `select n.nspname as name from pg_namespace n
+            where nspname = 'bellwire' and has_schema_privilege('public', n.oid, 'usage, create')
+           union all
+           select c.relname from pg_class c
+            where relnamespace = 'bellwire'::regnamespace and relkind in ('r', 'v')
+              and has_table_privilege('public', c.oid, 'select, insert, update, delete, truncate, references, trigger')`,
+        ),
+      ).toEqual([]);
+    });
+
+    test("every function and every view has a comment, and so have the tables one should read", async () => {
+      expect(
+        await query(
+          `select oid::regprocedure::text as name from pg_proc
+            where pronamespace = 'bellwire'::regnamespace
+              and coalesce(obj_description(oid, 'pg_proc'), '') = ''
+           union all
+           select oid::regclass::text from pg_class
+            where relnamespace = 'bellwire'::regnamespace
+              and relkind in ('v', 'r')
+              and relname <> 'rule_error_log'
+              and coalesce(obj_description(oid, 'pg_class'), '') = ''`,
+        ),
+      ).toEqual([]);
+    });
+
+    test("no rule and no check leaves its view behind", async () => {
+      expect(await query("select to_regclass('bellwire.rule_in_question') as view")).toEqual([
+        { view: null },
+      ]);
+    });
+  });
+
+  describe("bellwire_service", () => {
+    /** In a transaction of its own that never commits. */
+    async function actAsService() {
+      const client = await database.connect();
+      await client.query("begin; select bellwire.notify('1', 'test'); set role bellwire_service");
+      return client;
+    }
+
+    test.each([
+      "insert into bellwire.notifications (recipient_id, type) values ('1', 'x')",
+      "delete from bellwire.notifications",
+      "truncate bellwire.notifications",
+      "update bellwire.notifications set title = 'x'",
+      "update bellwire.notifications set recipient_id = '2'",
+      "update bellwire.notifications set changed_xid = '3'",
+      "delete from bellwire.preferences",
+      "insert into bellwire.revocations values ('1', now(), '3')",
+      "delete from bellwire.revocations",
+      "update bellwire.rule_definitions set query = 'x'",
+      "delete from bellwire.rule_error_log",
+      "select bellwire.notify('1', 'test')",
+      "select bellwire.revoke('1')",
+      "select bellwire.wake_listeners()",
+      "select bellwire.record_rule_error('x', 'x', 'x')",
+      "create table bellwire.mine ()",
+      "create function bellwire.mine() returns int language sql as 'select 1'",
+      "alter table bellwire.notifications disable trigger notifications_stamp",
+      "drop function bellwire.prune(timestamptz)",
+      "select * from public.messages",
+    ])("may not: %s", async (sql) => {
+      const service = await actAsService();
+      await expect(service.query(sql)).rejects.toMatchObject({ code: "42501" });
+    });
+
+    test("is not a member of bellwire_owner", async () => {
+      expect(
+        await query("select pg_has_role('bellwire_service', 'bellwire_owner', 'member') as member"),
+      ).toEqual([{ member: false }]);
+    });
+
+    test("may read, change a notification's state and a recipient's preferences, and maintain", async () => {
+      const service = await actAsService();
+      for (const sql of [
+        "select * from bellwire.notifications, bellwire.revocations",
+        "select * from bellwire.rules, bellwire.rule_errors",
+        "update bellwire.notifications set seen_at = now(), read_at = now(), archived_at = now()",
+        "insert into bellwire.preferences values ('1', '{x}') on conflict (recipient_id) do update set muted_types = excluded.muted_types",
+        "select * from bellwire.changes_since(pg_current_snapshot())",
+        "select bellwire.epoch(), bellwire.prune('2000-01-01')",
+      ]) {
+        await service.query(sql);
+      }
+      const { rows } = await service.query(
+        "select changed_xid = pg_current_xact_id() as stamped from bellwire.notifications where read_at is not null",
+      );
+      expect(rows).toEqual([{ stamped: true }]);
+      await service.query("select bellwire.adopt_restored_rows()");
+    });
+  });
+
+  test("a caller's own tables, functions, operators and search_path change nothing", async () => {
+    const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
+    const client = await database.connect();
+    await client.query(`
+      begin;
+      create role ${role};
+      grant bellwire_service to ${role};
+      grant create on schema public to ${role};
+      grant temporary on database ${new URL(database.url).pathname.slice(1)} to ${role};
+      grant insert, update on all tables in schema public to ${role};
+      grant select on all tables in schema public to ${role};
+      grant execute on function bellwire.notify, bellwire.revoke to ${role};
+      set role ${role};
+    `);
+    // Each of these notes who ran it; none may be run, least of all by bellwire_owner.
+    const caught = "begin raise exception 'hijacked as %', current_user; end";
+    const planted = ["public", "pg_temp"].flatMap((schema) => [
+      ...[
+        "notifications",
+        "preferences",
+        "revocations",
+        "rule_error_log",
+        "new_rows",
+        "old_rows",
+      ].map((table) => `create ${schema === "pg_temp" ? "temp " : ""}table ${table} (id int)`),
+      ...[
+        "is_wanted(text, text, text)",
+        "wake_listeners()",
+        "preview(text)",
+        "pg_notify(text, text)",
+        "lower(text)",
+        "now()",
+        "length(text)",
+        "pg_current_xact_id()",
+        "clock_timestamp()",
+        "jsonb_build_object(variadic text[])",
+      ].map(
+        (signature) =>
+          `create function ${schema}.${signature} returns text language plpgsql as $$ ${caught} $$`,
+      ),
+      `create function ${schema}.differs(text, text) returns boolean language plpgsql as $$ ${caught} $$`,
+      `create operator ${schema}.<> (leftarg = text, rightarg = text, function = ${schema}.differs)`,
+      `create operator ${schema}.= (leftarg = text, rightarg = text, function = ${schema}.differs)`,
+      `create operator ${schema}.|| (leftarg = text, rightarg = text, function = ${schema}.differs)`,
+    ]);
+    for (const sql of planted) await client.query(sql);
+    await client.query("set local search_path = pg_temp, public, pg_catalog");
+
+    await client.query(`
+      insert into public.users (name) values ('Eve'), ('Mallory');
+      insert into public.messages (sender_id, recipient_id, body) values (1, 2, 'x');
+      insert into public.tasks (customer_id, title) values (1, 'x');
+      update public.tasks set executor_id = 2;
+      update public.tasks set status = 'completed';
+      update public.users set blocked = true where id = 2;
+      select bellwire.notify('1', 'test', '2', dedupe_key => 'k');
+      select bellwire.revoke('1');
+      update bellwire.notifications set read_at = pg_catalog.now();
+      select * from bellwire.changes_since(pg_catalog.pg_current_snapshot());
+      select bellwire.adopt_restored_rows(), bellwire.prune('2000-01-01'), bellwire.epoch();
+      select * from bellwire.rules;
+    `);
+    const { rows } = await client.query(
+      `select (select pg_catalog.count(*)::int from bellwire.notifications) as told,
+              (select pg_catalog.count(*)::int from bellwire.revocations) as revoked,
+              (select pg_catalog.count(*)::int from bellwire.rule_errors) as errors`,
+    );
+    expect(rows).toEqual([{ told: expect.any(Number), revoked: 2, errors: 0 }]);
+    expect(rows[0].told).toBeGreaterThan(3);
+    // The trap works: what is not protected walks into it.
+    await expect(client.query("select 'a'::text <> 'b'::text")).rejects.toThrow(
+      `hijacked as ${role}`,
+    );
+    await client.query("rollback");
+  });
+});
