@@ -1,3 +1,4 @@
+import { createPublicKey } from "node:crypto";
 import { z } from "zod";
 
 /** Where the database is: the one we start ourselves, or the operator's. */
@@ -35,6 +36,7 @@ const Environment = z.object({
   JWT_PUBLIC_KEY: z
     .string()
     .regex(/-----BEGIN PUBLIC KEY-----/, "Expected a PEM block: -----BEGIN PUBLIC KEY-----")
+    .refine(isUsableKey, "Expected a key of RSA (2048 bits or more), P-256 or Ed25519")
     .optional(),
   JWT_JWKS_URL: z.url({ protocol: /^https?$/ }).optional(),
   JWT_ISSUER: text,
@@ -57,28 +59,29 @@ const Environment = z.object({
 type Values = z.infer<typeof Environment>;
 
 /**
- * The process's whole configuration, from the environment alone. An empty variable counts as unset.
+ * The process's whole configuration, from the environment alone. A blank variable counts as unset.
  * Throws one ConfigError that lists every problem.
  */
 export function readConfig(environment: NodeJS.ProcessEnv) {
-  const set = Object.entries(environment).filter(([, value]) => value !== "");
-  const parsed = Environment.check(refuseContradictions).safeParse(Object.fromEntries(set));
-  if (!parsed.success) throw new ConfigError(z.prettifyError(parsed.error));
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
+  const parsed = Environment.safeParse(set);
+  const issues = [...(parsed.error?.issues ?? []), ...findContradictions(set)];
+  if (!parsed.success || issues.length > 0) throw new ConfigError(z.prettifyError({ issues }));
   const values = parsed.data;
   const database = readDatabase(values);
   return Object.freeze({
     host: values.HOST ?? (database.kind === "embedded" ? "127.0.0.1" : "0.0.0.0"),
     port: values.PORT,
     metricsPort: values.METRICS_PORT,
-    database,
+    database: Object.freeze(database),
     poolSize: values.DATABASE_POOL_SIZE,
-    key: readKey(values),
-    token: {
+    key: Object.freeze(readKey(values)),
+    token: Object.freeze({
       issuer: values.JWT_ISSUER,
       audience: values.JWT_AUDIENCE,
       userClaim: values.JWT_USER_CLAIM,
       cookie: values.JWT_COOKIE,
-    },
+    }),
     sweepMs: values.SWEEP_MS,
     heartbeatMs: values.HEARTBEAT_SECONDS * 1000,
     pingMs: values.PING_SECONDS * 1000,
@@ -94,15 +97,27 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
 }
 
 /** What no single variable shows: settings that exclude or need one another. */
-function refuseContradictions({ value, issues }: z.core.ParsePayload<Values>) {
-  const refuse = (path: keyof Values, message: string) =>
-    issues.push({ code: "custom", path: [path], message, input: value[path] });
-  const keys = (["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"] as const).filter((k) => value[k]);
+function findContradictions(set: NodeJS.ProcessEnv) {
+  const found: { path: (keyof Values)[]; message: string }[] = [];
+  const refuse = (name: keyof Values, message: string) => found.push({ path: [name], message });
+  const keys = ["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"].filter((name) => set[name]);
   if (keys.length > 1) refuse("JWT_SECRET", `Set exactly one of ${keys.join(", ")}`);
-  if (keys.length === 0 && value.DATABASE_URL)
+  if (keys.length === 0 && set.DATABASE_URL)
     refuse("JWT_SECRET", "Set one of JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL");
-  if (value.DIRECT_DATABASE_URL && !value.DATABASE_URL)
+  if (set.DIRECT_DATABASE_URL && !set.DATABASE_URL)
     refuse("DIRECT_DATABASE_URL", "Needs DATABASE_URL as well; unset both for the embedded server");
+  return found;
+}
+
+/** Whether one of our algorithms verifies with it; jose would say so only at the first token. */
+function isUsableKey(pem: string): boolean {
+  try {
+    const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPublicKey(pem);
+    if (type === "rsa") return (details?.modulusLength ?? 0) >= 2048;
+    return type === "ed25519" || details?.namedCurve === "prime256v1";
+  } catch {
+    return false; // no key at all
+  }
 }
 
 function readDatabase(values: Values): DatabaseConfig {

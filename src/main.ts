@@ -24,15 +24,26 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
   let app: App | undefined;
   let isStopping = false;
 
-  function stop(signal: NodeJS.Signals) {
+  function onSignal(signal: NodeJS.Signals) {
+    if (isStopping) return;
     isStopping = true;
     log.info({ signal }, "stopping; once more ends at once");
+    // Half a second later a signal finds no handler and ends the process. Not at once: where npm passes on what the
+    // terminal has sent to all of us, one Ctrl-C is two.
+    setTimeout(() => process.off("SIGTERM", onSignal).off("SIGINT", onSignal), 500).unref();
     // Streams get `drainMs`; a database that does not answer gets the rest.
     setTimeout(() => {
       log.fatal("stopping took too long");
       process.exit(1);
     }, config.drainMs + 5000).unref();
-    app?.close().then(
+    if (app) stop(app);
+  }
+  // systemd and Docker send SIGTERM, PM2 SIGINT.
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+
+  function stop({ close }: App) {
+    close().then(
       () => process.exit(0),
       (err) => {
         log.fatal({ err }, "could not stop cleanly");
@@ -40,9 +51,6 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
       },
     );
   }
-  // `once`: a second signal finds no handler and ends the process. systemd and Docker send SIGTERM, PM2 SIGINT.
-  process.once("SIGTERM", stop);
-  process.once("SIGINT", stop);
 
   try {
     app = await startApp(config, log);
@@ -51,6 +59,6 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
     process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
     process.exit(1);
   }
-  if (isStopping) stop("SIGTERM");
+  if (isStopping) stop(app);
   else greet(app);
 }

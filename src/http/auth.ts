@@ -57,31 +57,35 @@ function verificationKey(key: AuthOptions["key"]): { key: JWTVerifyGetKey; algor
     return { key: async () => secret, algorithms: ["HS256"] };
   }
   const algorithms = ["RS256", "ES256", "EdDSA"];
-  if (key.kind === "jwks")
-    return { key: createRemoteJWKSet(new URL(key.url), { timeoutDuration: 5000 }), algorithms };
+  if (key.kind === "jwks") return { key: remoteKey(key.url), algorithms };
   const publicKey = createPublicKey(key.pem);
   return { key: async () => publicKey, algorithms };
 }
 
+/** A key that cannot be had is not the token's fault, unless the token names none, or one that nobody has. */
+function remoteKey(url: string): JWTVerifyGetKey {
+  const find = createRemoteJWKSet(new URL(url), { timeoutDuration: 5000 });
+  return (header, token) =>
+    find(header, token).catch((cause) => {
+      const isAboutTheToken =
+        cause instanceof errors.JWKSNoMatchingKey ||
+        cause instanceof errors.JWKSMultipleMatchingKeys;
+      throw isAboutTheToken ? cause : keysUnavailable(cause);
+    });
+}
+
 function bearerToken(req: Request): string | undefined {
-  const [scheme, token] = req.get("authorization")?.split(" ") ?? [];
-  return scheme?.toLowerCase() === "bearer" ? token : undefined;
+  return /^bearer +(.*)$/i.exec(req.get("authorization") ?? "")?.[1];
 }
 
 function cookieToken(req: Request, name: string | undefined): string | undefined {
   return name === undefined ? undefined : parseCookie(req.get("cookie") ?? "")[name];
 }
 
-/** jose's codes: ERR_JWT… and ERR_JWS… are about the token, as is a key id nobody has. */
+/** jose throws its own errors for what is wrong with a token, and TypeErrors for a key that does not fit its `alg`. */
 function refuse(cause: unknown): never {
-  const isAboutTheToken =
-    cause instanceof errors.JOSEError &&
-    (/^ERR_(JWT|JWS|JOSE)/.test(cause.code) || cause instanceof errors.JWKSNoMatchingKey);
-  if (isAboutTheToken || cause instanceof TypeError) throw tokenInvalid(cause);
-  throw new Problem(503, "keys_unavailable", "The keys for tokens cannot be fetched. Try again.", {
-    headers: { "Retry-After": "5" },
-    cause,
-  });
+  if (cause instanceof errors.JOSEError || cause instanceof TypeError) throw tokenInvalid(cause);
+  throw cause;
 }
 
 function toIdentity(payload: JWTPayload, userClaim: string): Identity {
@@ -89,6 +93,7 @@ function toIdentity(payload: JWTPayload, userClaim: string): Identity {
   const recipientId = Number.isSafeInteger(id) ? String(id) : id;
   if (typeof recipientId !== "string") throw tokenInvalid();
   if (recipientId === "" || recipientId.length > MAX_RECIPIENT_ID_LENGTH) throw tokenInvalid();
+  if (recipientId.includes("\0")) throw tokenInvalid(); // PostgreSQL's text cannot hold it
   return {
     recipientId,
     // A token that does not say when it was issued counts as older than any revocation.
@@ -108,6 +113,12 @@ const tokenMissing = (cookie: string | undefined) =>
     `Send an Authorization: Bearer header${cookie ? `, or the cookie ${cookie}` : ""}.`,
     challenge(),
   );
+
+const keysUnavailable = (cause: unknown) =>
+  new Problem(503, "keys_unavailable", "The keys for tokens cannot be fetched. Try again.", {
+    headers: { "Retry-After": "5" },
+    cause,
+  });
 
 export const tokenInvalid = (cause?: unknown) =>
   new Problem(401, "token_invalid", "The token is not valid, or no longer.", {

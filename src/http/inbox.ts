@@ -14,11 +14,18 @@ const Id = z
   .transform(BigInt)
   .refine((id) => id < 2n ** 63n);
 
+/** PostgreSQL's text cannot hold U+0000. */
+const Type = z
+  .string()
+  .min(1)
+  .max(200)
+  .refine((value) => !value.includes("\0"), "U+0000 is in no type");
+
 const ListQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).default(20),
   before: Id.optional(),
   filter: z.enum(["all", "unread", "archived"]).default("all"),
-  type: z.string().min(1).max(200).optional(),
+  type: Type.optional(),
 });
 const Marks = z.strictObject({
   read: z.boolean().optional(),
@@ -27,7 +34,7 @@ const Marks = z.strictObject({
 });
 const MarkAll = z.strictObject({
   before: Id.optional(),
-  type: z.string().min(1).max(200).optional(),
+  type: Type.optional(),
 });
 
 const MAX_LIMIT = 100;

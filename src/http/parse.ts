@@ -5,8 +5,10 @@ import { Problem } from "./problem.ts";
 export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issues = result.error.issues.map(({ path, message }) =>
-    path.length === 0 ? message : `${path.join(".")}: ${message}`,
-  );
+  const issues = result.error.issues.map(({ code, path, message }) => {
+    // zod's own text names the field, and a name can hold anything.
+    const text = code === "unrecognized_keys" ? "There is a field that is not known here" : message;
+    return path.length === 0 ? text : `${path.join(".")}: ${text}`;
+  });
   throw new Problem(400, "request_invalid", issues.join("; "));
 }

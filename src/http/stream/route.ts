@@ -27,15 +27,20 @@ export interface StreamRouteOptions {
 }
 
 /**
- * `GET /stream`. For good: 401, and 429 where the recipient has too many streams. Whatever will pass (the
- * database is away, draining, overload) is 200, `retry` and an end: any other status stops a browser's
- * EventSource for ever.
+ * `GET /stream`. For good: 401, and 429 where the recipient has too many streams. Whatever will pass (the database
+ * is away, or the keys for tokens; draining, overload) is 200, `retry` and an end: any other status stops a
+ * browser's EventSource for ever.
  */
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
   const { authenticate, isRevoked, streams, position, log } = options;
 
   return async (req, res) => {
-    const identity = await authenticate(req);
+    const identity = await authenticate(req).catch((err) => {
+      if (!(err instanceof Problem) || err.status !== 503) throw err;
+      log.warn({ err }, "cannot open a stream");
+      return undefined;
+    });
+    if (!identity) return sendAway(res);
     const refusal = streams.refusal(identity.recipientId);
     if (refusal === "recipient_full") throw tooManyStreams();
     const start = position();

@@ -1,0 +1,310 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+/** Single files in one folder, which may know one another. */
+const GROUND = ["config", "logger", "jwt-secret", "version"];
+
+/** Lowest first. A part imports from itself and from the floors below it; parts of one floor, not from each other. */
+const FLOORS = [GROUND, ["db"], ["feed", "hub"], ["http"], ["app"], ["main"], ["cli"]];
+
+/** These get their I/O as functions: of the database they know types and what only computes. */
+const WITHOUT_IO = ["feed", "hub"];
+const PURE = ["src/db/cursor.ts", "src/db/snapshot.ts"];
+
+/** Which part alone may import a package, and the generated client, which comes as files of ours. */
+const PACKAGES: [pattern: RegExp, part: string][] = [
+  [/^(pg|pg-listen|@prisma\/.*)$/, "db"],
+  [/^src\/db\/generated\//, "db"],
+  [/^(express|jose|cookie|prom-client)$/, "http"],
+];
+
+/** The one file that may read the environment. */
+const ENVIRONMENT = "src/main.ts";
+
+const IMPORT =
+  /(?:^|[;\n])[ \t]*(?:import|export)\s+(type\s)?(?:[\w*{}\s,$]+?from\s*)?["']([^"']+)["']|\bimport\s*\(\s*["'`]([^"'`]+)["'`]/g;
+const READS_ENVIRONMENT =
+  /\bprocess\s*(?:\?\.|\.)\s*env\b|\bprocess\s*(?:\?\.)?\s*\[|\{[^}]*\benv\b[^}]*\}\s*(?:=\s*process\b|from\s*["'](?:node:)?process["'])/;
+const REEXPORT =
+  /\bexport\s+(?:type\s+)?(?:\*(?:\s+as\s+\w+)?|\{[^}]*\})(?:\s*from\s*["'][^"']+["'])?\s*;?/g;
+const IMPORT_STATEMENT = /\bimport\s[^;]*?["'][^"']+["']\s*;?/g;
+
+/** What in these sources breaks a rule above, as `<file> <how>`. Keys are paths from the repository's root. */
+function violations(files: ReadonlyMap<string, string>): string[] {
+  const found: string[] = [];
+  const readers: string[] = [];
+  for (const [path, text] of files) {
+    const source = withoutComments(text);
+    for (const breach of [...importBreaches(path, source), ...barrelBreach(source)])
+      found.push(`${path} ${breach}`);
+    if (READS_ENVIRONMENT.test(source)) readers.push(path);
+  }
+  for (const path of readers)
+    if (path !== ENVIRONMENT) found.push(`${path} reads process.env, which only main.ts may`);
+  if (!readers.includes(ENVIRONMENT)) found.push(`${ENVIRONMENT} does not read process.env`);
+  return found;
+}
+
+function importBreaches(path: string, source: string): string[] {
+  const part = partOf(path);
+  const floor = floorOf(part);
+  if (floor === -1) return ["belongs to no floor"];
+  return [...source.matchAll(IMPORT)].flatMap(([, type, specifier, dynamic]) => {
+    const name = specifier ?? dynamic ?? "";
+    const target = name.startsWith(".") ? posix.join(dirname(path), name) : name;
+    const owner = PACKAGES.find(([pattern]) => pattern.test(target))?.[1];
+    if (owner && owner !== part) return [`imports ${target}, which only ${owner} may`];
+    if (target === name) return [];
+    if (!target.startsWith("src/")) return [`imports ${target}, which is outside src`];
+    return directionBreach(path, target, type !== undefined);
+  });
+}
+
+function directionBreach(path: string, target: string, isType: boolean): string[] {
+  const [from, to] = [partOf(path), partOf(target)];
+  const [floor, below] = [floorOf(from), floorOf(to)];
+  if (below === -1) return [`imports ${target}, which belongs to no floor`];
+  if (from === to) {
+    const isNear =
+      isWithin(dirname(path), dirname(target)) || isWithin(dirname(target), dirname(path));
+    return isNear ? [] : [`imports ${target} from a folder beside its own`];
+  }
+  if (below > floor) return [`imports ${target} from a higher floor`];
+  const areGround = GROUND.includes(from) && GROUND.includes(to);
+  if (below === floor && !areGround) return [`imports ${target} from the part beside it`];
+  if (WITHOUT_IO.includes(from) && to === "db" && !isType && !PURE.includes(target))
+    return [`imports more than types from ${target}`];
+  return [];
+}
+
+function barrelBreach(source: string): string[] {
+  const rest = source.replace(REEXPORT, "").replace(IMPORT_STATEMENT, "").trim();
+  return rest === "" && source.trim() !== "" ? ["only re-exports"] : [];
+}
+
+/** `src/http/stream/route.ts` is of http, `src/app.ts` of app. */
+const partOf = (path: string) => /^src\/([^/.]+)/.exec(path)?.[1] ?? "";
+const floorOf = (part: string) => FLOORS.findIndex((parts) => parts.includes(part));
+const isWithin = (folder: string, ancestor: string) =>
+  folder === ancestor || folder.startsWith(`${ancestor}/`);
+
+/** Strings stay, so that an address in one (`https://…`) does not begin a comment. */
+function withoutComments(text: string): string {
+  const token =
+    /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
+  return text.replace(token, (_, string?: string) => string ?? "");
+}
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+function readSources(): Map<string, string> {
+  const names = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
+  const paths = names
+    .map((name) => posix.join("src", name.replaceAll("\\", "/")))
+    .filter((path) => path.endsWith(".ts") && !path.startsWith("src/db/generated/"));
+  return new Map(paths.map((path) => [path, readFileSync(join(ROOT, path), "utf8")]));
+}
+
+const sources = readSources();
+
+test("every import goes to the file's own folder or to a lower floor", () => {
+  expect(sources.size).toBeGreaterThan(40);
+  expect(violations(sources)).toEqual([]);
+});
+
+test("every import statement of src is seen", () => {
+  for (const [path, text] of sources) {
+    const source = withoutComments(text);
+    const ends = source.match(/^(?:import|export|\}).* from ["'][^"']+["'];$|^import ["']/gm);
+    const seen = [...source.matchAll(IMPORT)].filter(([, , specifier]) => specifier);
+    expect(seen.length, path).toBe(ends?.length ?? 0);
+  }
+});
+
+describe("a planted violation is named:", () => {
+  const SPECIMENS: [what: string, path: string, line: string, expected: string][] = [
+    [
+      "db imports http",
+      "src/db/pool.ts",
+      'import { parse } from "../http/parse.ts";',
+      "imports src/http/parse.ts from a higher floor",
+    ],
+    [
+      "config imports db",
+      "src/config.ts",
+      'import type { Pool } from "./db/pool.ts";',
+      "imports src/db/pool.ts from a higher floor",
+    ],
+    [
+      "app imports main",
+      "src/app.ts",
+      'export { loadConfig } from "./main.ts";',
+      "imports src/main.ts from a higher floor",
+    ],
+    [
+      "main imports cli, late",
+      "src/main.ts",
+      'const cli = await import("./cli.ts");',
+      "imports src/cli.ts from a higher floor",
+    ],
+    [
+      "main imports cli for its effects",
+      "src/main.ts",
+      'import "./cli.ts";',
+      "imports src/cli.ts from a higher floor",
+    ],
+    [
+      "feed imports hub, a type",
+      "src/feed/feed.ts",
+      'import type { Hub } from "../hub/hub.ts";',
+      "imports src/hub/hub.ts from the part beside it",
+    ],
+    [
+      "hub imports feed",
+      "src/hub/hub.ts",
+      'import { createFeed } from "../feed/feed.ts";',
+      "imports src/feed/feed.ts from the part beside it",
+    ],
+    [
+      "hub imports what reads the database",
+      "src/hub/follow.ts",
+      'import { createChangesReader } from "../db/changes.ts";',
+      "imports more than types from src/db/changes.ts",
+    ],
+    [
+      "feed does, with types beside it",
+      "src/feed/feed.ts",
+      'import {\n  type Changes,\n  createChangesReader,\n} from "../db/changes.ts";',
+      "imports more than types from src/db/changes.ts",
+    ],
+    [
+      "a type marked one by one, which still runs the file",
+      "src/hub/hub.ts",
+      'import { type Listener } from "../db/listener.ts";',
+      "imports more than types from src/db/listener.ts",
+    ],
+    [
+      "the stream imports the demo",
+      "src/http/stream/route.ts",
+      'import { demoRoutes } from "../demo/routes.ts";',
+      "imports src/http/demo/routes.ts from a folder beside its own",
+    ],
+    [
+      "http imports pg",
+      "src/http/inbox.ts",
+      'import pg from "pg";',
+      "imports pg, which only db may",
+    ],
+    [
+      "app imports pg-listen, late",
+      "src/app.ts",
+      'const listen = await import("pg-listen");',
+      "imports pg-listen, which only db may",
+    ],
+    [
+      "http imports a type of Prisma",
+      "src/http/inbox.ts",
+      "import type { Sql } from '@prisma/client/runtime/client';",
+      "imports @prisma/client/runtime/client, which only db may",
+    ],
+    [
+      "http imports the generated client",
+      "src/http/inbox.ts",
+      'import { Prisma } from "../db/generated/client.ts";',
+      "imports src/db/generated/client.ts, which only db may",
+    ],
+    [
+      "app imports express",
+      "src/app.ts",
+      'import express from "express";',
+      "imports express, which only http may",
+    ],
+    [
+      "jwt-secret imports jose",
+      "src/jwt-secret.ts",
+      'import * as jose from "jose";',
+      "imports jose, which only http may",
+    ],
+    [
+      "cli imports cookie",
+      "src/cli.ts",
+      'import { parseCookie } from "cookie";',
+      "imports cookie, which only http may",
+    ],
+    [
+      "hub imports prom-client",
+      "src/hub/hub.ts",
+      'import { Counter } from "prom-client";',
+      "imports prom-client, which only http may",
+    ],
+    [
+      "db imports a test",
+      "src/db/pool.ts",
+      'import { call } from "../../test/support/service.ts";',
+      "imports test/support/service.ts, which is outside src",
+    ],
+    [
+      "http imports a file without a floor",
+      "src/http/app.ts",
+      'import { pick } from "../utils.ts";',
+      "imports src/utils.ts, which belongs to no floor",
+    ],
+    ["a file without a floor", "src/utils.ts", "export const pick = 1;", "belongs to no floor"],
+    [
+      "process.env elsewhere",
+      "src/http/app.ts",
+      "const port = process.env.PORT;",
+      "reads process.env, which only main.ts may",
+    ],
+    [
+      "process.env by its name",
+      "src/db/pool.ts",
+      'const all = process["env"];',
+      "reads process.env, which only main.ts may",
+    ],
+    [
+      "process.env taken apart",
+      "src/db/pool.ts",
+      "const { env } = process;",
+      "reads process.env, which only main.ts may",
+    ],
+    [
+      "process.env imported",
+      "src/logger.ts",
+      'import { env } from "node:process";',
+      "reads process.env, which only main.ts may",
+    ],
+    [
+      "a barrel",
+      "src/hub/index.ts",
+      'export * from "./hub.ts";\nexport type { Sink } from "./follow.ts";',
+      "only re-exports",
+    ],
+    [
+      "a barrel by way of imports",
+      "src/http/index.ts",
+      'import { parse } from "./parse.ts";\n\nexport { parse };',
+      "only re-exports",
+    ],
+  ];
+
+  test.each(SPECIMENS)("%s", (_, path, line, expected) => {
+    const planted = new Map(sources).set(path, `${line}\n${sources.get(path) ?? ""}`);
+    expect(violations(planted)).toEqual([`${path} ${expected}`]);
+  });
+
+  test("main.ts no longer reads the environment", () => {
+    const planted = new Map(sources).set(ENVIRONMENT, "export const main = 1;");
+    expect(violations(planted)).toEqual([`${ENVIRONMENT} does not read process.env`]);
+  });
+
+  test("but not in a comment, and an address in a string begins none", () => {
+    const text = `// import pg from "pg";
+      /* process.env.PORT */
+      const url = "https://example.org"; import express from "express";`;
+    const planted = new Map(sources).set("src/db/pool.ts", text);
+    expect(violations(planted)).toEqual(["src/db/pool.ts imports express, which only http may"]);
+  });
+});

@@ -1,0 +1,378 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { createDatabase, type TestDatabase } from "./support/database.ts";
+import { call, startService } from "./support/service.ts";
+
+const TSX = import.meta.resolve("tsx");
+const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+const SECRET = "a secret that is long enough for HS256";
+const DRAIN_SECONDS = 1;
+const STOP_LIMIT_MS = (DRAIN_SECONDS + 5) * 1000;
+
+/** A folder that the embedded server's account can enter; commands run here, away from any `.env`. */
+let folder: string;
+let database: TestDatabase;
+beforeAll(async () => {
+  folder = await createFolder();
+  database = await createDatabase();
+});
+afterAll(async () => {
+  await database.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function createFolder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "bellwire-cli-"));
+  await chmod(path, 0o755);
+  return path;
+}
+
+/** The real CLI as a process of its own, with this environment and nothing of ours. */
+function launch(args: string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, ["--import", TSX, CLI, ...args], {
+    cwd: folder,
+    env: { PATH: process.env.PATH ?? "", HOME: folder, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said = { stdout: "", stderr: "" };
+  child.stdout.on("data", (chunk) => {
+    said.stdout += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    said.stderr += chunk;
+  });
+  const ended = once(child, "close").then(([code, signal]) => ({ code, signal, ...said }));
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return { child, said, ended };
+}
+
+const run = (args: string[], env: Record<string, string> = {}) => launch(args, env).ended;
+const runOn = ({ url }: { url: string }, ...args: string[]) =>
+  run(args, { DATABASE_URL: url, JWT_SECRET: SECRET });
+
+test("a wrong configuration ends any command with 78 and every problem", async () => {
+  const env = { PORT: "x", LOG_LEVEL: "loud", DATABASE_URL: "postgres:///app" };
+  const both = await Promise.all([run(["start"], env), run(["status"], env)]);
+  for (const { code, stdout, stderr } of both) {
+    expect(code).toBe(78);
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(/^The configuration is wrong:\n/);
+    for (const name of ["PORT", "LOG_LEVEL", "JWT_SECRET"]) expect(stderr).toContain(name);
+    expect(stderr).not.toMatch(/^\s+at .*\.ts:/m);
+  }
+});
+
+describe("usage", () => {
+  const MISTAKES: [args: string[], reason: string][] = [
+    [["launch"], "there is no command launch"],
+    [[], "no command"],
+    [["token"], "token needs a recipient"],
+    [["token", "2", "--ttl", "soon"], "--ttl is a number and s, m, h or d"],
+    [["start", "--port=1"], "--port"],
+  ];
+
+  test("a mistake in it is answered with 64 and the commands there are", async () => {
+    const answers = MISTAKES.map(async ([args, reason]) => ({ ...(await run(args)), reason }));
+    for (const { code, stdout, stderr, reason } of await Promise.all(answers)) {
+      expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
+      expect(stderr).toContain(reason);
+      for (const command of ["start", "migrate", "plan", "status", "token", "prune"])
+        expect(stderr).toMatch(new RegExp(`^  ${command} `, "m"));
+    }
+  });
+
+  test("--help is no error", async () => {
+    const { code, stdout } = await run(["--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^bellwire <command>/);
+  });
+});
+
+describe("on a database", () => {
+  test("plan prints what migrate runs and changes nothing; run as it is, it does the same", async () => {
+    const planned = await createDatabase(undefined, { empty: true });
+    const migrated = await createDatabase(undefined, { empty: true });
+    onTestFinished(planned.close);
+    onTestFinished(migrated.close);
+    const folders = ["sql/example", "sql/rules"];
+    const [plan, migration] = await Promise.all([
+      runOn(planned, "plan", ...folders),
+      runOn(migrated, "migrate", ...folders),
+    ]);
+    expect(plan).toMatchObject({ code: 0, stderr: "" });
+    expect(migration).toMatchObject({ code: 0, stderr: "" });
+    expect(migration.stdout).toMatch(/^Applied:\nmigrations\/0001_notifications\.sql\n/m);
+    const made = "select to_regnamespace('bellwire') is not null as made";
+    expect(await planned.query(made)).toEqual([{ made: false }]);
+
+    await planned.query(plan.stdout);
+    const [status, again] = await Promise.all([
+      runOn(planned, "status", ...folders),
+      runOn(migrated, "migrate", ...folders),
+    ]);
+    expect(again.stdout).toMatch(/^Nothing to do\.\n$/m);
+    expect(status).toMatchObject({ code: 0, stderr: "" });
+    expect(status.stdout).not.toMatch(/pending|changed/);
+    expect(status.stdout).toMatch(/^versioned +applied +migrations\/0001_notifications\.sql$/m);
+    expect(status.stdout).toMatch(/^rule +enabled, insert on public\.messages +message_received$/m);
+    expect(status.stdout).toMatch(/^role +present +bellwire_service$/m);
+    expect(status.stdout).toContain("No drift.");
+  });
+
+  test("status ends with 1 when a function was edited by hand, and with 0 when migrate has mended it", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    await own.query(
+      "create or replace function bellwire.preview(body text) returns text language sql as 'select 1'",
+    );
+    const after = await runOn(own, "status");
+    expect(after.code).toBe(1);
+    expect(after.stdout).toMatch(/^function +edited +bellwire\.preview\(text\)$/m);
+    expect(after.stdout).toContain("Drift:");
+
+    expect((await runOn(own, "migrate")).code).toBe(0);
+    expect((await runOn(own, "status")).code).toBe(0);
+  });
+
+  test("token prints one that the service takes, for as long as it was asked for", async () => {
+    const { code, stdout } = await runOn(database, "token", "cli-recipient", "--ttl", "2m");
+    expect(code).toBe(0);
+    const token = stdout.trim();
+    const service = await startService({ databaseUrl: database.url });
+    const answer = await call({ ...service, token: async () => token }, "", "/unread-count");
+    expect(answer).toMatchObject({ status: 200, body: { count: 0 } });
+    const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+    expect(claims).toMatchObject({ sub: "cli-recipient", exp: claims.iat + 120 });
+  });
+
+  test("token says why it cannot sign", async () => {
+    const env = { DATABASE_URL: database.url, JWT_JWKS_URL: "https://id.example/keys" };
+    const { code, stderr } = await run(["token", "2"], env);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: "Only JWT_SECRET can sign a token; with a public key its owner must.\n",
+    });
+  });
+
+  test("prune deletes what is older than RETENTION_DAYS, and nothing else", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    await own.query(
+      `insert into bellwire.notifications (recipient_id, type, created_at)
+       select '1', 'note', now() - make_interval(days => days)
+         from unnest(array[40, 31, 29, 0]) with ordinality as t (days, place)
+        order by place`,
+    );
+    const env = { DATABASE_URL: own.url, JWT_SECRET: SECRET, RETENTION_DAYS: "30" };
+    const { code, stdout } = await run(["prune"], env);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: "Deleted 2 notifications older than 30 days.\n",
+    });
+    expect(await own.query("select 1 from bellwire.notifications")).toHaveLength(2);
+  });
+
+  test("start refuses a database without the schema, and says what to do", async () => {
+    const empty = await createDatabase(undefined, { empty: true });
+    onTestFinished(empty.close);
+    const { code, stderr } = await runOn(empty, "start");
+    expect(code).toBe(1);
+    expect(stderr).toContain("Run npm run migrate, then start again.");
+  });
+
+  test("a database that is away ends a command with 1 and no password", async () => {
+    const url = "postgres://app:canary-password@127.0.0.1:1/app";
+    const commands = ["migrate", "status", "prune"].map((command) => runOn({ url }, command));
+    for (const { code, stdout, stderr } of await Promise.all(commands)) {
+      expect(code).toBe(1);
+      expect(stderr).toContain("ECONNREFUSED 127.0.0.1:1");
+      expect(stdout + stderr).not.toContain("canary");
+    }
+  });
+});
+
+describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
+  /** One folder for all tests, kept from start to start as a checkout's is. */
+  const env = () => ({
+    PORT: "0",
+    METRICS_PORT: "0",
+    EMBEDDED_PG_PORT: "0",
+    EMBEDDED_PG_DIR: join(folder, ".bellwire/pg"),
+    DRAIN_SECONDS: String(DRAIN_SECONDS),
+  });
+
+  /** The pid of the folder's database; NaN when it has none, for a clean end removes the file. */
+  async function readPostmaster(): Promise<number> {
+    const path = join(env().EMBEDDED_PG_DIR, "data/postmaster.pid");
+    return Number.parseInt(await readFile(path, "utf8").catch(() => ""), 10);
+  }
+
+  const waitFor = (check: () => unknown) => vi.waitFor(check, { timeout: 30_000, interval: 20 });
+
+  /** Starts, and ends what a failed test leaves. */
+  function begin(further: Record<string, string> = {}) {
+    onTestFinished(async () => {
+      const postmaster = await readPostmaster();
+      if (postmaster > 0) process.kill(postmaster, "SIGINT");
+      await waitFor(async () => expect(await readPostmaster()).toBeNaN());
+    });
+    return launch(["start"], { ...env(), ...further });
+  }
+
+  async function start(further: Record<string, string> = {}) {
+    const { child, said, ended } = begin(further);
+    await waitFor(() => expect(said.stdout).toContain('"listening"'));
+    const find = (pattern: RegExp) => pattern.exec(said.stdout)?.[1] ?? "";
+    return {
+      child,
+      said,
+      ended,
+      page: find(/^ +page +(\S+)$/m).replace("localhost", "127.0.0.1"),
+      url: find(/^ +psql +psql (\S+)$/m),
+      insert: find(/^ +(insert into messages .*;)$/m),
+      tokenArgs: find(/^ +token +npm run -s (token -- \S+)$/m)
+        .replace("-- ", "")
+        .split(" "),
+    };
+  }
+
+  type Started = Pick<ReturnType<typeof begin>, "child" | "ended">;
+
+  /** Signals, and expects a clean end in time that leaves no database behind. */
+  async function stop({ child, ended }: Started, signal: NodeJS.Signals) {
+    expect(await readPostmaster()).toBeGreaterThan(0);
+    const since = performance.now();
+    child.kill(signal);
+    expect(await ended).toMatchObject({ code: 0, signal: null });
+    expect(performance.now() - since).toBeLessThan(STOP_LIMIT_MS);
+    expect(await readPostmaster()).toBeNaN();
+  }
+
+  async function query(url: string, sql: string) {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const { rows } = await client.query(sql);
+    await client.end();
+    return rows;
+  }
+
+  test("prints a page, a psql line and a token line that work together", async () => {
+    const started = await start();
+    const page = await fetch(started.page);
+    expect(page.headers.get("content-type")).toMatch(/^text\/html/);
+
+    const { code, stdout } = await run(started.tokenArgs, env());
+    expect(code).toBe(0);
+    const stream = await fetch(`${started.page}/api/notifications/stream`, {
+      headers: { authorization: `Bearer ${stdout.trim()}` },
+    });
+    let text = "";
+    const reading = (async () => {
+      for await (const chunk of stream.body ?? []) text += Buffer.from(chunk as Uint8Array);
+    })();
+    await waitFor(() => expect(text).toContain("event: ready"));
+    await query(started.url, started.insert);
+    await waitFor(() => expect(text).toMatch(/event: notification\ndata: .*"body":"Hello"/));
+
+    await stop(started, "SIGTERM");
+    await reading;
+    expect(text).toMatch(/retry: \d+\n\n$/);
+  });
+
+  test("SIGINT ends it as SIGTERM does; the next start has the data and takes the old tokens", async () => {
+    const started = await start();
+    const authorization = `Bearer ${(await run(started.tokenArgs, env())).stdout.trim()}`;
+    await query(
+      started.url,
+      "insert into messages (sender_id, recipient_id, body) values (1, 2, 'Kept')",
+    );
+    await stop(started, "SIGINT");
+
+    const again = await start();
+    const list = await fetch(`${again.page}/api/notifications`, { headers: { authorization } });
+    expect(await list.json()).toMatchObject({
+      notifications: [{ body: "Kept" }, { body: "Hello" }],
+    });
+    await stop(again, "SIGTERM");
+  });
+
+  test("a signal that comes twice is one: npm may pass on what the terminal has sent to both", async () => {
+    for (const second of ["SIGINT", "SIGTERM"] as const) {
+      const { child, said, ended } = await start();
+      const stopped = stop({ child, ended }, "SIGINT");
+      await waitFor(() => expect(said.stdout).toContain('"stopping'));
+      child.kill(second);
+      await stopped;
+    }
+  });
+
+  test("a later signal ends it at once, however long the streams were to be drained", async () => {
+    const { child, ended, page, tokenArgs } = await start({ DRAIN_SECONDS: "300" });
+    const authorization = `Bearer ${(await run(tokenArgs, env())).stdout.trim()}`;
+    const open = () => fetch(`${page}/api/notifications/stream`, { headers: { authorization } });
+    const streams = await Promise.all([open(), open()]);
+    let isEnded = false;
+    const end = ended.then((how) => {
+      isEnded = true;
+      return how;
+    });
+    await waitFor(() => {
+      child.kill("SIGTERM");
+      expect(isEnded).toBe(true);
+    });
+    expect(await end).toMatchObject({ code: null, signal: "SIGTERM" });
+    for (const { body } of streams) await body?.cancel().catch(() => {}); // cut
+  });
+
+  test("a signal during the start ends it cleanly too", async () => {
+    const started = begin();
+    await waitFor(async () => expect(await readPostmaster()).toBeGreaterThan(0));
+    await stop(started, "SIGTERM");
+  });
+
+  test("a second start on the same folder is refused, and the first goes on", async () => {
+    const first = await start();
+    const { code, stderr } = await run(["start"], env());
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `Another Bellwire already runs on this folder (${env().EMBEDDED_PG_DIR})`,
+    );
+    expect((await fetch(`${first.page}/readyz`)).status).toBe(200);
+    await stop(first, "SIGTERM");
+  });
+
+  test("after a kill -9 it starts again, with everything that was committed", async () => {
+    const killed = await start();
+    await query(killed.url, "insert into users (name) values ('Survivor')");
+    killed.child.kill("SIGKILL");
+    await killed.ended;
+    // Its database outlives it, and is used on.
+    const postmaster = await readPostmaster();
+    const again = await start();
+    expect(await readPostmaster()).toBe(postmaster);
+    expect(await query(again.url, "select from users where name = 'Survivor'")).toHaveLength(1);
+    await stop(again, "SIGTERM");
+  });
+
+  test("a port that is taken ends the start with its variable, and leaves no database behind", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    onTestFinished(() => void taken.close());
+    const { port } = taken.address() as AddressInfo;
+    for (const variable of ["PORT", "EMBEDDED_PG_PORT"]) {
+      const { code, stderr } = await run(["start"], { ...env(), [variable]: `${port}` });
+      expect({ code, variable }).toEqual({ code: 1, variable });
+      expect(stderr).toContain(`ort ${port} on 127.0.0.1`);
+      expect(stderr).toContain(variable);
+      expect(await readPostmaster()).toBeNaN();
+    }
+  });
+});

@@ -1,0 +1,407 @@
+import { createHmac, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { CompactEncrypt, exportJWK, type JWTPayload, SignJWT } from "jose";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream } from "../support/event-source.ts";
+import { type Service, startService } from "../support/service.ts";
+
+const SECRET = "a secret that is long enough for HS256";
+const COUNT = "/api/notifications/unread-count";
+const STREAM = "/api/notifications/stream";
+
+const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const otherRsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
+const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const ed = generateKeyPairSync("ed25519");
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+function start(env: Record<string, string> = {}): Promise<Service> {
+  return startService({ databaseUrl: database.url, env });
+}
+
+const seconds = () => Math.floor(Date.now() / 1000);
+const secret = Buffer.from(SECRET);
+
+/** A token for 42 that is good for an hour, unless the claims or the header say otherwise. */
+function sign(
+  key: KeyObject | Uint8Array,
+  alg: string,
+  claims: JWTPayload = {},
+  header: { kid?: string; typ?: string } = {},
+): Promise<string> {
+  const payload = { sub: "42", iat: seconds(), exp: seconds() + 3600, ...claims };
+  return new SignJWT(payload).setProtectedHeader({ alg, ...header }).sign(key);
+}
+
+async function ask(service: Service, headers: Record<string, string>, path = COUNT) {
+  const response = await fetch(service.url + path, { headers });
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  const body: any = await response.json();
+  return { status: response.status, headers: response.headers, body };
+}
+
+const askAs = (service: Service, token: string, path = COUNT) =>
+  ask(service, { authorization: `Bearer ${token}` }, path);
+
+/** What a client is told of any token that is not good. */
+const INVALID = {
+  type: "about:blank",
+  title: "Unauthorized",
+  status: 401,
+  code: "token_invalid",
+  detail: "The token is not valid, or no longer.",
+  requestId: expect.any(String),
+};
+
+const pem = (key: KeyObject) => key.export({ type: "spki", format: "pem" }).toString();
+
+describe("keys", () => {
+  test("JWT_SECRET verifies HS256", async () => {
+    const service = await start();
+    expect(await askAs(service, await sign(secret, "HS256"))).toMatchObject({
+      status: 200,
+      body: { count: 0, unseen: 0 },
+    });
+  });
+
+  test.each([
+    ["RS256", rsa],
+    ["ES256", ec],
+    ["EdDSA", ed],
+  ])("JWT_PUBLIC_KEY verifies %s and nothing else", async (alg, { publicKey, privateKey }) => {
+    const service = await start({ JWT_SECRET: "", JWT_PUBLIC_KEY: pem(publicKey) });
+    expect((await askAs(service, await sign(privateKey, alg))).status).toBe(200);
+
+    // The oldest trick: the public key, which everybody has, used as a shared secret.
+    const confused = await sign(Buffer.from(pem(publicKey)), "HS256");
+    const others = [
+      [otherRsa.privateKey, "RS256"],
+      [generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey, "ES256"],
+      [generateKeyPairSync("ed25519").privateKey, "EdDSA"],
+    ] as const;
+    const forged = await Promise.all(others.map(([key, other]) => sign(key, other)));
+    for (const token of [confused, ...forged])
+      expect(await askAs(service, token)).toMatchObject({ status: 401, body: INVALID });
+  });
+
+  test("JWT_JWKS_URL verifies with whichever of its keys the token names", async () => {
+    const keys = await startKeyServer([
+      ["r", rsa.publicKey],
+      ["e", ec.publicKey],
+      ["d", ed.publicKey],
+    ]);
+    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    const signers = [
+      [rsa.privateKey, "RS256", "r"],
+      [ec.privateKey, "ES256", "e"],
+      [ed.privateKey, "EdDSA", "d"],
+    ] as const;
+    for (const [key, alg, kid] of signers)
+      expect((await askAs(service, await sign(key, alg, {}, { kid }))).status).toBe(200);
+    expect(keys.requests()).toBe(1);
+  });
+
+  test("a token that names no key, or an unknown one, is invalid, however many keys there are", async () => {
+    const keys = await startKeyServer([
+      ["old", rsa.publicKey],
+      ["new", otherRsa.publicKey],
+    ]);
+    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    for (const header of [{}, { kid: "unknown" }, { kid: "new" }]) {
+      const token = await sign(rsa.privateKey, "RS256", {}, header);
+      expect(await askAs(service, token)).toMatchObject({ status: 401, body: INVALID });
+    }
+  });
+});
+
+describe("while the keys cannot be fetched", () => {
+  const FAULTS: [what: string, answer: (res: ServerResponse) => void][] = [
+    ["answers 500", (res) => res.writeHead(500).end("{}")],
+    ["answers something else", (res) => res.end("<html>")],
+    ["answers no key set", (res) => res.end('{"keys": 1}')],
+    ["hangs up", (res) => res.destroy()],
+  ];
+
+  test.each(FAULTS)("a key server that %s is no fault of the token", async (_, answer) => {
+    const keys = await startKeyServer([["r", rsa.publicKey]]);
+    keys.answer = answer;
+    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    await expectKeysUnavailable(service);
+  });
+
+  test("nor is one that is not there", async () => {
+    const keys = await startKeyServer([["r", rsa.publicKey]]);
+    await keys.close();
+    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    await expectKeysUnavailable(service);
+  });
+
+  test("it mends itself", async () => {
+    const keys = await startKeyServer([["r", rsa.publicKey]]);
+    const serve = keys.answer;
+    keys.answer = (res) => res.writeHead(503).end();
+    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    const token = await sign(rsa.privateKey, "RS256", {}, { kid: "r" });
+    expect((await askAs(service, token)).status).toBe(503);
+    keys.answer = serve;
+    expect((await askAs(service, token)).status).toBe(200);
+  });
+
+  async function expectKeysUnavailable(service: Service) {
+    const token = await sign(rsa.privateKey, "RS256", {}, { kid: "r" });
+    const { status, headers, body } = await askAs(service, token);
+    expect(body).toMatchObject({ status: 503, code: "keys_unavailable" });
+    expect(status).toBe(503);
+    expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
+
+    // Any other status would end a browser's EventSource for good.
+    const stream = await openStream(service, "42", { token });
+    await stream.ended;
+    expect(stream.status).toBe(200);
+    expect(stream.text()).toMatch(/^retry: \d{4}\n\n$/);
+
+    // What cannot be good whatever the keys are is still refused.
+    expect((await askAs(service, "not.a.token", STREAM)).status).toBe(401);
+  }
+});
+
+describe("where the token is", () => {
+  test("without one the answer says where to put it", async () => {
+    const service = await start();
+    for (const headers of [{}, { authorization: "Basic dXNlcjpwYXNz" }, { cookie: "session=x" }]) {
+      const { status, headers: answered, body } = await ask(service, headers);
+      expect({ status, code: body.code }).toEqual({ status: 401, code: "token_missing" });
+      expect(body.detail).toBe("Send an Authorization: Bearer header.");
+      expect(answered.get("www-authenticate")).toBe("Bearer");
+    }
+  });
+
+  test("the scheme's case does not matter", async () => {
+    const service = await start();
+    const token = await sign(secret, "HS256");
+    for (const scheme of ["bearer", "BEARER", "Bearer "])
+      expect((await ask(service, { authorization: `${scheme} ${token}` })).status).toBe(200);
+  });
+
+  test("a cookie counts only where JWT_COOKIE names it, for the API and the stream", async () => {
+    const token = await sign(secret, "HS256");
+    const cookie = `theme=dark; session=${token}; other=1`;
+    const without = await start();
+    expect((await ask(without, { cookie })).body.code).toBe("token_missing");
+
+    const service = await start({ JWT_COOKIE: "session" });
+    expect((await ask(service, { cookie })).status).toBe(200);
+    expect((await ask(service, { cookie: `sessions=${token}` })).body).toMatchObject({
+      code: "token_missing",
+      detail: "Send an Authorization: Bearer header, or the cookie session.",
+    });
+    expect((await ask(service, { cookie: "session=x" })).body).toEqual(INVALID);
+    const abort = new AbortController();
+    const { signal } = abort;
+    const stream = await fetch(service.url + STREAM, { headers: { cookie }, signal });
+    expect(stream.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
+    abort.abort();
+  });
+
+  test("the header wins over the cookie, even a bad one", async () => {
+    const service = await start({ JWT_COOKIE: "session" });
+    const cookie = `session=${await sign(secret, "HS256")}`;
+    expect((await ask(service, { cookie, authorization: "Bearer x" })).body).toEqual(INVALID);
+  });
+
+  test("an access token in the address is not looked at", async () => {
+    const service = await start();
+    const token = await sign(secret, "HS256");
+    for (const name of ["token", "access_token", "ticket", "jwt"])
+      expect((await ask(service, {}, `${STREAM}?${name}=${token}`)).status).toBe(401);
+  });
+});
+
+describe("claims", () => {
+  test.each([
+    ["a string", "42", "42"],
+    ["an integer", 42, "42"],
+    ["a uuid", "0b6f0a52-0e1c-4a6e-9a5c-1a3f0d6a3f11", "0b6f0a52-0e1c-4a6e-9a5c-1a3f0d6a3f11"],
+    ["200 characters", "x".repeat(200), "x".repeat(200)],
+  ])(
+    "JWT_USER_CLAIM names the claim that holds the recipient: %s",
+    async (_, userId, recipient) => {
+      const service = await start({ JWT_USER_CLAIM: "userId" });
+      await database.query("select bellwire.notify($1, 'greeting')", [recipient]);
+      const token = await sign(secret, "HS256", { sub: "somebody else", userId });
+      const { body } = await askAs(service, token);
+      expect(body.count).toBeGreaterThan(0);
+      expect((await askAs(service, await sign(secret, "HS256"))).body).toEqual(INVALID);
+    },
+  );
+
+  test("issuer and audience are asked for where they are set", async () => {
+    const service = await start({ JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "bellwire" });
+    const good = { iss: "https://id.example", aud: "bellwire" };
+    const askWith = async (claims: JWTPayload) =>
+      (await askAs(service, await sign(secret, "HS256", claims))).status;
+    expect(await askWith(good)).toBe(200);
+    expect(await askWith({ ...good, aud: ["other", "bellwire"] })).toBe(200);
+    expect((await askAs(service, await service.token("42"))).status).toBe(200);
+    for (const claims of [{}, { iss: good.iss }, { aud: good.aud }]) {
+      expect(await askWith(claims)).toBe(401);
+      expect(await askWith({ ...good, ...claims, aud: "bell" })).toBe(401);
+      expect(await askWith({ ...good, ...claims, iss: "https://id.example/" })).toBe(401);
+    }
+  });
+});
+
+describe("a bad token is refused without saying why:", () => {
+  let service: Service;
+  const unsigned = (header: object, payload: object) =>
+    [header, payload]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
+      .join(".");
+  const good = () => ({ sub: "42", iat: seconds(), exp: seconds() + 3600 });
+  const without = (claim: "sub" | "exp") => ({ [claim]: undefined }) as JWTPayload;
+  const change = (token: string, part: number, make: (text: string) => string) =>
+    token
+      .split(".")
+      .with(part, make(token.split(".")[part] ?? ""))
+      .join(".");
+  const hs = (claims: JWTPayload = {}) => sign(secret, "HS256", claims);
+
+  const BAD: [what: string, make: () => string | Promise<string>][] = [
+    ["no JWT", () => "abc"],
+    ["two parts", async () => (await hs()).split(".").slice(0, 2).join(".")],
+    ["three empty parts", () => ".."],
+    ["unreadable parts", () => "a.b.c"],
+    ["a header that is no JSON", async () => change(await hs(), 0, () => "bm8")],
+    ["no signature", () => `${unsigned({ alg: "HS256" }, good())}.`],
+    ["alg none", () => `${unsigned({ alg: "none" }, good())}.`],
+    ["alg None", () => `${unsigned({ alg: "None" }, good())}.x`],
+    ["no alg", () => `${unsigned({ typ: "JWT" }, good())}.x`],
+    ["another secret", () => sign(Buffer.from(SECRET.toUpperCase()), "HS256")],
+    ["the empty secret's kin", () => sign(Buffer.alloc(32), "HS256")],
+    ["HS384 with our secret", () => sign(Buffer.from(SECRET.repeat(2)), "HS384")],
+    ["HS512 with our secret", () => sign(Buffer.from(SECRET.repeat(2)), "HS512")],
+    ["RS256, where HS256 is expected", () => sign(rsa.privateKey, "RS256")],
+    [
+      "claims changed after signing",
+      async () =>
+        change(await hs(), 1, () =>
+          Buffer.from(JSON.stringify({ ...good(), sub: "1" })).toString("base64url"),
+        ),
+    ],
+    [
+      "a signature with a bit flipped",
+      async () => change(await hs(), 2, (text) => (text[0] === "A" ? "B" : "A") + text.slice(1)),
+    ],
+    ["expired", () => hs({ exp: seconds() - 1 })],
+    ["no expiry", () => hs(without("exp"))],
+    ["an expiry that is a text", () => hs({ exp: String(seconds() + 60) as never })],
+    ["not yet valid", () => hs({ nbf: seconds() + 60 })],
+    ["an issue time that is a text", () => hs({ iat: "yesterday" as never })],
+    ["no recipient", () => hs(without("sub"))],
+    ["a recipient that is null", () => hs({ sub: null as never })],
+    ["an empty recipient", () => hs({ sub: "" })],
+    ["a recipient that is a fraction", () => hs({ sub: 4.2 as never })],
+    ["a recipient too large for a double", () => hs({ sub: (2 ** 53) as never })],
+    ["a recipient that is true", () => hs({ sub: true as never })],
+    ["a recipient that is a list", () => hs({ sub: ["42"] as never })],
+    ["a recipient that is an object", () => hs({ sub: { id: 42 } as never })],
+    ["a recipient of 201 characters", () => hs({ sub: "x".repeat(201) })],
+    ["a recipient with U+0000, which no text of Postgres holds", () => hs({ sub: "4\u00002" })],
+    ["more than 8 KB", () => hs({ filler: "x".repeat(8192) })],
+    ["a critical header that nobody knows", criticalToken],
+    ["claims that are a list", listToken],
+    ["an encrypted token", encryptedToken],
+    ["something behind it", async () => `${await hs()} ${await hs()}`],
+    ["quotes around it", async () => `"${await hs()}"`],
+  ];
+
+  async function criticalToken(): Promise<string> {
+    const header = { alg: "RS256", crit: ["x"], x: 1 };
+    const body = unsigned(header, good());
+    return `${body}.${createSign("sha256").update(body).sign(rsa.privateKey, "base64url")}`;
+  }
+
+  function listToken(): string {
+    const body = unsigned({ alg: "HS256" }, [good()]);
+    return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+  }
+
+  function encryptedToken(): Promise<string> {
+    return new CompactEncrypt(Buffer.from(JSON.stringify(good())))
+      .setProtectedHeader({ alg: "dir", enc: "A128CBC-HS256" })
+      .encrypt(Buffer.alloc(32, 1));
+  }
+
+  test.each(BAD)("%s", async (_, make) => {
+    service = await start();
+    const token = await make();
+    for (const path of [COUNT, STREAM, "/api/notifications"]) {
+      const { status, headers, body } = await askAs(service, token, path);
+      expect(body).toEqual(INVALID);
+      expect(status).toBe(401);
+      expect(headers.get("content-type")).toMatch(/^application\/problem\+json/);
+      expect(headers.get("www-authenticate")).toBe('Bearer error="invalid_token"');
+    }
+  });
+});
+
+test("a revoked recipient's older tokens are refused, newer ones are taken, others' are untouched", async () => {
+  const service = await start();
+  const [older, other] = [
+    await sign(secret, "HS256", { sub: "7" }),
+    await sign(secret, "HS256", { sub: "8" }),
+  ];
+  const undated = await sign(secret, "HS256", { sub: "7", iat: undefined as never });
+  const stream = await openStream(service, "7", { token: older });
+  await stream.waitFor(({ event }) => event === "ready");
+
+  await database.query("select bellwire.revoke('7')");
+  await stream.ended;
+  expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
+
+  const newer = await sign(secret, "HS256", { sub: "7", iat: seconds() + 1 });
+  for (const path of [COUNT, STREAM]) {
+    expect((await askAs(service, older, path)).body).toEqual(INVALID);
+    expect((await askAs(service, undated, path)).body).toEqual(INVALID);
+  }
+  expect((await askAs(service, newer)).status).toBe(200);
+  expect((await askAs(service, other)).status).toBe(200);
+  const again = await openStream(service, "7", { token: newer });
+  await again.waitFor(({ event }) => event === "ready");
+
+  // The revocation is a row: another instance, or this one after a restart, knows of it.
+  expect((await askAs(await start(), older)).body).toEqual(INVALID);
+});
+
+/** A key server on this machine; `answer` is what it does, the key set unless it is replaced. */
+async function startKeyServer(keys: [kid: string, key: KeyObject][]) {
+  const set = {
+    keys: await Promise.all(keys.map(async ([kid, key]) => ({ ...(await exportJWK(key)), kid }))),
+  };
+  let requests = 0;
+  const server = createServer((_req: IncomingMessage, res) => {
+    requests++;
+    state.answer(res);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const close = () => new Promise((resolve) => server.close(resolve).closeAllConnections());
+  const state = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
+    answer(res: ServerResponse) {
+      res.end(JSON.stringify(set));
+    },
+    requests: () => requests,
+    close,
+  };
+  onTestFinished(async () => void (await close()));
+  return state;
+}

@@ -1,0 +1,546 @@
+import request from "supertest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readVersion } from "../../src/version.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream } from "../support/event-source.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+const BIGGEST = (2n ** 63n - 1n).toString();
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+let service: Service;
+/** A recipient of its own for each test. */
+let me: string;
+let recipients = 0;
+beforeEach(() => {
+  me = `recipient ${++recipients}`;
+});
+
+async function start(): Promise<void> {
+  service = await startService({ databaseUrl: database.url });
+}
+
+interface Listed {
+  id: string;
+  title: string;
+}
+
+/** Inserts one notification for each title and returns their ids. */
+async function notify(recipientId: string, titles: string[], type = "note"): Promise<string[]> {
+  const ids: string[] = [];
+  for (const title of titles) {
+    const [row] = await database.query<{ id: string }>(
+      "select bellwire.notify($1, $2, title => $3)::text as id",
+      [recipientId, type, title],
+    );
+    ids.push(row?.id ?? "");
+  }
+  return ids;
+}
+
+const list = async (query = "", recipientId = me) =>
+  (await call(service, recipientId, `/${query}`)).body;
+const titlesOf = ({ notifications }: { notifications: Listed[] }) =>
+  notifications.map(({ title }) => title);
+const patch = (id: string, body: unknown, recipientId = me) =>
+  call(service, recipientId, `/${id}`, { method: "PATCH", body });
+const markAll = (body?: unknown) => call(service, me, "/mark-all-read", { method: "POST", body });
+
+describe("GET /", () => {
+  test("a notification has the contract's fields, ids as strings and times as RFC 3339", async () => {
+    await start();
+    const data = { messageId: 9, quote: "\"'\\\n😀" };
+    await database.query(
+      "select bellwire.notify($1, 'message.received', '7', 'Title', 'Body 😀\n\"', '/messages/7', $2)",
+      [me, JSON.stringify(data)],
+    );
+    const { notifications, ...rest } = await list();
+    expect(notifications).toEqual([
+      {
+        id: expect.stringMatching(/^\d+$/),
+        type: "message.received",
+        actorId: "7",
+        title: "Title",
+        body: 'Body 😀\n"',
+        link: "/messages/7",
+        data,
+        createdAt: expect.stringMatching(RFC3339),
+        seenAt: null,
+        readAt: null,
+        archivedAt: null,
+      },
+    ]);
+    expect(rest).toEqual({
+      nextBefore: null,
+      unread: 1,
+      unseen: 1,
+      cursor: expect.stringMatching(/^v1\.[A-Za-z0-9._-]+$/),
+    });
+  });
+
+  test("an empty inbox is an answer, not an error", async () => {
+    await start();
+    expect(await list()).toMatchObject({
+      notifications: [],
+      nextBefore: null,
+      unread: 0,
+      unseen: 0,
+    });
+  });
+
+  test("pages run newest first and meet without gap or repeat, while new ones come in", async () => {
+    await start();
+    await notify(me, ["1", "2", "3", "4", "5"]);
+    const first = await list("?limit=2");
+    expect(titlesOf(first)).toEqual(["5", "4"]);
+    expect(first.nextBefore).toBe(first.notifications[1].id);
+    await notify(me, ["6"]);
+    const second = await list(`?limit=2&before=${first.nextBefore}`);
+    expect(titlesOf(second)).toEqual(["3", "2"]);
+    const last = await list(`?limit=2&before=${second.nextBefore}`);
+    expect(titlesOf(last)).toEqual(["1"]);
+    expect(last.nextBefore).toBeNull();
+    expect(titlesOf(await list(`?before=${last.notifications[0].id}`))).toEqual([]);
+  });
+
+  test("a page that is exactly full says that nothing follows", async () => {
+    await start();
+    await notify(me, ["1", "2"]);
+    expect((await list("?limit=2")).nextBefore).toBeNull();
+  });
+
+  test("20 is the default, 100 the most, however much is asked for", async () => {
+    await start();
+    await notify(
+      me,
+      Array.from({ length: 101 }, (_, i) => `${i}`),
+    );
+    expect((await list()).notifications).toHaveLength(20);
+    for (const limit of [100, 101, 1_000_000]) {
+      const { notifications, nextBefore, unread } = await list(`?limit=${limit}`);
+      expect(notifications).toHaveLength(100);
+      expect(nextBefore).toBe(notifications.at(-1).id);
+      expect(unread).toBe(101);
+    }
+  });
+
+  test("filters: all but the archived, the unread, the archived alone, one type", async () => {
+    await start();
+    const [unread = "", read = "", archived = ""] = await notify(me, ["unread", "read", "gone"]);
+    await notify(me, ["other"], "other.type");
+    await patch(read, { read: true });
+    await patch(archived, { archived: true });
+    expect(titlesOf(await list())).toEqual(["other", "read", "unread"]);
+    expect(titlesOf(await list("?filter=all"))).toEqual(["other", "read", "unread"]);
+    expect(titlesOf(await list("?filter=unread"))).toEqual(["other", "unread"]);
+    expect(titlesOf(await list("?filter=archived"))).toEqual(["gone"]);
+    expect(titlesOf(await list("?type=other.type"))).toEqual(["other"]);
+    expect(titlesOf(await list("?type=note&filter=unread"))).toEqual(["unread"]);
+    expect(titlesOf(await list("?type=no.such"))).toEqual([]);
+    // The badge is of the whole inbox, whatever the filter.
+    expect(await list("?filter=archived")).toMatchObject({ unread: 2, unseen: 2 });
+    await patch(unread, { archived: true });
+    expect(await list()).toMatchObject({ unread: 1, unseen: 1 });
+  });
+
+  test("nobody sees another's", async () => {
+    await start();
+    await notify("somebody else", ["theirs"]);
+    await notify(me, ["mine"]);
+    expect(titlesOf(await list())).toEqual(["mine"]);
+    expect(await list()).toMatchObject({ unread: 1, unseen: 1 });
+  });
+
+  test("its cursor, handed to the stream, gives exactly what came after the list", async () => {
+    await start();
+    const [first = ""] = await notify(me, ["before"]);
+    // Had its id before the list was read, and commits after it: the list cannot have it.
+    const late = await database.connect();
+    await late.query("begin");
+    await late.query("select bellwire.notify($1, 'note', title => 'late')", [me]);
+
+    const { notifications, cursor, unread } = await list();
+    expect({ titles: titlesOf({ notifications }), unread }).toEqual({
+      titles: ["before"],
+      unread: 1,
+    });
+    await late.query("commit");
+    await notify(me, ["after"]);
+    await patch(first, { read: true });
+
+    for (const options of [{ query: `?lastEventId=${cursor}` }, { lastEventId: cursor }]) {
+      const stream = await openStream(service, me, options);
+      const told = await stream.take(2);
+      expect(told.map(({ data }) => data.title)).toEqual(["late", "after"]);
+      const { data } = await stream.waitFor(({ event }) => event === "state");
+      expect(data).toMatchObject({ changes: [{ id: first }], unread: 2 });
+      // What is sent next shows that this was all.
+      await notify(me, ["sentinel"]);
+      const [sentinel] = await stream.take(1);
+      expect(sentinel?.data.title).toBe("sentinel");
+      expect(stream.events.filter(({ event }) => event === "state")).toHaveLength(1);
+      await database.query("delete from bellwire.notifications where title = 'sentinel'");
+    }
+  });
+
+  test("nothing falls between the list and the stream, whenever it is inserted", async () => {
+    await start();
+    let inserted = 0;
+    let isDone = false;
+    const writing = (async () => {
+      while (!isDone) await notify(me, [`${++inserted}`]);
+    })();
+    for (let round = 0; round < 20; round++) {
+      const { notifications, cursor, unread } = await list("?limit=100");
+      const newest = Number(notifications[0]?.title ?? 0);
+      expect(unread).toBe(newest);
+      const stream = await openStream(service, me, { query: `?lastEventId=${cursor}` });
+      const [next, afterNext] = await stream.take(2);
+      expect([next?.data.title, afterNext?.data.title]).toEqual([`${newest + 1}`, `${newest + 2}`]);
+      stream.close();
+    }
+    isDone = true;
+    await writing;
+  });
+
+  test.each([
+    "?limit=0",
+    "?limit=-1",
+    "?limit=1.5",
+    "?limit=many",
+    "?limit=1e400",
+    "?limit=1&limit=2",
+    "?limit[]=1",
+    "?limit[a]=1",
+    "?before=0x10",
+    "?before=-1",
+    "?before=9223372036854775808",
+    "?before=1%00",
+    "?before=1&before=2",
+    "?filter=read",
+    "?filter=",
+    "?type=",
+    "?type=a%00b",
+    `?type=${"x".repeat(201)}`,
+    "?recipientId=1",
+    "?__proto__=1",
+  ])("%s is refused with 400", async (query) => {
+    await start();
+    expectProblem(await call(service, me, `/${query}`), 400, "request_invalid");
+  });
+
+  test.each([
+    "?type=%FF%FE",
+    "?type=%ED%A0%80",
+    "?type=%F0%9F%98%80",
+    "?before=0",
+    `?before=${BIGGEST}`,
+  ])("%s is odd, and finds nothing more than it should", async (query) => {
+    await start();
+    expect((await call(service, me, `/${query}`)).status).toBe(200);
+  });
+});
+
+test("GET /unread-count counts the unread and, of those, the unseen", async () => {
+  await start();
+  const [one = "", two = "", three = ""] = await notify(me, ["1", "2", "3", "4"]);
+  const count = async () => (await call(service, me, "/unread-count")).body;
+  expect(await count()).toEqual({ count: 4, unseen: 4 });
+  await patch(one, { seen: true });
+  expect(await count()).toEqual({ count: 4, unseen: 3 });
+  await patch(two, { read: true });
+  expect(await count()).toEqual({ count: 3, unseen: 2 });
+  await patch(three, { archived: true });
+  expect(await count()).toEqual({ count: 2, unseen: 1 });
+  await patch(three, { archived: false });
+  expect(await count()).toEqual({ count: 3, unseen: 2 });
+});
+
+describe("PATCH /:id", () => {
+  test("marking read marks seen too, and answers with the notification", async () => {
+    await start();
+    const [id = ""] = await notify(me, ["hello"]);
+    const { status, body } = await patch(id, { read: true });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ id, title: "hello", archivedAt: null });
+    expect(body.readAt).toMatch(RFC3339);
+    expect(body.seenAt).toBe(body.readAt);
+    expect((await list()).notifications[0]).toEqual(body);
+  });
+
+  test("unread again is still seen; unseen again, archived and back are possible", async () => {
+    await start();
+    const [id = ""] = await notify(me, ["hello"]);
+    const { seenAt } = (await patch(id, { read: true })).body;
+    expect((await patch(id, { read: false })).body).toMatchObject({ readAt: null, seenAt });
+    expect((await patch(id, { seen: false })).body).toMatchObject({ readAt: null, seenAt: null });
+    const { archivedAt } = (await patch(id, { archived: true })).body;
+    expect(archivedAt).toMatch(RFC3339);
+    expect((await patch(id, { archived: false })).body).toMatchObject({ archivedAt: null });
+  });
+
+  test("what is read has been seen, whatever else is asked", async () => {
+    await start();
+    const [id = ""] = await notify(me, ["hello"]);
+    const { body } = await patch(id, { read: true, seen: false, archived: true });
+    expect(body.seenAt).toBe(body.readAt);
+    expect(body.archivedAt).not.toBeNull();
+  });
+
+  test("what is already so keeps its time, and no stream is told", async () => {
+    await start();
+    const [id = ""] = await notify(me, ["hello"]);
+    const { body: before } = await patch(id, { read: true, seen: true, archived: true });
+    const stream = await openStream(service, me);
+    await stream.waitFor(({ event }) => event === "ready");
+    for (const marks of [{ read: true, seen: true, archived: true }, { read: true }, {}])
+      expect((await patch(id, marks)).body).toEqual(before);
+    await patch(id, { archived: false });
+    const { data } = await stream.waitFor(({ event }) => event === "state");
+    expect(data.changes).toEqual([
+      { id, seenAt: before.seenAt, readAt: before.readAt, archivedAt: null },
+    ]);
+  });
+
+  test("an unknown one and another's are answered alike, and another's is not touched", async () => {
+    await start();
+    const [theirs = ""] = await notify("their owner", ["theirs"]);
+    const unknown = await patch(BIGGEST, { read: true });
+    const anothers = await patch(theirs, { read: true });
+    for (const answer of [unknown, anothers]) expectProblem(answer, 404, "notification_unknown");
+    const { requestId: _, ...body } = unknown.body;
+    expect(anothers.body).toMatchObject(body);
+    expect([...anothers.headers.keys()]).toEqual([...unknown.headers.keys()]);
+    expect((await list("", "their owner")).notifications[0]).toMatchObject({ readAt: null });
+  });
+
+  test.each([
+    "abc",
+    "-1",
+    "1.5",
+    "0x1",
+    "1e3",
+    "9223372036854775808",
+    "9".repeat(400),
+    "1%00",
+    "%20",
+  ])("the id %s is refused with 400", async (id) => {
+    await start();
+    expectProblem(await patch(id, { read: true }), 400, "request_invalid");
+  });
+
+  test.each([
+    ["no object", "[]"],
+    ["a text where true or false belongs", '{"read": "true"}'],
+    ["a number there", '{"read": 1}'],
+    ["null there", '{"read": null}'],
+    ["an unknown field", '{"read": true, "title": "x"}'],
+    ["a prototype", '{"__proto__": {"read": true}}'],
+  ])("a body that is %s is refused with 400", async (_, body) => {
+    await start();
+    expectProblem(await send(body), 400, "request_invalid");
+  });
+
+  test.each([
+    ["half a body", '{"read": tr', "application/json", 400, "request_malformed"],
+    ["a bare null", "null", "application/json", 400, "request_malformed"],
+    ["deep nesting", "[".repeat(8000), "application/json", 400, "request_malformed"],
+    ["a form", "read=true", "application/x-www-form-urlencoded", 400, "request_invalid"],
+    ["17 KB", `{"x": "${"x".repeat(17_000)}"}`, "application/json", 413, "body_too_large"],
+    ["another charset", "{}", "application/json; charset=latin1", 415, "body_encoding"],
+  ])("%s is told from a mistake of ours", async (_, body, type, status, code) => {
+    await start();
+    expectProblem(await send(body, type), status, code);
+  });
+
+  test("an address that cannot be decoded is refused with 400", async () => {
+    await start();
+    expectProblem(await patch("%E0%A4%A", { read: true }), 400, "request_malformed");
+  });
+
+  async function send(body: string, type = "application/json") {
+    const [id] = await notify(me, ["hello"]);
+    const response = await fetch(`${service.url}/api/notifications/${id}`, {
+      method: "PATCH",
+      headers: { authorization: `Bearer ${await service.token(me)}`, "content-type": type },
+      body,
+    });
+    // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+    const answer: any = await response.json();
+    return { status: response.status, headers: response.headers, body: answer };
+  }
+});
+
+describe("POST /mark-all-read", () => {
+  test("marks everything that is unread, and says how many", async () => {
+    await start();
+    const [, read = "", archived = ""] = await notify(me, ["1", "2", "3"]);
+    await notify("a bystander", ["theirs"]);
+    const { readAt } = (await patch(read, { read: true })).body;
+    await patch(archived, { archived: true });
+    expect((await markAll()).body).toEqual({ changed: 1 });
+    expect((await markAll({})).body).toEqual({ changed: 0 });
+    const { notifications, unread, unseen } = await list();
+    expect({ unread, unseen }).toEqual({ unread: 0, unseen: 0 });
+    expect(notifications[0].readAt).toBe(readAt);
+    expect(notifications[1].seenAt).toBe(notifications[1].readAt);
+    expect(await list("", "a bystander")).toMatchObject({ unread: 1 });
+  });
+
+  test("with `before`, what has come since stays unread", async () => {
+    await start();
+    const [, second = ""] = await notify(me, ["1", "2", "3"]);
+    expect((await markAll({ before: second })).body).toEqual({ changed: 2 });
+    expect(titlesOf(await list("?filter=unread"))).toEqual(["3"]);
+  });
+
+  test("with `type`, other types stay unread", async () => {
+    await start();
+    await notify(me, ["1", "2"], "other.type");
+    const [last = ""] = await notify(me, ["3"]);
+    const body = { type: "other.type", before: last };
+    expect((await markAll(body)).body).toEqual({ changed: 2 });
+    expect(titlesOf(await list("?filter=unread"))).toEqual(["3"]);
+  });
+
+  test.each([
+    { before: 5 },
+    { before: "x" },
+    { before: "9223372036854775808" },
+    { before: null },
+    { type: "" },
+    { type: "a\0b" },
+    { type: ["note"] },
+    { all: true },
+    [],
+  ])("%j is refused with 400", async (body) => {
+    await start();
+    expectProblem(await markAll(body), 400, "request_invalid");
+  });
+});
+
+test("a change made by the API, in another tab or in psql reaches every open stream of its recipient", async () => {
+  await start();
+  const [one = "", two = "", three = ""] = await notify(me, ["1", "2", "3"]);
+  const tabs = await Promise.all([openStream(service, me), openStream(service, me)]);
+  const other = await openStream(service, "a bystander");
+  for (const stream of [...tabs, other]) await stream.waitFor(({ event }) => event === "ready");
+  const told = (id: string, unread: number) =>
+    Promise.all(
+      tabs.map(async (stream) => {
+        const isIt = ({ event, data }: { event: string; data: { changes: { id: string }[] } }) =>
+          event === "state" && data.changes.some((change) => change.id === id);
+        const { data, id: cursor } = await stream.waitFor(isIt);
+        expect(data.unread).toBe(unread);
+        expect(cursor).toBeDefined();
+        return data.changes;
+      }),
+    );
+
+  const { body } = await patch(one, { read: true });
+  const { seenAt, readAt } = body;
+  for (const changes of await told(one, 2))
+    expect(changes).toEqual([{ id: one, seenAt, readAt, archivedAt: null }]);
+
+  await database.query("update bellwire.notifications set archived_at = now() where id = $1", [
+    two,
+  ]);
+  for (const [change] of await told(two, 1)) expect(change.archivedAt).toMatch(RFC3339);
+
+  await markAll();
+  await told(three, 0);
+
+  // What the bystander hears next shows that nothing of this was sent there.
+  await notify("a bystander", ["for you"]);
+  await other.take(1);
+  expect(other.events.map(({ event }) => event)).toEqual(["ready", "notification"]);
+});
+
+test("a problem never quotes what was sent", async () => {
+  await start();
+  const canary = "canary-4711";
+  const answers = [
+    await call(service, me, `/?limit=${canary}`),
+    await call(service, me, `/?${canary}=1`),
+    await call(service, me, `/?filter=${canary}`),
+    await call(service, me, `/${canary}`, { method: "PATCH", body: {} }),
+    await patch("1", { [canary]: true }),
+    await patch("1", { read: canary }),
+    await markAll({ before: canary }),
+    await call(service, me, `/${canary}/${canary}`),
+  ];
+  for (const { status, body } of answers) {
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(JSON.stringify(body)).not.toContain(canary);
+  }
+});
+
+describe("headers", () => {
+  test("every answer names the version and the request, and nothing of what is inside", async () => {
+    await start();
+    const ids = new Set<string>();
+    const token = `Bearer ${await service.token(me)}`;
+    const routes: [method: "get" | "patch" | "post" | "delete", path: string][] = [
+      ["get", "/livez"],
+      ["get", "/readyz"],
+      ["get", "/nowhere"],
+      ["get", "/api/notifications"],
+      ["get", "/api/notifications/unread-count"],
+      ["get", "/api/notifications?limit=x"],
+      ["patch", "/api/notifications/1"],
+      ["post", "/api/notifications/mark-all-read"],
+      ["delete", "/api/notifications/1"],
+      ["post", "/api/notifications/stream"],
+    ];
+    for (const [method, path] of routes) {
+      const { headers, body } = await request(service.url)
+        [method](path)
+        .set("Authorization", token);
+      expect(headers["x-service-version"], path).toBe(readVersion());
+      expect(headers["x-powered-by"], path).toBeUndefined();
+      expect(headers.server, path).toBeUndefined();
+      if (body.status >= 400) expect(body.requestId, path).toBe(headers["x-request-id"]);
+      ids.add(headers["x-request-id"] ?? "");
+    }
+    expect(ids.size).toBe(routes.length);
+  });
+
+  test("nobody may keep an inbox", async () => {
+    await start();
+    for (const path of ["/", "/unread-count", "/?limit=x"])
+      expect((await call(service, me, path)).headers.get("cache-control")).toBe("no-store");
+  });
+
+  test("the request's id is ours, not the client's", async () => {
+    await start();
+    const { headers } = await request(service.url).get("/livez").set("X-Request-Id", "mine");
+    expect(headers["x-request-id"]).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
+
+interface Answer {
+  status: number;
+  headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  body: any;
+}
+
+/** A problem of RFC 9457 that says no more than it must. */
+function expectProblem({ status, headers, body }: Answer, expected: number, code: string) {
+  expect({ status, code: body.code }).toEqual({ status: expected, code });
+  expect(headers.get("content-type")).toMatch(/^application\/problem\+json(;|$)/);
+  expect(body).toEqual({
+    type: "about:blank",
+    title: expect.any(String),
+    status,
+    code,
+    detail: expect.any(String),
+    requestId: headers.get("x-request-id"),
+  });
+}

@@ -1,0 +1,339 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream } from "../support/event-source.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+const SECRET = "a secret that is long enough for HS256";
+const MESSAGE = "insert into messages (sender_id, recipient_id, body) values (1, $1, $2)";
+const isReady = ({ event }: { event: string }) => event === "ready";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+const start = (env: Record<string, string> = {}) =>
+  startService({ databaseUrl: database.url, env });
+
+/** Asks again until it is so. */
+const eventually = (check: () => Promise<void>) =>
+  vi.waitFor(check, { timeout: 15_000, interval: 20 });
+
+async function get(url: string) {
+  const response = await fetch(url);
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  const body: any = await response.json();
+  return { status: response.status, headers: response.headers, body };
+}
+
+/** One statement on the server itself, for what cannot be said from inside a database. */
+async function administer(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject("servers")[0]?.url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The samples of /metrics by name and labels, as they stand there. */
+async function readMetrics({ metricsUrl }: Service): Promise<Map<string, number>> {
+  const response = await fetch(metricsUrl);
+  expect(response.status).toBe(200);
+  const lines = (await response.text()).split("\n").filter((line) => line && line[0] !== "#");
+  return new Map(
+    lines.map((line) => {
+      const end = line.lastIndexOf(" ");
+      return [line.slice(0, end), Number(line.slice(end + 1))];
+    }),
+  );
+}
+
+/** How far one sample has moved since the last call for it. */
+function createGauge(service: Service) {
+  const seen = new Map<string, number>();
+  return async (name: string): Promise<number> => {
+    const value = (await readMetrics(service)).get(name) ?? 0;
+    const moved = value - (seen.get(name) ?? 0);
+    seen.set(name, value);
+    return moved;
+  };
+}
+
+describe("health", () => {
+  test("a service at work is live and ready", async () => {
+    const service = await start();
+    expect(await get(`${service.url}/livez`)).toMatchObject({
+      status: 200,
+      body: { status: "ok" },
+    });
+    expect(await get(`${service.url}/readyz`)).toMatchObject({
+      status: 200,
+      body: { status: "ok", problems: [] },
+    });
+  });
+
+  test("a database that goes away makes it unready, not dead, and it mends itself", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    const name = new URL(own.url).pathname.slice(1);
+    const service = await startService({ databaseUrl: own.url, env: { SWEEP_MS: "50" } });
+    const stream = await openStream(service, "2");
+    await stream.waitFor(isReady);
+
+    await administer(`drop database ${name} with (force)`);
+    await eventually(async () => {
+      expect(await get(`${service.url}/readyz`)).toMatchObject({
+        status: 503,
+        body: {
+          status: "unavailable",
+          problems: [
+            "the LISTEN connection does not hear its own probe",
+            "the database does not answer",
+          ],
+        },
+      });
+    });
+    expect((await get(`${service.url}/livez`)).status).toBe(200);
+
+    // Whoever connects now is asked to come again: any other status would be for good.
+    const refused = await openStream(service, "2");
+    await refused.ended;
+    expect(refused.status).toBe(200);
+    expect(refused.text()).toMatch(/^retry: \d{4}\n\n$/);
+
+    // The metrics are what tells of the outage.
+    const metrics = await readMetrics(service);
+    expect(metrics.get("bellwire_listener_up")).toBe(0);
+    expect(metrics.get("bellwire_streams")).toBe(1);
+
+    await administer(`create database ${name} template ${inject("servers")[0]?.template}`);
+    await eventually(async () => expect((await get(`${service.url}/readyz`)).status).toBe(200));
+    expect((await readMetrics(service)).get("bellwire_listener_up")).toBe(1);
+    const client = new pg.Client({ connectionString: own.url });
+    client.on("error", () => {}); // cut when its database is dropped
+    await client.connect();
+    await client.query(MESSAGE, [2, "back again"]);
+    await client.end();
+    const [told] = await stream.take(1);
+    expect(told?.data.body).toBe("back again");
+  });
+});
+
+describe("metrics", () => {
+  test("they are on a port of their own, and nowhere else", async () => {
+    const service = await start();
+    const response = await fetch(service.metricsUrl);
+    expect(response.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect((await fetch(`${service.metricsUrl}/x`)).status).toBe(404);
+    expect((await fetch(service.metricsUrl.replace("/metrics", "/livez"))).status).toBe(404);
+    expect((await get(`${service.url}/metrics`)).body.code).toBe("route_unknown");
+    const names = new Set(
+      [...(await readMetrics(service)).keys()].map((key) => /^\w+/.exec(key)?.[0]),
+    );
+    for (const name of [
+      "bellwire_streams",
+      "bellwire_delivery_seconds_bucket",
+      "bellwire_wakeups_total",
+      "bellwire_reads_total",
+      "bellwire_rows_read_total",
+      "bellwire_listener_up",
+      "bellwire_read_age_seconds",
+      "bellwire_rule_errors",
+      "process_resident_memory_bytes",
+      "nodejs_eventloop_lag_seconds",
+    ])
+      expect(names).toContain(name);
+  });
+
+  test("streams are counted while they are open, and by the reason why they ended", async () => {
+    const service = await start();
+    const read = createGauge(service);
+    const open = await Promise.all(["2", "2", "3"].map((id) => openStream(service, id)));
+    for (const stream of open) await stream.waitFor(isReady);
+    expect(await read("bellwire_streams")).toBe(3);
+
+    open[0]?.close();
+    await eventually(async () =>
+      expect((await readMetrics(service)).get("bellwire_streams")).toBe(2),
+    );
+    expect(await read('bellwire_stream_closes_total{reason="client"}')).toBe(1);
+
+    await database.query("select bellwire.revoke('3')");
+    await open[2]?.ended;
+    expect(await read('bellwire_stream_closes_total{reason="revoked"}')).toBe(1);
+
+    const brief = await openStream(service, "2", { token: await service.token("2", 1) });
+    await brief.ended;
+    expect(brief.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "expired" } });
+    expect(await read('bellwire_stream_closes_total{reason="expired"}')).toBe(1);
+
+    const lost = await openStream(service, "2", { lastEventId: "no cursor of ours" });
+    await lost.waitFor(({ event }) => event === "reset");
+    expect(await read('bellwire_stream_resets_total{reason="cursor_unknown"}')).toBe(1);
+  });
+
+  test("what is delivered is counted once a stream, and timed", async () => {
+    const service = await start();
+    const read = createGauge(service);
+    const streams = await Promise.all([openStream(service, "2"), openStream(service, "2")]);
+    for (const stream of streams) await stream.waitFor(isReady);
+    await database.query(MESSAGE, [2, "one"]);
+    await database.query(MESSAGE, [2, "two"]);
+    const told = await Promise.all(streams.map((stream) => stream.take(2)));
+    expect(await read('bellwire_delivered_total{event="notification"}')).toBe(4);
+    expect(await read("bellwire_delivery_seconds_count")).toBe(4);
+    const sum = await read("bellwire_delivery_seconds_sum");
+    expect(sum).toBeGreaterThan(0);
+    expect(sum).toBeLessThan(4);
+
+    await call(service, "2", `/${told[0]?.[0]?.data.id}`, {
+      method: "PATCH",
+      body: { read: true },
+    });
+    for (const stream of streams) await stream.waitFor(({ event }) => event === "state");
+    expect(await read('bellwire_delivered_total{event="state"}')).toBe(2);
+    expect(await read("bellwire_delivery_seconds_count")).toBe(0);
+  });
+
+  test("what is replayed is delivered, but says nothing about how fast we are", async () => {
+    const service = await start();
+    const read = createGauge(service);
+    const { body } = await call(service, "2", "/");
+    await database.query(MESSAGE, [2, "missed"]);
+    const stream = await openStream(service, "2", { lastEventId: body.cursor });
+    await stream.take(1);
+    expect(await read('bellwire_delivered_total{event="notification"}')).toBe(1);
+    expect(await read("bellwire_delivery_seconds_count")).toBe(0);
+  });
+
+  test("a commit is one wake-up and its rows are read once, however many they are", async () => {
+    const service = await start({ SWEEP_MS: "60000" });
+    const read = createGauge(service);
+    const stream = await openStream(service, "2");
+    await stream.waitFor(isReady);
+    for (const name of ["wakeups", "reads", "rows_read"]) await read(`bellwire_${name}_total`);
+    await database.query(
+      "insert into messages (sender_id, recipient_id, body) select 1, 2, n::text from generate_series(1, 50) n",
+    );
+    await stream.take(50);
+    expect(await read("bellwire_wakeups_total")).toBe(1);
+    expect(await read("bellwire_rows_read_total")).toBe(50);
+    expect(await read("bellwire_reads_total")).toBeLessThanOrEqual(2);
+  });
+
+  test("a rule that fails shows by its name; the write it hangs on does not", async () => {
+    const service = await start();
+    const read = createGauge(service);
+    const sample = 'bellwire_rule_errors{rule="broken"}';
+    await database.query(
+      `select bellwire.define_rule('broken', 'public.messages', 'insert',
+         $$ select m.recipient_id, 'x' as type, (1 / (m.id - m.id))::text as title from new_rows m $$)`,
+    );
+    expect(await read(sample)).toBe(0);
+    await database.query(MESSAGE, [2, "one"]);
+    await database.query(MESSAGE, [2, "two"]);
+    expect(await read(sample)).toBe(2);
+    await database.query("select bellwire.drop_rule('broken')");
+    expect((await readMetrics(service)).has(sample)).toBe(false);
+  });
+});
+
+test("nothing secret is in the log, the metrics or an error, even at debug level", async () => {
+  const own = await createDatabase();
+  const role = `canary_${new URL(own.url).pathname.slice(-12)}`;
+  await own.query(`create role ${role} login password 'canary-password' in role bellwire_service`);
+  onTestFinished(async () => {
+    await own.close();
+    await administer(`drop role ${role}`);
+  });
+  const databaseUrl = own.url.replace(/\/\/(?:[^/@]*@)?/, `//${role}:canary-password@`);
+  const service = await startService({
+    databaseUrl,
+    env: { JWT_COOKIE: "session", SWEEP_MS: "50", LOG_LEVEL: "trace" },
+  });
+  await own.query(
+    "select bellwire.notify('canary-recipient', 'note', title => 'canary-title', body => 'canary-body', link => '/canary-link')",
+  );
+  const token = await service.token("canary-recipient");
+  const [, claims, signature] = token.split(".");
+  const answers: string[] = [];
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const headers = { authorization: `Bearer ${token}`, ...init.headers };
+    const response = await fetch(`${service.url}/api/notifications${path}`, { ...init, headers });
+    const body = await response.text();
+    if (response.status >= 400) answers.push(`${JSON.stringify([...response.headers])} ${body}`);
+    return response.status;
+  };
+  const json = { "content-type": "application/json" };
+  const askEverything = async () => [
+    await ask("/?type=canary-type"),
+    await ask("/unread-count", { headers: { cookie: `session=${token}`, authorization: "" } }),
+    await ask("/", { headers: { authorization: `Bearer ${token}canary-token` } }),
+    await ask("/", { headers: { authorization: "", cookie: "session=canary-cookie" } }),
+    await ask("/1", { method: "PATCH", headers: json, body: '{"read": "canary-value"}' }),
+    await ask("/1", { method: "PATCH", headers: json, body: '{"canary-body": ' }),
+    await ask("/mark-all-read", { method: "POST", headers: json, body: '{"type": "canary-type"}' }),
+    await ask("/canary-path?access_token=canary-query"),
+  ];
+
+  const stream = await openStream(service, "canary-recipient", { lastEventId: "canary-cursor" });
+  await stream.waitFor(({ event }) => event === "reset");
+  expect(await askEverything()).toEqual([200, 200, 401, 401, 400, 400, 200, 404]);
+  const metrics = await (await fetch(service.metricsUrl)).text();
+
+  // Once more while every query fails.
+  await administer(`drop database ${new URL(own.url).pathname.slice(1)} with (force)`);
+  await eventually(async () => expect((await get(`${service.url}/readyz`)).status).toBe(503));
+  for (const status of await askEverything()) expect(status).toBeGreaterThanOrEqual(400);
+  await service.close();
+
+  expect(service.logged()).toContain("request failed");
+  for (const text of [service.logged(), metrics, ...answers])
+    for (const secret of ["canary", claims, signature, SECRET]) expect(text).not.toContain(secret);
+});
+
+test("every unknown route is a problem, at the root as in the API", async () => {
+  const service = await start();
+  const unknown = { status: 404, code: "route_unknown", detail: "There is no such route." };
+  for (const path of ["/", "/api", "/index.html", "/demo/users", "/..%2f..%2fpackage.json"]) {
+    const { status, headers, body } = await get(service.url + path);
+    expect({ status, body }, path).toMatchObject({ status: 404, body: unknown });
+    expect(headers.get("content-type")).toMatch(/^application\/problem\+json/);
+    expect(body.requestId).toBe(headers.get("x-request-id"));
+  }
+  expect((await call(service, "2", "/1/2")).body).toMatchObject(unknown);
+  expect((await call(service, "2", "/1")).body).toMatchObject(unknown);
+  expect((await call(service, "2", "/", { method: "DELETE" })).body).toMatchObject(unknown);
+  // Who one is comes first: a stranger does not learn which routes there are.
+  expect((await get(`${service.url}/api/notifications/nowhere`)).body.code).toBe("token_missing");
+});
+
+test.each(["PORT", "METRICS_PORT"])(
+  "a port that is taken is named with its variable, %s, and nothing is left open",
+  async (variable) => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    onTestFinished(() => void taken.close());
+    const { port } = taken.address() as AddressInfo;
+    const env = { [variable]: `${port}` };
+    await expect(startService({ databaseUrl: own.url, env })).rejects.toThrow(
+      `Somebody already uses port ${port} on 127.0.0.1. Stop it, or set ${variable}.`,
+    );
+    await eventually(async () => {
+      const open = await own.query(
+        `select application_name from pg_stat_activity
+          where datname = current_database() and application_name like 'bellwire%'`,
+      );
+      expect(open).toEqual([]);
+    });
+  },
+);
