@@ -89,10 +89,9 @@ export function createHistory() {
           row.isNew === place.changed ? place.changed < !row.isNew : row.id > place.id,
         )
         .sort((a, b) => Number(b.isNew) - Number(a.isNew) || Number(a.id - b.id));
-      const newest = rows.reduce(
-        (max, row) => [max, row.createdXid, row.changedXid].reduce((a, b) => (a > b ? a : b)),
-        from.at.xmax - 1n,
-      );
+      let newest = from.at.xmax - 1n;
+      for (const xid of rows.flatMap(({ createdXid, changedXid }) => [createdXid, changedXid]))
+        if (xid > newest) newest = xid;
       const page = rows.slice(0, pageSize).map((row) => ({ ...BLANK, ...row }));
       return {
         epoch: from.epoch,

@@ -1,0 +1,38 @@
+# syntax=docker/dockerfile:1
+ARG NODE_VERSION=24
+FROM node:${NODE_VERSION}-bookworm-slim AS base
+WORKDIR /app
+
+# What runs: no compilers, no Prisma CLI (a devDependency), no embedded PostgreSQL (an optional one).
+# --ignore-scripts, because `prepare` would build with what is left out here.
+FROM base AS deps
+COPY package.json package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm \
+    npm ci --omit=dev --omit=optional --ignore-scripts
+# Prisma brings query compilers for five databases; the generated client loads this one of them.
+RUN find node_modules/@prisma/client/runtime -name 'query_compiler_*' \
+      ! -name 'query_compiler_fast_bg.postgresql*' -delete
+
+FROM base AS build
+COPY package.json package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm \
+    npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json prisma.config.ts ./
+COPY src ./src
+RUN npm run prepare
+
+FROM base AS runtime
+ENV NODE_ENV=production
+COPY --from=deps /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY package.json ./
+COPY migrations ./migrations
+COPY sql ./sql
+# Files stay root's: the process can read them and write nothing.
+USER node
+EXPOSE 3000 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/readyz`).then((res) => process.exit(res.ok ? 0 : 1), () => process.exit(1))"]
+# No ENTRYPOINT: `docker run … node dist/cli.js migrate` and Fly's release_command replace CMD.
+CMD ["node", "--enable-source-maps", "dist/cli.js", "start"]

