@@ -127,7 +127,10 @@ begin
     select r.recipient_id, r.revoked_xid
       from bellwire.revocations r
      where r.revoked_xid >= since_xmax
-        or r.revoked_xid = any (since_in_progress)
+    union all
+    select r.recipient_id, r.revoked_xid
+      from bellwire.revocations r
+     where r.revoked_xid = any (since_in_progress)
   )
   select bellwire.epoch(),
          pg_current_snapshot(),

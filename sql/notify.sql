@@ -5,7 +5,8 @@
 -- Returns its id, or null where it was dropped: no recipient, the actor telling itself, a muted type, or
 -- a dedupe_key this recipient has had already. Unlike a rule it raises what goes wrong: the caller asked.
 --
--- Rights   none by default; grant execute on function bellwire.notify to <role>;
+-- Rights   none by default; grant usage on schema bellwire to <role>;
+--          grant execute on function bellwire.notify to <role>;
 -- Remove   drop function bellwire.notify;
 create or replace function bellwire.notify(
   recipient_id text,

@@ -3,7 +3,8 @@
 --   select bellwire.revoke('42');
 --
 -- Channel  bellwire, see bellwire.wake_listeners()
--- Rights   none by default; grant execute on function bellwire.revoke to <role>;
+-- Rights   none by default; grant usage on schema bellwire to <role>;
+--          grant execute on function bellwire.revoke to <role>;
 -- Remove   drop function bellwire.revoke(text);
 create or replace function bellwire.revoke(recipient_id text)
   returns void

@@ -7,6 +7,7 @@ import { createListener } from "./db/listener.ts";
 import { migrate } from "./db/migrate.ts";
 import { refuseOldSchema } from "./db/migrations/check-schema.ts";
 import { asService, createPool } from "./db/pool.ts";
+import { isRevoked } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
 import { createFeed } from "./feed/feed.ts";
 import { createHttpApp } from "./http/app.ts";
@@ -143,18 +144,19 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   onClose(listener.close);
 
   const authenticate = createAuthenticator({ ...config.token, key });
-  const { isRevoked } = inbox;
+  const isTokenRevoked = (recipientId: string, issuedAt: Date) =>
+    isRevoked(pool, recipientId, issuedAt);
   const { position, isReading } = feed;
   const { isListening } = listener;
   const { isDraining } = streams;
   const app = createHttpApp({
     version,
     health: { isListening, isReading, isDraining },
-    identify: identify(authenticate, isRevoked),
+    identify: identify(authenticate, isTokenRevoked),
     stream: streamRoute({
       ...config,
       authenticate,
-      isRevoked,
+      isRevoked: isTokenRevoked,
       streams,
       frames,
       hub,

@@ -104,6 +104,11 @@ function findContradictions(set: NodeJS.ProcessEnv) {
   if (keys.length > 1) refuse("JWT_SECRET", `Set exactly one of ${keys.join(", ")}`);
   if (keys.length === 0 && set.DATABASE_URL)
     refuse("JWT_SECRET", "Set one of JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL");
+  if (!set.DATABASE_URL && (set.JWT_PUBLIC_KEY || set.JWT_JWKS_URL))
+    refuse(
+      "DATABASE_URL",
+      "Set it too: the demo signs its own tokens, so it takes JWT_SECRET or none",
+    );
   if (set.DIRECT_DATABASE_URL && !set.DATABASE_URL)
     refuse("DIRECT_DATABASE_URL", "Needs DATABASE_URL as well; unset both for the embedded server");
   return found;

@@ -115,12 +115,6 @@ export function createInbox(pool: Pool) {
       return count;
     },
 
-    /** Whether the recipient was revoked after this time. */
-    async isRevoked(recipientId: string, issuedAt: Date): Promise<boolean> {
-      const revocation = await prisma.revocation.findUnique({ where: { recipientId } });
-      return revocation !== null && revocation.revokedAt > issuedAt;
-    },
-
     close: () => prisma.$disconnect(),
   };
 }

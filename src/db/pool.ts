@@ -27,6 +27,8 @@ export function createPool({
     maxLifetimeSeconds: 600,
     ...KEEP_ALIVE,
   });
+  // Prisma's adapter takes every timestamp for UTC, whatever its offset. A pooler keeps this one setting for each client.
+  pool.on("connect", (client) => void client.query("set time zone 'UTC'").catch(() => {}));
   // An idle connection was cut. The pool drops it by itself; unheard, the event would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
   return pool;

@@ -5,10 +5,13 @@ export interface RuleErrors {
   errors: number;
 }
 
-/** How often each installed rule has failed. */
+/** How often each rule has failed: those that are installed, and whatever else has errors to its name. */
 export async function countRuleErrors(pool: Pool): Promise<RuleErrors[]> {
-  const { rows } = await pool.query<{ name: string; errors: string }>(
-    "select name, errors from bellwire.rules",
+  const { rows } = await pool.query<{ rule: string; errors: string }>(
+    `select coalesce(r.name, e.rule) as rule, coalesce(sum(e.errors), 0) as errors
+       from bellwire.rules r
+       full join bellwire.rule_errors e on e.rule = r.name
+      group by 1`,
   );
-  return rows.map(({ name, errors }) => ({ rule: name, errors: Number(errors) }));
+  return rows.map(({ rule, errors }) => ({ rule, errors: Number(errors) }));
 }

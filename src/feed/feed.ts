@@ -68,7 +68,7 @@ export function createFeed(options: FeedOptions) {
       }
       publish(page);
       // The end of an unfinished read is not the present: read on from there.
-      if (page.isLast && !from.reading) return;
+      if (isClosed || (page.isLast && !from.reading)) return;
     }
   }
 

@@ -1,6 +1,7 @@
 import express, { type RequestHandler, type Router } from "express";
 import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
+import { refuseCrossSite } from "./identify.ts";
 import { notFound, problemHandler, requestId } from "./problem.ts";
 
 export interface HttpOptions {
@@ -30,7 +31,7 @@ export function createHttpApp(options: HttpOptions) {
   app.get("/readyz", readyz(health));
   if (demo) app.use(demo);
   app.get("/api/notifications/stream", stream);
-  app.use("/api/notifications", identify, noStore, logRequest(log), inbox);
+  app.use("/api/notifications", refuseCrossSite, identify, noStore, logRequest(log), inbox);
   app.use(notFound);
   app.use(problemHandler(log));
   return app;

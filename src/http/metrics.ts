@@ -109,7 +109,7 @@ export function createMetrics(observed: Observed) {
     delivered(event: Delivered, isLive: boolean) {
       delivered.inc({ event: event.kind });
       if (isLive && event.kind === "notification")
-        deliverySeconds.observe((Date.now() - event.row.createdAt.getTime()) / 1000);
+        deliverySeconds.observe((Date.now() - Number(event.row.createdAt)) / 1000);
     },
     streamClosed: (reason: CloseReason) => closes.inc({ reason }),
     streamReset: (reason: ResetReason) => resets.inc({ reason }),

@@ -5,7 +5,7 @@ import { createDelivery, type Delivered, type Delivery, narrow } from "./deliver
 import type { Hub } from "./hub.ts";
 
 /** Why a client must fetch its list again. A closed list, so clients can rely on it. */
-export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" | "too_many";
+export type ResetReason = "cursor_unknown" | "epoch_changed" | "too_many";
 
 /** An open stream, as its follower sees it. None of these throw. */
 export interface Sink {
@@ -14,7 +14,8 @@ export interface Sink {
   /** False when the stream holds too much unsent data. */
   send(event: Delivered, isLive: boolean): boolean;
   reset(reason: ResetReason, unread: number, position: Cursor): void;
-  revoke(): void;
+  /** The recipient may have been revoked: end if this stream's token was issued before that. */
+  checkToken(): void;
   /** Resolves when nothing is unsent any more, or the stream has ended. */
   drained(): Promise<void>;
   /** The database did not answer; the client must come again. */
@@ -54,23 +55,37 @@ export function follow(options: FollowOptions): () => void {
   let hasMissed = false;
   let isClosed = false;
 
-  function send(delivery: Delivery, isLive: boolean): boolean {
+  /** False when the client does not keep up; the rest of the delivery is then not sent. */
+  function sendLive(delivery: Delivery): boolean {
     for (const event of delivery.events) {
-      const keepsUp = sink.send(event, isLive);
+      const keepsUp = sink.send(event, true);
       cursor = event.cursor;
-      if (isLive && !keepsUp) return false;
+      if (!keepsUp) return false;
     }
     if (delivery.isLast) cursor = { epoch: delivery.epoch, at: delivery.upto };
     return true;
   }
 
+  /** At the client's pace. */
+  async function sendReplayed(delivery: Delivery) {
+    for (const event of delivery.events) {
+      const keepsUp = sink.send(event, false);
+      cursor = event.cursor;
+      if (!keepsUp) await sink.drained();
+      if (isClosed) return;
+    }
+    if (delivery.isLast) cursor = { epoch: delivery.epoch, at: delivery.upto };
+  }
+
   async function replay(isFirst: boolean) {
     isReplaying = true;
-    for (;;) {
+    await sink.drained();
+    while (!isClosed) {
       const from = cursor;
       hasMissed = false;
       const page = await read(from, recipientId, PAGE_SIZE);
       if (isClosed) return;
+      if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
       const position: Cursor = { epoch: page.epoch, at: page.upto };
       const reason = whyReset(page, isFirst);
       const isFresh = isFirst && since === "now" && !reason;
@@ -80,7 +95,7 @@ export function follow(options: FollowOptions): () => void {
       }
       if (reason) sink.reset(reason, page.unread, position);
       if (reason || isFresh) cursor = position;
-      else send(createDelivery(page), false);
+      else await sendReplayed(createDelivery(page));
       await sink.drained();
       if (isClosed) return;
       isFirst = false;
@@ -98,8 +113,12 @@ export function follow(options: FollowOptions): () => void {
   }
 
   function deliverLive(delivery: Delivery) {
-    const own = narrow(delivery, cursor.at);
-    if (!own || !send(own, true)) startReplay(false);
+    try {
+      const own = narrow(delivery, cursor.at);
+      if (!own || !sendLive(own)) startReplay(false);
+    } catch (error) {
+      sink.fail(error);
+    }
   }
 
   function startReplay(isFirst: boolean) {
@@ -114,9 +133,10 @@ export function follow(options: FollowOptions): () => void {
       else deliverLive(delivery);
     },
     reset() {
-      if (!isReplaying) startReplay(false);
+      if (isReplaying) hasMissed = true;
+      else startReplay(false);
     },
-    revoke: () => sink.revoke(),
+    revoke: sink.checkToken,
   });
   startReplay(true);
 

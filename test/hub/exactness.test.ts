@@ -74,7 +74,7 @@ function createClient(recipientId: string) {
           isChoked = false;
         },
         reset: (reason) => expect.fail(`unexpected reset: ${reason}`),
-        revoke: () => expect.fail("unexpected revocation"),
+        checkToken: () => expect.fail("unexpected revocation"),
         fail: (error) => expect.fail(`unexpected failure: ${error}`),
       };
     },

@@ -13,6 +13,9 @@ const HEADERS = {
   "X-Accel-Buffering": "no",
 };
 
+/** How long a client may take to read to the end of a stream that was ended. */
+const LAST_WORDS_MS = 5000;
+
 /** Writes an event stream's head. */
 export function startEventStream(res: Response): void {
   res.writeHead(200, HEADERS);
@@ -78,8 +81,11 @@ export function openEventStream(
     close(reason: CloseReason, lastFrame = ""): void {
       if (!isOpen) return;
       end(reason);
-      if (reason === "slow") res.destroy();
-      else res.end(lastFrame);
+      if (reason === "slow") return void res.destroy();
+      res.end(lastFrame);
+      // Behind unsent data the end may wait for ever.
+      const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS).unref();
+      res.on("close", () => clearTimeout(cut));
     },
   };
 }

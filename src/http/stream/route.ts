@@ -41,14 +41,17 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
       return undefined;
     });
     if (!identity) return sendAway(res);
-    const refusal = streams.refusal(identity.recipientId);
-    if (refusal === "recipient_full") throw tooManyStreams();
+    // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
     const isOut = await isRevoked(identity.recipientId, identity.issuedAt).catch((err) => {
       log.warn({ err }, "cannot open a stream");
       return undefined;
     });
     if (isOut) throw tokenInvalid();
+    // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
+    if (res.destroyed) return;
+    const refusal = streams.refusal(identity.recipientId);
+    if (refusal === "recipient_full") throw tooManyStreams();
     if (refusal || !start || isOut === undefined) return sendAway(res);
     if (req.method === "HEAD") {
       startEventStream(res);
@@ -66,6 +69,7 @@ function openStream(
   options: StreamRouteOptions,
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
+  const { isRevoked } = options;
   const { recipientId } = identity;
   const { requestId } = res.locals;
   const stream = openEventStream(res, {
@@ -98,7 +102,13 @@ function openStream(
         metrics.streamReset(reason);
         stream.write(frames.reset(reason, unread, at));
       },
-      revoke: () => stream.close("revoked", frames.auth("revoked")),
+      checkToken() {
+        isRevoked(recipientId, identity.issuedAt).then(
+          (isOut) => isOut && stream.close("revoked", frames.auth("revoked")),
+          // Not to be known now: let it come again, and be asked at the door.
+          () => stream.close("unavailable"),
+        );
+      },
       drained: () => stream.drained(),
       fail(err) {
         log.warn({ err, requestId }, "replay failed");
