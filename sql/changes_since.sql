@@ -73,39 +73,46 @@ declare
 begin
   return query
   with found as (
-    select n, not pg_visible_in_snapshot(n.created_xid, since) as is_new
+    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
       from bellwire.notifications n
      where for_recipient is null
        and n.changed_xid >= since_xmax
     union all
-    select n, not pg_visible_in_snapshot(n.created_xid, since)
+    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
       from bellwire.notifications n
      where for_recipient is null
        and n.changed_xid = any (since_in_progress)
     union all
-    select n, not pg_visible_in_snapshot(n.created_xid, since)
+    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
       from bellwire.notifications n
      where n.recipient_id = for_recipient
        and n.changed_xid >= since_xmax
     union all
-    select n, not pg_visible_in_snapshot(n.created_xid, since)
+    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
       from bellwire.notifications n
      where n.recipient_id = for_recipient
        and n.changed_xid = any (since_in_progress)
   ),
-  page as materialized (
-    select f.is_new,
-           (f.n).*,
-           -- xid8 has no max() before PostgreSQL 16
-           max(greatest((f.n).created_xid, (f.n).changed_xid)::text::numeric) over () as newest,
-           count(*) over () as remaining
+  -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
+  pending as materialized (
+    select f.is_new, f.id, f.created_xid, f.changed_xid
       from found f
      -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
      -- rows of another history (a restored dump), whose ids this server has not reached.
-     where pg_visible_in_snapshot(case when f.is_new then (f.n).created_xid else (f.n).changed_xid end, moment)
-       and (not f.is_new, (f.n).id) > (after_changed, after_id)
-     order by not f.is_new, (f.n).id
-     limit page_size
+     where pg_visible_in_snapshot(case when f.is_new then f.created_xid else f.changed_xid end, moment)
+       and (not f.is_new, f.id) > (after_changed, after_id)
+  ),
+  whole as materialized (
+    -- xid8 has no max() before PostgreSQL 16
+    select max(greatest(p.created_xid, p.changed_xid)::text::numeric) as newest,
+           count(*) as remaining
+      from pending p
+  ),
+  page as materialized (
+    select p.is_new, n.*
+      from (select * from pending order by not is_new, id limit page_size) p
+     -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
+     cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
   ),
   counts as materialized (
     select told.recipient_id, badge.unread, badge.unseen
@@ -134,8 +141,8 @@ begin
   )
   select bellwire.epoch(),
          pg_current_snapshot(),
-         greatest(p.newest, (select max(e.revoked_xid::text::numeric) from ended e))::text::xid8,
-         coalesce(p.remaining, 0),
+         greatest(w.newest, (select max(e.revoked_xid::text::numeric) from ended e))::text::xid8,
+         w.remaining,
          array(select e.recipient_id from ended e),
          c.unread,
          c.unseen,
@@ -154,7 +161,7 @@ begin
          p.archived_at,
          p.created_xid,
          p.changed_xid
-    from (select) one
+    from whole w
     left join page p on true
     left join counts c on c.recipient_id = coalesce(p.recipient_id, for_recipient)
    order by not p.is_new, p.id;
