@@ -105,7 +105,11 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const pool = createPool({ url: database.url, size: config.poolSize, log });
   onClose(() => pool.end());
   await refuseOldSchema(pool, log);
+  // The feed and the probe never wait behind requests and replays.
+  const reserved = createPool({ url: database.url, size: 2, log });
+  onClose(() => reserved.end());
   const changes = createChangesReader(pool);
+  const live = createChangesReader(reserved);
   const inbox = createInbox(pool);
   onClose(inbox.close);
 
@@ -120,9 +124,9 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   });
 
   const feed = createFeed({
-    adoptRestoredRows: changes.adoptRestoredRows,
-    now: changes.now,
-    read: changes.readAll,
+    adoptRestoredRows: live.adoptRestoredRows,
+    now: live.now,
+    read: live.readAll,
     publish: hub.publish,
     reset: hub.reset,
     onRead: metrics.read,
@@ -138,7 +142,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       feed.wake();
     },
     onListening: feed.catchUp,
-    pool,
+    pool: reserved,
     log,
   });
   onClose(listener.close);

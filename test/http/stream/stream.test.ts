@@ -350,6 +350,41 @@ describe("a stream that may not be", () => {
       .toBe(200);
   });
 
+  test("is counted before it is opened, however many ask at once", async () => {
+    const service = await start({ MAX_STREAMS_PER_RECIPIENT: "3" });
+    const recipient = newRecipient();
+    const asked = Array.from({ length: 20 }, () => openStream(service, recipient));
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(3);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(17);
+  });
+
+  test("leaves nothing behind when its client has gone before it was let in", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const token = await service.token(recipient);
+    const locking = await database.connect();
+    await locking.query("begin; lock table bellwire.revocations in access exclusive mode");
+    const abort = new AbortController();
+    const asked = Array.from({ length: 5 }, () =>
+      fetch(`${service.url}/api/notifications/stream`, {
+        headers: { authorization: `Bearer ${token}` },
+        signal: abort.signal,
+      }).catch(() => undefined),
+    );
+    const waiting = () =>
+      database.query(
+        "select from pg_locks where not granted and relation = 'bellwire.revocations'::regclass",
+      );
+    await expect.poll(async () => (await waiting()).length).toBeGreaterThanOrEqual(5);
+    abort.abort();
+    await Promise.all(asked);
+    await locking.query("rollback");
+    const stream = await openStream(service, recipient, { token });
+    await stream.waitFor(({ event }) => event === "ready");
+    await expect.poll(() => metric(service, "bellwire_streams")).toBe(1);
+  });
+
   test("is 200, retry and an end when the service is full: a browser comes again by itself", async () => {
     const service = await start({ MAX_STREAMS: "1" });
     await openStream(service, newRecipient());
@@ -447,6 +482,31 @@ describe("a quiet stream", () => {
     await expect.poll(() => stream.text()).toContain(":hb\n");
     expect(stream.events.map(({ event }) => event)).not.toContain("message");
   });
+});
+
+test("a revocation and every time are right whatever the database's time zone", async () => {
+  const elsewhere = await createDatabase();
+  onTestFinished(() => elsewhere.close());
+  await elsewhere.query(
+    "do $$ begin execute format('alter database %I set timezone = %L', current_database(), 'America/New_York'); end $$",
+  );
+  const service = await startService({ databaseUrl: elsewhere.url });
+  const token = await service.token("7");
+  const stream = await openStream(service, "7", { token });
+  await stream.waitFor(({ event }) => event === "ready");
+  await elsewhere.query("select bellwire.notify('7', 'test')");
+  const [event] = await stream.take(1);
+  const list = await call(service, "7", "/");
+  expect(list.body.notifications[0].createdAt).toBe(event?.data.createdAt);
+  expect(Math.abs(Date.now() - Date.parse(event?.data.createdAt))).toBeLessThan(60_000);
+  await call(service, "7", `/${event?.data.id}`, { method: "PATCH", body: { read: true } });
+  const [row] = await elsewhere.query<{ close: boolean }>(
+    "select abs(extract(epoch from now() - read_at)) < 60 as close from bellwire.notifications",
+  );
+  expect(row?.close).toBe(true);
+  await elsewhere.query("select bellwire.revoke('7')");
+  await stream.ended;
+  expect((await openStream(service, "7", { token })).status).toBe(401);
 });
 
 test("there is one LISTEN connection however many streams there are, and it is never in a transaction", async () => {
