@@ -240,7 +240,10 @@ describe("metrics", () => {
     await database.query(MESSAGE, [2, "one"]);
     await database.query(MESSAGE, [2, "two"]);
     expect(await read(sample)).toBe(2);
+    // What went wrong is not undone by taking the rule away; forgetting it is.
     await database.query("select bellwire.drop_rule('broken')");
+    expect((await readMetrics(service)).get(sample)).toBe(2);
+    await database.query("delete from bellwire.rule_error_log where rule = 'broken'");
     expect((await readMetrics(service)).has(sample)).toBe(false);
   });
 });

@@ -379,6 +379,8 @@ describe("a stream that may not be", () => {
     await expect.poll(async () => (await waiting()).length).toBeGreaterThanOrEqual(5);
     abort.abort();
     await Promise.all(asked);
+    // Served after the ends of those connections were seen: they came first.
+    for (let i = 0; i < 5; i++) await (await fetch(`${service.url}/livez`)).text();
     await locking.query("rollback");
     const stream = await openStream(service, recipient, { token });
     await stream.waitFor(({ event }) => event === "ready");
