@@ -25,10 +25,11 @@ export function createPool({
     query_timeout: 10_000,
     idleTimeoutMillis: 300_000,
     maxLifetimeSeconds: 600,
+    // Prisma's adapter takes every timestamp for UTC, whatever its offset. The pool waits for this before it hands the
+    // client out, and a pooler keeps this one setting for each of its clients.
+    onConnect: (client) => client.query("set time zone 'UTC'"),
     ...KEEP_ALIVE,
   });
-  // Prisma's adapter takes every timestamp for UTC, whatever its offset. A pooler keeps this one setting for each client.
-  pool.on("connect", (client) => void client.query("set time zone 'UTC'").catch(() => {}));
   // An idle connection was cut. The pool drops it by itself; unheard, the event would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
   return pool;
