@@ -22,12 +22,16 @@ begin
   -- behind a transaction that commits in between, whose rows would be adopted and never delivered.
   if not exists (select from bellwire.notifications where changed_xid >= pg_snapshot_xmax(pg_current_snapshot()))
      and not exists (select from bellwire.revocations where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+     and not exists (select from bellwire.retention where pruned_xid >= pg_snapshot_xmax(pg_current_snapshot()))
   then
     return 0;
   end if;
   update bellwire.revocations
      set revoked_xid = oldest
    where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot());
+  update bellwire.retention
+     set pruned_xid = oldest
+   where pruned_xid >= pg_snapshot_xmax(pg_current_snapshot());
   update bellwire.notifications
      set created_xid = oldest,
          changed_xid = oldest

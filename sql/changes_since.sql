@@ -15,7 +15,8 @@
 --
 -- Returns at least one row; with nothing to report its `id` is null. On every row:
 --   epoch, snapshot        the history and the moment of this call
---   newest                 the greatest transaction id in the whole read, revocations included; null for none
+--   newest                 the greatest transaction id in the whole read, revocations and what was pruned included
+--   is_expired             notifications that `since` had not seen have been pruned, so the read may lack some
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
 --   unread, unseen         the row's recipient's counts (of for_recipient where there is no row)
@@ -36,6 +37,7 @@ create or replace function bellwire.changes_since(
     epoch        text,
     snapshot     pg_snapshot,
     newest       xid8,
+    is_expired   boolean,
     remaining    bigint,
     revoked      text[],
     unread       bigint,
@@ -141,7 +143,12 @@ begin
   )
   select bellwire.epoch(),
          pg_current_snapshot(),
-         greatest(w.newest, (select max(e.revoked_xid::text::numeric) from ended e))::text::xid8,
+         greatest(
+           w.newest,
+           (select max(e.revoked_xid::text::numeric) from ended e),
+           retention.pruned_xid::text::numeric
+         )::text::xid8,
+         retention.pruned_xid >= pg_snapshot_xmin(since),
          w.remaining,
          array(select e.recipient_id from ended e),
          c.unread,
@@ -162,6 +169,7 @@ begin
          p.created_xid,
          p.changed_xid
     from whole w
+   cross join bellwire.retention
     left join page p on true
     left join counts c on c.recipient_id = coalesce(p.recipient_id, for_recipient)
    order by not p.is_new, p.id;

@@ -3,6 +3,8 @@
 --   select bellwire.prune(now() - interval '90 days');
 --
 -- One small transaction a call, so that nobody waits for a long one. `npx bellwire prune` does it until nothing is left.
+-- A client that has not been here since before what is deleted was made is told to fetch its list (`cursor_expired`);
+-- what a plain DELETE takes away, nobody is told of.
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.prune(timestamptz);
@@ -14,15 +16,25 @@ create or replace function bellwire.prune(before timestamptz)
 as $$
 declare
   pruned bigint;
+  newest xid8;
 begin
-  delete from bellwire.notifications
-   where id in (
-           -- ids grow with time, so the oldest stand at the start of the primary key
-           select oldest.id
-             from (select n.id, n.created_at from bellwire.notifications n order by n.id limit 1000) oldest
-            where oldest.created_at < prune.before
-         );
-  get diagnostics pruned = row_count;
+  with deleted as (
+    delete from bellwire.notifications
+     where id in (
+             -- ids grow with time, so the oldest stand at the start of the primary key
+             select oldest.id
+               from (select n.id, n.created_at from bellwire.notifications n order by n.id limit 1000) oldest
+              where oldest.created_at < prune.before
+           )
+    returning created_xid
+  )
+  -- xid8 has no max() before PostgreSQL 16
+  select count(*), max(d.created_xid::text::numeric)::text::xid8
+    into pruned, newest
+    from deleted d;
+  update bellwire.retention
+     set pruned_xid = newest
+   where pruned_xid < newest;
   delete from bellwire.rule_error_log where last_at < prune.before;
   return pruned;
 end;

@@ -5,7 +5,8 @@
 grant usage on schema bellwire to bellwire_service;
 
 grant select
-  on bellwire.notifications, bellwire.preferences, bellwire.revocations
+  on bellwire.notifications, bellwire.preferences, bellwire.revocations, bellwire.retention,
+     bellwire.wakeups_suspended_until_ms
   to bellwire_service;
 
 grant update (seen_at, read_at, archived_at)

@@ -3,7 +3,8 @@
 -- Channel  bellwire
 -- Payload  empty: a wake-up carries no data, so nobody who may LISTEN learns anything, and PostgreSQL
 --          folds the equal payloads of one transaction into one
--- Cost     commits that notify queue for one lock of the whole cluster until they are durable
+-- Cost     commits that notify queue for one lock of the whole cluster until they are durable; none while
+--          wake-ups are suspended (bellwire.suspend_wakeups())
 -- Rights   called by the triggers, as bellwire_owner
 -- Remove   with the schema
 create or replace function bellwire.wake_listeners()
@@ -11,7 +12,9 @@ create or replace function bellwire.wake_listeners()
   language sql
   set search_path = pg_catalog, pg_temp
 as $$
-  select pg_notify('bellwire', '');
+  select pg_notify('bellwire', '')
+    from bellwire.wakeups_suspended_until_ms s
+   where s.last_value <= extract(epoch from clock_timestamp()) * 1000;
 $$;
 
 comment on function bellwire.wake_listeners() is

@@ -2,6 +2,7 @@ import type { Config } from "./config.ts";
 import { createChangesReader } from "./db/changes.ts";
 import { createDemo } from "./db/demo.ts";
 import { startEmbedded } from "./db/embedded.ts";
+import { createHorizon } from "./db/horizon.ts";
 import { createInbox } from "./db/inbox.ts";
 import { createListener } from "./db/listener.ts";
 import { migrate } from "./db/migrate.ts";
@@ -94,7 +95,7 @@ async function openEmbedded(
   onClose(embedded.close);
   await migrate({ url: embedded.url, folders: ["sql/example", "sql/rules"], log });
   const pool = createPool({ url: embedded.url, size: 2, log });
-  onClose(() => pool.end());
+  onClose(pool.close);
   const url = asService(embedded.url);
   return { url, directUrl: url, ownerUrl: embedded.url, demo: createDemo(pool) };
 }
@@ -102,24 +103,34 @@ async function openEmbedded(
 async function openService(database: Database, config: Config, log: Logger, onClose: OnClose) {
   const version = readVersion();
   const key = await verificationKey(config);
-  const pool = createPool({ url: database.url, size: config.poolSize, log });
-  onClose(() => pool.end());
+  // Three pools, so that nobody waits behind another: requests; streams that open, which after a restart are all
+  // of them at once; and the feed with the listener's probe.
+  const { url } = database;
+  const forStreams = Math.floor(config.poolSize / 2);
+  const pool = createPool({ url, size: config.poolSize - forStreams, log });
+  onClose(pool.close);
   await refuseOldSchema(pool, log);
-  // The feed and the probe never wait behind requests and replays.
-  const reserved = createPool({ url: database.url, size: 2, log });
-  onClose(() => reserved.end());
-  const changes = createChangesReader(pool);
-  const live = createChangesReader(reserved);
+  const streamPool = createPool({ url, size: forStreams, log });
+  onClose(streamPool.close);
+  const feedPool = createPool({ url, size: 2, log });
+  onClose(feedPool.close);
+  const changes = createChangesReader(streamPool);
+  const live = createChangesReader(feedPool);
   const inbox = createInbox(pool);
   onClose(inbox.close);
 
   const hub = createHub();
   const frames = createFrames(version);
   const streams = createStreams({ ...config, frames });
+  const horizon = createHorizon(pool);
   const metrics = createMetrics({
     streams: streams.size,
-    isListening: () => listener.isListening(),
+    bufferedBytes: streams.bufferedBytes,
+    isListening: () => listener.problem() === undefined,
+    isReading: () => feed.problem() === undefined,
+    lastProbe: () => listener.lastProbe(),
     readAgeSeconds: () => feed.readAgeSeconds(),
+    oldestTransaction: horizon.oldest,
     ruleErrors: () => countRuleErrors(pool),
   });
 
@@ -131,6 +142,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     reset: hub.reset,
     onRead: metrics.read,
     sweepMs: config.sweepMs,
+    tickMs: config.tickMs,
     log,
   });
   onClose(feed.close);
@@ -142,25 +154,24 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       feed.wake();
     },
     onListening: feed.catchUp,
-    pool: reserved,
+    pool: feedPool,
     log,
   });
   onClose(listener.close);
 
   const authenticate = createAuthenticator({ ...config.token, key });
-  const isTokenRevoked = (recipientId: string, issuedAt: Date) =>
-    isRevoked(pool, recipientId, issuedAt);
-  const { position, isReading } = feed;
-  const { isListening } = listener;
-  const { isDraining } = streams;
+  const { position } = feed;
   const app = createHttpApp({
     version,
-    health: { isListening, isReading, isDraining },
-    identify: identify(authenticate, isTokenRevoked),
+    problems: () =>
+      [streams.isDraining() ? "draining" : undefined, listener.problem(), feed.problem()].filter(
+        (problem) => problem !== undefined,
+      ),
+    identify: identify(authenticate, (...token) => isRevoked(pool, ...token)),
     stream: streamRoute({
       ...config,
       authenticate,
-      isRevoked: isTokenRevoked,
+      isRevoked: (...token) => isRevoked(streamPool, ...token),
       streams,
       frames,
       hub,

@@ -28,6 +28,8 @@ export interface Changes {
    * to go on.
    */
   readonly isForeign: boolean;
+  /** Notifications that `from` had not seen have been pruned since: the read may lack some. */
+  readonly isExpired: boolean;
 }
 
 export type RecipientChanges = Changes & Counts;
@@ -35,7 +37,8 @@ export type RecipientChanges = Changes & Counts;
 interface Row {
   epoch: string;
   snapshot: string;
-  newest: string | null;
+  newest: string;
+  is_expired: boolean;
   remaining: string;
   revoked: string[];
   unread: string | null;
@@ -93,6 +96,7 @@ export function createChangesReader(pool: Pool) {
       remaining,
       revoked: head.revoked,
       isForeign,
+      isExpired: head.is_expired,
       ...toCounts(head),
     };
     return page;
@@ -106,7 +110,7 @@ export function createChangesReader(pool: Pool) {
 
     /** The position of a reader who wants nothing of what is there. */
     async now(): Promise<Cursor> {
-      const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string | null }>(
+      const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
         `select bellwire.epoch(),
                 pg_current_snapshot() as snapshot,
                 greatest(
@@ -117,12 +121,13 @@ export function createChangesReader(pool: Pool) {
                   (select revoked_xid
                      from bellwire.revocations
                     order by revoked_xid desc
-                    limit 1)
+                    limit 1),
+                  (select pruned_xid from bellwire.retention)
                 ) as newest`,
       );
       const [row] = rows;
       if (!row) throw new Error("a select without from returned no row");
-      const end = BigInt(row.newest ?? 0) + 1n;
+      const end = BigInt(row.newest) + 1n;
       return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
     },
 
@@ -136,8 +141,8 @@ export function createChangesReader(pool: Pool) {
 }
 
 /** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */
-export function reached(from: Snapshot, now: Snapshot, newest: string | null): Snapshot {
-  const end = BigInt(newest ?? 0) + 1n;
+export function reached(from: Snapshot, now: Snapshot, newest: string): Snapshot {
+  const end = BigInt(newest) + 1n;
   return truncate(now, end > from.xmax ? end : from.xmax);
 }
 

@@ -122,7 +122,7 @@ export function createInbox(pool: Pool) {
 interface SnapshotRow extends Counts {
   epoch: string;
   snapshot: string;
-  newest: string | null;
+  newest: string;
 }
 
 /** The field to write, or nothing where it already is as asked. */

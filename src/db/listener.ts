@@ -1,11 +1,6 @@
-import { randomUUID } from "node:crypto";
-import { Socket } from "node:net";
 import type { Pool } from "pg";
-import pgListen from "pg-listen";
 import type { Logger } from "../logger.ts";
-import { KEEP_ALIVE } from "./pool.ts";
-
-const CHANNEL = "bellwire";
+import { DeafError, listen, type Probe } from "./listening.ts";
 
 export interface ListenerOptions {
   /** A direct connection to the primary: no transaction pooler passes LISTEN on. */
@@ -22,134 +17,124 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  /** Whether it has lately heard its own probe. */
-  isListening(): boolean;
+  /** Why it does not hear what is committed, in a sentence for the operator; undefined while it does. */
+  problem(): string | undefined;
+  /** What the last probe found; undefined before the first. */
+  lastProbe(): Probe | undefined;
   close(): Promise<void>;
 }
+
+/** PostgreSQL's queue of notifications that some listener has not read; full, every NOTIFY in the cluster fails. */
+const QUEUE_IS_FILLING = 0.1;
 
 /**
  * The one LISTEN connection. Begins at once, tries for ever, and never rejects.
  *
- * A connection can look well and be deaf: half open, a standby, a pooler in between. So every `probeMs`
- * another connection sends a nonce and this one must hear it within `probeTimeoutMs`; else the
- * socket is destroyed and a new connection made.
+ * It is *listening* from the first probe it hears until its connection ends, or a probe is not heard (see
+ * `listen`). Then it says why, once, and makes a new connection after a pause that grows to 10 s. Listening again, it
+ * says so; what it did not hear meanwhile is for `onListening` to read.
  */
 export function createListener(options: ListenerOptions): Listener {
-  const { url, onWakeUp, onListening, pool, log } = options;
-  const { probeMs = 10_000, probeTimeoutMs = 5000 } = options;
+  const { log } = options;
+  let problem: Problem | undefined = PROBLEMS.connecting;
+  let lastProbe: Probe | undefined;
   let isClosed = false;
-  let hasHeard = false;
-  let closeConnection: ((reason: Error) => void) | undefined;
-  let wait: { timer: NodeJS.Timeout; end: () => void } | undefined;
+  let endConnection: () => void = () => {};
+  let endPause: () => void = () => {};
 
-  const pause = (ms: number) =>
-    new Promise<void>((resolve) => {
-      wait = { timer: setTimeout(resolve, ms), end: resolve };
-    });
+  function onProbe(probe: Probe) {
+    if (problem) log.info({ ms: probe.ms }, "listening");
+    problem = undefined;
+    warnOfSuspension(probe);
+    warnOfQueue(probe);
+    lastProbe = probe;
+  }
 
-  /** One connection's life. Resolves with what ended it. */
-  async function listen(onHeard: () => void): Promise<unknown> {
-    // Our own socket, so that it can be destroyed: end() on a half-open one waits for ever.
-    const socket = new Socket();
-    let hear: (payload: string) => void = () => {};
-    const subscriber = pgListen.default(
-      {
-        connectionString: url,
-        application_name: "bellwire listener",
-        connectionTimeoutMillis: 5000,
-        query_timeout: 5000,
-        stream: () => socket,
-        ...KEEP_ALIVE,
-      },
-      // pg-listen reconnects only within limits and without asking whether LISTEN worked: it is told
-      // never to (a limit of 1 is none), and `run` makes a new subscriber instead.
-      { parse: (payload) => payload, paranoidChecking: false, retryLimit: 1 },
-    );
-    const ended = new Promise<unknown>((resolve) => {
-      closeConnection = resolve;
-      subscriber.events.on("error", resolve);
-    });
-    subscriber.notifications.on(CHANNEL, (payload: string | undefined) => {
-      if (payload?.startsWith("probe:")) hear(payload);
-      else onWakeUp();
-    });
+  function warnOfSuspension({ isSuspended }: Probe) {
+    const was = lastProbe?.isSuspended ?? false;
+    if (isSuspended && !was) log.warn("wake-ups are suspended for good: reading at every sweep");
+    if (was && !isSuspended) log.info("wake-ups are sent again");
+  }
 
-    async function probe(): Promise<void> {
-      const payload = `probe:${randomUUID()}`;
-      let timer: NodeJS.Timeout | undefined;
-      const heard = new Promise<boolean>((resolve) => {
-        hear = (text) => text === payload && resolve(true);
-        timer = setTimeout(resolve, probeTimeoutMs, false);
-      });
-      try {
-        await pool.query("select pg_notify($1, $2)", [CHANNEL, payload]);
-        if (!(await heard)) throw new Error(DEAF);
-        onHeard();
-      } finally {
-        clearTimeout(timer);
-      }
-    }
-
-    let nextProbe: NodeJS.Timeout | undefined;
-    async function keepProbing(): Promise<unknown> {
-      for (;;) {
-        await probe();
-        await new Promise((resolve) => {
-          nextProbe = setTimeout(resolve, probeMs);
-        });
-      }
-    }
-
-    try {
-      await Promise.race([subscriber.connect(), ended.then(raise)]);
-      await Promise.race([subscriber.listenTo(CHANNEL), ended.then(raise)]);
-      onListening();
-      return await Promise.race([ended, keepProbing()]);
-    } catch (error) {
-      return error;
-    } finally {
-      clearTimeout(nextProbe);
-      subscriber.close().catch(() => {}); // it is being thrown away; the socket decides
-      if (isClosed) setTimeout(() => socket.destroy(), 1000).unref();
-      else socket.destroy();
-    }
+  function warnOfQueue({ queueUsage }: Probe) {
+    const was = (lastProbe?.queueUsage ?? 0) > QUEUE_IS_FILLING;
+    const is = queueUsage > QUEUE_IS_FILLING;
+    if (is && !was)
+      log.warn(
+        { queueUsage },
+        "the notification queue fills: some session listens and does not read",
+      );
+    if (was && !is) log.info({ queueUsage }, "the notification queue has emptied");
   }
 
   async function run() {
     for (let attempt = 0; !isClosed; attempt++) {
-      const err = await listen(() => {
-        if (!hasHeard) log.info({ channel: CHANNEL }, "listening");
-        hasHeard = true;
-        attempt = 0;
+      const connection = listen({
+        ...options,
+        onProbe(probe) {
+          attempt = 0;
+          onProbe(probe);
+        },
       });
+      endConnection = connection.close;
+      const err = await connection.ended;
       if (isClosed) return;
-      if (hasHeard || attempt === 0)
-        log.warn({ err }, "not listening; trying again until it works");
-      hasHeard = false;
-      await pause(backoffMs(attempt));
+      const found = explain(err);
+      if (found !== problem) log[found.level]({ err, problem: found.text }, "not listening");
+      problem = found;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, backoffMs(attempt));
+        endPause = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
     }
   }
 
   const running = run();
 
   return {
-    isListening: () => hasHeard,
+    problem: () => problem?.text,
+    lastProbe: () => lastProbe,
     async close() {
       isClosed = true;
-      clearTimeout(wait?.timer);
-      wait?.end();
-      closeConnection?.(new Error("closed"));
+      endPause();
+      endConnection();
       await running;
     },
   };
 }
 
-const DEAF =
-  "The LISTEN connection does not hear NOTIFY. It must be a direct connection to the primary: " +
-  "not through a pooler in transaction mode (set DIRECT_DATABASE_URL) and not to a standby.";
+interface Problem {
+  /** What mends itself is a warning; what needs a person is an error. */
+  level: "warn" | "error";
+  text: string;
+}
 
-function raise(error: unknown): never {
-  throw error;
+const PROBLEMS = {
+  connecting: { level: "warn", text: "the LISTEN connection has not been made yet" },
+  away: { level: "warn", text: "the LISTEN connection cannot be made or was lost" },
+  silent: { level: "warn", text: "the LISTEN connection has gone silent" },
+  deaf: {
+    level: "error",
+    text:
+      "the LISTEN connection hears no NOTIFY; it must lead directly to the database: not through a pooler in " +
+      "transaction mode, nor to another database (set DIRECT_DATABASE_URL)",
+  },
+  standby: {
+    level: "error",
+    text: "the LISTEN connection leads to a standby; it must lead to the primary",
+  },
+} satisfies Record<string, Problem>;
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html: what LISTEN answers on a standby. */
+const READ_ONLY_SQL_TRANSACTION = "25006";
+
+function explain(err: unknown): Problem {
+  if (err instanceof DeafError) return err.hasHeard ? PROBLEMS.silent : PROBLEMS.deaf;
+  const isStandby = err instanceof Error && "code" in err && err.code === READ_ONLY_SQL_TRANSACTION;
+  return isStandby ? PROBLEMS.standby : PROBLEMS.away;
 }
 
 /** Up to 250 ms, 500 ms, 1 s … 10 s, half of it by chance, so that a fleet does not come back at once. */

@@ -1,12 +1,17 @@
+import { Socket } from "node:net";
 import pg from "pg";
 import type { Logger } from "../logger.ts";
 
 /** Without it a half-open connection is noticed by the kernel after two hours. */
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
 
+/** How long queries that are running may take to their end when the pool is closed. */
+const LAST_QUERIES_MS = 1000;
+
 /**
  * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
- * A query that gets no answer within 10 s rejects, and its connection is discarded.
+ * A query that gets no answer within 10 s rejects, and its connection is discarded. `close` waits a second for
+ * queries that are running, then cuts them: a database that does not answer must not hold up the end.
  */
 export function createPool({
   url,
@@ -16,7 +21,8 @@ export function createPool({
   url: string;
   size: number;
   log: Logger;
-}): pg.Pool {
+}): pg.Pool & { close(): Promise<void> } {
+  const sockets = new Set<Socket>();
   const pool = new pg.Pool({
     connectionString: url,
     application_name: "bellwire",
@@ -28,11 +34,24 @@ export function createPool({
     // Prisma's adapter takes every timestamp for UTC, whatever its offset. The pool waits for this before it hands the
     // client out, and a pooler keeps this one setting for each of its clients.
     onConnect: (client) => client.query("set time zone 'UTC'"),
+    stream() {
+      const socket = new Socket();
+      sockets.add(socket);
+      return socket.once("close", () => sockets.delete(socket));
+    },
     ...KEEP_ALIVE,
   });
   // An idle connection was cut. The pool drops it by itself; unheard, the event would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
-  return pool;
+  return Object.assign(pool, {
+    async close() {
+      const cut = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, LAST_QUERIES_MS);
+      await pool.end();
+      clearTimeout(cut);
+    },
+  });
 }
 
 /** The same database with the rights of the service and no more, for whoever may take the role. */

@@ -1,5 +1,6 @@
 import type { Changes } from "../db/changes.ts";
 import type { Cursor } from "../db/cursor.ts";
+import { explainReadError } from "../db/read-problem.ts";
 import type { Logger } from "../logger.ts";
 
 export interface FeedOptions {
@@ -12,6 +13,8 @@ export interface FeedOptions {
   reset: () => void;
   onRead: (changes: Changes) => void;
   sweepMs: number;
+  /** Under a flood of wake-ups there is one read a tick. */
+  tickMs: number;
   log: Logger;
 }
 
@@ -19,25 +22,33 @@ export type Feed = ReturnType<typeof createFeed>;
 
 const PAGE_SIZE = 1000;
 
+/** So many reads may follow one another at once after a quiet time, so that a lone commit never waits for a tick. */
+const READS_AT_ONCE = 10;
+
+const NOT_YET = "the database has not been read yet";
+
 /**
  * Reads what is new and hands it to the hub, in order, each row once.
  *
  * States: *starting*, until a first read has given a position; then *idle*, which reads when woken, when the
  * listener has (re)connected, and at the latest `sweepMs` after the last read. One read is in flight at a
- * time; wake-ups that come during it are one more read. A read that fails leaves the position where it
- * was, and is tried again at the next wake-up or sweep, so no row depends on any single wake-up.
+ * time; wake-ups that come during it are one more read, and when they do not stop there is one read every
+ * `tickMs`. A read that fails leaves the position where it was, and is tried again at the next wake-up or
+ * sweep, so no row depends on any single wake-up.
  */
 export function createFeed(options: FeedOptions) {
-  const { adoptRestoredRows, now, read, publish, reset, onRead, sweepMs, log } = options;
+  const { adoptRestoredRows, now, read, publish, reset, onRead, sweepMs, tickMs, log } = options;
   /** Where the next read begins; within a read that was left unfinished, its `reading` says where. */
   let cursor: Cursor | undefined;
   let mustAdopt = true;
   let isWoken = false;
   let running: Promise<void> | undefined;
-  let isFailing = false;
+  let problem: string | undefined = NOT_YET;
   let isClosed = false;
-  let lastReadAt = 0;
+  let lastReadAt = performance.now();
   let sweep: NodeJS.Timeout | undefined;
+  let readsLeft = READS_AT_ONCE;
+  let countedAt = performance.now();
 
   async function readPages() {
     if (mustAdopt) {
@@ -72,20 +83,37 @@ export function createFeed(options: FeedOptions) {
     }
   }
 
+  /** Resolves when the next read may begin: at once, until the reads at once are used up. */
+  async function turn() {
+    const now = performance.now();
+    readsLeft = Math.min(READS_AT_ONCE, readsLeft + (now - countedAt) / tickMs);
+    countedAt = now;
+    readsLeft -= 1;
+    if (readsLeft < 0) await new Promise((resolve) => setTimeout(resolve, -readsLeft * tickMs));
+  }
+
   async function run() {
     while (isWoken && !isClosed) {
+      await turn();
+      if (isClosed) return;
       isWoken = false;
       try {
         await readPages();
-        lastReadAt = Date.now();
-        if (isFailing) log.info("reading again");
-        isFailing = false;
+        lastReadAt = performance.now();
+        if (problem && problem !== NOT_YET) log.info("reading again");
+        problem = undefined;
       } catch (err) {
-        if (!isFailing) log.warn({ err }, "cannot read; trying again at every sweep");
-        isFailing = true;
+        fail(err);
         break;
       }
     }
+  }
+
+  function fail(err: unknown) {
+    const found = explainReadError(err);
+    if (found !== problem && !isClosed)
+      log.warn({ err, problem: found }, "cannot read; trying again at every sweep");
+    problem = found;
   }
 
   function wake() {
@@ -118,16 +146,16 @@ export function createFeed(options: FeedOptions) {
     position: (): Cursor | undefined =>
       cursor && { epoch: cursor.epoch, at: cursor.reading?.upto ?? cursor.at },
 
-    /** Whether the last read succeeded. */
-    isReading: () => cursor !== undefined && !isFailing,
+    /** Why the last read failed, in a sentence for the operator; undefined if it did not. */
+    problem: () => problem,
 
-    /** Seconds since the last read that succeeded; what sweeps keep small. */
-    readAgeSeconds: () => (Date.now() - lastReadAt) / 1000,
+    /** Seconds since the last read that succeeded, at first since the start; what sweeps keep small. */
+    readAgeSeconds: () => (performance.now() - lastReadAt) / 1000,
 
-    async close(): Promise<void> {
+    /** Reads no more. A read that waits for its answer ends with the connection. */
+    close() {
       isClosed = true;
       clearTimeout(sweep);
-      await running;
     },
   };
 }

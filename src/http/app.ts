@@ -1,12 +1,13 @@
 import express, { type RequestHandler, type Router } from "express";
 import type { Logger } from "../logger.ts";
-import { type Health, livez, readyz } from "./health.ts";
+import { livez, readyz } from "./health.ts";
 import { refuseCrossSite } from "./identify.ts";
 import { notFound, problemHandler, requestId } from "./problem.ts";
 
 export interface HttpOptions {
   version: string;
-  health: Health;
+  /** What keeps the service from its work; empty while nothing does. */
+  problems: () => readonly string[];
   identify: RequestHandler;
   stream: RequestHandler;
   inbox: Router;
@@ -17,7 +18,7 @@ export interface HttpOptions {
 
 /** Every route there is, in the order they are tried. */
 export function createHttpApp(options: HttpOptions) {
-  const { version, health, identify, stream, inbox, demo, log } = options;
+  const { version, problems, identify, stream, inbox, demo, log } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -28,7 +29,7 @@ export function createHttpApp(options: HttpOptions) {
   });
   app.use(requestId);
   app.get("/livez", livez);
-  app.get("/readyz", readyz(health));
+  app.get("/readyz", readyz(problems));
   if (demo) app.use(demo);
   app.get("/api/notifications/stream", stream);
   app.use("/api/notifications", refuseCrossSite, identify, noStore, logRequest(log), inbox);

@@ -1,6 +1,8 @@
 import type { RequestListener } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Changes } from "../db/changes.ts";
+import type { OldestTransaction } from "../db/horizon.ts";
+import type { Probe } from "../db/listening.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import type { ResetReason } from "../hub/follow.ts";
@@ -11,8 +13,12 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** What is asked for when somebody looks. */
 export interface Observed {
   streams: () => number;
+  bufferedBytes: () => number;
   isListening: () => boolean;
+  isReading: () => boolean;
+  lastProbe: () => Probe | undefined;
   readAgeSeconds: () => number;
+  oldestTransaction: () => Promise<OldestTransaction | undefined>;
   ruleErrors: () => Promise<RuleErrors[]>;
 }
 
@@ -61,28 +67,52 @@ export function createMetrics(observed: Observed) {
     labelNames: ["reason"],
     registers,
   });
+  /** A number that is asked for when somebody looks. */
+  function observe(name: string, help: string, read: () => number) {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+  observe("bellwire_streams", "Open streams", observed.streams);
+  observe("bellwire_buffered_bytes", "Written to streams and not taken", observed.bufferedBytes);
+  observe("bellwire_listener_up", "1 while the LISTEN connection hears its own probe", () =>
+    Number(observed.isListening()),
+  );
+  observe("bellwire_feed_up", "1 while the feed's reads succeed", () =>
+    Number(observed.isReading()),
+  );
+  observe(
+    "bellwire_read_age_seconds",
+    "Since the feed's last read that succeeded",
+    observed.readAgeSeconds,
+  );
+  observe(
+    "bellwire_probe_seconds",
+    "From the last probe's NOTIFY until the LISTEN connection heard it",
+    () => (observed.lastProbe()?.ms ?? 0) / 1000,
+  );
+  observe(
+    "bellwire_notify_queue_usage",
+    "How full PostgreSQL's notification queue is, 0 to 1",
+    () => observed.lastProbe()?.queueUsage ?? 0,
+  );
+  observe("bellwire_wakeups_suspended", "1 while wake-ups are suspended for good", () =>
+    Number(observed.lastProbe()?.isSuspended ?? false),
+  );
   new Gauge({
-    name: "bellwire_streams",
-    help: "Open streams",
+    name: "bellwire_oldest_transaction_seconds",
+    help: "For how long we have seen the oldest writing transaction of the cluster open, and whose it is",
+    labelNames: ["holder"],
     registers,
-    collect() {
-      this.set(observed.streams());
-    },
-  });
-  new Gauge({
-    name: "bellwire_listener_up",
-    help: "1 while the LISTEN connection hears its own probe",
-    registers,
-    collect() {
-      this.set(observed.isListening() ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: "bellwire_read_age_seconds",
-    help: "Since the feed's last read that succeeded",
-    registers,
-    collect() {
-      this.set(observed.readAgeSeconds());
+    async collect() {
+      this.reset();
+      const oldest = await observed.oldestTransaction().catch(() => undefined);
+      if (oldest) this.set({ holder: oldest.holder }, oldest.seconds);
     },
   });
   new Gauge({

@@ -5,7 +5,7 @@ import { createDelivery, type Delivered, type Delivery, narrow } from "./deliver
 import type { Hub } from "./hub.ts";
 
 /** Why a client must fetch its list again. A closed list, so clients can rely on it. */
-export type ResetReason = "cursor_unknown" | "epoch_changed" | "too_many";
+export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" | "too_many";
 
 /** An open stream, as its follower sees it. None of these throw. */
 export interface Sink {
@@ -109,6 +109,7 @@ export function follow(options: FollowOptions): () => void {
     if (isFirst && since === "unknown") return "cursor_unknown";
     if (page.isForeign) return "epoch_changed";
     if (isFirst && since === "now") return undefined;
+    if (page.isExpired) return "cursor_expired";
     return page.remaining > replayLimit ? "too_many" : undefined;
   }
 

@@ -124,7 +124,7 @@ describe.each(inject("servers"))("on $name", (server) => {
         id: null,
         remaining: "0",
         revoked: [],
-        newest: null,
+        newest: "0",
         unread: null,
         snapshot: expect.stringMatching(/^\d+:\d+:/),
         epoch: expect.stringMatching(/^[0-9a-f]{8}$/),

@@ -31,7 +31,8 @@ function startListener(url: string) {
     await listener.close();
     await pool.end();
   });
-  return { ...listener, wakeUps: () => wakeUps, listened: () => listened };
+  const isListening = () => listener.problem() === undefined;
+  return { ...listener, isListening, wakeUps: () => wakeUps, listened: () => listened };
 }
 
 const wake = () => database.query("select bellwire.notify('1', 'test')");

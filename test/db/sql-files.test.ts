@@ -153,7 +153,9 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "notifications_wake",
         "notify",
         "prune",
+        "resume_wakeups",
         "revoke",
+        "suspend_wakeups",
         "users_revoke",
       ]);
     });

@@ -18,6 +18,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes 
   remaining: 0,
   revoked: [],
   isForeign: false,
+  isExpired: false,
   ...more,
 });
 
@@ -39,6 +40,7 @@ function startFeed() {
     reset: () => void resets++,
     onRead: () => {},
     sweepMs: 2000,
+    tickMs: 10,
     log: createLogger("silent"),
   });
   onTestFinished(async () => {
@@ -59,7 +61,7 @@ describe("the feed", () => {
     reads[0]?.answer(page(START, 12n));
     await settle();
     expect(feed.position()).toEqual({ epoch: "00000000", at: { xmax: 12n, inProgress: [] } });
-    expect(feed.isReading()).toBe(true);
+    expect(feed.problem()).toBeUndefined();
   });
 
   test("has one read in flight, and makes one more for all the wake-ups that came during it", async () => {
@@ -75,6 +77,26 @@ describe("the feed", () => {
     reads[1]?.answer(page(START, 11n));
     await settle();
     expect(reads).toHaveLength(2);
+  });
+
+  test("reads once a tick when wake-ups do not stop, and the last is answered within one", async () => {
+    const { feed, reads, settle } = startFeed();
+    const answerAll = async () => {
+      for (const { from, answer } of reads) answer(page(from, 11n));
+      await settle();
+    };
+    for (let ms = 0; ms < 1000; ms++) {
+      feed.wake();
+      await vi.advanceTimersByTimeAsync(1);
+      await answerAll();
+    }
+    // A hundred ticks, and what may be read at once before them.
+    expect(reads.length).toBeGreaterThan(90);
+    expect(reads.length).toBeLessThanOrEqual(111);
+    const before = reads.length;
+    feed.wake();
+    await vi.advanceTimersByTimeAsync(20);
+    expect(reads.length).toBeGreaterThan(before);
   });
 
   test("reads by itself when nothing has woken it for a sweep", async () => {
@@ -94,13 +116,13 @@ describe("the feed", () => {
     await settle();
     reads[0]?.fail(new Error("away"));
     await settle();
-    expect(feed.isReading()).toBe(false);
+    expect(feed.problem()).toBe("the database does not answer");
     expect(published).toEqual([]);
     await vi.advanceTimersByTimeAsync(2000);
     expect(reads[1]?.from).toEqual(START);
     reads[1]?.answer(page(START, 11n));
     await settle();
-    expect(feed.isReading()).toBe(true);
+    expect(feed.problem()).toBeUndefined();
   });
 
   test("goes on in the middle of a read that failed after its first page", async () => {

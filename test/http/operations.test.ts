@@ -94,8 +94,8 @@ describe("health", () => {
         body: {
           status: "unavailable",
           problems: [
-            "the LISTEN connection does not hear its own probe",
-            "the database does not answer",
+            "the LISTEN connection cannot be made or was lost",
+            "the database refuses the read (SQLSTATE 3D000); see the log",
           ],
         },
       });
@@ -145,6 +145,11 @@ describe("metrics", () => {
       "bellwire_rows_read_total",
       "bellwire_listener_up",
       "bellwire_read_age_seconds",
+      "bellwire_feed_up",
+      "bellwire_probe_seconds",
+      "bellwire_notify_queue_usage",
+      "bellwire_wakeups_suspended",
+      "bellwire_buffered_bytes",
       "bellwire_rule_errors",
       "process_resident_memory_bytes",
       "nodejs_eventloop_lag_seconds",

@@ -112,6 +112,7 @@ async function run(
     reset: () => expect.fail("unexpected reset"),
     onRead: () => {},
     sweepMs: 1_000_000,
+    tickMs: 1e-6,
     log: createLogger("silent"),
   });
   feed.wake();

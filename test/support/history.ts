@@ -102,6 +102,7 @@ export function createHistory() {
         remaining: rows.length,
         revoked: [],
         isForeign: false,
+        isExpired: false,
         unread: 0,
         unseen: 0,
       };

@@ -2,7 +2,14 @@ import type { Response } from "express";
 import { encodeRetry } from "./server-sent-event.ts";
 
 /** Why a stream ended; also the metric label. A closed list, so dashboards can rely on it. */
-export type CloseReason = "client" | "slow" | "expired" | "revoked" | "shutdown" | "unavailable";
+export type CloseReason =
+  | "client"
+  | "slow"
+  | "expired"
+  | "revoked"
+  | "max_age"
+  | "shutdown"
+  | "unavailable";
 
 export type EventStream = ReturnType<typeof openEventStream>;
 
@@ -36,7 +43,7 @@ export function openEventStream(
   }: { maxBufferedBytes: number; onClose: (reason: CloseReason) => void },
 ) {
   let isOpen = true;
-  /** Since when the client has not taken what there is, in milliseconds since the epoch. */
+  /** Since when the client has not taken what there is, by `performance.now()`. */
   let blockedSince: number | undefined;
 
   function end(reason: CloseReason) {
@@ -58,7 +65,7 @@ export function openEventStream(
     /** One write a frame. False when more than `maxBufferedBytes` are unsent. */
     write(text: string): boolean {
       if (!isOpen) return true;
-      if (!res.write(text)) blockedSince ??= Date.now();
+      if (!res.write(text)) blockedSince ??= performance.now();
       return res.writableLength <= maxBufferedBytes;
     },
 
@@ -76,6 +83,15 @@ export function openEventStream(
 
     /** For how long the client has not taken what there is, in milliseconds. */
     blockedMs: (now: number) => (blockedSince === undefined ? 0 : now - blockedSince),
+
+    /** What the client has not taken. */
+    bufferedBytes: () => res.writableLength,
+
+    /** Who is at the other end of the connection: `address|port`. */
+    peer: () => `${res.socket?.remoteAddress}|${res.socket?.remotePort}`,
+
+    /** Ends the stream without a word, of which nothing would arrive. */
+    cut: () => void res.destroy(),
 
     /** Ends the stream behind a last frame. A slow one is cut: its end would wait behind what it does not take. */
     close(reason: CloseReason, lastFrame = ""): void {

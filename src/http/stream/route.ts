@@ -120,8 +120,8 @@ function openStream(
 
 /** What a browser sends by itself wins over the address, which is as old as the page. */
 function lastEventId(req: Request): FollowOptions["since"] {
-  const value = req.get("last-event-id") ?? req.query.lastEventId ?? req.query.last_event_id ?? "";
-  if (value === "") return "now";
+  const value = req.get("last-event-id") || req.query.lastEventId || req.query.last_event_id;
+  if (!value) return "now";
   return (typeof value === "string" ? parseCursor(value) : undefined) ?? "unknown";
 }
 

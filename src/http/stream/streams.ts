@@ -2,6 +2,7 @@ import type { Identity } from "../auth.ts";
 import type { CloseReason, EventStream } from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
 import { encodeRetry, HEARTBEAT } from "./server-sent-event.ts";
+import { readSilentPeers } from "./silent-peers.ts";
 
 export interface StreamsOptions {
   frames: Frames;
@@ -10,17 +11,22 @@ export interface StreamsOptions {
   heartbeatMs: number;
   pingMs: number;
   stalledMs: number;
+  maxStreamMs: number;
   /** How long `close` spreads the ends over. */
   drainMs: number;
 }
 
-/** An open stream and when it is next due, in milliseconds since the epoch. */
+/** An open stream and what is due when, by `performance.now()`: no step of the clock ends a stream or keeps it. */
 interface Entry {
   stream: EventStream;
-  identity: Identity;
   heartbeatAt: number;
   pingAt: number;
   expiringAt: number;
+  expiresAt: number;
+  /** When it is old enough to be ended. */
+  agedAt: number;
+  /** Since when its peer has acknowledged nothing. */
+  silentSince?: number | undefined;
 }
 
 export type Streams = ReturnType<typeof createStreams>;
@@ -28,20 +34,24 @@ export type Streams = ReturnType<typeof createStreams>;
 /** Tells a client a minute before its token ends. */
 const EXPIRING_MS = 60_000;
 const TICK_MS = 1000;
+/** Reading the kernel's table of ten thousand connections takes some 20 ms. */
+const SILENCE_CHECK_MS = 5000;
 
 /** Every stream that is open here: how many there may be, what is due by the clock, and how they end together. */
 export function createStreams(options: StreamsOptions) {
   const { frames, maxStreams, maxStreamsPerRecipient, heartbeatMs, pingMs, stalledMs } = options;
+  const { maxStreamMs } = options;
   const entries = new Set<Entry>();
   const perRecipient = new Map<string, number>();
   let isDraining = false;
 
   function tick() {
-    const now = Date.now();
+    const now = performance.now();
     for (const entry of entries) {
-      const { stream, identity } = entry;
+      const { stream } = entry;
       if (stream.blockedMs(now) > stalledMs) stream.close("slow");
-      else if (now >= identity.expiresAt.getTime()) stream.close("expired", frames.auth("expired"));
+      else if (now >= entry.expiresAt) stream.close("expired", frames.auth("expired"));
+      else if (now >= entry.agedAt) stream.close("max_age", encodeRetry(Math.random() * 1000));
       if (now >= entry.expiringAt) {
         entry.expiringAt = Number.POSITIVE_INFINITY;
         stream.write(frames.auth("expiring"));
@@ -56,7 +66,21 @@ export function createStreams(options: StreamsOptions) {
       }
     }
   }
+
+  /** With a heartbeat unacknowledged for `stalledMs` the client has vanished, or its network has. */
+  async function cutVanished() {
+    if (entries.size === 0) return;
+    const silent = await readSilentPeers();
+    const now = performance.now();
+    for (const entry of entries) {
+      if (silent.size === 0 || !silent.has(entry.stream.peer())) entry.silentSince = undefined;
+      else entry.silentSince ??= now;
+      if (now - (entry.silentSince ?? now) > stalledMs) entry.stream.cut();
+    }
+  }
+
   const ticking = setInterval(tick, TICK_MS);
+  const checking = setInterval(cutVanished, SILENCE_CHECK_MS);
 
   return {
     /** Why a further stream cannot be opened now, if so. */
@@ -68,14 +92,16 @@ export function createStreams(options: StreamsOptions) {
 
     /** Returns the function to call when the stream has ended. */
     add(stream: EventStream, identity: Identity): () => void {
-      const now = Date.now();
+      const now = performance.now();
       const { recipientId } = identity;
+      const expiresAt = now + (identity.expiresAt.getTime() - Date.now());
       const entry: Entry = {
         stream,
-        identity,
         heartbeatAt: now + jittered(heartbeatMs),
         pingAt: now + pingMs,
-        expiringAt: identity.expiresAt.getTime() - EXPIRING_MS,
+        expiringAt: expiresAt - EXPIRING_MS,
+        expiresAt,
+        agedAt: now + jittered(maxStreamMs),
       };
       entries.add(entry);
       perRecipient.set(recipientId, (perRecipient.get(recipientId) ?? 0) + 1);
@@ -88,6 +114,14 @@ export function createStreams(options: StreamsOptions) {
     },
 
     size: () => entries.size,
+
+    /** What all clients together have not taken. */
+    bufferedBytes() {
+      let bytes = 0;
+      for (const { stream } of entries) bytes += stream.bufferedBytes();
+      return bytes;
+    },
+
     isDraining: () => isDraining,
 
     /** Ends every stream, each at its own moment within `drainMs` and with its own `retry`. No new ones meanwhile. */
@@ -101,9 +135,10 @@ export function createStreams(options: StreamsOptions) {
       });
       await Promise.all(endings);
       clearInterval(ticking);
+      clearInterval(checking);
     },
   };
 }
 
-/** A fifth more or less, so that the heartbeats of many do not come at once. */
+/** A fifth more or less, so that what is due to many does not come at once. */
 const jittered = (ms: number) => ms * (0.8 + Math.random() * 0.4);

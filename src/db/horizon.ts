@@ -1,0 +1,46 @@
+import type { Pool } from "pg";
+
+/** The writing transaction that has been open longest, anywhere in the cluster. */
+export interface OldestTransaction {
+  /** Where to find it: a backend's pid, database and user, or the name of a prepared transaction. */
+  readonly holder: string;
+  /** Since it was first seen here to be open. */
+  readonly seconds: number;
+}
+
+/**
+ * Watches the horizon: nobody's rows wait for it, but every transaction open across it is one more in every cursor.
+ * Its age is counted from when it is first seen, because PostgreSQL shows another user's start time to nobody.
+ */
+export function createHorizon(pool: Pool) {
+  let seen: { xid: string; at: number } | undefined;
+
+  return {
+    /** Undefined while no transaction is writing. Throws what `pg` throws. */
+    async oldest(): Promise<OldestTransaction | undefined> {
+      const { rows } = await pool.query<{ xid: string; holder: string }>(
+        `select xid, holder
+           from (
+                  select backend_xid::text as xid,
+                         age(backend_xid) as age,
+                         format('pid %s, database %s, user %s', pid, datname, usename) as holder
+                    from pg_stat_activity
+                   where backend_xid is not null
+                     and pid <> pg_backend_pid()
+                  union all
+                  select transaction::text,
+                         age(transaction),
+                         format('prepared transaction %s, database %s', quote_literal(gid), database)
+                    from pg_prepared_xacts
+                ) writing
+          order by age desc
+          limit 1`,
+      );
+      const [oldest] = rows;
+      const now = performance.now();
+      if (!oldest) seen = undefined;
+      else if (oldest.xid !== seen?.xid) seen = { xid: oldest.xid, at: now };
+      return oldest && seen && { holder: oldest.holder, seconds: (now - seen.at) / 1000 };
+    },
+  };
+}
