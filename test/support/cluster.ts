@@ -88,6 +88,7 @@ async function startThrowaway(name: string, binaries: Binaries): Promise<Running
       synchronous_commit: "off",
       full_page_writes: "off",
       max_connections: 300,
+      max_prepared_transactions: 10,
     };
     const server = await startServer({ place, port: 0, settings, log });
     return {

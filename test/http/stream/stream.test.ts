@@ -274,6 +274,38 @@ describe("a resumed stream", () => {
     expect(titles(await third.take(1))).toEqual(["after"]);
   });
 
+  test("is reset when what it has missed was pruned, and not when that was older", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const prune = async () => {
+      const call = "select bellwire.prune(now() - interval '90 days')::int as pruned";
+      while ((await database.query<{ pruned: number }>(call))[0]?.pruned) {} // a thousand each
+    };
+    const age = () =>
+      database.query("update bellwire.notifications set created_at = now() - interval '91 days'");
+    await notify(recipient, "old");
+    const before = await openStream(service, recipient);
+    const { id: kept } = await before.waitFor(({ event }) => event === "ready");
+    await age();
+    await prune();
+    const fine = await openStream(service, recipient, { lastEventId: kept ?? "" });
+    await fine.waitFor(({ event }) => event === "ready");
+    await notify(recipient, "missed");
+    await fine.take(1);
+    await age();
+    await prune();
+    const late = await openStream(service, recipient, { lastEventId: kept ?? "" });
+    const reset = await late.waitFor(({ event }) => event === "reset");
+    expect(reset.data).toEqual({ reason: "cursor_expired", unread: 0 });
+    await notify(recipient, "next");
+    expect(titles(await late.take(1))).toEqual(["next"]);
+    expect(titles(await fine.take(1))).toEqual(["next"]);
+    // Whoever came after that, or was told, is not told again.
+    const told = await openStream(service, recipient, { lastEventId: reset.id ?? "" });
+    expect(titles(await told.take(1))).toEqual(["next"]);
+    expect([...fine.events, ...told.events].map(({ event }) => event)).not.toContain("reset");
+  });
+
   test("is reset by a cursor of another history", async () => {
     const service = await start();
     const recipient = newRecipient();

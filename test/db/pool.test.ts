@@ -1,0 +1,56 @@
+import { beforeAll, expect, test } from "vitest";
+import { createHorizon } from "../../src/db/horizon.ts";
+import { asService, createPool } from "../../src/db/pool.ts";
+import { createLogger } from "../../src/logger.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  return () => database.close();
+});
+
+const log = createLogger("silent");
+const open = () => createPool({ url: asService(database.url), size: 2, log });
+
+test("a pool closes although a query gets no answer", async () => {
+  const pool = open();
+  const blocker = await database.connect();
+  await blocker.query("begin; lock table bellwire.notifications");
+  const asked = pool.query("select from bellwire.notifications").catch((err: Error) => err);
+  await expect.poll(() => database.query("select from pg_locks where not granted")).not.toEqual([]);
+  await pool.close();
+  expect(await asked).toBeInstanceOf(Error);
+  await blocker.query("rollback");
+});
+
+test("a pool that closes waits for a query that gets its answer", async () => {
+  const pool = open();
+  const asked = pool.query("select pg_sleep(0.2), 'answer' as it");
+  await expect
+    .poll(() => database.query("select from pg_stat_activity where query like 'select pg_sleep%'"))
+    .not.toEqual([]);
+  const closed = pool.close();
+  expect((await asked).rows[0].it).toBe("answer");
+  await closed;
+});
+
+test("the horizon names the oldest writer, in any database, and a prepared transaction, to whoever may see no more", async () => {
+  const pool = open();
+  const elsewhere = await createDatabase();
+  const horizon = createHorizon(pool);
+  const oldest = async () => (await horizon.oldest())?.holder ?? "";
+  const writer = await elsewhere.connect();
+  await writer.query("begin");
+  const { rows } = await writer.query("select pg_current_xact_id(), pg_backend_pid() as pid");
+  const own = `pid ${rows[0].pid}, database ${new URL(elsewhere.url).pathname.slice(1)}, user postgres`;
+  // Other files' tests write on this server too; theirs are over soon.
+  await expect.poll(oldest, { timeout: 15_000 }).toBe(own);
+  const { seconds = 0 } = (await horizon.oldest()) ?? {};
+  await expect.poll(async () => (await horizon.oldest())?.seconds).toBeGreaterThan(seconds);
+  await writer.query("commit");
+  await expect.poll(oldest).not.toBe(own);
+  await elsewhere.close();
+  await pool.close();
+});

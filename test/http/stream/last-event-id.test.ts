@@ -1,0 +1,147 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { type Service, startService } from "../../support/service.ts";
+
+let database: TestDatabase;
+let service: Service;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  return () => database.close();
+});
+
+const start = async () => {
+  service = await startService({
+    databaseUrl: database.url,
+    env: { MAX_STREAMS_PER_RECIPIENT: "1000" },
+  });
+};
+
+/** A request as bytes, since no client would send these; resolves with the answer up to `until`, or all of it. */
+async function ask(request: Buffer, until?: string): Promise<string> {
+  const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  await once(socket, "connect");
+  socket.write(request);
+  let text = "";
+  for await (const chunk of socket) {
+    text += chunk;
+    // The data line behind it comes in the same write.
+    if (until && text.includes(until)) break;
+  }
+  socket.destroy();
+  return text;
+}
+
+const head = async (recipientId: string, path: string, ...lines: string[]) =>
+  [
+    `GET /api/notifications/stream${path} HTTP/1.1`,
+    "Host: x",
+    `Authorization: Bearer ${await service.token(recipientId)}`,
+    ...lines,
+  ].join("\r\n");
+
+/** The text of the stream up to its first event behind ready. */
+async function askWithHeader(value: Buffer, name = "Last-Event-ID"): Promise<string> {
+  const request = Buffer.concat([
+    Buffer.from(`${await head("9", "")}\r\n${name}: `),
+    value,
+    Buffer.from("\r\n\r\n"),
+  ]);
+  return ask(request, "event: reset");
+}
+
+const HOSTILE: Record<string, string> = {
+  "a word": "abc",
+  "minus one": "-1",
+  zero: "0",
+  "a huge number": "1e30",
+  "2^64 - 1": "18446744073709551615",
+  "2^63 as an id": "9223372036854775808",
+  "SQL that ends a string": "' or 1=1 --",
+  "SQL that ends a statement": "'; drop table bellwire.notifications; --",
+  "a snapshot of PostgreSQL": "10:20:15",
+  "no version": ".00000000.rs.",
+  "another version": "v2.00000000.rs.",
+  "no epoch": "v1..rs.",
+  "an epoch in capitals": "v1.ABCDEF00.rs.",
+  "no xmax": "v1.00000000..",
+  "a transaction below the first": "v1.00000000.3.zzzz",
+  "a gap of zero": "v1.00000000.rs.0",
+  "an empty gap": "v1.00000000.rs.1--1",
+  "a gap at the end": "v1.00000000.rs.1-",
+  "a number with a sign": "v1.00000000.-5.",
+  "a place without a read": "v1.00000000.rs..n5",
+  "half a read": "v1.00000000.rs..0.",
+  "a read that ends before it begins": "v1.00000000.3..zz..n5",
+  "a place past every bigint": "v1.00000000.rs..0..nzzzzzzzzzzzzz",
+  "a place that is neither new nor changed": "v1.00000000.rs..0..x5",
+  "more gaps than fit": `v1.00000000.zzzzzz.${"1-".repeat(70)}1`,
+  "129 characters": `v1.00000000.${"z".repeat(117)}`,
+  "10 KB": "x".repeat(10_000),
+  "10 KB of gaps": `v1.00000000.zzzzzz.${"1-".repeat(5000)}1`,
+  "two values": "v1.00000000.rs., v1.00000000.rs.",
+  "spaces around": "  v1 .00000000.rs.  x",
+  "Latin-1": "v1.é.rs.",
+  "UTF-8 and an emoji": "v1.😀.rs.",
+  "a tab": "v1.\t.rs.",
+  "our own word for it": "unknown",
+};
+
+describe("a Last-Event-ID that is no cursor of ours is 200, ready and reset", () => {
+  const RESET =
+    /^HTTP\/1\.1 200 OK\r\n.*event: ready\n.*event: reset\ndata: {"reason":"cursor_unknown"/s;
+
+  test("in the header", async () => {
+    await start();
+    for (const [name, value] of Object.entries(HOSTILE))
+      expect(await askWithHeader(Buffer.from(value)), name).toMatch(RESET);
+  });
+
+  test("in the address, where there is nothing that cannot be sent", async () => {
+    await start();
+    const more = ["\0", "v1.00000000.rs.\0", "\r\n\r\n", "\u2028", "v1.00000000.rs.\n"];
+    const paths = [...Object.values(HOSTILE), ...more].map(encodeURIComponent);
+    for (const path of [...paths, "a&lastEventId=b", "%ff%fe"]) {
+      const request = `${await head("9", `?lastEventId=${path}`)}\r\n\r\n`;
+      expect(await ask(Buffer.from(request), "event: reset"), path).toMatch(RESET);
+    }
+  });
+});
+
+test("an empty one is none", async () => {
+  await start();
+  for (const path of ["", "?lastEventId=", "?last_event_id="]) {
+    const text = await ask(
+      Buffer.from(`${await head("9", path, "Last-Event-ID:")}\r\n\r\n`),
+      "event: ready",
+    );
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(text).not.toContain("event: reset");
+  }
+});
+
+test("a NUL byte in a header is no HTTP (RFC 9110 §5.5), whatever the header, and harms nobody else", async () => {
+  await start();
+  const other = await openStream(service, "8");
+  for (const name of ["Last-Event-ID", "X-Anything"])
+    expect(await askWithHeader(Buffer.from("v1.\0.rs."), name)).toMatch(/^HTTP\/1\.1 400 /);
+  await database.query("select bellwire.notify('8', 'test', title => 'still here')");
+  expect((await other.take(1))[0]?.data.title).toBe("still here");
+});
+
+test("another recipient's cursor says where to go on, and shows nothing of the other's", async () => {
+  await start();
+  const anna = await openStream(service, "anna");
+  await anna.waitFor(({ event }) => event === "ready");
+  await database.query("select bellwire.notify('anna', 'test', title => 'for Anna')");
+  const [forAnna] = await anna.take(1);
+  await database.query("select bellwire.notify('anna', 'test', title => 'more for Anna')");
+  await database.query("select bellwire.notify('boris', 'test', title => 'for Boris')");
+  const boris = await openStream(service, "boris", { lastEventId: forAnna?.id ?? "" });
+  expect((await boris.take(1))[0]?.data.title).toBe("for Boris");
+  expect(boris.text()).not.toContain("Anna");
+});

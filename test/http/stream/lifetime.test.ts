@@ -1,0 +1,78 @@
+import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { startService } from "../../support/service.ts";
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  return () => database.close();
+});
+
+afterEach(() => void vi.useRealTimers());
+
+const start = (env: Record<string, string>) => startService({ databaseUrl: database.url, env });
+const notify = (title: string) =>
+  database.query("select bellwire.notify('1', 'test', title => $1)", [title]);
+
+describe("MAX_STREAM_SECONDS", () => {
+  test("ends an old stream with a short time to wait; its successors miss and repeat nothing", async () => {
+    const service = await start({ MAX_STREAM_SECONDS: "1" });
+    const titles: string[] = [];
+    let lastEventId: string | undefined;
+    let sent = 0;
+    for (let streams = 0; streams < 3; streams++) {
+      const stream = await openStream(service, "1", lastEventId ? { lastEventId } : {});
+      await stream.waitFor(({ event }) => event === "ready");
+      let isEnded = false;
+      void stream.ended.then(() => {
+        isEnded = true;
+      });
+      while (!isEnded) await notify(`${sent++}`);
+      expect(Number(/retry: (\d+)\n\n$/.exec(stream.text())?.[1])).toBeLessThanOrEqual(1000);
+      lastEventId = stream.lastId() ?? "";
+      for (const { event, data } of stream.events)
+        if (event === "notification") titles.push(data.title);
+    }
+    const last = await openStream(service, "1", { lastEventId: lastEventId ?? "" });
+    await notify("last");
+    await last.waitFor(({ data }) => data.title === "last");
+    for (const { event, data } of last.events)
+      if (event === "notification") titles.push(data.title);
+    expect(titles).toEqual([...Array.from({ length: sent }, (_, i) => `${i}`), "last"]);
+    const metrics = await (await fetch(service.metricsUrl)).text();
+    expect(metrics).toMatch(/bellwire_stream_closes_total{reason="max_age"} 3/);
+  });
+});
+
+describe("a step of the clock", () => {
+  test.each([
+    ["an hour forward", 3_600_000],
+    ["an hour back", -3_600_000],
+  ])(
+    "%s neither ends a stream nor silences it, and loses and repeats nothing",
+    async (_, stepMs) => {
+      const service = await start({ HEARTBEAT_SECONDS: "1", PING_SECONDS: "1", SWEEP_MS: "50" });
+      const token = await service.token("1", 600);
+      const stream = await openStream(service, "1", { token });
+      await stream.waitFor(({ event }) => event === "ready");
+      await notify("before");
+      await stream.take(1);
+
+      vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + stepMs });
+      onTestFinished(() => void vi.useRealTimers());
+      await notify("after");
+      expect((await stream.take(1))[0]?.data.title).toBe("after");
+      const heartbeats = () => stream.text().split(":hb\n").length;
+      const pings = () => stream.events.filter(({ event }) => event === "ping").length;
+      const [beats, rung] = [heartbeats(), pings()];
+      await expect.poll(heartbeats, { timeout: 10_000 }).toBeGreaterThan(beats);
+      await expect.poll(pings, { timeout: 10_000 }).toBeGreaterThan(rung);
+      await notify("sentinel");
+      expect((await stream.take(1))[0]?.data.title).toBe("sentinel");
+      expect(stream.events.filter(({ event }) => event === "auth")).toEqual([]);
+      expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
+    },
+  );
+});
