@@ -11,7 +11,7 @@
 --   after_changed, after_id
 --                  how far that read had come: past this id among the new rows, or, with
 --                  after_changed, past all new rows and past this id among the changed ones
---   page_size      how many rows at the most
+--   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
 --
 -- Returns at least one row; with nothing to report its `id` is null. On every row:
 --   epoch, snapshot        the history and the moment of this call
@@ -110,11 +110,21 @@ begin
            count(*) as remaining
       from pending p
   ),
-  page as materialized (
-    select p.is_new, n.*
+  sized as (
+    select p.is_new,
+           n.*,
+           -- Sizes as they are stored: no text is fetched for them.
+           sum(coalesce(octet_length(n.title), 0) + coalesce(octet_length(n.body), 0) + pg_column_size(n.data))
+             over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as bytes_before
       from (select * from pending order by not is_new, id limit page_size) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
      cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
+  ),
+  page as materialized (
+    select s.*
+      from sized s
+     -- Whoever reads a page holds it in memory. The first row has none before it, so there is always one.
+     where coalesce(s.bytes_before, 0) < 1048576
   ),
   counts as materialized (
     select told.recipient_id, badge.unread, badge.unseen

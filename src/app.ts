@@ -163,10 +163,14 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const { position } = feed;
   const app = createHttpApp({
     version,
-    problems: () =>
-      [streams.isDraining() ? "draining" : undefined, listener.problem(), feed.problem()].filter(
-        (problem) => problem !== undefined,
-      ),
+    health: () => ({
+      problems: [
+        streams.isDraining() ? "draining" : undefined,
+        listener.problem(),
+        feed.problem(),
+      ].filter((problem) => problem !== undefined),
+      warnings: listener.warnings(),
+    }),
     identify: identify(authenticate, (...token) => isRevoked(pool, ...token)),
     stream: streamRoute({
       ...config,

@@ -19,6 +19,8 @@ export interface ListenerOptions {
 export interface Listener {
   /** Why it does not hear what is committed, in a sentence for the operator; undefined while it does. */
   problem(): string | undefined;
+  /** What does not keep it from hearing, and an operator should know all the same. */
+  warnings(): string[];
   /** What the last probe found; undefined before the first. */
   lastProbe(): Probe | undefined;
   close(): Promise<void>;
@@ -45,26 +47,12 @@ export function createListener(options: ListenerOptions): Listener {
   function onProbe(probe: Probe) {
     if (problem) log.info({ ms: probe.ms }, "listening");
     problem = undefined;
-    warnOfSuspension(probe);
-    warnOfQueue(probe);
+    const before = findWarnings(lastProbe);
+    const after = findWarnings(probe);
+    for (const warning of after.filter((text) => !before.includes(text))) log.warn(warning);
+    for (const warning of before.filter((text) => !after.includes(text)))
+      log.info(`no longer: ${warning}`);
     lastProbe = probe;
-  }
-
-  function warnOfSuspension({ isSuspended }: Probe) {
-    const was = lastProbe?.isSuspended ?? false;
-    if (isSuspended && !was) log.warn("wake-ups are suspended for good: reading at every sweep");
-    if (was && !isSuspended) log.info("wake-ups are sent again");
-  }
-
-  function warnOfQueue({ queueUsage }: Probe) {
-    const was = (lastProbe?.queueUsage ?? 0) > QUEUE_IS_FILLING;
-    const is = queueUsage > QUEUE_IS_FILLING;
-    if (is && !was)
-      log.warn(
-        { queueUsage },
-        "the notification queue fills: some session listens and does not read",
-      );
-    if (was && !is) log.info({ queueUsage }, "the notification queue has emptied");
   }
 
   async function run() {
@@ -96,6 +84,7 @@ export function createListener(options: ListenerOptions): Listener {
 
   return {
     problem: () => problem?.text,
+    warnings: () => findWarnings(lastProbe),
     lastProbe: () => lastProbe,
     async close() {
       isClosed = true;
@@ -104,6 +93,16 @@ export function createListener(options: ListenerOptions): Listener {
       await running;
     },
   };
+}
+
+function findWarnings(probe: Probe | undefined): string[] {
+  if (!probe) return [];
+  return [
+    ...(probe.isSuspended ? ["wake-ups are suspended for good: rows arrive with the sweep"] : []),
+    ...(probe.queueUsage > QUEUE_IS_FILLING
+      ? ["the notification queue fills: some session listens and does not read"]
+      : []),
+  ];
 }
 
 interface Problem {

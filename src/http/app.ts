@@ -1,13 +1,12 @@
 import express, { type RequestHandler, type Router } from "express";
 import type { Logger } from "../logger.ts";
-import { livez, readyz } from "./health.ts";
+import { type Health, livez, readyz } from "./health.ts";
 import { refuseCrossSite } from "./identify.ts";
 import { notFound, problemHandler, requestId } from "./problem.ts";
 
 export interface HttpOptions {
   version: string;
-  /** What keeps the service from its work; empty while nothing does. */
-  problems: () => readonly string[];
+  health: () => Health;
   identify: RequestHandler;
   stream: RequestHandler;
   inbox: Router;
@@ -18,7 +17,7 @@ export interface HttpOptions {
 
 /** Every route there is, in the order they are tried. */
 export function createHttpApp(options: HttpOptions) {
-  const { version, problems, identify, stream, inbox, demo, log } = options;
+  const { version, health, identify, stream, inbox, demo, log } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -29,7 +28,7 @@ export function createHttpApp(options: HttpOptions) {
   });
   app.use(requestId);
   app.get("/livez", livez);
-  app.get("/readyz", readyz(problems));
+  app.get("/readyz", readyz(health));
   if (demo) app.use(demo);
   app.get("/api/notifications/stream", stream);
   app.use("/api/notifications", refuseCrossSite, identify, noStore, logRequest(log), inbox);

@@ -5,11 +5,20 @@ export const livez: RequestHandler = (_req, res) => {
   res.json({ status: "ok" });
 };
 
-/** `/readyz`: send people here. 503 with what is wrong otherwise, each in a sentence. */
-export function readyz(findProblems: () => readonly string[]): RequestHandler {
+/** What is wrong, each in a sentence for the operator. */
+export interface Health {
+  /** What keeps the service from its work. */
+  problems: readonly string[];
+  /** What does not, yet. */
+  warnings: readonly string[];
+}
+
+/** `/readyz`: send people here, if there is no problem; else 503. */
+export function readyz(examine: () => Health): RequestHandler {
   return (_req, res) => {
-    const problems = findProblems();
-    const status = problems.length === 0 ? "ok" : "unavailable";
-    res.status(problems.length === 0 ? 200 : 503).json({ status, problems });
+    const { problems, warnings } = examine();
+    const isReady = problems.length === 0;
+    const status = isReady ? "ok" : "unavailable";
+    res.status(isReady ? 200 : 503).json({ status, problems, warnings });
   };
 }

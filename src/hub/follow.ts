@@ -55,26 +55,15 @@ export function follow(options: FollowOptions): () => void {
   let hasMissed = false;
   let isClosed = false;
 
-  /** False when the client does not keep up; the rest of the delivery is then not sent. */
-  function sendLive(delivery: Delivery): boolean {
+  /** False when the client does not keep up. The rest is then not sent, nor kept: it will be read again. */
+  function send(delivery: Delivery, isLive: boolean): boolean {
     for (const event of delivery.events) {
-      const keepsUp = sink.send(event, true);
+      const keepsUp = sink.send(event, isLive);
       cursor = event.cursor;
       if (!keepsUp) return false;
     }
     if (delivery.isLast) cursor = { epoch: delivery.epoch, at: delivery.upto };
     return true;
-  }
-
-  /** At the client's pace. */
-  async function sendReplayed(delivery: Delivery) {
-    for (const event of delivery.events) {
-      const keepsUp = sink.send(event, false);
-      cursor = event.cursor;
-      if (!keepsUp) await sink.drained();
-      if (isClosed) return;
-    }
-    if (delivery.isLast) cursor = { epoch: delivery.epoch, at: delivery.upto };
   }
 
   async function replay(isFirst: boolean) {
@@ -94,13 +83,14 @@ export function follow(options: FollowOptions): () => void {
         sink.ready(page, isFresh ? position : own);
       }
       if (reason) sink.reset(reason, page.unread, position);
+      let isSent = true;
       if (reason || isFresh) cursor = position;
-      else await sendReplayed(createDelivery(page));
+      else isSent = send(createDelivery(page), false);
       await sink.drained();
       if (isClosed) return;
       isFirst = false;
       // The end of an earlier read is not the present: read on from there.
-      if (page.isLast && !from.reading && !hasMissed) break;
+      if (isSent && page.isLast && !from.reading && !hasMissed) break;
     }
     isReplaying = false;
   }
@@ -116,7 +106,7 @@ export function follow(options: FollowOptions): () => void {
   function deliverLive(delivery: Delivery) {
     try {
       const own = narrow(delivery, cursor.at);
-      if (!own || !sendLive(own)) startReplay(false);
+      if (!own || !send(own, true)) startReplay(false);
     } catch (error) {
       sink.fail(error);
     }

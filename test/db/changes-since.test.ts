@@ -237,6 +237,21 @@ describe.each(inject("servers"))("on $name", (server) => {
       }
     }
 
+    test("ends a page after a megabyte of texts, however many rows it may have, and never before the first", async () => {
+      const since = await now();
+      for (const kilobytes of [400, 400, 400, 3000, 10])
+        await query("select bellwire.notify('1', 'test', body => repeat('я', $1))", [
+          kilobytes * 512,
+        ]);
+      const first = await read({ since, recipient: "1" });
+      expect(first.rows.map(({ remaining }) => remaining)).toEqual(["5", "5", "5"]);
+      const upto = first.snapshot;
+      const second = await read({ since, recipient: "1", upto, afterId: first.told[2] ?? "" });
+      expect(second.rows.map(({ remaining }) => remaining)).toEqual(["2"]);
+      const third = await read({ since, recipient: "1", upto, afterId: second.told[0] ?? "" });
+      expect(third.rows.map(({ remaining }) => remaining)).toEqual(["1"]);
+    });
+
     test.each([1, 2, 3, 4, 5])(
       "over a chain of reads misses nothing and repeats nothing, seed %i",
       async (seed) => {
