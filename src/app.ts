@@ -8,6 +8,7 @@ import { createListener } from "./db/listener.ts";
 import { migrate } from "./db/migrate.ts";
 import { refuseOldSchema } from "./db/migrations/check-schema.ts";
 import { asService, createPool } from "./db/pool.ts";
+import { explainReadError } from "./db/read-problem.ts";
 import { isRevoked } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
 import { createFeed } from "./feed/feed.ts";
@@ -139,8 +140,9 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     now: live.now,
     read: live.readAll,
     publish: hub.publish,
-    reset: hub.reset,
+    readAgain: hub.readAgain,
     onRead: metrics.read,
+    explain: explainReadError,
     sweepMs: config.sweepMs,
     tickMs: config.tickMs,
     log,

@@ -1,6 +1,5 @@
 import type { Changes } from "../db/changes.ts";
 import type { Cursor } from "../db/cursor.ts";
-import { explainReadError } from "../db/read-problem.ts";
 import type { Logger } from "../logger.ts";
 
 export interface FeedOptions {
@@ -9,9 +8,11 @@ export interface FeedOptions {
   now: () => Promise<Cursor>;
   read: (from: Cursor, pageSize: number) => Promise<Changes>;
   publish: (changes: Changes) => void;
-  /** The history was replaced. */
-  reset: () => void;
+  /** Every stream reads for itself, from where it is. */
+  readAgain: () => void;
   onRead: (changes: Changes) => void;
+  /** Why a read failed, in a sentence for the operator. */
+  explain: (err: unknown) => string;
   sweepMs: number;
   /** Under a flood of wake-ups there is one read a tick. */
   tickMs: number;
@@ -21,6 +22,9 @@ export interface FeedOptions {
 export type Feed = ReturnType<typeof createFeed>;
 
 const PAGE_SIZE = 1000;
+
+/** Each page counts what is left of its read: from here on that takes longer than every stream's own read. */
+const MAX_BACKLOG = 100_000;
 
 /** So many reads may follow one another at once after a quiet time, so that a lone commit never waits for a tick. */
 const READS_AT_ONCE = 10;
@@ -37,7 +41,18 @@ const NOT_YET = "the database has not been read yet";
  * sweep, so no row depends on any single wake-up.
  */
 export function createFeed(options: FeedOptions) {
-  const { adoptRestoredRows, now, read, publish, reset, onRead, sweepMs, tickMs, log } = options;
+  const {
+    adoptRestoredRows,
+    now,
+    read,
+    publish,
+    readAgain,
+    onRead,
+    explain,
+    sweepMs,
+    tickMs,
+    log,
+  } = options;
   /** Where the next read begins; within a read that was left unfinished, its `reading` says where. */
   let cursor: Cursor | undefined;
   let mustAdopt = true;
@@ -74,7 +89,13 @@ export function createFeed(options: FeedOptions) {
       if (page.isForeign) {
         log.warn({ epoch }, "the database has another history; every stream is reset");
         mustAdopt = true;
-        reset();
+        readAgain();
+        return;
+      }
+      if (page.remaining > MAX_BACKLOG) {
+        log.warn({ rows: page.remaining }, "far behind; every stream reads for itself");
+        cursor = { epoch, at: upto };
+        readAgain();
         return;
       }
       publish(page);
@@ -110,7 +131,7 @@ export function createFeed(options: FeedOptions) {
   }
 
   function fail(err: unknown) {
-    const found = explainReadError(err);
+    const found = explain(err);
     if (found !== problem && !isClosed)
       log.warn({ err, problem: found }, "cannot read; trying again at every sweep");
     problem = found;

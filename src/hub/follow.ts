@@ -123,7 +123,7 @@ export function follow(options: FollowOptions): () => void {
       if (isReplaying) hasMissed = true;
       else deliverLive(delivery);
     },
-    reset() {
+    readAgain() {
       if (isReplaying) hasMissed = true;
       else startReplay(false);
     },

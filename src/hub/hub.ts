@@ -4,8 +4,8 @@ import { createDelivery, type Delivery } from "./delivery.ts";
 /** Somebody connected here, as the hub sees them. None of these may throw or wait. */
 export interface Subscriber {
   deliver(delivery: Delivery): void;
-  /** The history was replaced; positions from before mean nothing. */
-  reset(): void;
+  /** What there is, is not delivered: it must be read, from where the subscriber is. */
+  readAgain(): void;
   revoke(): void;
 }
 
@@ -36,9 +36,9 @@ export function createHub() {
         for (const subscriber of connected.get(recipientId) ?? []) subscriber.revoke();
     },
 
-    reset(): void {
+    readAgain(): void {
       for (const subscribers of connected.values())
-        for (const subscriber of subscribers) subscriber.reset();
+        for (const subscriber of subscribers) subscriber.readAgain();
     },
   };
 }

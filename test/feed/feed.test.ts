@@ -27,7 +27,7 @@ function startFeed() {
   const reads: { from: Cursor; answer: (changes: Changes) => void; fail: (e: Error) => void }[] =
     [];
   const published: Changes[] = [];
-  let resets = 0;
+  let readAgains = 0;
   let adopted = 0;
   const feed = createFeed({
     adoptRestoredRows: async () => void adopted++,
@@ -37,19 +37,16 @@ function startFeed() {
         reads.push({ from, answer, fail });
       }),
     publish: (changes) => void published.push(changes),
-    reset: () => void resets++,
+    readAgain: () => void readAgains++,
     onRead: () => {},
+    explain: String,
     sweepMs: 2000,
     tickMs: 10,
     log: createLogger("silent"),
   });
-  onTestFinished(async () => {
-    const closed = feed.close();
-    for (const { from, answer } of reads) answer(page(from, 10n));
-    await closed;
-  });
+  onTestFinished(() => feed.close());
   const settle = () => vi.advanceTimersByTimeAsync(0);
-  return { feed, reads, published, resets: () => resets, adopted: () => adopted, settle };
+  return { feed, reads, published, readAgains: () => readAgains, adopted: () => adopted, settle };
 }
 
 describe("the feed", () => {
@@ -116,7 +113,7 @@ describe("the feed", () => {
     await settle();
     reads[0]?.fail(new Error("away"));
     await settle();
-    expect(feed.problem()).toBe("the database does not answer");
+    expect(feed.problem()).toBe("Error: away");
     expect(published).toEqual([]);
     await vi.advanceTimersByTimeAsync(2000);
     expect(reads[1]?.from).toEqual(START);
@@ -144,13 +141,13 @@ describe("the feed", () => {
   });
 
   test("resets everybody once, and publishes nothing, when the history is another", async () => {
-    const { feed, reads, published, resets, adopted, settle } = startFeed();
+    const { feed, reads, published, readAgains, adopted, settle } = startFeed();
     feed.wake();
     await settle();
     expect(adopted()).toBe(1);
     reads[0]?.answer({ ...page(START, 5n, { isForeign: true }), epoch: "11111111" });
     await settle();
-    expect(resets()).toBe(1);
+    expect(readAgains()).toBe(1);
     expect(published).toEqual([]);
     expect(feed.position()).toEqual({ epoch: "11111111", at: { xmax: 5n, inProgress: [] } });
     feed.wake();
@@ -158,14 +155,29 @@ describe("the feed", () => {
     expect(adopted()).toBe(2);
   });
 
-  test("reads no more once it is closed, and waits for the read in flight", async () => {
-    const { feed, reads, settle } = startFeed();
+  test("lets every stream read for itself when it is far behind, and goes on from the present", async () => {
+    const { feed, reads, published, readAgains, settle } = startFeed();
     feed.wake();
     await settle();
-    const closed = feed.close();
+    const row = { id: 5n, isNew: true } as Changes["rows"][number];
+    reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 100_001 }));
+    await settle();
+    expect(readAgains()).toBe(1);
+    expect(published).toEqual([]);
+    expect(reads).toHaveLength(1);
+    feed.wake();
+    await settle();
+    expect(reads[1]?.from).toEqual({ epoch: "00000000", at: { xmax: 20n, inProgress: [] } });
+  });
+
+  test("reads no more once it is closed, and publishes what it was reading", async () => {
+    const { feed, reads, published, settle } = startFeed();
+    feed.wake();
+    await settle();
+    feed.close();
     reads[0]?.answer(page(START, 11n));
-    await closed;
     await vi.advanceTimersByTimeAsync(10_000);
+    expect(published).toHaveLength(1);
     expect(reads).toHaveLength(1);
   });
 });

@@ -86,6 +86,7 @@ async function run(
   steps: ReturnType<typeof commands.generate>["value"],
   scheduler: fc.Scheduler,
   pageSize: number,
+  farBehindEvery: number,
 ) {
   const history = createHistory();
   const hub = createHub();
@@ -104,13 +105,19 @@ async function run(
     await turn();
     return page;
   };
+  let pages = 0;
   const feed = createFeed({
     adoptRestoredRows: async () => {},
     now: async () => history.now(),
-    read: (from) => read(from, null, pageSize),
+    async read(from) {
+      const page = await read(from, null, pageSize);
+      // Now and then so far behind that every stream reads for itself.
+      return ++pages % farBehindEvery === 0 ? { ...page, remaining: 1_000_000 } : page;
+    },
     publish: hub.publish,
-    reset: () => expect.fail("unexpected reset"),
+    readAgain: hub.readAgain,
     onRead: () => {},
+    explain: String,
     sweepMs: 1_000_000,
     tickMs: 1e-6,
     log: createLogger("silent"),
@@ -167,7 +174,7 @@ async function run(
   for (const connection of clients) await resume(connection);
   await settle();
   for (const { disconnect } of clients) disconnect();
-  await feed.close();
+  feed.close();
   return clients.map(({ client }) => ({
     ...client,
     existing: existing.get(client) ?? new Set(),
@@ -181,8 +188,9 @@ test("every committed notification reaches every stream of its recipient once, h
       commands,
       fc.scheduler(),
       fc.constantFrom(1, 2, 3, 1000),
-      async (steps, scheduler, pageSize) => {
-        for (const client of await run(steps, scheduler, pageSize)) {
+      fc.constantFrom(2, 5, Number.POSITIVE_INFINITY),
+      async (steps, scheduler, ...sizes) => {
+        for (const client of await run(steps, scheduler, ...sizes)) {
           const expected = client.rows.map(({ id }) => id).filter((id) => !client.existing.has(id));
           expect(client.notified.toSorted()).toEqual(expected.toSorted());
           for (const row of client.rows)
