@@ -1,0 +1,163 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { runAs } from "../../../src/db/embedded/account.ts";
+import { type Binaries, findBinaries } from "../../../src/db/embedded/binaries.ts";
+import { prepareData } from "../../../src/db/embedded/data.ts";
+import { choosePlace } from "../../../src/db/embedded/place.ts";
+import { once, type Server, startServer } from "../../../src/db/embedded/server.ts";
+import { migrate } from "../../../src/db/migrate.ts";
+import { createLogger } from "../../../src/logger.ts";
+import { closeAfterTest } from "./close-after-test.ts";
+import { findPort } from "./ports.ts";
+
+/** "fast" cuts the sessions and writes a checkpoint; "immediate" is a crash, and the next start recovers. */
+export type StopMode = "fast" | "immediate";
+
+export interface PostgresOptions {
+  /** 18 comes with npm; 15, the oldest supported, is Debian's, where it is installed. */
+  major?: 18 | 15;
+  settings?: Record<string, string | number>;
+}
+
+export type Postgres = Awaited<ReturnType<typeof startPostgres>>;
+
+const log = createLogger("silent");
+
+/**
+ * Nothing here loses power, so nothing waits for the disk; but a commit is in the log before it is answered, and so
+ * survives a crash of the server.
+ */
+const SETTINGS = {
+  fsync: "off",
+  full_page_writes: "off",
+  synchronous_commit: "on",
+  max_connections: 300,
+  max_prepared_transactions: 10,
+};
+
+/**
+ * A PostgreSQL of the test's own, to be stopped, killed and frozen. Stopped, it keeps its port and its data, so that
+ * its clients find it again where it was.
+ */
+export async function startPostgres({ major = 18, settings = {} }: PostgresOptions = {}) {
+  const binaries = major === 18 ? await findBinaries() : DEBIAN_15;
+  const folder = await mkdtemp(join(tmpdir(), "bellwire-faults-"));
+  const place = await choosePlace({ dir: folder, binaries, log });
+  const dataDir = join(place.dir, "data");
+  const port = await findPort();
+  const frozen = new Set<number>();
+  let server: Server | undefined;
+
+  async function start(): Promise<void> {
+    server ??= await startServer({ place, port, settings: { ...SETTINGS, ...settings }, log });
+  }
+
+  async function stop(mode: StopMode): Promise<void> {
+    if (!server) return;
+    // A frozen backend does not hear that it is to end, and the server waits for it.
+    thaw();
+    server = undefined;
+    await runAs(place.account, place.binaries.pgCtl, ["stop", "-w", "-m", mode, "-D", dataDir]);
+  }
+
+  /** Freezes a backend where it is, or lets it go on. One that is gone is no error: a fault may have been quicker. */
+  function signalBackend(pid: number, signal: "SIGSTOP" | "SIGCONT"): void {
+    if (signal === "SIGSTOP") frozen.add(pid);
+    else frozen.delete(pid);
+    try {
+      process.kill(pid, signal);
+    } catch (err) {
+      if (!(err instanceof Error && "code" in err && err.code === "ESRCH")) throw err;
+    }
+  }
+
+  function thaw(): void {
+    for (const pid of frozen) signalBackend(pid, "SIGCONT");
+  }
+
+  const url = (database = "postgres") =>
+    `postgres://postgres:postgres@127.0.0.1:${port}/${database}`;
+
+  async function query<Row extends pg.QueryResultRow>(
+    sql: string,
+    params: unknown[] = [],
+    database?: string,
+  ): Promise<Row[]> {
+    const client = new pg.Client({ connectionString: url(database), application_name: "faults" });
+    client.on("error", () => {}); // the query that waits is told as well
+    await client.connect();
+    try {
+      return (await client.query<Row>(sql, params)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** 'bellwire listener' is the service's LISTEN connection, 'bellwire' its pools. */
+  async function backendPids(applicationName: string): Promise<number[]> {
+    const rows = await query<{ pid: number }>(
+      "select pid from pg_stat_activity where application_name = $1 order by backend_start",
+      [applicationName],
+    );
+    return rows.map(({ pid }) => pid);
+  }
+
+  async function backendPid(applicationName: string): Promise<number> {
+    const [pid] = await backendPids(applicationName);
+    if (pid === undefined) throw new Error(`no backend is called '${applicationName}'`);
+    return pid;
+  }
+
+  const close = once(async () => {
+    try {
+      await stop("immediate");
+    } finally {
+      // Two if root's own TMPDIR is closed to the server's account.
+      for (const dir of new Set([folder, place.dir]))
+        await rm(dir, { recursive: true, force: true });
+    }
+  });
+
+  try {
+    await prepareData(place);
+    await start();
+  } catch (err) {
+    await close();
+    throw err;
+  }
+  closeAfterTest(close);
+  return {
+    port,
+    dataDir,
+    /** As the superuser. */
+    url,
+    /** Each over a connection of its own; in database `postgres` unless another is named. */
+    query,
+    stop,
+    /** Resolves when it takes connections. */
+    start,
+    async restart(mode: StopMode): Promise<void> {
+      await stop(mode);
+      await start();
+    },
+    backendPid,
+    backendPids,
+    signalBackend,
+    /** Lets every backend go on that is frozen. */
+    thaw,
+    close,
+  };
+}
+
+/** A new database with Bellwire, the example marketplace and its rules; its URL. */
+export async function createMigrated(postgres: Postgres, name = "bellwire"): Promise<string> {
+  await postgres.query(`create database ${name}`);
+  const url = postgres.url(name);
+  await migrate({ url, folders: ["sql/example", "sql/rules"], log });
+  return url;
+}
+
+const at = (program: string) => `/usr/lib/postgresql/15/bin/${program}`;
+const DEBIAN_15: Binaries = { initdb: at("initdb"), postgres: at("postgres"), pgCtl: at("pg_ctl") };

@@ -1,0 +1,189 @@
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { closeAfterTest } from "./close-after-test.ts";
+import { createEventReader, type StreamBlock } from "./event-reader.ts";
+import { createResponseReader } from "./http-response.ts";
+import type { Random } from "./random.ts";
+
+/** A notification that a reader was shown. */
+export interface Delivery {
+  reader: string;
+  /** Whose stream it came on. */
+  recipientId: string;
+  id: string;
+  title: string | null;
+  body: string | null;
+  /** By `performance.now()`. */
+  at: number;
+  /** Which connection of this reader it came on, from 1, and where that had resumed. */
+  connection: number;
+  resumedFrom: string | undefined;
+  /** The event's own id: where the reader would resume after it. */
+  cursor: string | undefined;
+}
+
+/** Somebody who should see all of a recipient's notifications, each once. */
+export interface Reader {
+  name: string;
+  recipientId: string;
+  connections: number;
+  /** How often each status was answered. */
+  statuses: Map<number, number>;
+  /** Whether each notification is read, as the reader was told; undefined where nobody tells it. */
+  isReadById: Map<string, boolean> | undefined;
+}
+
+/** What the checker needs to know of readers of any kind. */
+export interface ReaderLog {
+  readers: readonly Reader[];
+  deliveries: readonly Delivery[];
+  resets: readonly { reader: string; reason: string; at: number }[];
+}
+
+export interface ReaderOptions {
+  streams?: number;
+  /** Stream n follows the nth of them, round and round. */
+  recipients: readonly string[];
+  /** The service's address for the next connection, such as `http://127.0.0.1:3000`. */
+  addresses: () => string;
+  token: (recipientId: string) => Promise<string>;
+  random: Random;
+  /** Each connection cuts itself after so many bytes, wherever that is; undefined: never. */
+  cutAfterBytes?: readonly [min: number, max: number] | undefined;
+  /** A connection on which nothing comes for so long is cut. */
+  silenceMs?: number;
+}
+
+export type Readers = Awaited<ReturnType<typeof startReaders>>;
+
+/**
+ * Browsers at their worst: streams over raw sockets that break anywhere and come again, whatever was answered, with
+ * the id of the last event that was complete.
+ */
+export async function startReaders(options: ReaderOptions) {
+  const {
+    streams = 50,
+    recipients,
+    addresses,
+    random,
+    cutAfterBytes,
+    silenceMs = 45_000,
+  } = options;
+  const deliveries: Delivery[] = [];
+  const resets: ReaderLog["resets"][number][] = [];
+  const readyReaders = new Set<string>();
+  const cuts = new Set<() => void>();
+  let isClosed = false;
+
+  const tokens = new Map<string, string>();
+  for (const recipientId of recipients) tokens.set(recipientId, await options.token(recipientId));
+
+  /** One connection, to its end; the id of the last complete event that had one. */
+  function follow(reader: Reader, resumedFrom: string | undefined): Promise<string | undefined> {
+    const { name, recipientId } = reader;
+    const connection = ++reader.connections;
+    let lastId = resumedFrom;
+    let bytesLeft = cutAfterBytes ? random.between(...cutAfterBytes) : Number.POSITIVE_INFINITY;
+
+    function onBlock({ event, id, data }: StreamBlock) {
+      lastId = id ?? lastId;
+      const parsed = data === undefined ? undefined : JSON.parse(data);
+      const at = performance.now();
+      if (event === "ready") readyReaders.add(name);
+      if (event === "reset") resets.push({ reader: name, reason: parsed.reason, at });
+      if (event === "state")
+        for (const change of parsed.changes)
+          reader.isReadById?.set(change.id, change.readAt !== null);
+      if (event !== "notification") return;
+      const { title, body } = parsed;
+      reader.isReadById?.set(parsed.id, parsed.readAt !== null);
+      deliveries.push({
+        ...{ reader: name, recipientId, id: parsed.id, title, body, at },
+        ...{ connection, resumedFrom, cursor: id },
+      });
+    }
+
+    const { hostname, port } = new URL(addresses());
+    const socket = connect({ host: hostname, port: Number(port) });
+    const cut = () => void socket.destroy();
+    cuts.add(cut);
+    const readResponse = createResponseReader({
+      onHead: (status) => reader.statuses.set(status, (reader.statuses.get(status) ?? 0) + 1),
+      onBody: createEventReader(onBlock),
+      onEnd: cut,
+    });
+    socket.write(head(tokens.get(recipientId), resumedFrom));
+    socket.on("data", (bytes) => {
+      if (socket.destroyed) return;
+      readResponse(bytes.subarray(0, bytesLeft));
+      bytesLeft -= bytes.length;
+      if (bytesLeft <= 0) cut();
+    });
+    socket.setTimeout(silenceMs, cut);
+    socket.on("error", () => {}); // "close" follows
+    return new Promise((resolve) => {
+      socket.on("close", () => {
+        cuts.delete(cut);
+        resolve(lastId);
+      });
+    });
+  }
+
+  async function run(reader: Reader) {
+    let lastId: string | undefined;
+    while (!isClosed) {
+      lastId = await follow(reader, lastId);
+      await delay(random.int(200));
+    }
+  }
+
+  const readers = Array.from(
+    { length: streams },
+    (_, i): Reader => ({
+      name: `reader ${i + 1}`,
+      recipientId: recipients[i % recipients.length] as string,
+      connections: 0,
+      statuses: new Map(),
+      isReadById: new Map(),
+    }),
+  );
+  const running = readers.map(run);
+
+  async function until(fits: () => boolean, timeoutMs: number): Promise<void> {
+    const end = performance.now() + timeoutMs;
+    while (!fits()) {
+      if (performance.now() > end) throw new Error(`not so within ${timeoutMs} ms: ${fits}`);
+      await delay(20);
+    }
+  }
+
+  async function close(): Promise<void> {
+    isClosed = true;
+    for (const cut of cuts) cut();
+    await Promise.all(running);
+  }
+  closeAfterTest(close);
+
+  return {
+    readers,
+    deliveries,
+    resets,
+    /** Resolves when every reader has had a position: from then on nothing may pass it by. */
+    ready: (timeoutMs = 60_000) => until(() => readyReaders.size === streams, timeoutMs),
+    /** By `performance.now()`; undefined before the first. */
+    lastDeliveryAt: () => deliveries.at(-1)?.at,
+    until,
+    close,
+  };
+}
+
+function head(token: string | undefined, lastEventId: string | undefined): string {
+  return [
+    "GET /api/notifications/stream HTTP/1.1",
+    "Host: bellwire.test",
+    "Accept: text/event-stream",
+    `Authorization: Bearer ${token}`,
+    ...(lastEventId === undefined ? [] : [`Last-Event-ID: ${lastEventId}`]),
+    "\r\n",
+  ].join("\r\n");
+}

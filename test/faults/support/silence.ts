@@ -1,0 +1,37 @@
+import type { Delivery } from "./readers.ts";
+
+/**
+ * The longest time in which something committed waited to be shown, and nothing at all was shown to anybody. (That
+ * something still waits tells an outage from a time in which nobody wrote.)
+ */
+export function longestSilenceMs(
+  deliveries: readonly Delivery[],
+  committed: ReadonlyMap<string, number>,
+): number {
+  const firstShownAt = new Map<string | null, number>();
+  for (const { body, at } of deliveries)
+    firstShownAt.set(body, Math.min(at, firstShownAt.get(body) ?? at));
+  const shown = deliveries.map(({ at }) => at).sort((a, b) => a - b);
+  let longest = 0;
+  let next = 0;
+  for (const [body, committedAt] of [...committed].sort(([, a], [, b]) => a - b)) {
+    while ((shown[next] ?? Number.POSITIVE_INFINITY) < committedAt) next++;
+    const isWaiting = (firstShownAt.get(body) ?? committedAt) >= committedAt;
+    if (isWaiting) longest = Math.max(longest, (shown[next] ?? committedAt) - committedAt);
+  }
+  return longest;
+}
+
+/** From the fault's end until the last delivery of what had been committed by then. */
+export function timeToHealMs(
+  deliveries: readonly Delivery[],
+  committed: ReadonlyMap<string, number>,
+  faultEndedAt: number,
+): number {
+  let healedAt = faultEndedAt;
+  for (const { body, at } of deliveries) {
+    const committedAt = committed.get(body ?? "");
+    if (committedAt !== undefined && committedAt <= faultEndedAt && at > healedAt) healedAt = at;
+  }
+  return healedAt - faultEndedAt;
+}
