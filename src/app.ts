@@ -109,12 +109,11 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const { url } = database;
   const forStreams = Math.floor(config.poolSize / 2);
   const pool = createPool({ url, size: config.poolSize - forStreams, log });
-  onClose(pool.close);
-  await refuseOldSchema(pool, log);
   const streamPool = createPool({ url, size: forStreams, log });
-  onClose(streamPool.close);
   const feedPool = createPool({ url, size: 2, log });
-  onClose(feedPool.close);
+  // Together: where the database hangs, each takes a second.
+  onClose(() => Promise.all([pool.close(), streamPool.close(), feedPool.close()]));
+  await refuseOldSchema(pool, log);
   const changes = createChangesReader(streamPool);
   const live = createChangesReader(feedPool);
   const inbox = createInbox(pool);

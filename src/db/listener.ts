@@ -1,6 +1,6 @@
 import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
-import { DeafError, listen, type Probe } from "./listening.ts";
+import { DeafError, listen, type Probe, UnsentError } from "./listening.ts";
 
 export interface ListenerOptions {
   /** A direct connection to the primary: no transaction pooler passes LISTEN on. */
@@ -68,7 +68,10 @@ export function createListener(options: ListenerOptions): Listener {
       const err = await connection.ended;
       if (isClosed) return;
       const found = explain(err);
-      if (found !== problem) log[found.level]({ err, problem: found.text }, "not listening");
+      const isNew = !problem || problem === PROBLEMS.connecting;
+      // While it lasts it may change; only what needs a person is said again.
+      if (isNew || (found !== problem && found.level === "error"))
+        log[found.level]({ err, problem: found.text }, "not listening");
       problem = found;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, backoffMs(attempt));
@@ -114,6 +117,14 @@ interface Problem {
 const PROBLEMS = {
   connecting: { level: "warn", text: "the LISTEN connection has not been made yet" },
   away: { level: "warn", text: "the LISTEN connection cannot be made or was lost" },
+  unsent: {
+    level: "warn",
+    text: "the LISTEN connection cannot be probed: DATABASE_URL does not answer, or leads to a standby",
+  },
+  blocked: {
+    level: "warn",
+    text: "NOTIFY waits for a commit that does not end; is a synchronous standby away?",
+  },
   silent: { level: "warn", text: "the LISTEN connection has gone silent" },
   deaf: {
     level: "error",
@@ -127,14 +138,18 @@ const PROBLEMS = {
   },
 } satisfies Record<string, Problem>;
 
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html: what LISTEN answers on a standby. */
-const READ_ONLY_SQL_TRANSACTION = "25006";
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const READ_ONLY_SQL_TRANSACTION = "25006"; // what LISTEN answers on a standby
+const LOCK_NOT_AVAILABLE = "55P03";
 
 function explain(err: unknown): Problem {
   if (err instanceof DeafError) return err.hasHeard ? PROBLEMS.silent : PROBLEMS.deaf;
-  const isStandby = err instanceof Error && "code" in err && err.code === READ_ONLY_SQL_TRANSACTION;
-  return isStandby ? PROBLEMS.standby : PROBLEMS.away;
+  if (err instanceof UnsentError)
+    return codeOf(err.cause) === LOCK_NOT_AVAILABLE ? PROBLEMS.blocked : PROBLEMS.unsent;
+  return codeOf(err) === READ_ONLY_SQL_TRANSACTION ? PROBLEMS.standby : PROBLEMS.away;
 }
+
+const codeOf = (err: unknown) => (err instanceof Error && "code" in err ? err.code : undefined);
 
 /** Up to 250 ms, 500 ms, 1 s … 10 s, half of it by chance, so that a fleet does not come back at once. */
 function backoffMs(attempt: number): number {

@@ -37,6 +37,13 @@ export class DeafError extends Error {
   }
 }
 
+/** The other connection could not send the probe: nothing is known of this one. `cause` says why. */
+export class UnsentError extends Error {
+  constructor(cause: unknown) {
+    super("The probe could not be sent", { cause });
+  }
+}
+
 /**
  * One LISTEN connection, from its first byte to its end. `ended` resolves with what ended it.
  *
@@ -81,12 +88,17 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
     const nonce = `probe:${randomUUID()}`;
     const sentAt = performance.now();
     let timer: NodeJS.Timeout | undefined;
+    let giveUp = () => {};
     const heard = new Promise<boolean>((resolve) => {
       hear = (payload) => payload === nonce && resolve(true);
-      timer = setTimeout(resolve, probeTimeoutMs, false);
+      giveUp = () => resolve(false);
     });
     try {
-      const { isSuspended, queueUsage } = await sendProbe(pool, nonce);
+      const { isSuspended, queueUsage } = await sendProbe(pool, nonce).catch((err) => {
+        throw new UnsentError(err);
+      });
+      // Only now: before, it may have waited for somebody else's commit.
+      timer = setTimeout(giveUp, probeTimeoutMs);
       if (!isSuspended && !(await heard)) throw new DeafError(hasHeard);
       hasHeard = true;
       if (!isEnded) onProbe({ ms: performance.now() - sentAt, queueUsage, isSuspended });
@@ -131,10 +143,15 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
   };
 }
 
-/** Sends a NOTIFY unless wake-ups are suspended for good: whoever suspends them wants none of its lock either. */
+/**
+ * Sends a NOTIFY unless wake-ups are suspended for good: whoever suspends them wants none of its lock either. The
+ * lock may be held by a commit that waits for a standby; without a limit each probe's backend would wait for it long
+ * after we have gone.
+ */
 async function sendProbe(pool: Pool, payload: string) {
   const { rows } = await pool.query<{ is_suspended: boolean; queue_usage: number }>(
-    `select s.last_value = 9223372036854775807 as is_suspended,
+    `select set_config('lock_timeout', '5s', true), -- counts at COMMIT, too
+            s.last_value = 9223372036854775807 as is_suspended,
             pg_notification_queue_usage() as queue_usage,
             case when s.last_value < 9223372036854775807 then pg_notify($1, $2) end
        from bellwire.wakeups_suspended_until_ms s`,

@@ -43,6 +43,16 @@ export function createPool({
   });
   // An idle connection was cut. The pool drops it by itself; unheard, the event would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
+  // A query that got no answer says that its connection leads nowhere, and most likely so do those that idle: each would
+  // cost its next user another 10 s.
+  pool.on("release", (err) => {
+    if (!(err instanceof Error) || err instanceof pg.DatabaseError) return;
+    for (let idle = pool.idleCount; idle > 0; idle--)
+      pool.connect().then(
+        (client) => client.release(true),
+        () => {}, // the pool was closed meanwhile
+      );
+  });
   return Object.assign(pool, {
     async close() {
       const cut = setTimeout(() => {

@@ -111,7 +111,7 @@ export function createMetrics(observed: Observed) {
     registers,
     async collect() {
       this.reset();
-      const oldest = await observed.oldestTransaction().catch(() => undefined);
+      const oldest = await withinLimit(observed.oldestTransaction(), undefined);
       if (oldest) this.set({ holder: oldest.holder }, oldest.seconds);
     },
   });
@@ -123,7 +123,7 @@ export function createMetrics(observed: Observed) {
     async collect() {
       this.reset();
       // A database that is away hides these and nothing else: an outage is when the others are looked at.
-      const found = await observed.ruleErrors().catch(() => []);
+      const found = await withinLimit(observed.ruleErrors(), []);
       for (const { rule, errors } of found) this.set({ rule }, errors);
     },
   });
@@ -144,6 +144,19 @@ export function createMetrics(observed: Observed) {
     streamClosed: (reason: CloseReason) => closes.inc({ reason }),
     streamReset: (reason: ResetReason) => resets.inc({ reason }),
   };
+}
+
+/** Prometheus waits 10 s for the whole page, as long as we for one answer of a database that hangs. */
+const QUERY_LIMIT_MS = 1000;
+
+async function withinLimit<T>(answer: Promise<T>, otherwise: T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<T>((resolve) => {
+    timer = setTimeout(resolve, QUERY_LIMIT_MS, otherwise);
+  });
+  return await Promise.race([answer.catch(() => otherwise), limit]).finally(() =>
+    clearTimeout(timer),
+  );
 }
 
 function metricsHandler(registry: Registry): RequestListener {

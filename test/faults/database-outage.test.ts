@@ -1,0 +1,102 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { expectExact, judge } from "./support/checker.ts";
+import { createMigrated, startPostgres } from "./support/postgres.ts";
+import { createRandom, seeds } from "./support/random.ts";
+import { startReaders } from "./support/readers.ts";
+import { report } from "./support/report.ts";
+import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { settle } from "./support/settle.ts";
+import { startWriters } from "./support/writers.ts";
+
+const RECIPIENTS = ["1", "2", "3", "4", "5"];
+const NOTIFY = "select bellwire.notify('1', 'test', body => $1)";
+const NOT_LISTENING = "the LISTEN connection cannot be made or was lost";
+const NOT_READING = "the database does not answer";
+
+test.each([5, 30])(
+  "an open stream goes on within 10 s of the end of an outage of %i s",
+  async (seconds) => {
+    const [seed = 0] = seeds();
+    const random = createRandom(seed);
+    const postgres = await startPostgres();
+    const databaseUrl = await createMigrated(postgres);
+    // No sweep: NOTIFY alone tells this one that there is something to read, and the LISTEN that follows an outage.
+    const service = await startServiceProcess({ databaseUrl, env: { SWEEP_MS: "600000" } });
+    // Its feed has a reason to read during the outage, and so to say that it cannot.
+    const sweeping = await startServiceProcess({ databaseUrl });
+    await service.waitUntilReady();
+    await sweeping.waitUntilReady();
+    const pids = [service.pid(), sweeping.pid()];
+    const readers = await startReaders({
+      streams: 10,
+      recipients: RECIPIENTS,
+      addresses: () => service.url,
+      token: service.token,
+      random: random.fork(),
+    });
+    await readers.ready();
+    const writers = await startWriters({
+      url: databaseUrl,
+      count: 4,
+      recipients: RECIPIENTS,
+      random: random.fork(),
+      pauseMs: [20, 100],
+    });
+    await readers.until(() => readers.deliveries.length > 20, 10_000);
+
+    const stoppedAt = performance.now();
+    await postgres.stop("immediate");
+    await expectUnready(service, [NOT_LISTENING]);
+    await expectUnready(sweeping, [NOT_LISTENING, NOT_READING]);
+    expect((await service.metrics())("bellwire_listener_up")).toBe(0);
+    expect((await sweeping.metrics())("bellwire_listener_up")).toBe(0);
+    expect((await sweeping.metrics())("bellwire_feed_up")).toBe(0);
+    expect(await readStream(service)).toMatch(/^retry: \d+\n\n$/);
+    await delay(seconds * 1000 - (performance.now() - stoppedAt));
+    await writers.stop(); // they have knocked in vain
+    await postgres.start();
+    const startedAt = performance.now();
+    // Alone, and most likely before LISTEN is there again: no other wake-up brings it.
+    await postgres.query(NOTIFY, ["the first"], "bellwire");
+    writers.committed.set("the first", performance.now());
+    await readers.until(() => readers.deliveries.at(-1)?.body === "the first", 10_000);
+    const healMs = performance.now() - startedAt;
+
+    await service.waitUntilReady(20_000);
+    await sweeping.waitUntilReady(20_000);
+    expect((await service.metrics())("bellwire_listener_up")).toBe(1);
+    expect((await sweeping.metrics())("bellwire_listener_up")).toBe(1);
+    expect((await sweeping.metrics())("bellwire_feed_up")).toBe(1);
+    await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
+    await readers.close();
+    const verdict = await judge({ postgresUrl: databaseUrl, readers, writers });
+    report({ fault: `database down for ${seconds} s`, seed, verdict: { ...verdict, healMs } });
+    expectExact(verdict, { minReconnects: 0 });
+    expect(verdict.reconnects).toBe(0);
+    expect([service.pid(), sweeping.pid()]).toEqual(pids);
+    expect([...service.exits, ...sweeping.exits]).toEqual([]);
+    for (const { logs } of [service, sweeping]) {
+      expect(logs().filter(({ msg }) => msg === "not listening")).toHaveLength(1);
+      expect(logs().filter(({ msg }) => msg === "listening")).toHaveLength(2);
+    }
+    const feed = sweeping.logs().filter(({ msg }) => /^cannot read|^reading again/.test(msg));
+    expect(feed.map(({ problem }) => problem)).toEqual([NOT_READING, undefined]);
+  },
+);
+
+async function expectUnready({ readiness }: ServiceProcess, problems: string[]): Promise<void> {
+  await expect
+    .poll(readiness, { timeout: 20_000 })
+    .toMatchObject({ status: 503, body: { problems: expect.arrayContaining(problems) } });
+}
+
+/** To its end; the status must be 200, or an EventSource would never come again. */
+async function readStream({ url, token }: ServiceProcess): Promise<string> {
+  const response = await fetch(`${url}/api/notifications/stream`, {
+    headers: { authorization: `Bearer ${await token("1")}` },
+    signal: AbortSignal.timeout(15_000),
+  });
+  expect(response.status).toBe(200);
+  return await response.text();
+}

@@ -1,0 +1,172 @@
+import { setTimeout as delay } from "node:timers/promises";
+import pg from "pg";
+import { expect, onTestFinished, test } from "vitest";
+import { expectExact, judge } from "./support/checker.ts";
+import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
+import { createRandom } from "./support/random.ts";
+import { startReaders } from "./support/readers.ts";
+import { report } from "./support/report.ts";
+import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { settle } from "./support/settle.ts";
+
+/** The least there may be: half a megabyte instead of 8 GB, of which a tenth is the limit of the warning. */
+const SETTINGS = { max_notify_queue_pages: 64 };
+/** One to a page of the queue. */
+const LONG = "x".repeat(7900);
+const NOTIFY = "select bellwire.notify('1', 'test', body => $1)";
+
+test("a session that listens and does not read is warned of once, and its end is told once", async () => {
+  const { postgres, databaseUrl, service, readers, writer } = await startAll();
+  const backend = await watchListener(postgres);
+  const sleeper = await connect(databaseUrl);
+  await sleeper.query("listen another");
+  await sleeper.query("begin");
+
+  for (let i = 0; i < 20; i++) await writer.query("select pg_notify('another', $1)", [LONG + i]);
+  await expect
+    .poll(() => queueUsage(service), { timeout: 20_000, interval: 200 })
+    .toBeGreaterThan(0.1);
+  // It is somebody else's session: ours hears and reads.
+  const { status, body } = await service.readiness();
+  expect(status).toBe(200);
+  expect(body).toMatchObject({ warnings: [expect.stringContaining("notification queue")] });
+  // Until another probe has found the same.
+  for (let i = 0; i < 240; i++) {
+    await writer.query(NOTIFY, [`${i}`]);
+    await delay(50);
+  }
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 1000 });
+
+  const faultEndedAt = performance.now();
+  await sleeper.query("commit");
+  await expect
+    .poll(() => queueUsage(service), { timeout: 20_000, interval: 200 })
+    .toBeLessThan(0.02);
+  expect(levelsOfQueueLines(service)).toEqual([40, 30]);
+  await backend.close();
+  expect(backend.samples()).toBeGreaterThan(200);
+  expect([...backend.states]).toEqual(["idle"]);
+  // It reads the queue within a transaction that no session asked for, and that is over before one can look again.
+  expect(Math.max(0, ...backend.transactions.values())).toBeLessThan(3);
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
+  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  report({ fault: "a listener that does not read", verdict });
+  expectExact(verdict, { minReconnects: 0 });
+});
+
+test("after a service that was stopped goes on, the queue it held up empties, and its rows arrive once", async () => {
+  const { postgres, databaseUrl, service, readers, writer } = await startAll();
+  const backend = await watchListener(postgres);
+  const pid = service.pid();
+  service.signal("SIGSTOP");
+  const stoppedAt = performance.now();
+  // The kernel's buffers fill first, with some megabytes.
+  let sent = 0;
+  while (!(await isHeldUp(writer))) {
+    await writer.query("select pg_notify('bellwire', $1)", [LONG + sent++]);
+    if (sent % 100 === 0) await writer.query(NOTIFY, [`${sent}`]);
+    expect(sent).toBeLessThan(20_000);
+  }
+  await delay(Math.max(0, 30_000 - (performance.now() - stoppedAt)));
+  expect(await serverUsage(writer)).toBeGreaterThan(0.1);
+
+  const faultEndedAt = performance.now();
+  service.signal("SIGCONT");
+  await expect.poll(() => serverUsage(writer), { timeout: 20_000 }).toBeLessThan(0.02);
+  const emptyMs = performance.now() - faultEndedAt;
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
+  await expect
+    .poll(() => queueUsage(service), { timeout: 20_000, interval: 200 })
+    .toBeLessThan(0.02);
+  await service.waitUntilReady(20_000);
+  expect(service.pid()).toBe(pid);
+  await backend.close();
+  expect([...backend.states]).toEqual(["idle"]);
+  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  report({ fault: "stopped, and its queue fills", verdict });
+  console.log(
+    `  ${sent} long payloads until the queue grew; empty again after ${Math.round(emptyMs)} ms`,
+  );
+  expectExact(verdict, { minReconnects: 0 });
+});
+
+async function startAll() {
+  const postgres = await startPostgres({ settings: SETTINGS });
+  const databaseUrl = await createMigrated(postgres);
+  const service = await startServiceProcess({ databaseUrl });
+  await service.waitUntilReady();
+  const readers = await startReaders({
+    streams: 2,
+    recipients: ["1"],
+    addresses: () => service.url,
+    token: service.token,
+    random: createRandom(1),
+    silenceMs: 120_000,
+  });
+  await readers.ready();
+  return { postgres, databaseUrl, service, readers, writer: await connect(databaseUrl) };
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  return client;
+}
+
+/** As the service tells it. */
+const queueUsage = async (service: ServiceProcess) =>
+  (await service.metrics())("bellwire_notify_queue_usage");
+
+async function serverUsage(client: pg.Client): Promise<number> {
+  const { rows } = await client.query("select pg_notification_queue_usage() as usage");
+  return rows[0].usage;
+}
+
+/** Whether the queue fills because the LISTEN backend cannot send, rather than because it is a little behind. */
+async function isHeldUp(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query(
+    "select wait_event from pg_stat_activity where application_name = 'bellwire listener'",
+  );
+  const usage = await serverUsage(client);
+  if (usage > 0.5) await delay(10);
+  return usage > 0.2 && rows[0]?.wait_event === "ClientWrite";
+}
+
+const levelsOfQueueLines = (service: ServiceProcess) =>
+  service
+    .logs()
+    .filter(({ msg }) => msg.includes("notification queue"))
+    .map(({ level }) => level);
+
+/** Looks at the service's LISTEN backend again and again. */
+async function watchListener(postgres: Postgres) {
+  const client = await connect(postgres.url());
+  const states = new Set<string>();
+  /** How often each transaction was seen. */
+  const transactions = new Map<string, number>();
+  let samples = 0;
+  let isClosed = false;
+  async function run() {
+    while (!isClosed) {
+      const { rows } = await client.query<{ state: string; xact_start: string | null }>(
+        `select state, xact_start::text
+           from pg_stat_activity
+          where application_name = 'bellwire listener'`,
+      );
+      for (const { state, xact_start } of rows) {
+        samples++;
+        states.add(state);
+        if (xact_start) transactions.set(xact_start, (transactions.get(xact_start) ?? 0) + 1);
+      }
+      await delay(20);
+    }
+  }
+  const running = run();
+  async function close(): Promise<void> {
+    isClosed = true;
+    await running;
+  }
+  onTestFinished(close);
+  return { states, transactions, samples: () => samples, close };
+}
