@@ -113,8 +113,7 @@ begin
   sized as (
     select p.is_new,
            n.*,
-           -- Sizes as they are stored: no text is fetched for them.
-           sum(coalesce(octet_length(n.title), 0) + coalesce(octet_length(n.body), 0) + pg_column_size(n.data))
+           sum(coalesce(octet_length(n.title), 0) + coalesce(octet_length(n.body), 0) + octet_length(n.data::text))
              over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as bytes_before
       from (select * from pending order by not is_new, id limit page_size) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.

@@ -28,7 +28,8 @@ export async function startHttpServer(
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(new Error(explain(cause, host, port, portVariable), { cause }));
     });
-    server.listen(port, host, resolve);
+    // Everybody comes back at once after a restart, and who finds Node's 511 places taken tries again only seconds later.
+    server.listen({ port, host, backlog: 4096 }, resolve);
   });
   const closed = new Promise<void>((resolve) => {
     server.once("close", resolve);

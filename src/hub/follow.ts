@@ -70,29 +70,38 @@ export function follow(options: FollowOptions): () => void {
     isReplaying = true;
     await sink.drained();
     while (!isClosed) {
-      const from = cursor;
       hasMissed = false;
-      const page = await read(from, recipientId, PAGE_SIZE);
-      if (isClosed) return;
-      if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
-      const position: Cursor = { epoch: page.epoch, at: page.upto };
-      const reason = whyReset(page, isFirst);
-      const isFresh = isFirst && since === "now" && !reason;
-      if (isFirst) {
-        const own = since === "unknown" ? since : from;
-        sink.ready(page, isFresh ? position : own);
-      }
-      if (reason) sink.reset(reason, page.unread, position);
-      let isSent = true;
-      if (reason || isFresh) cursor = position;
-      else isSent = send(createDelivery(page), false);
+      const isAll = await replayPage(isFirst);
       await sink.drained();
       if (isClosed) return;
       isFirst = false;
-      // The end of an earlier read is not the present: read on from there.
-      if (isSent && page.isLast && !from.reading && !hasMissed) break;
+      if (isAll && !hasMissed) break;
     }
     isReplaying = false;
+  }
+
+  /**
+   * Whether the client now has everything up to this read. A function of its own, so that nobody holds the page while
+   * the client takes it.
+   */
+  async function replayPage(isFirst: boolean): Promise<boolean> {
+    const from = cursor;
+    const page = await read(from, recipientId, PAGE_SIZE);
+    if (isClosed) return false;
+    if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
+    const position: Cursor = { epoch: page.epoch, at: page.upto };
+    const reason = whyReset(page, isFirst);
+    const isFresh = isFirst && since === "now" && !reason;
+    if (isFirst) {
+      const own = since === "unknown" ? since : from;
+      sink.ready(page, isFresh ? position : own);
+    }
+    if (reason) sink.reset(reason, page.unread, position);
+    let isSent = true;
+    if (reason || isFresh) cursor = position;
+    else isSent = send(createDelivery(page), false);
+    // The end of an earlier read is not the present: read on from there.
+    return isSent && page.isLast && !from.reading;
   }
 
   function whyReset(page: RecipientChanges, isFirst: boolean): ResetReason | undefined {

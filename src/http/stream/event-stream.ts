@@ -63,9 +63,9 @@ export function openEventStream(
 
   return {
     /** One write a frame. False when more than `maxBufferedBytes` are unsent. */
-    write(text: string): boolean {
+    write(frame: string | Buffer): boolean {
       if (!isOpen) return true;
-      if (!res.write(text)) blockedSince ??= performance.now();
+      if (!res.write(frame)) blockedSince ??= performance.now();
       return res.writableLength <= maxBufferedBytes;
     },
 

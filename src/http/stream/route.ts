@@ -50,6 +50,8 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (isOut) throw tokenInvalid();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
+    // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
+    if (!res.socket) return sendAway(res);
     const refusal = streams.refusal(identity.recipientId);
     if (refusal === "recipient_full") throw tooManyStreams();
     if (refusal || !start || isOut === undefined) return sendAway(res);
