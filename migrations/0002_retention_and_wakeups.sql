@@ -1,7 +1,9 @@
--- What prune() has deleted, so that a reader who comes too late is told; and whether wake-ups are sent.
+-- What prune() has deleted, so that a reader who comes too late is told; whether wake-ups are sent; and an index of
+-- the rows that carry a greater transaction id than their last change's.
 --
--- Locks    none on existing tables; bellwire.changes_since() is dropped here and made anew by sql/, in the
---          same transaction, because its result has one column more
+-- Locks    share on bellwire.notifications while the index is built: writers of notifications wait.
+--          bellwire.changes_since() is dropped here and made anew by sql/, in the same transaction, because
+--          its result has one column more
 -- Remove   with the schema
 
 -- One row: the newest transaction whose notifications bellwire.prune() has deleted.
@@ -26,5 +28,11 @@ create sequence bellwire.wakeups_suspended_until_ms
 
 comment on sequence bellwire.wakeups_suspended_until_ms is
   'Until then no wake-up is sent. The greatest bigint means for good: bellwire.suspend_wakeups().';
+
+-- The newest position (createChangesReader's now(), bellwire.adopt_restored_rows()): a row may have been changed last by
+-- a transaction that began before the one that inserted it. Those are few, and an insert adds none.
+create index notifications_created_xid_idx
+  on bellwire.notifications (created_xid)
+  where created_xid > changed_xid;
 
 drop function if exists bellwire.changes_since(pg_snapshot, text, pg_snapshot, boolean, bigint, integer);

@@ -21,6 +21,13 @@ begin
   -- The horizon must be of the very snapshot that finds the rows. One taken a statement earlier would be
   -- behind a transaction that commits in between, whose rows would be adopted and never delivered.
   if not exists (select from bellwire.notifications where changed_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+     -- restored, and changed here since
+     and not exists (
+           select
+             from bellwire.notifications
+            where created_xid > changed_xid
+              and created_xid >= pg_snapshot_xmax(pg_current_snapshot())
+         )
      and not exists (select from bellwire.revocations where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot()))
      and not exists (select from bellwire.retention where pruned_xid >= pg_snapshot_xmax(pg_current_snapshot()))
   then

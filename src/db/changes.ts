@@ -85,12 +85,14 @@ export function createChangesReader(pool: Pool) {
     if (!head) throw new Error("bellwire.changes_since() returned no row");
     const now = parseSnapshot(head.snapshot);
     const isForeign = head.epoch !== from.epoch || now.xmax < (reading?.upto ?? from.at).xmax;
+    // Not `now`, which ends at the server's newest transaction (see `truncate`).
+    const start = isForeign ? await readNow() : undefined;
     const changes = isForeign || head.id === null ? [] : rows.map(toChange);
     const remaining = isForeign ? 0 : Number(head.remaining);
     const page: RecipientChanges = {
-      epoch: head.epoch,
+      epoch: start?.epoch ?? head.epoch,
       from: from.at,
-      upto: isForeign ? now : (reading?.upto ?? reached(from.at, now, head.newest)),
+      upto: start?.at ?? reading?.upto ?? reached(from.at, now, head.newest),
       rows: changes,
       isLast: remaining <= changes.length,
       remaining,
@@ -102,21 +104,20 @@ export function createChangesReader(pool: Pool) {
     return page;
   }
 
-  return {
-    /** Turns rows that a restore has brought from another history into old ones. */
-    async adoptRestoredRows(): Promise<void> {
-      await pool.query("select bellwire.adopt_restored_rows()");
-    },
-
-    /** The position of a reader who wants nothing of what is there. */
-    async now(): Promise<Cursor> {
-      const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
-        `select bellwire.epoch(),
+  async function readNow(): Promise<Cursor> {
+    const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
+      `select bellwire.epoch(),
                 pg_current_snapshot() as snapshot,
                 greatest(
                   (select greatest(created_xid, changed_xid)
                      from bellwire.notifications
                     order by changed_xid desc
+                    limit 1),
+                  -- Changed last by a transaction that began before the one that inserted it.
+                  (select created_xid
+                     from bellwire.notifications
+                    where created_xid > changed_xid
+                    order by created_xid desc
                     limit 1),
                   (select revoked_xid
                      from bellwire.revocations
@@ -124,12 +125,21 @@ export function createChangesReader(pool: Pool) {
                     limit 1),
                   (select pruned_xid from bellwire.retention)
                 ) as newest`,
-      );
-      const [row] = rows;
-      if (!row) throw new Error("a select without from returned no row");
-      const end = BigInt(row.newest) + 1n;
-      return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
+    );
+    const [row] = rows;
+    if (!row) throw new Error("a select without from returned no row");
+    const end = BigInt(row.newest) + 1n;
+    return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
+  }
+
+  return {
+    /** Turns rows that a restore has brought from another history into old ones. */
+    async adoptRestoredRows(): Promise<void> {
+      await pool.query("select bellwire.adopt_restored_rows()");
     },
+
+    /** The position of a reader who wants nothing of what is there. */
+    now: readNow,
 
     /** The next page of what every recipient was sent or changed since the cursor. */
     readAll: (from: Cursor, pageSize: number): Promise<Changes> => read(from, null, pageSize),

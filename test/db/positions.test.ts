@@ -1,0 +1,73 @@
+import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { createChangesReader } from "../../src/db/changes.ts";
+import { createPool } from "../../src/db/pool.ts";
+import { createLogger } from "../../src/logger.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+type Xids = { created: string; changed: string };
+
+/** Where a reader begins who wants nothing of what is there: at the newest row, neither before nor past it. */
+describe.each(inject("servers"))("on $name, the newest position", (server) => {
+  let database: TestDatabase;
+  let reader: ReturnType<typeof createChangesReader>;
+
+  beforeAll(async () => {
+    database = await createDatabase(server);
+    const pool = createPool({ url: database.url, size: 2, log: createLogger("silent") });
+    reader = createChangesReader(pool);
+    return async () => {
+      await pool.close();
+      await database.close();
+    };
+  });
+
+  beforeEach(() => database.query("truncate bellwire.notifications"));
+
+  const notify = () => database.query("select bellwire.notify('1', 'test')");
+
+  async function onlyRow(): Promise<Xids> {
+    const [row] = await database.query<Xids>(
+      "select created_xid::text as created, changed_xid::text as changed from bellwire.notifications",
+    );
+    return row ?? { created: "", changed: "" };
+  }
+
+  test("is past a row that an older transaction has changed last", async () => {
+    const older = await database.connect();
+    await older.query("begin");
+    await older.query("select pg_current_xact_id()");
+    for (let i = 0; i < 5; i++) await database.query("select pg_current_xact_id()");
+    await notify();
+    await older.query("update bellwire.notifications set seen_at = now()");
+    await older.query("commit");
+    const { created, changed } = await onlyRow();
+    expect(BigInt(created)).toBeGreaterThan(BigInt(changed));
+    expect((await reader.now()).at.xmax).toBe(BigInt(created) + 1n);
+  });
+
+  test("is not past what was rolled back behind the newest row, whose ids a crash may give again", async () => {
+    await notify();
+    for (let i = 0; i < 5; i++)
+      await database.query("begin; select bellwire.notify('1', 'test'); rollback");
+    const end = BigInt((await onlyRow()).changed) + 1n;
+    const now = await reader.now();
+    expect(now.at.xmax).toBe(end);
+    // Also where a reader of another history is told to go on.
+    const foreign = { epoch: "00000000", at: { xmax: 5n, inProgress: [] } };
+    expect(await reader.readAll(foreign, 10)).toMatchObject({
+      isForeign: true,
+      epoch: now.epoch,
+      upto: { xmax: end },
+    });
+  });
+
+  test("is none of another history's, though a restored row was changed since", async () => {
+    await notify();
+    // As a restore would leave it, but for the change.
+    await database.query("update bellwire.notifications set created_xid = '9000000'");
+    expect((await onlyRow()).created).toBe("9000000");
+    await reader.adoptRestoredRows();
+    expect((await onlyRow()).created).toBe("3");
+    expect((await reader.now()).at.xmax).toBeLessThan(9_000_000n);
+  });
+});
