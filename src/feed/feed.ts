@@ -24,7 +24,7 @@ export type Feed = ReturnType<typeof createFeed>;
 const PAGE_SIZE = 1000;
 
 /** Each page counts what is left of its read: from here on that takes longer than every stream's own read. */
-const MAX_BACKLOG = 100_000;
+const MAX_BACKLOG = 20_000;
 
 /** So many reads may follow one another at once after a quiet time, so that a lone commit never waits for a tick. */
 const READS_AT_ONCE = 10;

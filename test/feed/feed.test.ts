@@ -160,7 +160,7 @@ describe("the feed", () => {
     feed.wake();
     await settle();
     const row = { id: 5n, isNew: true } as Changes["rows"][number];
-    reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 100_001 }));
+    reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 20_001 }));
     await settle();
     expect(readAgains()).toBe(1);
     expect(published).toEqual([]);

@@ -1,0 +1,236 @@
+import { setTimeout as delay } from "node:timers/promises";
+import pg from "pg";
+import { expect, onTestFinished, test } from "vitest";
+import { openStream } from "../support/event-source.ts";
+import { call, type Service } from "../support/service.ts";
+import { expectExact, judge } from "./support/checker.ts";
+import { startForwarder } from "./support/forwarder.ts";
+import { createMigrated, startPostgres } from "./support/postgres.ts";
+import { createRandom, seeds } from "./support/random.ts";
+import { startReaders } from "./support/readers.ts";
+import { report } from "./support/report.ts";
+import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { settle } from "./support/settle.ts";
+import { startWriters } from "./support/writers.ts";
+
+/** Nothing writes the log to the disk but a commit, so that a crash takes back the ids that were rolled back last. */
+const LAZY_LOG = {
+  wal_level: "minimal",
+  max_wal_senders: 0,
+  wal_writer_delay: "10s",
+  wal_writer_flush_after: "1GB",
+  autovacuum: "off",
+};
+const NOTIFY = "select bellwire.notify('1', 'test', body => $1)";
+
+test("a transaction id that a crash gives again hides no row", async () => {
+  const [seed = 0] = seeds();
+  const postgres = await startPostgres({ settings: LAZY_LOG });
+  const databaseUrl = await createMigrated(postgres);
+  const forwarder = await startForwarder(postgres.port);
+  const service = await startServiceProcess({
+    databaseUrl: databaseUrl.replace(`:${postgres.port}/`, `:${forwarder.port}/`),
+    env: { SWEEP_MS: "50" },
+  });
+  await service.waitUntilReady();
+  const readers = await startReaders({
+    streams: 1,
+    recipients: ["1"],
+    addresses: () => service.url,
+    token: service.token,
+    random: createRandom(seed),
+  });
+  await readers.ready();
+  let reused = 0;
+
+  for (const round of [1, 2, 3, 4]) {
+    const before = await connect(databaseUrl);
+    await before.query(NOTIFY, [`before ${round}`]);
+    const taken = await rollBack(before, 40);
+    // Positions from when those ids had ended: the feed's own, of which the reader's comes, a new stream's, a list's.
+    const countReads = async () => (await service.metrics())("bellwire_reads_total");
+    const reads = await countReads();
+    await expect.poll(countReads, { timeout: 10_000 }).toBeGreaterThan(reads + 2);
+    const positions = [
+      await readyId(service),
+      (await call(asService(service), "1", "")).body.cursor,
+    ];
+
+    forwarder.refuse();
+    forwarder.cutAll();
+    await postgres.restart("immediate");
+    const after = await connect(databaseUrl);
+    const bodies = Array.from({ length: 60 }, (_, i) => `after ${round}, ${i}`);
+    for (const body of bodies) await after.query(NOTIFY, [body]);
+    reused += await countCreatedBy(after, taken);
+    forwarder.accept();
+    if (round % 2 === 0) await service.restart("SIGKILL");
+    await service.waitUntilReady();
+
+    const last = `last ${round}`;
+    await after.query(NOTIFY, [last]);
+    for (const position of positions)
+      expect(await shownSince(service, position, last)).toEqual([...bodies, last]);
+  }
+
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
+  await readers.close();
+  const verdict = await judge({ postgresUrl: databaseUrl, readers });
+  report({ fault: `crash, ${reused} ids given again`, verdict });
+  expectExact(verdict);
+  expect(reused).toBeGreaterThan(100);
+}, 120_000);
+
+test("a transaction id given again hides no row behind a reset either", async () => {
+  const old = await startPostgres();
+  const oldUrl = await createMigrated(old);
+  const postgres = await startPostgres({ settings: LAZY_LOG });
+  const databaseUrl = await createMigrated(postgres);
+  const forwarder = await startForwarder(old.port);
+  const service = await startServiceProcess({
+    databaseUrl: oldUrl.replace(`:${old.port}/`, `:${forwarder.port}/`),
+    env: { SWEEP_MS: "50" },
+  });
+  await service.waitUntilReady();
+  const readers = await startReaders({
+    streams: 1,
+    recipients: ["1"],
+    addresses: () => service.url,
+    token: service.token,
+    random: createRandom(1),
+  });
+  await readers.ready();
+  const before = await connect(databaseUrl);
+  await before.query(NOTIFY, ["before"]);
+  const taken = await rollBack(before, 40);
+  forwarder.pointTo(postgres.port);
+  forwarder.cutAll();
+  await readers.until(() => readers.resets.length === 1, 20_000);
+
+  forwarder.refuse();
+  forwarder.cutAll();
+  await postgres.restart("immediate");
+  const after = await connect(databaseUrl);
+  const bodies = Array.from({ length: 60 }, (_, i) => `after ${i}`);
+  for (const body of bodies) await after.query(NOTIFY, [body]);
+  const reused = await countCreatedBy(after, taken);
+  forwarder.accept();
+  await service.waitUntilReady();
+  await after.query(NOTIFY, ["last"]);
+  await readers.until(() => readers.deliveries.at(-1)?.body === "last", 20_000);
+  const [sent, delivered] = [bodies.length + 1, readers.deliveries.length];
+  report({ fault: `replaced, then ${reused} ids given again`, verdict: { sent, delivered } });
+  expect(readers.deliveries.map(({ body }) => body)).toEqual([...bodies, "last"]);
+  expect(readers.resets.length).toBe(1);
+  expect(reused).toBeGreaterThan(20);
+}, 120_000);
+
+test.each(seeds())(
+  "crashes amid rollbacks lose no row, repeat none and show none that was rolled back, seed %i",
+  async (seed) => {
+    const random = createRandom(seed);
+    const recipients = Array.from({ length: 10 }, (_, i) => `${i + 1}`);
+    const postgres = await startPostgres({ settings: LAZY_LOG });
+    const databaseUrl = await createMigrated(postgres);
+    const service = await startServiceProcess({
+      databaseUrl,
+      env: { SWEEP_MS: "50", MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "100000" },
+    });
+    await service.waitUntilReady();
+    const readers = await startReaders({
+      streams: 20,
+      recipients,
+      addresses: () => service.url,
+      token: service.token,
+      random: random.fork(),
+      cutAfterBytes: [200, 2500],
+    });
+    await readers.ready();
+    const writers = await startWriters({
+      url: databaseUrl,
+      count: 4,
+      recipients,
+      random: random.fork(),
+      pauseMs: [100, 500],
+    });
+
+    const taken = new Set<string>();
+    for (let crash = 1; crash <= 8; crash++) {
+      const rolling = Array.from({ length: 4 }, () => rollBackUntilCut(databaseUrl, taken));
+      await delay(random.between(200, 1000));
+      await postgres.restart("immediate");
+      await Promise.all(rolling);
+      if (random.chance(0.3)) await service.restart("SIGKILL");
+      await delay(random.between(200, 1500)); // the writers' turn: the ids that are given again are theirs
+    }
+    const faultEndedAt = performance.now();
+    await service.waitUntilReady();
+    await writers.stop();
+
+    await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 60_000 });
+    await readers.close();
+    const verdict = await judge({ postgresUrl: databaseUrl, readers, writers, faultEndedAt });
+    const reused = await countCreatedBy(await connect(databaseUrl), [...taken]);
+    report({ fault: `8 crashes, ${reused} ids given again`, seed, verdict });
+    expectExact(verdict, { minReconnects: 40 });
+    expect(reused).toBeGreaterThan(0);
+  },
+);
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client(url);
+  client.on("error", () => {}); // cut by the crash
+  await client.connect();
+  onTestFinished(() => client.end().catch(() => {}));
+  return client;
+}
+
+/** The ids of the transactions. */
+async function rollBack(client: pg.Client, times: number): Promise<string[]> {
+  const xids: string[] = [];
+  for (let i = 0; i < times; i++) {
+    await client.query("begin");
+    await client.query(NOTIFY, ["rolled back"]);
+    const { rows } = await client.query("select pg_current_xact_id() as xid");
+    xids.push(rows[0].xid);
+    await client.query("rollback");
+  }
+  return xids;
+}
+
+async function rollBackUntilCut(url: string, taken: Set<string>): Promise<void> {
+  const client = await connect(url);
+  try {
+    for (;;) for (const xid of await rollBack(client, 1)) taken.add(xid);
+  } catch {} // the crash
+}
+
+async function countCreatedBy(client: pg.Client, xids: readonly string[]): Promise<number> {
+  const { rows } = await client.query<{ count: string }>(
+    "select count(*) from bellwire.notifications where created_xid::text = any ($1)",
+    [xids],
+  );
+  return Number(rows[0]?.count);
+}
+
+/** For what asks the API, whoever runs it. */
+const asService = (service: ServiceProcess): Service => ({ ...service, logged: service.said });
+
+async function readyId(service: ServiceProcess): Promise<string> {
+  const stream = await openStream(asService(service), "1");
+  const { id } = await stream.waitFor(({ event }) => event === "ready");
+  stream.close();
+  return id ?? "";
+}
+
+/** What a stream from there shows, up to `last`. */
+async function shownSince(
+  service: ServiceProcess,
+  lastEventId: string,
+  last: string,
+): Promise<string[]> {
+  const stream = await openStream(asService(service), "1", { lastEventId });
+  await stream.waitFor(({ data }) => data.body === last);
+  stream.close();
+  return stream.events.slice(1).map(({ event, data }) => data.body ?? event);
+}
