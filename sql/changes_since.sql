@@ -15,7 +15,8 @@
 --
 -- Returns at least one row; with nothing to report its `id` is null. On every row:
 --   epoch, snapshot        the history and the moment of this call
---   newest                 the greatest transaction id in the whole read, revocations and what was pruned included
+--   newest                 the greatest transaction id of any row that is seen, or was before it was pruned: where a
+--                          reader who has this read may say he is
 --   is_expired             notifications that `since` had not seen have been pruned, so the read may lack some
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
@@ -110,14 +111,22 @@ begin
            count(*) as remaining
       from pending p
   ),
-  sized as (
+  stored as (
     select p.is_new,
            n.*,
-           sum(coalesce(octet_length(n.title), 0) + coalesce(octet_length(n.body), 0) + octet_length(n.data::text))
-             over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as bytes_before
+           sum(coalesce(pg_column_size(n.title), 0) + coalesce(pg_column_size(n.body), 0) + pg_column_size(n.data))
+             over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as stored_before
       from (select * from pending order by not is_new, id limit page_size) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
      cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
+  ),
+  -- The size as it is read, of those only that are small enough as stored: to know it, data must be fetched.
+  sized as (
+    select s.*,
+           sum(coalesce(octet_length(s.title), 0) + coalesce(octet_length(s.body), 0) + octet_length(s.data::text))
+             over (order by not s.is_new, s.id rows between unbounded preceding and 1 preceding) as bytes_before
+      from stored s
+     where coalesce(s.stored_before, 0) < 1048576
   ),
   page as materialized (
     select s.*
@@ -155,9 +164,18 @@ begin
          greatest(
            w.newest,
            (select max(e.revoked_xid::text::numeric) from ended e),
-           retention.pruned_xid::text::numeric
+           kept.pruned_xid::text::numeric,
+           -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
+           (select n.changed_xid::text::numeric from bellwire.notifications n order by n.changed_xid desc limit 1)
          )::text::xid8,
-         retention.pruned_xid >= pg_snapshot_xmin(since),
+         -- What is still in progress has had nothing pruned.
+         kept.pruned_xid >= since_xmax
+           or exists (
+                select
+                  from unnest(since_in_progress) as xid
+                 where xid <= kept.pruned_xid
+                   and pg_visible_in_snapshot(xid, pg_current_snapshot())
+              ),
          w.remaining,
          array(select e.recipient_id from ended e),
          c.unread,
@@ -178,7 +196,7 @@ begin
          p.created_xid,
          p.changed_xid
     from whole w
-   cross join bellwire.retention
+   cross join (select coalesce(max(r.pruned_xid::text::numeric)::text, '0')::xid8 as pruned_xid from bellwire.retention r) kept
     left join page p on true
     left join counts c on c.recipient_id = coalesce(p.recipient_id, for_recipient)
    order by not p.is_new, p.id;

@@ -32,9 +32,13 @@ begin
   select count(*), max(d.created_xid::text::numeric)::text::xid8
     into pruned, newest
     from deleted d;
-  update bellwire.retention
-     set pruned_xid = newest
-   where pruned_xid < newest;
+  insert into bellwire.retention as r (pruned_xid)
+  select newest
+   where newest is not null
+      on conflict (is_only)
+         do update
+        set pruned_xid = excluded.pruned_xid
+      where r.pruned_xid < excluded.pruned_xid;
   delete from bellwire.rule_error_log where last_at < prune.before;
   return pruned;
 end;

@@ -3,6 +3,7 @@ import { createChangesReader } from "./db/changes.ts";
 import { createDemo } from "./db/demo.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { createHorizon } from "./db/horizon.ts";
+import { inTurns } from "./db/in-turns.ts";
 import { createInbox } from "./db/inbox.ts";
 import { createListener } from "./db/listener.ts";
 import { migrate } from "./db/migrate.ts";
@@ -181,7 +182,9 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       frames,
       hub,
       position,
-      read: changes.readRecipient,
+      // However many streams open or read again at once, none is sent away for having waited; one connection is left
+      // for the door.
+      read: inTurns(Math.max(1, forStreams - 1), changes.readRecipient),
       metrics,
       log,
     }),

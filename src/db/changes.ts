@@ -123,7 +123,8 @@ export function createChangesReader(pool: Pool) {
                      from bellwire.revocations
                     order by revoked_xid desc
                     limit 1),
-                  (select pruned_xid from bellwire.retention)
+                  (select pruned_xid from bellwire.retention),
+                  '0'
                 ) as newest`,
     );
     const [row] = rows;

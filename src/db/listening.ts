@@ -111,6 +111,7 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
   async function keepProbing(): Promise<void> {
     while (!isEnded) {
       await probe();
+      if (isEnded) return;
       await new Promise((resolve) => {
         nextProbe = setTimeout(resolve, probeMs);
       });

@@ -86,6 +86,7 @@ export function createFeed(options: FeedOptions) {
               reading: { upto, place: { changed: !last.isNew, id: last.id } },
             };
       onRead(page);
+      lastReadAt = performance.now();
       if (page.isForeign) {
         log.warn({ epoch }, "the database has another history; every stream is reset");
         mustAdopt = true;
@@ -95,6 +96,7 @@ export function createFeed(options: FeedOptions) {
       if (page.remaining > MAX_BACKLOG) {
         log.warn({ rows: page.remaining }, "far behind; every stream reads for itself");
         cursor = { epoch, at: upto };
+        publish({ ...page, rows: [] }); // who was revoked
         readAgain();
         return;
       }
@@ -120,7 +122,6 @@ export function createFeed(options: FeedOptions) {
       isWoken = false;
       try {
         await readPages();
-        lastReadAt = performance.now();
         if (problem && problem !== NOT_YET) log.info("reading again");
         problem = undefined;
       } catch (err) {

@@ -112,7 +112,8 @@ export function createMetrics(observed: Observed) {
     async collect() {
       this.reset();
       const oldest = await withinLimit(observed.oldestTransaction(), undefined);
-      if (oldest) this.set({ holder: oldest.holder }, oldest.seconds);
+      // A name is a series of its own: only of what stays.
+      if (oldest) this.set({ holder: oldest.seconds < 5 ? "" : oldest.holder }, oldest.seconds);
     },
   });
   new Gauge({

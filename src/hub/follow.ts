@@ -92,9 +92,10 @@ export function follow(options: FollowOptions): () => void {
     const position: Cursor = { epoch: page.epoch, at: page.upto };
     const reason = whyReset(page, isFirst);
     const isFresh = isFirst && since === "now" && !reason;
+    const isUpToDate = page.rows.length === 0 && page.isLast && !from.reading && !reason;
     if (isFirst) {
       const own = since === "unknown" ? since : from;
-      sink.ready(page, isFresh ? position : own);
+      sink.ready(page, isFresh || isUpToDate ? position : own);
     }
     if (reason) sink.reset(reason, page.unread, position);
     let isSent = true;

@@ -252,6 +252,21 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(third.rows.map(({ remaining }) => remaining)).toEqual(["1"]);
     });
 
+    test("does not look at what is too big for the page", async () => {
+      const since = await now();
+      await query(
+        `insert into bellwire.notifications (recipient_id, type, data)
+         select '1', 'test', jsonb_build_object('text', repeat('x', 1000000))
+           from generate_series(1, 1000)`,
+      );
+      // All of it would be a gigabyte, and take longer than a reader waits.
+      const client = await database.connect();
+      await client.query("set statement_timeout = '5s'");
+      const { rows } = await read({ since }, client);
+      expect(rows.length).toBe(2);
+      expect(rows[0]?.remaining).toBe("1000");
+    });
+
     test.each([1, 2, 3, 4, 5])(
       "over a chain of reads misses nothing and repeats nothing, seed %i",
       async (seed) => {

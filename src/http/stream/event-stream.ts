@@ -5,6 +5,7 @@ import { encodeRetry } from "./server-sent-event.ts";
 export type CloseReason =
   | "client"
   | "slow"
+  | "vanished"
   | "expired"
   | "revoked"
   | "max_age"
@@ -90,14 +91,11 @@ export function openEventStream(
     /** Who is at the other end of the connection: `address|port`. */
     peer: () => `${res.socket?.remoteAddress}|${res.socket?.remotePort}`,
 
-    /** Ends the stream without a word, of which nothing would arrive. */
-    cut: () => void res.destroy(),
-
-    /** Ends the stream behind a last frame. A slow one is cut: its end would wait behind what it does not take. */
+    /** Ends the stream behind a last frame. Where the client takes nothing it is cut: the end would wait behind that. */
     close(reason: CloseReason, lastFrame = ""): void {
       if (!isOpen) return;
       end(reason);
-      if (reason === "slow") return void res.destroy();
+      if (reason === "slow" || reason === "vanished") return void res.destroy();
       res.end(lastFrame);
       // Behind unsent data the end may wait for ever.
       const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS).unref();

@@ -11,7 +11,7 @@ test("whoever has not acknowledged what was sent again is silent, by the kernel'
    2: 0201A8C0:0BB8 0C01A8C0:C350 01 00000123:00000000 01:0000009E 00000007     0        0 3 2 0 1600 4 30 1 7
    3: 0201A8C0:0BB8 0D01A8C0:C350 08 00000123:00000000 01:0000009E 00000007     0        0 4 2 0 1600 4 30 1 7
 `;
-  expect([...parseSilentPeers(table)]).toEqual(["192.168.1.12|50000"]);
+  expect([...parseSilentPeers(table)]).toEqual([["192.168.1.12|50000", 7]]);
 });
 
 test("also over IPv6, and over IPv4 on an IPv6 socket, as Node writes addresses", () => {
@@ -21,12 +21,22 @@ test("also over IPv6, and over IPv4 on an IPv6 socket, as Node writes addresses"
    2: B80D0120000000000000000002000000:0BB8 B80D0120000000000000000001000000:C353 01 00000005:00000000 01:00000019 00000001     0        0 7 2 0 800 4 0 10 -1
 `;
   expect([...parseSilentPeers(table)]).toEqual([
-    "::1|50001",
-    "::ffff:192.168.1.12|50002",
-    "2001:db8::1|50003",
+    ["::1|50001", 2],
+    ["::ffff:192.168.1.12|50002", 1],
+    ["2001:db8::1|50003", 1],
   ]);
 });
 
+test("a table that breaks off, or is none, names nobody it does not name", () => {
+  for (const table of [
+    "",
+    "x",
+    " 01 00000005:00000000 01:00000019 00000001",
+    "0: A:1 FF:2 01 00000005:00000000 01:00000019 00000001",
+  ])
+    expect([...parseSilentPeers(table)]).toEqual([]);
+});
+
 test("this machine's own table can be read, or counts as empty", async () => {
-  expect(await readSilentPeers()).toBeInstanceOf(Set);
+  expect(await readSilentPeers()).toBeInstanceOf(Map);
 });

@@ -306,6 +306,29 @@ describe("a resumed stream", () => {
     expect([...fine.events, ...told.events].map(({ event }) => event)).not.toContain("reset");
   });
 
+  test("is not reset by pruning when its recipient was here meanwhile, be there a writer open all along", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const writer = await database.connect();
+    await writer.query("begin");
+    await writer.query("select pg_current_xact_id()");
+    let lastEventId = "";
+    for (let day = 1; day <= 3; day++) {
+      await notify(newRecipient(), "for somebody else");
+      const stream = await openStream(service, recipient, lastEventId ? { lastEventId } : {});
+      await stream.waitFor(({ event }) => event === "ready");
+      lastEventId = stream.lastId() ?? "";
+      expect(stream.events.map(({ event }) => event)).toEqual(["ready"]);
+      stream.close();
+      await database.query(
+        "update bellwire.notifications set created_at = now() - interval '91 days'",
+      );
+      const prune = "select bellwire.prune(now() - interval '90 days')::int as pruned";
+      while ((await database.query<{ pruned: number }>(prune))[0]?.pruned) {} // a thousand each
+    }
+    await writer.query("rollback");
+  });
+
   test("is reset by a cursor of another history", async () => {
     const service = await start();
     const recipient = newRecipient();
