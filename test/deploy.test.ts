@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { parse as parseToml } from "smol-toml";
 import { describe, expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
@@ -196,11 +196,11 @@ describe("README", () => {
     }
   });
 
-  test.each(["README.md", "CONTRIBUTING.md", "docs/dba.md"])(
+  test.each(["README.md", "CONTRIBUTING.md", "docs/dba.md", "docs/guarantees.md"])(
     "%s names scripts that exist",
     (file) => {
       const text = readText(file);
-      const named = [...text.matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, name = ""]) => name);
+      const named = [...text.matchAll(/npm run (?:-s )?([a-z:]+)/g)].map(([, name = ""]) => name);
       if (/npm test/.test(text)) named.push("test");
       if (/npm start/.test(text)) named.push("start");
       expect(named.length).toBeGreaterThan(0);
@@ -244,11 +244,28 @@ test.each([
   "SECURITY.md",
   "docs/dba.md",
   "docs/decisions.md",
+  "docs/guarantees.md",
 ])("every link in %s leads to a file", (file) => {
   const text = readText(file).replaceAll(/<!--[\s\S]*?-->/g, "");
   const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
   for (const link of links.filter((link) => !/^https?:/.test(link)))
     expect(existsSync(new URL(link.replace(/#.*/, ""), new URL(file, root))), link).toBe(true);
+});
+
+test("every fault in docs/guarantees.md names the tests that make it, and every fault test is there", () => {
+  const text = readText("docs/guarantees.md");
+  const rows = text.split("\n").filter((line) => line.split("|").length === 6);
+  const cells = rows
+    .map((row) => row.split("|")[4] ?? "")
+    .filter((cell) => !/^ test |^---/.test(cell));
+  const named = cells.flatMap((cell) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name),
+  );
+  for (const cell of cells) expect(cell).toMatch(/`[^`]+`/);
+  const files = named.map((name) => (name.includes("/") ? name : `test/faults/${name}.test.ts`));
+  for (const file of files) expect(existsSync(new URL(file, root)), file).toBe(true);
+  for (const file of readdirSync(new URL("test/faults", root)))
+    if (file.endsWith(".test.ts")) expect(files).toContain(`test/faults/${file}`);
 });
 
 type Instruction = [name: string, value: string];

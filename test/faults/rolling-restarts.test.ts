@@ -14,11 +14,14 @@ const DRAIN_SECONDS = 3;
 const RECIPIENTS = Array.from({ length: 100 }, (_, i) => `${i + 1}`);
 
 /** Stays connected as a browser does: comes again when it was told to, with its last id. */
-function stayConnected(reader: ReturnType<typeof createRawReader>, onReconnect: () => void) {
+function stayConnected(
+  reader: ReturnType<typeof createRawReader>,
+  { onReady, onReconnect }: { onReady: () => void; onReconnect: () => void },
+) {
   let isClosed = false;
   async function run() {
     while (!isClosed) {
-      await reader.open().catch(() => {});
+      await reader.open().then(onReady, () => {});
       await reader.ended();
       await delay(reader.retryMs());
       if (!isClosed) onReconnect();
@@ -49,11 +52,16 @@ test("ten restarts under a thousand streams lose nothing, and never does half of
     const name = `reader ${i + 1}`;
     return createRawReader({ name, recipientId, token, address: service.url, deliveries });
   });
+  let ready = 0;
   const leave = readers.map((reader) =>
-    stayConnected(reader, () => reconnectedAt.push(Date.now())),
+    stayConnected(reader, {
+      onReady: () => ready++,
+      onReconnect: () => reconnectedAt.push(Date.now()),
+    }),
   );
+  // Not when the service counts them: a stream begins with its first read.
+  await expect.poll(() => ready, { timeout: 60_000 }).toBe(STREAMS);
   const areOpen = async () => (await service.metrics().catch(() => () => 0))("bellwire_streams");
-  await expect.poll(areOpen, { timeout: 60_000 }).toBe(STREAMS);
 
   let isWriting = true;
   const writing = (async () => {

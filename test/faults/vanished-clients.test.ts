@@ -79,7 +79,7 @@ async function look(service: ServiceProcess) {
 }
 
 const countLeft = async (service: ServiceProcess) =>
-  (await service.metrics())("bellwire_stream_closes_total", { reason: "client" });
+  (await service.metrics())("bellwire_stream_closes_total", { reason: "vanished" });
 
 async function openReaders(service: ServiceProcess) {
   const deliveries: Delivery[] = [];
