@@ -196,7 +196,11 @@ begin
          p.created_xid,
          p.changed_xid
     from whole w
-   cross join (select coalesce(max(r.pruned_xid::text::numeric)::text, '0')::xid8 as pruned_xid from bellwire.retention r) kept
+   -- As max(), which gives a row also where a restore has left none.
+   cross join (
+          select coalesce(max(r.pruned_xid::text::numeric)::text, '0')::xid8 as pruned_xid
+            from bellwire.retention r
+        ) kept
     left join page p on true
     left join counts c on c.recipient_id = coalesce(p.recipient_id, for_recipient)
    order by not p.is_new, p.id;

@@ -1,6 +1,6 @@
 import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
-import { DeafError, listen, type Probe, UnsentError } from "./listening.ts";
+import { DeafError, listen, type Probe, UnsentError } from "./listen-connection.ts";
 
 export interface ListenerOptions {
   /** A direct connection to the primary: no transaction pooler passes LISTEN on. */

@@ -2,7 +2,7 @@ import type { RequestListener } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Changes } from "../db/changes.ts";
 import type { OldestTransaction } from "../db/horizon.ts";
-import type { Probe } from "../db/listening.ts";
+import type { Probe } from "../db/listen-connection.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import type { ResetReason } from "../hub/follow.ts";

@@ -54,11 +54,13 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.resume_wakeups()");
   });
 
-  test("a notification made in a prepared transaction needs them suspended, and then works", async () => {
+  test("a notification made in a prepared transaction needs them suspended, and then works", async ({
+    skip,
+  }) => {
     const [row] = await database.query<{ max: number }>(
       "select current_setting('max_prepared_transactions')::int as max",
     );
-    if (row?.max === 0) return;
+    skip(row?.max === 0, "max_prepared_transactions is 0 on this server");
     const name = `'${new URL(database.url).pathname.slice(1)}'`;
     const prepare = async () => {
       const client = await database.connect();
