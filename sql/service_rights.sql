@@ -1,5 +1,5 @@
--- What the Bellwire process may do with the tables: read, and change a notification's state and a
--- recipient's preferences. It cannot insert a notification, delete one, or change a rule; functions carry their own rights.
+-- What the Bellwire process may do with the tables: read, and change a notification's state. It cannot insert or delete
+-- anything, or change a rule; functions carry their own rights.
 --
 -- Remove   revoke all on all tables in schema bellwire from bellwire_service;
 grant usage on schema bellwire to bellwire_service;
@@ -13,6 +13,7 @@ grant update (seen_at, read_at, archived_at)
   on bellwire.notifications
   to bellwire_service;
 
-grant insert, update
+-- Until bellwire.mute_types() took its place.
+revoke insert, update
   on bellwire.preferences
-  to bellwire_service;
+  from bellwire_service;

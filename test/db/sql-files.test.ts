@@ -17,9 +17,47 @@ const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
   "bellwire.changes_since(pg_snapshot,text,pg_snapshot,boolean,bigint,integer)",
   "bellwire.epoch()",
+  "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
+  "bellwire.mute_types(text,text[])",
   "bellwire.preview(text)",
   "bellwire.prune(timestamp with time zone)",
+  "bellwire.redeem_ticket(bytea)",
 ];
+
+/** Run with their owner's rights; what is not named here must not. */
+const DEFINER_FUNCTIONS = [
+  "adopt_restored_rows",
+  "issue_ticket",
+  "mute_types",
+  "notifications_wake",
+  "notify",
+  "prune",
+  "redeem_ticket",
+  "resume_wakeups",
+  "revoke",
+  "suspend_wakeups",
+  "users_revoke",
+];
+
+/** What an auditor looks for in pg_proc, one row for each finding. */
+const AUDIT = `
+  select p.oid::regprocedure::text as function, finding
+    from pg_proc p
+   cross join lateral (values
+           ('its search_path is the caller''s',
+            not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
+           ('it does not belong to bellwire_owner', p.proowner <> 'bellwire_owner'::regrole),
+           ('it runs with its owner''s rights, and is not known to',
+            p.prosecdef and p.proname <> all ($1) and not exists (
+              select from bellwire.rule_definitions d where to_regprocedure(d.function) = p.oid)),
+           ('anybody may execute it',
+            p.oid::regprocedure::text <> all ($2) and has_function_privilege('public', p.oid, 'execute')),
+           ('bellwire_service may execute it, and need not',
+            p.oid::regprocedure::text <> all ($3) and has_function_privilege('bellwire_service', p.oid, 'execute'))
+         ) as audit (finding, is_so)
+   where p.pronamespace = 'bellwire'::regnamespace
+     and is_so
+   order by 1, 2`;
 
 /** Everything the files make or grant, one object a row. */
 const CATALOG = `
@@ -105,23 +143,37 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
   });
 
   describe("leave a schema in which", () => {
-    test("every function sets its search_path, so that the caller's does not count", async () => {
-      expect(
-        await query(
-          `select oid::regprocedure::text as name, proconfig from pg_proc
-            where pronamespace = 'bellwire'::regnamespace
-              and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)`,
-        ),
-      ).toEqual([]);
+    test("an audit of pg_proc finds nothing", async () => {
+      expect(await query(AUDIT, [DEFINER_FUNCTIONS, PUBLIC_FUNCTIONS, SERVICE_FUNCTIONS])).toEqual(
+        [],
+      );
     });
 
-    test("everything belongs to bellwire_owner, who cannot log in and is no superuser", async () => {
+    test("and would find a new function that somebody forgot to protect", async () => {
+      const client = await database.connect();
+      await client.query(
+        `begin;
+         create function bellwire.forgotten() returns int language sql security definer as 'select 1'`,
+      );
+      const { rows } = await client.query(AUDIT, [
+        DEFINER_FUNCTIONS,
+        PUBLIC_FUNCTIONS,
+        SERVICE_FUNCTIONS,
+      ]);
+      expect(rows.map(({ finding }) => finding)).toEqual([
+        "anybody may execute it",
+        "bellwire_service may execute it, and need not",
+        "it does not belong to bellwire_owner",
+        "it runs with its owner's rights, and is not known to",
+        "its search_path is the caller's",
+      ]);
+      await client.query("rollback");
+    });
+
+    test("every table and view belongs to bellwire_owner, who cannot log in and is no superuser", async () => {
       expect(
         await query(
-          `select oid::regprocedure::text as name from pg_proc
-            where pronamespace = 'bellwire'::regnamespace and proowner <> 'bellwire_owner'::regrole
-           union all
-           select oid::regclass::text from pg_class
+          `select oid::regclass::text as name from pg_class
             where relnamespace = 'bellwire'::regnamespace and relowner <> 'bellwire_owner'::regrole`,
         ),
       ).toEqual([]);
@@ -148,16 +200,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
           where pronamespace = 'bellwire'::regnamespace and prosecdef
             and proname not like 'rule\\_%' order by 1`,
       );
-      expect(rows.map(({ name }) => name)).toEqual([
-        "adopt_restored_rows",
-        "notifications_wake",
-        "notify",
-        "prune",
-        "resume_wakeups",
-        "revoke",
-        "suspend_wakeups",
-        "users_revoke",
-      ]);
+      expect(rows.map(({ name }) => name)).toEqual(DEFINER_FUNCTIONS);
     });
 
     test.each([
@@ -225,6 +268,10 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       "update bellwire.notifications set recipient_id = '2'",
       "update bellwire.notifications set changed_xid = '3'",
       "delete from bellwire.preferences",
+      "insert into bellwire.preferences values ('1', '{x}')",
+      "update bellwire.preferences set muted_types = '{x}'",
+      "select * from bellwire.tickets",
+      "insert into bellwire.tickets values ('x', '1', now(), now(), now())",
       "insert into bellwire.revocations values ('1', now(), '3')",
       "delete from bellwire.revocations",
       "update bellwire.rule_definitions set query = 'x'",
@@ -255,7 +302,8 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "select * from bellwire.notifications, bellwire.revocations",
         "select * from bellwire.rules, bellwire.rule_errors",
         "update bellwire.notifications set seen_at = now(), read_at = now(), archived_at = now()",
-        "insert into bellwire.preferences values ('1', '{x}') on conflict (recipient_id) do update set muted_types = excluded.muted_types",
+        "select bellwire.mute_types('1', '{x}'), bellwire.mute_types('1', '{}')",
+        "select bellwire.issue_ticket('x', '1', now(), now() + interval '1 hour', '30 s'), bellwire.redeem_ticket('x')",
         "select * from bellwire.changes_since(pg_current_snapshot())",
         "select bellwire.epoch(), bellwire.prune('2000-01-01')",
       ]) {
@@ -289,6 +337,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       ...[
         "notifications",
         "preferences",
+        "tickets",
         "revocations",
         "rule_error_log",
         "new_rows",
@@ -298,6 +347,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "is_wanted(text, text, text)",
         "wake_listeners()",
         "preview(text)",
+        "unnest(text[])",
         "pg_notify(text, text)",
         "lower(text)",
         "now()",
@@ -329,6 +379,8 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       update bellwire.notifications set read_at = pg_catalog.now();
       select * from bellwire.changes_since(pg_catalog.pg_current_snapshot());
       select bellwire.adopt_restored_rows(), bellwire.prune('2000-01-01'), bellwire.epoch();
+      select bellwire.mute_types('1', '{x}'), bellwire.issue_ticket('x', '1', '2026-01-01', '2126-01-01', '30 s');
+      select * from bellwire.redeem_ticket('x');
       select * from bellwire.rules;
     `);
     const { rows } = await client.query(
