@@ -12,18 +12,24 @@ import { asService, createPool } from "./db/pool.ts";
 import { explainReadError } from "./db/read-problem.ts";
 import { isRevoked } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
+import { createTickets } from "./db/tickets.ts";
 import { createFeed } from "./feed/feed.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createAuthenticator } from "./http/auth.ts";
 import { demoRoutes } from "./http/demo/routes.ts";
 import { identify } from "./http/identify.ts";
 import { inboxRoutes } from "./http/inbox.ts";
+import { createLimits } from "./http/limits.ts";
 import { createMetrics } from "./http/metrics.ts";
+import { createPolls } from "./http/poll.ts";
 import { startHttpServer } from "./http/server.ts";
 import { createFrames } from "./http/stream/frames.ts";
+import { createOpeningRate } from "./http/stream/opening-rate.ts";
 import { streamRoute } from "./http/stream/route.ts";
 import { createStreams } from "./http/stream/streams.ts";
+import { issueTicket, withTicket } from "./http/tickets.ts";
 import { createMinter } from "./http/token.ts";
+import { createTokenVerifier } from "./http/verify-token.ts";
 import { createHub } from "./hub/hub.ts";
 import { verificationKey } from "./jwt-secret.ts";
 import type { Logger } from "./logger.ts";
@@ -122,7 +128,8 @@ async function openService(database: Database, config: Config, log: Logger, onCl
 
   const hub = createHub();
   const frames = createFrames(version);
-  const streams = createStreams({ ...config, frames });
+  const limits = createLimits(config);
+  const streams = createStreams({ ...config, frames, limits });
   const horizon = createHorizon(pool);
   const metrics = createMetrics({
     streams: streams.size,
@@ -161,10 +168,27 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   });
   onClose(listener.close);
 
-  const authenticate = createAuthenticator({ ...config.token, key });
+  const { cookie } = config.token;
+  const { allowedOrigins } = config;
+  const verifyToken = createTokenVerifier({ ...config.token, key });
+  const authenticate = createAuthenticator({ verifyToken, cookie, allowedOrigins });
+  const tickets = createTickets(streamPool);
+  // However many streams open or read again at once, none is sent away for having waited; one connection is left
+  // for the door.
+  const read = inTurns(Math.max(1, forStreams - 1), changes.readRecipient);
   const { position } = feed;
+  const polls = createPolls({
+    ...config,
+    hub,
+    position,
+    read,
+    limits,
+    isRevoked: (...token) => isRevoked(pool, ...token),
+  });
   const app = createHttpApp({
     version,
+    allowedOrigins,
+    trustedHops: config.trustedHops,
     health: () => ({
       problems: [
         streams.isDraining() ? "draining" : undefined,
@@ -176,18 +200,20 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     identify: identify(authenticate, (...token) => isRevoked(pool, ...token)),
     stream: streamRoute({
       ...config,
-      authenticate,
+      authenticate: withTicket(authenticate, tickets.redeem),
       isRevoked: (...token) => isRevoked(streamPool, ...token),
+      limits,
+      rate: createOpeningRate(config),
       streams,
       frames,
       hub,
       position,
-      // However many streams open or read again at once, none is sent away for having waited; one connection is left
-      // for the door.
-      read: inTurns(Math.max(1, forStreams - 1), changes.readRecipient),
+      read,
       metrics,
       log,
     }),
+    poll: polls.route,
+    issueTicket: issueTicket(tickets.issue),
     inbox: inboxRoutes({ inbox, position }),
     demo:
       database.demo &&
@@ -206,6 +232,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   onClose(server.close);
   onClose(async () => {
     server.stopAccepting();
+    polls.close();
     await streams.close();
   });
   log.info({ address: server.address, metrics: metricsServer.address, version }, "started");

@@ -22,6 +22,20 @@ const count = (fallback: number, min = 0, max = 2 ** 31 - 1) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
 const port = (fallback: number) => count(fallback, 0, 65_535);
 const text = z.string().trim().min(1).optional();
+const origins = z
+  .string()
+  .transform((list) => list.split(",").map((origin) => origin.trim()))
+  .pipe(
+    z.array(
+      z
+        .string()
+        .refine(
+          isOrigin,
+          "Expected origins as a browser sends them: https://shop.example,https://…",
+        ),
+    ),
+  )
+  .default([]);
 
 const Environment = z.object({
   PORT: port(3000),
@@ -43,12 +57,15 @@ const Environment = z.object({
   JWT_AUDIENCE: text,
   JWT_USER_CLAIM: z.string().trim().min(1).default("sub"),
   JWT_COOKIE: text,
+  ALLOWED_ORIGINS: origins,
+  TRUST_PROXY: count(0, 0, 10),
   SWEEP_MS: count(2000, 10),
   TICK_MS: count(10, 1, 1000),
   HEARTBEAT_SECONDS: count(15, 1, 3600),
   PING_SECONDS: count(30, 1, 3600),
   MAX_STREAMS: count(20_000, 1),
   MAX_STREAMS_PER_RECIPIENT: count(10, 1),
+  MAX_NEW_STREAMS_PER_SECOND: count(100),
   MAX_STREAM_SECONDS: count(0),
   MAX_BUFFERED_BYTES: count(262_144, 1024),
   STALLED_SECONDS: count(30, 1, 3600),
@@ -84,12 +101,16 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
       userClaim: values.JWT_USER_CLAIM,
       cookie: values.JWT_COOKIE,
     }),
+    allowedOrigins: Object.freeze(values.ALLOWED_ORIGINS),
+    trustedHops: values.TRUST_PROXY,
     sweepMs: values.SWEEP_MS,
     tickMs: values.TICK_MS,
     heartbeatMs: values.HEARTBEAT_SECONDS * 1000,
     pingMs: values.PING_SECONDS * 1000,
     maxStreams: values.MAX_STREAMS,
     maxStreamsPerRecipient: values.MAX_STREAMS_PER_RECIPIENT,
+    /** Of one address; a recipient may open as many as it may have. */
+    maxNewStreamsPerSecond: values.MAX_NEW_STREAMS_PER_SECOND || Number.POSITIVE_INFINITY,
     maxStreamMs: values.MAX_STREAM_SECONDS * 1000 || Number.POSITIVE_INFINITY,
     maxBufferedBytes: values.MAX_BUFFERED_BYTES,
     stalledMs: values.STALLED_SECONDS * 1000,
@@ -116,6 +137,11 @@ function findContradictions(set: NodeJS.ProcessEnv) {
   if (set.DIRECT_DATABASE_URL && !set.DATABASE_URL)
     refuse("DIRECT_DATABASE_URL", "Needs DATABASE_URL as well; unset both for the embedded server");
   return found;
+}
+
+/** What stands in an `Origin` header, and nothing more: no path, no capital, no default port. */
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 }
 
 /** Whether one of our algorithms verifies with it; jose would say so only at the first token. */

@@ -30,12 +30,15 @@ describe("defaults", () => {
       poolSize: 10,
       key: { kind: "generated" },
       token: { issuer: undefined, audience: undefined, userClaim: "sub", cookie: undefined },
+      allowedOrigins: [],
+      trustedHops: 0,
       sweepMs: 2000,
       tickMs: 10,
       heartbeatMs: 15_000,
       pingMs: 30_000,
       maxStreams: 20_000,
       maxStreamsPerRecipient: 10,
+      maxNewStreamsPerSecond: 100,
       maxStreamMs: Number.POSITIVE_INFINITY,
       maxBufferedBytes: 262_144,
       stalledMs: 30_000,
@@ -62,7 +65,7 @@ describe("defaults", () => {
 
   test("the configuration is frozen, all the way down", () => {
     const config = readConfig(external);
-    for (const part of [config, config.database, config.key, config.token])
+    for (const part of [config, config.database, config.key, config.token, config.allowedOrigins])
       expect(Object.isFrozen(part)).toBe(true);
   });
 });

@@ -1,5 +1,6 @@
 import { PrismaPg } from "@prisma/adapter-pg";
 import type { Pool } from "pg";
+import { orAway } from "./away.ts";
 import { reached } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
 import { Prisma, PrismaClient } from "./generated/client.ts";
@@ -33,17 +34,26 @@ export interface Marks {
   archived?: boolean | undefined;
 }
 
+/** Which ones a mark-all means: of those up to and including `before` and of that type, where given. */
+export interface Which {
+  before?: bigint | undefined;
+  type?: string | undefined;
+}
+
 export type Inbox = ReturnType<typeof createInbox>;
 
 const UNREAD = { readAt: null, archivedAt: null };
+/** What is read has been seen; that it is unread says so to the index. */
+const UNSEEN = { ...UNREAD, seenAt: null };
 const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.RepeatableRead };
 
 /**
  * One recipient's notifications, for the routes. Every query is bound to the recipient, so another's id is simply not
- * found. Changes are stamped and announced by the table's triggers, as those made in psql are.
+ * found. Changes are stamped and announced by the table's triggers, as those made in psql are. Throws DatabaseAwayError.
  */
 export function createInbox(pool: Pool) {
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  // "minimal", for otherwise an error quotes the query's values.
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool), errorFormat: "minimal" });
 
   return {
     async list({ recipientId, limit, before, filter, type, position }: ListOptions): Promise<List> {
@@ -54,39 +64,46 @@ export function createInbox(pool: Pool) {
         ...(before === undefined ? {} : { id: { lt: before } }),
         ...(type === undefined ? {} : { type }),
       };
-      const [rows, [snapshot]] = await prisma.$transaction(
-        [
-          prisma.notification.findMany({ where, orderBy: { id: "desc" }, take: limit + 1 }),
-          prisma.$queryRaw<SnapshotRow[]>`
-            select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
-              from bellwire.changes_since(${formatSnapshot(position.at)}::pg_snapshot, ${recipientId}, page_size => 1)`,
-        ],
-        ONE_SNAPSHOT,
+      const [rows, [snapshot]] = await orAway(
+        prisma.$transaction(
+          [
+            prisma.notification.findMany({ where, orderBy: { id: "desc" }, take: limit + 1 }),
+            prisma.$queryRaw<SnapshotRow[]>`
+              select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
+                from bellwire.changes_since(${formatSnapshot(position.at)}::pg_snapshot, ${recipientId}, page_size => 1)`,
+          ],
+          ONE_SNAPSHOT,
+        ),
       );
       if (!snapshot) throw new Error("bellwire.changes_since() returned no row");
       const { epoch, unread, unseen, newest } = snapshot;
       const now = parseSnapshot(snapshot.snapshot);
-      const at = epoch === position.epoch ? reached(position.at, now, newest) : now;
+      // Of another history than the feed knows yet: with the old position a stream says so (`epoch_changed`).
+      const cursor =
+        epoch === position.epoch ? { epoch, at: reached(position.at, now, newest) } : position;
       const notifications = rows.slice(0, limit);
       const nextBefore = rows.length > limit ? (notifications.at(-1)?.id ?? null) : null;
-      return { notifications, nextBefore, unread, unseen, cursor: { epoch, at } };
+      return { notifications, nextBefore, unread, unseen, cursor };
     },
 
     async counts(recipientId: string): Promise<Counts> {
-      const where = { recipientId, ...UNREAD };
-      const [unread, unseen] = await prisma.$transaction(
-        [
-          prisma.notification.count({ where }),
-          prisma.notification.count({ where: { ...where, seenAt: null } }),
-        ],
-        ONE_SNAPSHOT,
+      const [counts] = await orAway(
+        prisma.$queryRaw<Counts[]>`
+          select count(*)::integer as unread,
+                 (count(*) filter (where seen_at is null))::integer as unseen
+            from bellwire.notifications
+           where recipient_id = ${recipientId}
+             and read_at is null
+             and archived_at is null`,
       );
-      return { unread, unseen };
+      if (!counts) throw new Error("a count returned no row");
+      return counts;
     },
 
     /** Undefined where the recipient has no such notification. What is already so keeps its time. */
     async mark(recipientId: string, id: bigint, marks: Marks): Promise<Notification | undefined> {
-      const current = await prisma.notification.findUnique({ where: { id, recipientId } });
+      const where = { id, recipientId };
+      const current = await orAway(prisma.notification.findUnique({ where }));
       if (!current) return undefined;
       const data = {
         ...stamp("readAt", current.readAt, marks.read),
@@ -94,25 +111,43 @@ export function createInbox(pool: Pool) {
         ...stamp("archivedAt", current.archivedAt, marks.archived),
       };
       if (Object.keys(data).length === 0) return current;
-      const [changed] = await prisma.notification.updateManyAndReturn({
-        where: { id, recipientId },
-        data,
-      });
+      const [changed] = await orAway(prisma.notification.updateManyAndReturn({ where, data }));
       return changed;
     },
 
-    /** Marks unread ones up to and including `before` (all where undefined); returns how many changed. */
-    async markAllRead(recipientId: string, before?: bigint, type?: string): Promise<number> {
-      const { count } = await prisma.notification.updateMany({
-        where: {
-          recipientId,
-          ...UNREAD,
-          ...(before === undefined ? {} : { id: { lte: before } }),
-          ...(type === undefined ? {} : { type }),
-        },
-        data: { readAt: new Date() },
-      });
+    /** Marks all the unread as read, or all the unseen as seen; returns how many changed. */
+    async markAll(
+      as: "read" | "seen",
+      recipientId: string,
+      { before, type }: Which,
+    ): Promise<number> {
+      const { count } = await orAway(
+        prisma.notification.updateMany({
+          where: {
+            recipientId,
+            ...(as === "read" ? UNREAD : UNSEEN),
+            ...(before === undefined ? {} : { id: { lte: before } }),
+            ...(type === undefined ? {} : { type }),
+          },
+          data: as === "read" ? { readAt: new Date() } : { seenAt: new Date() },
+        }),
+      );
       return count;
+    },
+
+    async mutedTypes(recipientId: string): Promise<string[]> {
+      const preference = await orAway(prisma.preference.findUnique({ where: { recipientId } }));
+      return preference?.mutedTypes ?? [];
+    },
+
+    /** Mutes these types and no others; returns them as they are kept, each once. */
+    async muteTypes(recipientId: string, types: string[]): Promise<string[]> {
+      const [muted] = await orAway(
+        prisma.$queryRaw<{ types: string[] }[]>`
+          select bellwire.mute_types(${recipientId}, ${types}::text[]) as types`,
+      );
+      if (!muted) throw new Error("bellwire.mute_types() returned no row");
+      return muted.types;
     },
 
     close: () => prisma.$disconnect(),

@@ -1,26 +1,37 @@
+import cors from "cors";
 import express, { type RequestHandler, type Router } from "express";
 import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
-import { refuseCrossSite } from "./identify.ts";
+import { openApi } from "./openapi.ts";
 import { notFound, problemHandler, requestId } from "./problem.ts";
+import { readJson } from "./read-json.ts";
 
 export interface HttpOptions {
   version: string;
   health: () => Health;
+  /** Whose pages may call from another origin. */
+  allowedOrigins: readonly string[];
+  /** How many proxies before us say truly who came to them (`X-Forwarded-For`). */
+  trustedHops: number;
   identify: RequestHandler;
   stream: RequestHandler;
+  poll: RequestHandler;
+  issueTicket: RequestHandler;
   inbox: Router;
   /** The demo's page and routes, in embedded mode. */
   demo: Router | undefined;
   log: Logger;
 }
 
+const BASE = "/api/notifications";
+
 /** Every route there is, in the order they are tried. */
 export function createHttpApp(options: HttpOptions) {
-  const { version, health, identify, stream, inbox, demo, log } = options;
+  const { version, health, allowedOrigins, trustedHops, identify, demo, log } = options;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
+  app.set("trust proxy", trustedHops);
 
   app.use((_req, res, next) => {
     res.set("X-Service-Version", version);
@@ -29,13 +40,39 @@ export function createHttpApp(options: HttpOptions) {
   app.use(requestId);
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
+  app.get("/openapi.json", describeApi(version));
   if (demo) app.use(demo);
-  app.get("/api/notifications/stream", stream);
-  app.use("/api/notifications", refuseCrossSite, identify, noStore, logRequest(log), inbox);
+  app.use(BASE, crossOrigin(allowedOrigins));
+  app.get(`${BASE}/stream`, options.stream);
+  app.use(BASE, noStore, logRequest(log), identify, readJson);
+  app.get(`${BASE}/poll`, options.poll);
+  app.post(`${BASE}/tickets`, options.issueTicket);
+  app.use(BASE, options.inbox);
   app.use(notFound);
   app.use(problemHandler(log));
   return app;
 }
+
+function describeApi(version: string): RequestHandler {
+  const document = JSON.stringify(openApi(version));
+  return (_req, res) => {
+    res.type("json").send(document);
+  };
+}
+
+/**
+ * Lets pages of these origins call, and answers what browsers ask before they do. Other pages get the answer they
+ * would have got, and their browser keeps it from them. https://fetch.spec.whatwg.org/#http-cors-protocol
+ */
+const crossOrigin = (origins: readonly string[]): RequestHandler =>
+  cors({
+    origin: [...origins],
+    credentials: true,
+    methods: ["GET", "HEAD", "POST", "PUT", "PATCH"],
+    allowedHeaders: ["Authorization", "Content-Type", "Last-Event-ID"],
+    exposedHeaders: ["Retry-After", "X-Request-Id", "X-Service-Version"],
+    maxAge: 7200, // Chromium's limit
+  });
 
 /** An inbox is nobody else's, and old at once. */
 const noStore: RequestHandler = (_req, res, next) => {

@@ -7,6 +7,7 @@ import type { RuleErrors } from "../db/rule-errors.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import type { ResetReason } from "../hub/follow.ts";
 import type { CloseReason } from "./stream/event-stream.ts";
+import type { RefusalReason } from "./stream/route.ts";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -58,6 +59,12 @@ export function createMetrics(observed: Observed) {
   const closes = new Counter({
     name: "bellwire_stream_closes_total",
     help: "Streams that ended",
+    labelNames: ["reason"],
+    registers,
+  });
+  const refusals = new Counter({
+    name: "bellwire_stream_refusals_total",
+    help: "Streams that were not opened, though their token was good or not looked at",
     labelNames: ["reason"],
     registers,
   });
@@ -143,6 +150,7 @@ export function createMetrics(observed: Observed) {
         deliverySeconds.observe((Date.now() - Number(event.row.createdAt)) / 1000);
     },
     streamClosed: (reason: CloseReason) => closes.inc({ reason }),
+    streamRefused: (reason: RefusalReason) => refusals.inc({ reason }),
     streamReset: (reason: ResetReason) => resets.inc({ reason }),
   };
 }

@@ -10,5 +10,5 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
     const text = code === "unrecognized_keys" ? "There is a field that is not known here" : message;
     return path.length === 0 ? text : `${path.join(".")}: ${text}`;
   });
-  throw new Problem(400, "request_invalid", issues.join("; "));
+  throw new Problem("request_invalid", issues.join("; "));
 }

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { ErrorRequestHandler, RequestHandler, Response } from "express";
+import { DatabaseAwayError } from "../db/away.ts";
 import type { Logger } from "../logger.ts";
+import { type ProblemCode, statusOf } from "./problem-codes.ts";
 
 /**
  * An error the client is told of, as RFC 9457 `application/problem+json`. `code` is stable; `detail` says what to do
@@ -9,22 +11,32 @@ import type { Logger } from "../logger.ts";
  */
 export class Problem extends Error {
   readonly status: number;
-  readonly code: string;
+  readonly code: ProblemCode;
   readonly headers: Readonly<Record<string, string>>;
 
   constructor(
-    status: number,
-    code: string,
+    code: ProblemCode,
     detail: string,
     options: { headers?: Record<string, string>; cause?: unknown } = {},
   ) {
     super(detail, { cause: options.cause });
     this.name = "Problem";
-    this.status = status;
+    this.status = statusOf(code);
     this.code = code;
     this.headers = options.headers ?? {};
   }
 }
+
+/** The header that says when to come again: in so many seconds to twice as many, so that not all come at once. */
+export const retryAfter = (seconds: number) => ({
+  "Retry-After": String(Math.ceil(seconds * (1 + Math.random()))),
+});
+
+export const unavailable = (cause?: unknown) =>
+  new Problem("unavailable", "The database does not answer. Try again.", {
+    headers: retryAfter(2),
+    cause,
+  });
 
 /** Gives every request its id, for the problem it may become and for the log. */
 export const requestId: RequestHandler = (_req, res, next) => {
@@ -34,15 +46,17 @@ export const requestId: RequestHandler = (_req, res, next) => {
 };
 
 export const notFound: RequestHandler = () => {
-  throw new Problem(404, "route_unknown", "There is no such route.");
+  throw new Problem("route_unknown", "There is no such route.");
 };
 
 /** The one place where an error becomes an answer and a log line. */
 export function problemHandler(log: Logger): ErrorRequestHandler {
   return (err, _req, res, next) => {
     const problem = toProblem(err);
-    if (problem.status >= 500)
-      log.error({ err, requestId: res.locals.requestId }, "request failed");
+    const { requestId } = res.locals;
+    // What passes by itself is no mistake of ours.
+    if (problem.status === 503) log.warn({ err, requestId, code: problem.code }, "cannot answer");
+    else if (problem.status >= 500) log.error({ err, requestId }, "request failed");
     // An open stream cannot become a problem: Express cuts the connection.
     if (res.headersSent) next(err);
     else sendProblem(res, problem);
@@ -54,25 +68,24 @@ function sendProblem(res: Response, { status, code, message, headers }: Problem)
     .status(status)
     .set(headers)
     .type("application/problem+json")
-    .send(
-      JSON.stringify({
-        type: "about:blank",
-        title: STATUS_CODES[status],
-        status,
-        code,
-        detail: message,
-        requestId: res.locals.requestId,
-      }),
-    );
+    .send(problemJson(code, message, res.locals.requestId));
+}
+
+/** The body of a problem. */
+export function problemJson(code: ProblemCode, detail: string, requestId: string): string {
+  const status = statusOf(code);
+  const title = STATUS_CODES[status];
+  return JSON.stringify({ type: "about:blank", title, status, code, detail, requestId });
 }
 
 /** What Express and its body parser throw carries a status below 500; everything else is ours to mend. */
 function toProblem(err: unknown): Problem {
   if (err instanceof Problem) return err;
   const status = err instanceof Error && "status" in err ? Number(err.status) : 500;
-  if (status === 413) return new Problem(413, "body_too_large", "The body may have 16 KB.");
-  if (status === 415) return new Problem(415, "body_encoding", "Send the body as UTF-8 JSON.");
+  if (status === 413) return new Problem("body_too_large", "The body may have 16 KB.");
+  if (status === 415) return new Problem("body_encoding", "Send the body as UTF-8 JSON.");
   if (status >= 400 && status < 500)
-    return new Problem(400, "request_malformed", "The request could not be understood.");
-  return new Problem(500, "internal", "Something went wrong here. Try again.");
+    return new Problem("request_malformed", "The request could not be understood.");
+  if (err instanceof DatabaseAwayError) return unavailable(err);
+  return new Problem("internal", "Something went wrong here. Try again.");
 }

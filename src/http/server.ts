@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { answerBrokenRequests } from "./broken-request.ts";
 
 export interface HttpServer {
   /** `http://host:port` */
@@ -17,13 +18,25 @@ export interface ListenOptions {
   portVariable: string;
 }
 
+const LIMITS = {
+  // Longer than the 60 s for which proxies keep idle connections: else they send a request into a closing one.
+  keepAliveTimeout: 75_000,
+  // For a request to come in, headers first: who sends a byte a second holds a connection no longer than this. An
+  // answer may take as long as it likes.
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  connectionsCheckingInterval: 2000,
+  /** Bytes of the request line and headers. */
+  maxHeaderSize: 16_384,
+};
+
 /** Rejects with what to do where the port cannot be had. */
 export async function startHttpServer(
   handler: RequestListener,
   { host, port, portVariable }: ListenOptions,
 ): Promise<HttpServer> {
-  // Longer than the 60 s for which proxies keep idle connections: else they send a request into a closing one.
-  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 80_000 }, handler);
+  const server = createServer(LIMITS, handler);
+  answerBrokenRequests(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(new Error(explain(cause, host, port, portVariable), { cause }));

@@ -1,14 +1,11 @@
 import { SignJWT } from "jose";
-import type { AuthOptions } from "./auth.ts";
-
-/** What signs a token here: only a shared secret can. */
-export type MinterOptions = Omit<AuthOptions, "cookie">;
+import type { TokenOptions } from "./verify-token.ts";
 
 /**
- * Signs tokens as `createAuthenticator` with the same options takes them; for the demo and for trying things
+ * Signs tokens as `createTokenVerifier` with the same options takes them; for the demo and for trying things
  * out: an application mints its own. The returned function throws where the key cannot sign.
  */
-export function createMinter({ key, issuer, audience, userClaim }: MinterOptions) {
+export function createMinter({ key, issuer, audience, userClaim }: TokenOptions) {
   return (recipientId: string, ttlSeconds = 3600): Promise<string> => {
     if (key.kind !== "secret")
       throw new Error("Only JWT_SECRET can sign a token; with a public key its owner must.");

@@ -1,16 +1,16 @@
 import type { Change, Changes } from "../db/changes.ts";
 import type { Cursor, Place } from "../db/cursor.ts";
+import type { Counts } from "../db/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
 
 /** One event for one recipient, and the position of a stream that has sent it. */
 export type Delivered =
   | { readonly kind: "notification"; readonly row: Change; readonly cursor: Cursor }
-  | {
+  | (Counts & {
       readonly kind: "state";
       readonly rows: readonly Change[];
-      readonly unread: number;
       readonly cursor: Cursor;
-    };
+    });
 
 /** What one page of a read gave one recipient; every stream of the recipient shares it. */
 export interface Delivery extends Pick<Changes, "epoch" | "from" | "upto" | "rows" | "isLast"> {
@@ -32,7 +32,7 @@ export function createDelivery({ epoch, from, upto, rows, isLast }: Page): Deliv
     const cursor = isEnd ? { epoch, at: upto } : { epoch, at: from, reading: { upto, place } };
     return row.isNew
       ? { kind: "notification", row, cursor }
-      : { kind: "state", rows: members, unread: row.unread, cursor };
+      : { kind: "state", rows: members, unread: row.unread, unseen: row.unseen, cursor };
   });
   return { epoch, from, upto, rows, isLast, events };
 }

@@ -16,6 +16,8 @@ export interface Sink {
   reset(reason: ResetReason, unread: number, position: Cursor): void;
   /** The recipient may have been revoked: end if this stream's token was issued before that. */
   checkToken(): void;
+  /** All there was has been sent; what is sent from here on is live, until the client does not keep up. */
+  caughtUp?(): void;
   /** Resolves when nothing is unsent any more, or the stream has ended. */
   drained(): Promise<void>;
   /** The database did not answer; the client must come again. */
@@ -78,6 +80,7 @@ export function follow(options: FollowOptions): () => void {
       if (isAll && !hasMissed) break;
     }
     isReplaying = false;
+    sink.caughtUp?.();
   }
 
   /**

@@ -351,7 +351,7 @@ describe("PATCH /:id", () => {
     ["half a body", '{"read": tr', "application/json", 400, "request_malformed"],
     ["a bare null", "null", "application/json", 400, "request_malformed"],
     ["deep nesting", "[".repeat(8000), "application/json", 400, "request_malformed"],
-    ["a form", "read=true", "application/x-www-form-urlencoded", 400, "request_invalid"],
+    ["a form", "read=true", "application/x-www-form-urlencoded", 415, "body_not_json"],
     ["17 KB", `{"x": "${"x".repeat(17_000)}"}`, "application/json", 413, "body_too_large"],
     ["another charset", "{}", "application/json; charset=latin1", 415, "body_encoding"],
   ])("%s is told from a mistake of ours", async (_, body, type, status, code) => {

@@ -31,6 +31,8 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
     PORT: String(port),
     METRICS_PORT: "0",
     DRAIN_SECONDS: "0",
+    // One address plays all the clients there are.
+    MAX_NEW_STREAMS_PER_SECOND: "0",
     LOG_LEVEL: "debug",
     ...env,
   });

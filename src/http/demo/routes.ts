@@ -89,14 +89,14 @@ export function demoRoutes({ demo, mintToken }: Options): express.Router {
   router.get("/demo/state", async (req, res) => {
     const userId = parse(Id, req.query.user);
     const state = await demo.readState(userId);
-    if (!state) throw new Problem(404, "user_unknown", `There is no user ${userId}.`);
+    if (!state) throw new Problem("user_unknown", `There is no user ${userId}.`);
     res.json(state);
   });
 
   router.post("/demo/acts", express.json({ limit: "16kb" }), async (req, res) => {
     const sql = await demo.perform(parse(Act, req.body));
     if (sql === undefined)
-      throw new Problem(409, "act_not_possible", "The marketplace does not allow this (any more).");
+      throw new Problem("act_not_possible", "The marketplace does not allow this (any more).");
     res.json({ sql });
   });
 

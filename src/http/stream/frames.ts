@@ -2,7 +2,7 @@ import { type Cursor, encodeCursor } from "../../db/cursor.ts";
 import type { Counts } from "../../db/notification.ts";
 import type { Delivered } from "../../hub/delivery.ts";
 import type { ResetReason } from "../../hub/follow.ts";
-import { notificationJson, stateJson } from "../notification-json.ts";
+import { changeJson, notificationJson } from "../notification-json.ts";
 import { encodeEvent } from "./server-sent-event.ts";
 
 /** Why a stream's token matters now. */
@@ -47,6 +47,6 @@ function encodeDelivered(event: Delivered): string {
     const data = { ...notificationJson(row), unread: row.unread };
     return encodeEvent({ event: "notification", data, id });
   }
-  const changes = event.rows.map((row) => ({ id: row.id.toString(), ...stateJson(row) }));
-  return encodeEvent({ event: "state", data: { changes, unread: event.unread }, id });
+  const data = { changes: event.rows.map(changeJson), unread: event.unread };
+  return encodeEvent({ event: "state", data, id });
 }

@@ -3,18 +3,26 @@ import { type Cursor, parseCursor } from "../../db/cursor.ts";
 import { type FollowOptions, follow } from "../../hub/follow.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Logger } from "../../logger.ts";
-import { type Authenticate, type Identity, tokenInvalid } from "../auth.ts";
+import type { Authenticate } from "../auth.ts";
+import type { IsRevoked } from "../identify.ts";
+import { type Limits, tooManyStreams } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
+import { type Identity, tokenInvalid } from "../verify-token.ts";
 import { openEventStream, retryMs, startEventStream } from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
+import type { OpeningRate } from "./opening-rate.ts";
 import { encodeRetry } from "./server-sent-event.ts";
 import type { Streams } from "./streams.ts";
 
+/** Why somebody is asked to come again; also the metric label. A closed list, so dashboards can rely on it. */
+export type RefusalReason = "draining" | "rate" | "recipient_full" | "full" | "unavailable";
+
 export interface StreamRouteOptions {
   authenticate: Authenticate;
-  /** Whether the recipient's tokens issued then have been revoked since. */
-  isRevoked: (recipientId: string, issuedAt: Date) => Promise<boolean>;
+  isRevoked: IsRevoked;
+  limits: Limits;
+  rate: OpeningRate;
   streams: Streams;
   frames: Frames;
   hub: Hub;
@@ -27,34 +35,51 @@ export interface StreamRouteOptions {
 }
 
 /**
- * `GET /stream`. For good: 401, and 429 where the recipient has too many streams. Whatever will pass (the database
+ * `GET /stream`. For good: 401, 403, and 429 where the recipient has too many streams. Whatever will pass (the database
  * is away, or the keys for tokens; draining, overload) is 200, `retry` and an end: any other status stops a
  * browser's EventSource for ever.
  */
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
-  const { authenticate, isRevoked, streams, position, log } = options;
+  const { authenticate, isRevoked, limits, rate, streams, position, metrics, log } = options;
+
+  function sendAway(res: Response, reason: RefusalReason) {
+    metrics.streamRefused(reason);
+    startEventStream(res);
+    res.end(encodeRetry(reason === "rate" ? BUSY_RETRY_MS * (1 + Math.random()) : retryMs()));
+  }
+
+  function refuseFull(recipientId: string) {
+    if (limits.refusal(recipientId) !== "recipient_full") return;
+    metrics.streamRefused("recipient_full");
+    throw tooManyStreams();
+  }
+
+  /** What could not be asked just now is undefined. */
+  function otherwise(err: unknown): undefined {
+    if (err instanceof Problem && err.status < 500) throw err;
+    log.warn({ err }, "cannot open a stream");
+  }
 
   return async (req, res) => {
-    const identity = await authenticate(req).catch((err) => {
-      if (!(err instanceof Problem) || err.status !== 503) throw err;
-      log.warn({ err }, "cannot open a stream");
-      return undefined;
-    });
-    if (!identity) return sendAway(res);
+    // Before a ticket is used up, and before anything that costs.
+    if (streams.isDraining()) return sendAway(res, "draining");
+    if (rate.isTooFastFrom(req)) return sendAway(res, "rate");
+    const identity = await authenticate(req).catch(otherwise);
+    if (!identity) return sendAway(res, "unavailable");
+    const { recipientId, issuedAt } = identity;
+    refuseFull(recipientId);
+    if (rate.isTooFastFor(recipientId)) return sendAway(res, "rate");
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
-    const isOut = await isRevoked(identity.recipientId, identity.issuedAt).catch((err) => {
-      log.warn({ err }, "cannot open a stream");
-      return undefined;
-    });
+    const isOut = await isRevoked(recipientId, issuedAt).catch(otherwise);
     if (isOut) throw tokenInvalid();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
     // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
-    if (!res.socket) return sendAway(res);
-    const refusal = streams.refusal(identity.recipientId);
-    if (refusal === "recipient_full") throw tooManyStreams();
-    if (refusal || !start || isOut === undefined) return sendAway(res);
+    if (!res.socket || !start || isOut === undefined) return sendAway(res, "unavailable");
+    if (streams.isDraining()) return sendAway(res, "draining");
+    refuseFull(recipientId);
+    if (limits.refusal(recipientId)) return sendAway(res, "full");
     if (req.method === "HEAD") {
       startEventStream(res);
       return void res.end();
@@ -62,6 +87,9 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     openStream(req, res, identity, start, options);
   };
 }
+
+/** Who comes too fast waits longer, 5 s to 10 s, and not together. */
+const BUSY_RETRY_MS = 5000;
 
 function openStream(
   req: Request,
@@ -126,13 +154,3 @@ function lastEventId(req: Request): FollowOptions["since"] {
   if (!value) return "now";
   return (typeof value === "string" ? parseCursor(value) : undefined) ?? "unknown";
 }
-
-function sendAway(res: Response): void {
-  startEventStream(res);
-  res.end(encodeRetry(retryMs()));
-}
-
-const tooManyStreams = () =>
-  new Problem(429, "too_many_streams", "This recipient has too many open streams. Close one.", {
-    headers: { "Retry-After": String(Math.round(30 + Math.random() * 30)) },
-  });

@@ -1,4 +1,5 @@
-import type { Identity } from "../auth.ts";
+import type { Limits } from "../limits.ts";
+import type { Identity } from "../verify-token.ts";
 import type { CloseReason, EventStream } from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
 import { encodeRetry, HEARTBEAT } from "./server-sent-event.ts";
@@ -6,8 +7,7 @@ import { readSilentPeers } from "./silent-peers.ts";
 
 export interface StreamsOptions {
   frames: Frames;
-  maxStreams: number;
-  maxStreamsPerRecipient: number;
+  limits: Limits;
   heartbeatMs: number;
   pingMs: number;
   stalledMs: number;
@@ -38,12 +38,10 @@ const TICK_MS = 1000;
 /** Reading the kernel's table of ten thousand connections costs some 50 ms of CPU, most of it the kernel's. */
 const SILENCE_CHECK_MS = 5000;
 
-/** Every stream that is open here: how many there may be, what is due by the clock, and how they end together. */
+/** Every stream that is open here: what is due by the clock, and how they end together. */
 export function createStreams(options: StreamsOptions) {
-  const { frames, maxStreams, maxStreamsPerRecipient, heartbeatMs, pingMs, stalledMs } = options;
-  const { maxStreamMs } = options;
+  const { frames, limits, heartbeatMs, pingMs, stalledMs, maxStreamMs } = options;
   const entries = new Set<Entry>();
-  const perRecipient = new Map<string, number>();
   let isDraining = false;
 
   function tick() {
@@ -89,17 +87,10 @@ export function createStreams(options: StreamsOptions) {
   const checking = setInterval(closeVanished, SILENCE_CHECK_MS);
 
   return {
-    /** Why a further stream cannot be opened now, if so. */
-    refusal(recipientId: string): "recipient_full" | "unavailable" | undefined {
-      if (isDraining || entries.size >= maxStreams) return "unavailable";
-      const open = perRecipient.get(recipientId) ?? 0;
-      return open >= maxStreamsPerRecipient ? "recipient_full" : undefined;
-    },
-
     /** Returns the function to call when the stream has ended. */
     add(stream: EventStream, identity: Identity): () => void {
       const now = performance.now();
-      const { recipientId } = identity;
+      const leave = limits.enter(identity.recipientId);
       const expiresAt = now + (identity.expiresAt.getTime() - Date.now());
       const entry: Entry = {
         stream,
@@ -110,12 +101,9 @@ export function createStreams(options: StreamsOptions) {
         agedAt: now + jittered(maxStreamMs),
       };
       entries.add(entry);
-      perRecipient.set(recipientId, (perRecipient.get(recipientId) ?? 0) + 1);
       return () => {
         entries.delete(entry);
-        const left = (perRecipient.get(recipientId) ?? 1) - 1;
-        if (left === 0) perRecipient.delete(recipientId);
-        else perRecipient.set(recipientId, left);
+        leave();
       };
     },
 

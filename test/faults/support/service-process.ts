@@ -70,6 +70,8 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
         HOST: "127.0.0.1",
         PORT: `${port}`,
         METRICS_PORT: `${metricsPort}`,
+        // One address plays all the clients there are.
+        MAX_NEW_STREAMS_PER_SECOND: "0",
         ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],

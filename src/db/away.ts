@@ -1,0 +1,57 @@
+import pg from "pg";
+import { Prisma } from "./generated/client.ts";
+import { isPassing } from "./read-problem.ts";
+
+/** The database could not be asked or did not answer, and next time it may. `cause` says why. */
+export class DatabaseAwayError extends Error {
+  constructor(cause: unknown) {
+    super("The database does not answer", { cause });
+    this.name = "DatabaseAwayError";
+  }
+}
+
+/** The same answer; throws DatabaseAwayError where there was none, and what the database refuses as it is. */
+export async function orAway<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (err) {
+    throw isAway(err) ? new DatabaseAwayError(err) : err;
+  }
+}
+
+/** Prisma's own words for it: not reachable, timed out, closed, too many, no transaction to be had. */
+const PRISMA_AWAY = new Set([
+  "P1001",
+  "P1002",
+  "P1008",
+  "P1011",
+  "P1017",
+  "P2024",
+  "P2028",
+  "P2037",
+]);
+
+/**
+ * An error with a SQLSTATE is an answer, which may be that the server is shutting down. What else `pg` throws is a
+ * connection that could not be had or was lost, and carries no code to tell it by.
+ */
+function isAway(err: unknown): boolean {
+  if (!(err instanceof Error) || err instanceof TypeError) return false;
+  if (err instanceof Prisma.PrismaClientValidationError) return false;
+  const state = sqlStateOf(err);
+  if (state !== undefined) return isPassing(state);
+  if (err instanceof Prisma.PrismaClientKnownRequestError) return PRISMA_AWAY.has(err.code);
+  return true;
+}
+
+function sqlStateOf(err: Error): string | undefined {
+  if (err instanceof pg.DatabaseError) return err.code;
+  if (!(err instanceof Prisma.PrismaClientKnownRequestError)) return undefined;
+  const { driverAdapterError } = err.meta as { driverAdapterError?: { cause?: DriverCause } };
+  return driverAdapterError?.cause?.originalCode;
+}
+
+/** What `@prisma/adapter-pg` makes of an error of `pg`. */
+interface DriverCause {
+  originalCode?: string;
+}

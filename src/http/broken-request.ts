@@ -1,0 +1,45 @@
+import { randomUUID } from "node:crypto";
+import { type Server, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import { problemJson } from "./problem.ts";
+import { type ProblemCode, statusOf } from "./problem-codes.ts";
+
+/** What Node's parser gives up on, with the code it gives up with. Everything else is `request_malformed`. */
+const CODES: Record<string, [ProblemCode, detail: string]> = {
+  HPE_HEADER_OVERFLOW: ["headers_too_large", "The address and headers may have 16 KB."],
+  ERR_HTTP_REQUEST_TIMEOUT: ["request_timeout", "Send the whole request within 15 seconds."],
+};
+
+/**
+ * Answers with a problem what never becomes a request: no HTTP, headers that are too long, or too slow. Node would
+ * answer with the bare status. The connection ends behind it.
+ */
+export function answerBrokenRequests(server: Server): void {
+  const answering = new WeakSet<Socket>();
+  server.on("request", ({ socket }, res) => {
+    answering.add(socket);
+    res.once("close", () => answering.delete(socket));
+  });
+  server.on("clientError", (err: NodeJS.ErrnoException, socket: Socket) => {
+    // In the middle of an answer (a stream whose client sends garbage) there is no place for another.
+    if (!socket.writable || answering.has(socket)) return void socket.destroy();
+    const [code, detail] = CODES[err.code ?? ""] ?? [
+      "request_malformed",
+      "The request could not be understood.",
+    ];
+    const id = randomUUID();
+    const body = problemJson(code, detail, id);
+    const status = statusOf(code);
+    socket.end(
+      [
+        `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+        "Content-Type: application/problem+json; charset=utf-8",
+        `Content-Length: ${Buffer.byteLength(body)}`,
+        `X-Request-Id: ${id}`,
+        "Connection: close",
+        "",
+        body,
+      ].join("\r\n"),
+    );
+  });
+}

@@ -1,0 +1,165 @@
+import type { RequestHandler } from "express";
+import { type Cursor, encodeCursor, parseCursor } from "../db/cursor.ts";
+import type { Delivered } from "../hub/delivery.ts";
+import { type FollowOptions, follow } from "../hub/follow.ts";
+import type { Hub } from "../hub/hub.ts";
+import { type IsRevoked, identityOf } from "./identify.ts";
+import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
+import { changeJson, notificationJson } from "./notification-json.ts";
+import { parse } from "./parse.ts";
+import { unavailable } from "./problem.ts";
+import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "./schemas.ts";
+import { type Identity, tokenInvalid } from "./verify-token.ts";
+
+export interface PollOptions {
+  hub: Hub;
+  position: () => Cursor | undefined;
+  read: FollowOptions["read"];
+  replayLimit: number;
+  limits: Limits;
+  isRevoked: IsRevoked;
+}
+
+/** An answer with this many characters gets no longer: the next poll has the rest. */
+const MAX_ANSWER_LENGTH = 1_000_000;
+
+/**
+ * `GET /poll`, the stream's fallback: the same follower on the same cursor, and what it sends is one answer. Behind
+ * `identify`. Without `wait` the answer is given when all there was has been read; with it, when there is something, or
+ * at the end of that time. `close` has all that wait answered.
+ */
+export function createPolls(options: PollOptions) {
+  const { position, limits } = options;
+  const waiting = new Set<() => void>();
+  let isClosed = false;
+
+  const route: RequestHandler = async (req, res) => {
+    const { since, wait } = parse(PollQuery, req.query);
+    const identity = identityOf(res);
+    const start = position();
+    if (!start) throw unavailable();
+    const refusal = limits.refusal(identity.recipientId);
+    if (refusal === "recipient_full") throw tooManyStreams();
+    if (refusal) throw overloaded();
+
+    const leave = limits.enter(identity.recipientId);
+    const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
+    const poll = collect({ ...options, identity, since, position: start, waitMs });
+    waiting.add(poll.answerNow);
+    res.on("close", poll.answerNow);
+    try {
+      res.json(await poll.answer);
+    } finally {
+      poll.close();
+      waiting.delete(poll.answerNow);
+      leave();
+    }
+  };
+
+  return {
+    route,
+    close() {
+      isClosed = true;
+      for (const answerNow of waiting) answerNow();
+    },
+  };
+}
+
+/** No longer than the token is good. */
+function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
+  const seconds = Math.min(waitSeconds, MAX_WAIT_SECONDS);
+  return Math.max(0, Math.min(seconds * 1000, expiresAt.getTime() - Date.now()));
+}
+
+interface CollectOptions extends Omit<PollOptions, "position" | "limits"> {
+  identity: Identity;
+  since: string | undefined;
+  position: Cursor;
+  waitMs: number;
+}
+
+/** Follows, and resolves `answer` with what that gave: see `createPolls`. It follows on until `close`. */
+function collect({ identity, since, position, waitMs, isRevoked, ...options }: CollectOptions) {
+  const { recipientId, issuedAt } = identity;
+  const poll: PollJson = {
+    notifications: [],
+    changes: [],
+    unread: 0,
+    unseen: 0,
+    cursor: encodeCursor(position),
+    reset: null,
+  };
+  let isDue = waitMs === 0;
+  let hasCaughtUp = false;
+  let length = 0;
+  let timer: NodeJS.Timeout | undefined;
+  /** Until it resolves nothing is answered; it rejects where the token turns out to have been revoked. */
+  let checked: Promise<unknown> = Promise.resolve();
+  let resolve: (poll: PollJson) => void;
+  let reject: (problem: unknown) => void;
+  const answer = new Promise<PollJson>((...settle) => {
+    [resolve, reject] = settle;
+  });
+
+  /** A moment later, so that the rest of what is sent just now comes along. */
+  const give = () => void checked.then(() => resolve(poll), reject);
+
+  function answerNow() {
+    isDue = true;
+    if (hasCaughtUp) give();
+  }
+
+  function add(event: Delivered) {
+    const { unread, unseen } = event.kind === "notification" ? event.row : event;
+    Object.assign(poll, { unread, unseen, cursor: encodeCursor(event.cursor) });
+    if (event.kind === "state") return void poll.changes.push(...event.rows.map(changeJson));
+    const notification = notificationJson(event.row);
+    poll.notifications.push(notification);
+    length += JSON.stringify(notification).length;
+  }
+
+  const stop = follow({
+    ...options,
+    recipientId,
+    since: since === undefined ? "now" : (parseCursor(since) ?? "unknown"),
+    position,
+    sink: {
+      ready({ unread, unseen }, resumeAt) {
+        Object.assign(poll, { unread, unseen });
+        if (resumeAt !== "unknown") poll.cursor = encodeCursor(resumeAt);
+      },
+      send(event, isLive) {
+        add(event);
+        const isFull = length > MAX_ANSWER_LENGTH;
+        if (isLive || isFull) give();
+        return !isFull;
+      },
+      reset(reason, unread, at) {
+        Object.assign(poll, { reset: reason, unread, cursor: encodeCursor(at) });
+        give();
+      },
+      caughtUp() {
+        hasCaughtUp = true;
+        if (isDue || poll.notifications.length + poll.changes.length > 0) give();
+        else timer ??= setTimeout(answerNow, waitMs);
+      },
+      checkToken() {
+        checked = isRevoked(recipientId, issuedAt).then((isOut) => {
+          if (isOut) throw tokenInvalid();
+        });
+        checked.catch(reject);
+      },
+      drained: () => Promise.resolve(),
+      fail: (cause) => reject(unavailable(cause)),
+    },
+  });
+
+  return {
+    answer,
+    answerNow,
+    close() {
+      clearTimeout(timer);
+      stop();
+    },
+  };
+}

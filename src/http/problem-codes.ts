@@ -1,0 +1,30 @@
+/** Every `code` there is, with its status and when it is given. Stable: clients decide by it. */
+const CODES = {
+  request_malformed: [400, "No HTTP, no JSON, or an address that cannot be decoded."],
+  request_invalid: [400, "A field is missing, unknown, or not of its kind; `detail` says which."],
+  token_missing: [401, "There is no token."],
+  token_invalid: [401, "The token or ticket is forged, expired, used up or revoked."],
+  origin_refused: [403, "The page that sent the cookie is of an origin that may not use it."],
+  notification_unknown: [404, "This recipient has no such notification."],
+  route_unknown: [404, "There is no such route."],
+  user_unknown: [404, "The demo has no such user."],
+  request_timeout: [408, "The request did not come to its end in time."],
+  act_not_possible: [409, "The demo's marketplace does not allow this (any more)."],
+  body_too_large: [413, "The body has more than 16 KB."],
+  body_not_json: [415, "The body, or a write with a cookie, is not declared as application/json."],
+  body_encoding: [415, "The body's charset or compression is not one that is read."],
+  too_many_streams: [429, "This recipient has too many streams and waiting polls open."],
+  headers_too_large: [431, "The address and headers have more than 16 KB."],
+  internal: [500, "A mistake of the service; its log has it by `requestId`."],
+  keys_unavailable: [503, "The keys that verify tokens cannot be fetched. Try again."],
+  overloaded: [503, "The service holds as many streams and waiting polls as it may. Try again."],
+  unavailable: [503, "The database does not answer. Try again."],
+} as const satisfies Record<string, readonly [status: number, meaning: string]>;
+
+export type ProblemCode = keyof typeof CODES;
+
+export const PROBLEM_CODES = Object.keys(CODES) as ProblemCode[];
+
+export const statusOf = (code: ProblemCode): number => CODES[code][0];
+
+export const meaningOf = (code: ProblemCode): string => CODES[code][1];

@@ -1,0 +1,158 @@
+import { z } from "zod";
+import type { ResetReason } from "../hub/follow.ts";
+import { PROBLEM_CODES } from "./problem-codes.ts";
+
+/**
+ * Every shape that goes over the wire as JSON. What a client sends is read with these, what it gets has their types, and
+ * `/openapi.json` is made from them.
+ */
+
+/** What fits a Postgres bigint. */
+export const Id = z
+  .string()
+  .regex(/^[0-9]{1,19}$/, "Expected an id: digits, as a string")
+  .transform(BigInt)
+  .refine((id) => id < 2n ** 63n, "No id is so large")
+  .meta({ description: "A notification's id.", examples: ["4711"] });
+
+/** PostgreSQL's text cannot hold U+0000. */
+const Type = z
+  .string()
+  .min(1)
+  .max(200)
+  .regex(/^[^\0]*$/, "U+0000 is in no type")
+  .meta({ description: "A notification's type.", examples: ["message.received"] });
+
+export const MAX_LIMIT = 100;
+export const MAX_WAIT_SECONDS = 30;
+
+export const ListQuery = z.strictObject({
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(20)
+    .describe(`How many at the most; more than ${MAX_LIMIT} are ${MAX_LIMIT}.`),
+  before: Id.optional().describe("Only older ones: `nextBefore` of the page before."),
+  filter: z
+    .enum(["all", "unread", "archived"])
+    .default("all")
+    .describe("`all` is what is not archived."),
+  type: Type.optional().describe("Only of this type."),
+});
+
+export const PollQuery = z.strictObject({
+  since: z
+    .string()
+    .optional()
+    .describe("A cursor: of the list, of a poll, or any event's id. Unset: from now."),
+  wait: z.coerce
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      `For how many seconds the answer may wait until there is something; more than ${MAX_WAIT_SECONDS} are ${MAX_WAIT_SECONDS}.`,
+    ),
+});
+
+export const Marks = z.strictObject({
+  read: z.boolean().optional().describe("Read is also seen."),
+  seen: z.boolean().optional(),
+  archived: z.boolean().optional(),
+});
+
+export const MarkAll = z.strictObject({
+  before: Id.optional().describe("Up to and including this one: what has just come stays."),
+  type: Type.optional().describe("Only of this type."),
+});
+
+export const Preferences = z.strictObject({
+  mutedTypes: z.array(Type).max(200).describe("Types of which no notification is made."),
+});
+
+const IdText = z.string().regex(/^[0-9]+$/);
+const Time = z.iso.datetime();
+const Count = z.int().min(0);
+const Cursor = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,128}$/)
+  .describe("A position: give it to the stream or to a poll, and nothing falls between.");
+
+const State = z.strictObject({
+  seenAt: Time.nullable(),
+  readAt: Time.nullable(),
+  archivedAt: Time.nullable(),
+});
+
+export const NotificationJson = z.strictObject({
+  id: IdText,
+  type: z.string(),
+  actorId: z.string().nullable().describe("Who did it, where the rule says."),
+  title: z.string().nullable(),
+  body: z.string().nullable(),
+  link: z.string().nullable(),
+  data: z.unknown().describe("Whatever JSON the rule made; an object, if it made none."),
+  createdAt: Time,
+  ...State.shape,
+});
+
+export const ChangeJson = z.strictObject({ id: IdText, ...State.shape });
+
+export const ListJson = z.strictObject({
+  notifications: z.array(NotificationJson).describe("Newest first."),
+  nextBefore: IdText.nullable().describe("`before` of the next page; null on the last."),
+  unread: Count,
+  unseen: Count,
+  cursor: Cursor,
+});
+
+const RESET_REASONS = [
+  "cursor_unknown",
+  "cursor_expired",
+  "epoch_changed",
+  "too_many",
+] as const satisfies ResetReason[];
+
+export const PollJson = z.strictObject({
+  notifications: z.array(NotificationJson).describe("New since the cursor, oldest first."),
+  changes: z.array(ChangeJson).describe("Marked since, here, in another tab or in psql."),
+  unread: Count,
+  unseen: Count,
+  cursor: Cursor.describe("`since` of the next poll, or `lastEventId` of a stream."),
+  reset: z
+    .enum(RESET_REASONS)
+    .nullable()
+    .describe("Why what was missed cannot be told, if so: fetch the list again."),
+});
+
+export const CountsJson = z.strictObject({ count: Count.describe("The unread."), unseen: Count });
+
+export const ChangedJson = z.strictObject({ changed: Count.describe("How many were marked.") });
+
+export const TicketJson = z.strictObject({
+  ticket: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  expiresAt: Time,
+});
+
+export const HealthJson = z.strictObject({
+  status: z.enum(["ok", "unavailable"]),
+  problems: z.array(z.string()).describe("What keeps the service from its work."),
+  warnings: z.array(z.string()).describe("What does not, yet."),
+});
+
+export const LiveJson = z.strictObject({ status: z.literal("ok") });
+
+export const ProblemJson = z.strictObject({
+  type: z.literal("about:blank"),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(PROBLEM_CODES).describe("Stable: decide by this."),
+  detail: z.string().describe("What to do, for a person."),
+  requestId: z.uuid().describe("The log has it too."),
+});
+
+export type NotificationJson = z.infer<typeof NotificationJson>;
+export type ChangeJson = z.infer<typeof ChangeJson>;
+export type ListJson = z.infer<typeof ListJson>;
+export type PollJson = z.infer<typeof PollJson>;
+export type TicketJson = z.infer<typeof TicketJson>;

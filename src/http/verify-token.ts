@@ -1,0 +1,91 @@
+import { createPublicKey, createSecretKey } from "node:crypto";
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import type { KeyConfig } from "../config.ts";
+import { Problem } from "./problem.ts";
+import { createRemoteKeys } from "./remote-keys.ts";
+
+export interface TokenOptions {
+  key: Exclude<KeyConfig, { kind: "generated" }>;
+  issuer: string | undefined;
+  audience: string | undefined;
+  /** The claim that holds the recipient's id. */
+  userClaim: string;
+}
+
+/** Who a token speaks for, and when it was issued and ends. */
+export interface Identity {
+  readonly recipientId: string;
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
+}
+
+export type VerifyToken = (token: string) => Promise<Identity>;
+
+const MAX_TOKEN_LENGTH = 8192;
+const MAX_RECIPIENT_ID_LENGTH = 200;
+
+/** A token that says it is something else (a logout token, a proof of possession) is no access token (RFC 8725 §3.11). */
+const ACCESS_TOKEN_TYPES = /^(application\/)?(at\+)?jwt$/i;
+
+/**
+ * Verifies a JWT (RFC 7519). Throws Problem `token_invalid`, without saying why, and `keys_unavailable` while no key
+ * can be fetched. Algorithms are pinned to the kind of key, and `exp` is required: jose asks for neither by itself.
+ * What a token's header says of keys (`jwk`, `jku`, `x5u`) is not looked at.
+ */
+export function createTokenVerifier(options: TokenOptions): VerifyToken {
+  const { issuer, audience, userClaim } = options;
+  const { key, algorithms } = verificationKey(options.key);
+  const claims = {
+    algorithms,
+    requiredClaims: ["exp", userClaim],
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(audience === undefined ? {} : { audience }),
+  };
+
+  return async (token) => {
+    if (token.length > MAX_TOKEN_LENGTH) throw tokenInvalid();
+    const { payload, protectedHeader } = await jwtVerify(token, key, claims).catch(refuse);
+    const { typ = "JWT" } = protectedHeader;
+    if (!ACCESS_TOKEN_TYPES.test(typ)) throw tokenInvalid();
+    return toIdentity(payload, userClaim);
+  };
+}
+
+function verificationKey(key: TokenOptions["key"]): { key: JWTVerifyGetKey; algorithms: string[] } {
+  if (key.kind === "secret") {
+    const secret = createSecretKey(Buffer.from(key.secret));
+    return { key: async () => secret, algorithms: ["HS256"] };
+  }
+  const algorithms = ["RS256", "ES256", "EdDSA"];
+  if (key.kind === "jwks") return { key: createRemoteKeys(key.url), algorithms };
+  const publicKey = createPublicKey(key.pem);
+  return { key: async () => publicKey, algorithms };
+}
+
+/** jose throws its own errors for what is wrong with a token, and TypeErrors for a key that does not fit its `alg`. */
+function refuse(cause: unknown): never {
+  if (cause instanceof errors.JOSEError || cause instanceof TypeError) throw tokenInvalid(cause);
+  throw cause;
+}
+
+function toIdentity(payload: JWTPayload, userClaim: string): Identity {
+  const id = payload[userClaim];
+  const recipientId = Number.isSafeInteger(id) ? String(id) : id;
+  if (typeof recipientId !== "string") throw tokenInvalid();
+  if (recipientId === "" || recipientId.length > MAX_RECIPIENT_ID_LENGTH) throw tokenInvalid();
+  if (recipientId.includes("\0")) throw tokenInvalid(); // PostgreSQL's text cannot hold it
+  // A token that does not say when it was issued counts as older than any revocation.
+  const issuedAt = toDate(payload.iat ?? 0);
+  const expiresAt = toDate(payload.exp ?? 0);
+  return { recipientId, issuedAt, expiresAt };
+}
+
+/** A token may carry any number; the last that is a time for PostgreSQL and for JavaScript is the year 9999. */
+const toDate = (seconds: number) =>
+  new Date(Math.min(Math.max(seconds, 0), Date.UTC(9999, 11) / 1000) * 1000);
+
+export const tokenInvalid = (cause?: unknown) =>
+  new Problem("token_invalid", "The token is not valid, or no longer.", {
+    headers: { "WWW-Authenticate": 'Bearer error="invalid_token"' },
+    cause,
+  });
