@@ -12,6 +12,7 @@ import { asService, createPool } from "./db/pool.ts";
 import { explainReadError } from "./db/read-problem.ts";
 import { isRevoked } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
+import { warnOfMissingLimits } from "./db/session-limits.ts";
 import { createTickets } from "./db/tickets.ts";
 import { createFeed } from "./feed/feed.ts";
 import { createHttpApp } from "./http/app.ts";
@@ -121,6 +122,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   // Together: where the database hangs, each takes a second.
   onClose(() => Promise.all([pool.close(), streamPool.close(), feedPool.close()]));
   await refuseOldSchema(pool, log);
+  await warnOfMissingLimits(pool, log);
   const changes = createChangesReader(streamPool);
   const live = createChangesReader(feedPool);
   const inbox = createInbox(pool);

@@ -15,7 +15,8 @@ const SECRETS = [
 
 /**
  * The process's log: one JSON object a line on standard output. A database error's `detail`, `where` and
- * `internalQuery` can quote a row, so an `err` is logged by name, code and message only.
+ * `internalQuery` can quote a row, so an `err` is logged by name, code and message only, and without the message where
+ * that can quote one, too.
  */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = {
@@ -29,8 +30,16 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
 }
 
 function describeError(err: unknown): unknown {
-  if (!(err instanceof Error)) return { message: String(err) };
-  const { name, message, stack, cause } = err;
+  if (!(err instanceof Error)) return { message: "something that is no Error was thrown" };
+  const { name, stack = "", cause } = err;
   const code = "code" in err ? err.code : undefined;
-  return { name, code, message, stack, ...(cause ? { cause: describeError(cause) } : {}) };
+  const isSafe = !canQuote(err, code);
+  const message = isSafe ? err.message : "withheld: it may quote data";
+  // The stack begins with the message.
+  const frames = isSafe ? stack : stack.slice(Math.max(0, stack.indexOf("\n    at ")));
+  return { name, code, message, stack: frames, ...(cause ? { cause: describeError(cause) } : {}) };
 }
+
+/** SQLSTATE classes whose messages quote values (data, constraints, `raise`), and Prisma's errors, which pass them on. */
+const canQuote = ({ name }: Error, code: unknown) =>
+  /^Prisma|^DriverAdapter/.test(name) || (typeof code === "string" && /^(22|23|P0)/.test(code));

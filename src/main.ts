@@ -24,6 +24,13 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
   let app: App | undefined;
   let isStopping = false;
 
+  // A mistake of ours ends the process, as it would without this; but Node would print the error with all it carries,
+  // such as the row that a database error quotes.
+  process.on("uncaughtException", (err) => {
+    log.fatal({ err }, "ended by a mistake");
+    process.exit(1);
+  });
+
   function onSignal(signal: NodeJS.Signals) {
     if (isStopping) return;
     isStopping = true;

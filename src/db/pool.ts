@@ -64,6 +64,16 @@ export function createPool({
   });
 }
 
+/** What a login of the service has set (docs/dba.md); given here to a session that has a login of more rights. */
+const AS_SERVICE = {
+  role: "bellwire_service",
+  statement_timeout: "10s",
+  lock_timeout: "8s",
+  idle_in_transaction_session_timeout: "10s",
+};
+
 /** The same database with the rights of the service and no more, for whoever may take the role. */
-export const asService = (url: string): string =>
-  `${url}${url.includes("?") ? "&" : "?"}options=${encodeURIComponent("-c role=bellwire_service")}`;
+export function asService(url: string): string {
+  const settings = Object.entries(AS_SERVICE).map(([name, value]) => `-c ${name}=${value}`);
+  return `${url}${url.includes("?") ? "&" : "?"}options=${encodeURIComponent(settings.join(" "))}`;
+}

@@ -302,8 +302,8 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "select * from bellwire.notifications, bellwire.revocations",
         "select * from bellwire.rules, bellwire.rule_errors",
         "update bellwire.notifications set seen_at = now(), read_at = now(), archived_at = now()",
-        "select bellwire.mute_types('1', '{x}'), bellwire.mute_types('1', '{}')",
-        "select bellwire.issue_ticket('x', '1', now(), now() + interval '1 hour', '30 s'), bellwire.redeem_ticket('x')",
+        "select bellwire.mute_types('2', '{x}'), bellwire.mute_types('2', '{}')",
+        "select bellwire.issue_ticket('y', '1', now(), now() + interval '1 hour', '30 s'), bellwire.redeem_ticket('y')",
         "select * from bellwire.changes_since(pg_current_snapshot())",
         "select bellwire.epoch(), bellwire.prune('2000-01-01')",
       ]) {
