@@ -36,8 +36,9 @@ function describeError(err: unknown): unknown {
   const isSafe = !canQuote(err, code);
   const message = isSafe ? err.message : "withheld: it may quote data";
   // The stack begins with the message.
-  const frames = isSafe ? stack : stack.slice(Math.max(0, stack.indexOf("\n    at ")));
-  return { name, code, message, stack: frames, ...(cause ? { cause: describeError(cause) } : {}) };
+  const lines = stack.split("\n").filter((line) => isSafe || line.startsWith("    at "));
+  const described = { name, code, message, stack: lines.join("\n") };
+  return cause ? { ...described, cause: describeError(cause) } : described;
 }
 
 /** SQLSTATE classes whose messages quote values (data, constraints, `raise`), and Prisma's errors, which pass them on. */

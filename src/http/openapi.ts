@@ -1,39 +1,25 @@
 import { z } from "zod";
+import { OPERATIONS, type Operation } from "./operations.ts";
 import { meaningOf, type ProblemCode, statusOf } from "./problem-codes.ts";
 import {
   ChangedJson,
   ChangeJson,
   CountsJson,
+  EVENTS,
   HealthJson,
   Id,
   ListJson,
-  ListQuery,
   LiveJson,
   MarkAll,
   Marks,
   NotificationJson,
   PollJson,
-  PollQuery,
   Preferences,
   ProblemJson,
   TicketJson,
 } from "./schemas.ts";
 
-interface Operation {
-  method: "get" | "patch" | "post" | "put";
-  path: string;
-  /** Names the operation in generated clients. */
-  name: string;
-  summary: string;
-  description?: string;
-  parameters?: object[];
-  body?: { schema: z.ZodType; isRequired: boolean };
-  /** Of the answers that are no problems. */
-  answers: Record<number, z.ZodType | "event stream">;
-  problems: readonly ProblemCode[];
-  security?: object[];
-}
-
+/** What other places of the document refer to. */
 const COMPONENTS = {
   Notification: NotificationJson,
   Change: ChangeJson,
@@ -48,138 +34,13 @@ const COMPONENTS = {
   Health: HealthJson,
   Live: LiveJson,
   Problem: ProblemJson,
+  ReadyEvent: EVENTS.ready,
+  NotificationEvent: EVENTS.notification,
+  StateEvent: EVENTS.state,
+  ResetEvent: EVENTS.reset,
+  PingEvent: EVENTS.ping,
+  AuthEvent: EVENTS.auth,
 };
-
-const ANY = ["request_malformed", "request_timeout", "headers_too_large", "internal"] as const;
-const TOKEN = ["token_missing", "token_invalid", "origin_refused"] as const;
-const READ = [...ANY, ...TOKEN, "keys_unavailable", "unavailable", "request_invalid"] as const;
-const BODY = ["body_too_large", "body_not_json", "body_encoding"] as const;
-const WRITE = [...READ, ...BODY] as const;
-
-const BASE = "/api/notifications";
-
-const OPERATIONS: Operation[] = [
-  {
-    method: "get",
-    path: `${BASE}/stream`,
-    name: "openStream",
-    summary: "The event stream",
-    description:
-      "Server-Sent Events: `ready` first, then `notification`, `state`, `reset`, `ping` and `auth`. Whatever will pass " +
-      "(the database is away, draining, overload) is 200 with `retry` and an end, for any other status stops a " +
-      "browser's EventSource for good.",
-    parameters: [
-      headerParameter("Last-Event-ID", "Where to resume; a browser sends it by itself."),
-      queryParameter("lastEventId", "The same, for a new EventSource: the `cursor` of a list."),
-      queryParameter("last_event_id", "The same."),
-      queryParameter("ticket", "A ticket, in the place of a token."),
-    ],
-    answers: { 200: "event stream" },
-    problems: [...ANY, ...TOKEN, "too_many_streams"],
-    security: [{ bearer: [] }, { cookie: [] }, { ticket: [] }],
-  },
-  {
-    method: "get",
-    path: BASE,
-    name: "list",
-    summary: "A page of the inbox, newest first",
-    parameters: queryParameters(ListQuery),
-    answers: { 200: ListJson },
-    problems: READ,
-  },
-  {
-    method: "get",
-    path: `${BASE}/poll`,
-    name: "poll",
-    summary: "What the stream would have sent since a cursor",
-    parameters: queryParameters(PollQuery),
-    answers: { 200: PollJson },
-    problems: [...READ, "too_many_streams", "overloaded"],
-  },
-  {
-    method: "get",
-    path: `${BASE}/unread-count`,
-    name: "countUnread",
-    summary: "The badge",
-    answers: { 200: CountsJson },
-    problems: READ,
-  },
-  {
-    method: "patch",
-    path: `${BASE}/{id}`,
-    name: "mark",
-    summary: "Mark one read, seen or archived, or not",
-    parameters: [
-      { name: "id", in: "path", required: true, schema: z.toJSONSchema(Id, { io: "input" }) },
-    ],
-    body: { schema: Marks, isRequired: true },
-    answers: { 200: NotificationJson },
-    problems: [...WRITE, "notification_unknown"],
-  },
-  ...(["read", "seen"] as const).map(
-    (as): Operation => ({
-      method: "post",
-      path: `${BASE}/mark-all-${as}`,
-      name: as === "read" ? "markAllRead" : "markAllSeen",
-      summary: `Mark all as ${as}`,
-      body: { schema: MarkAll, isRequired: false },
-      answers: { 200: ChangedJson },
-      problems: WRITE,
-    }),
-  ),
-  {
-    method: "get",
-    path: `${BASE}/preferences`,
-    name: "readPreferences",
-    summary: "What is muted",
-    answers: { 200: Preferences },
-    problems: READ,
-  },
-  {
-    method: "put",
-    path: `${BASE}/preferences`,
-    name: "writePreferences",
-    summary: "Mute these types and no others",
-    body: { schema: Preferences, isRequired: true },
-    answers: { 200: Preferences },
-    problems: WRITE,
-  },
-  {
-    method: "post",
-    path: `${BASE}/tickets`,
-    name: "issueTicket",
-    summary: "A ticket that opens one stream within 30 s",
-    answers: { 200: TicketJson },
-    problems: WRITE,
-  },
-  {
-    method: "get",
-    path: "/livez",
-    name: "isLive",
-    summary: "Whether the process answers",
-    answers: { 200: LiveJson },
-    problems: ANY,
-    security: [],
-  },
-  {
-    method: "get",
-    path: "/readyz",
-    name: "isReady",
-    summary: "Whether it hears and reads the database",
-    answers: { 200: HealthJson, 503: HealthJson },
-    problems: ANY,
-    security: [],
-  },
-  {
-    method: "get",
-    path: "/openapi.json",
-    name: "describe",
-    summary: "This document",
-    answers: { 200: z.looseObject({ openapi: z.literal("3.1.0") }) },
-    problems: ANY,
-    security: [],
-  },
-];
 
 /** The OpenAPI 3.1 document of the service, made of its schemas. https://spec.openapis.org/oas/v3.1.0 */
 export function openApi(version: string) {
@@ -215,13 +76,14 @@ export function openApi(version: string) {
   };
 }
 
-function describe({ name, summary, description, parameters, body, ...rest }: Operation) {
+function describe({ name, summary, description, body, ...rest }: Operation) {
+  const parameters = describeParameters(rest);
   return {
     operationId: name,
     summary,
     ...(description ? { description } : {}),
     ...(rest.security ? { security: rest.security } : {}),
-    ...(parameters ? { parameters } : {}),
+    ...(parameters.length > 0 ? { parameters } : {}),
     ...(body ? { requestBody: { required: body.isRequired, content: asJson(body.schema) } } : {}),
     responses: { ...describeAnswers(rest.answers), ...describeProblems(rest.problems) },
   };
@@ -263,7 +125,12 @@ function describeProblems(codes: readonly ProblemCode[]) {
 
 function asJson(schema: z.ZodType) {
   const name = Object.entries(COMPONENTS).find(([, component]) => component === schema)?.[0];
-  return { "application/json": { schema: name ? refer(name) : z.toJSONSchema(schema) } };
+  return { "application/json": { schema: name ? refer(name) : toJsonSchema(schema) } };
+}
+
+function toJsonSchema(schema: z.ZodType) {
+  const { $schema: _, ...described } = z.toJSONSchema(schema, AS_SENT);
+  return described;
 }
 
 const refer = (name: string) => ({ $ref: `#/components/schemas/${name}` });
@@ -271,26 +138,36 @@ const refer = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 function describeComponents() {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(COMPONENTS)) registry.add(schema, { id });
-  const { schemas } = z.toJSONSchema(registry, {
-    io: "input",
-    uri: (id) => `#/components/schemas/${id}`,
-  });
+  const uri = (id: string) => refer(id).$ref;
+  const { schemas } = z.toJSONSchema(registry, { ...AS_SENT, uri });
+  // Each comes as a document of its own.
+  for (const schema of Object.values(schemas)) {
+    delete schema.$schema;
+    delete schema.$id;
+  }
   return schemas;
 }
 
-function queryParameters(schema: z.ZodObject) {
-  const { properties = {} } = z.toJSONSchema(schema, { io: "input" });
-  return Object.entries(properties).map(([name, property]) => ({
+/** As it goes over the wire; without what zod adds to say precisely what the format or JavaScript says already. */
+const AS_SENT = {
+  io: "input",
+  override({ jsonSchema }) {
+    if (jsonSchema.format === "date-time" || jsonSchema.format === "uuid")
+      delete jsonSchema.pattern;
+    if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+  },
+} satisfies z.core.ToJSONSchemaParams;
+
+function describeParameters({ path, header, query }: Pick<Operation, "path" | "header" | "query">) {
+  const inPath = path.includes("{id}")
+    ? [{ name: "id", in: "path", required: true, schema: toJsonSchema(Id) }]
+    : [];
+  const inHeader = header ? [{ ...header, in: "header", schema: { type: "string" } }] : [];
+  const properties = query ? toJsonSchema(query).properties : {};
+  const inQuery = Object.entries(properties ?? {}).map(([name, schema]) => ({
     name,
     in: "query",
-    schema: property,
+    schema,
   }));
-}
-
-function queryParameter(name: string, description: string) {
-  return { name, in: "query", description, schema: { type: "string" } };
-}
-
-function headerParameter(name: string, description: string) {
-  return { name, in: "header", description, schema: { type: "string" } };
+  return [...inPath, ...inHeader, ...inQuery];
 }

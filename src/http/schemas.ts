@@ -41,6 +41,13 @@ export const ListQuery = z.strictObject({
   type: Type.optional().describe("Only of this type."),
 });
 
+/** Anything is taken for it: what is no cursor gets a `reset`, and other parameters are not looked at. */
+export const StreamQuery = z.looseObject({
+  lastEventId: z.string().optional().describe("Where to resume: the `cursor` of a list or poll."),
+  last_event_id: z.string().optional().describe("The same."),
+  ticket: z.string().optional().describe("A ticket, in the place of a token."),
+});
+
 export const PollQuery = z.strictObject({
   since: z
     .string()
@@ -125,6 +132,25 @@ export const PollJson = z.strictObject({
     .describe("Why what was missed cannot be told, if so: fetch the list again."),
 });
 
+/** The `data` of each event of the stream. */
+export const EVENTS = {
+  ready: z.strictObject({
+    unread: Count,
+    unseen: Count,
+    cursor: z.string().describe("Where the stream resumes; `unknown` where a `reset` follows."),
+    version: z.string(),
+  }),
+  notification: NotificationJson.extend({ unread: Count }),
+  state: z.strictObject({ changes: z.array(ChangeJson), unread: Count }),
+  reset: z.strictObject({ reason: z.enum(RESET_REASONS), unread: Count }),
+  ping: z.strictObject({ time: Time }),
+  auth: z.strictObject({
+    reason: z
+      .enum(["expiring", "expired", "revoked"])
+      .describe("`expiring` comes a minute before; behind the others the stream ends."),
+  }),
+};
+
 export const CountsJson = z.strictObject({ count: Count.describe("The unread."), unseen: Count });
 
 export const ChangedJson = z.strictObject({ changed: Count.describe("How many were marked.") });
@@ -142,6 +168,8 @@ export const HealthJson = z.strictObject({
 
 export const LiveJson = z.strictObject({ status: z.literal("ok") });
 
+export const ApiJson = z.looseObject({ openapi: z.literal("3.1.0") });
+
 export const ProblemJson = z.strictObject({
   type: z.literal("about:blank"),
   title: z.string(),
@@ -156,3 +184,5 @@ export type ChangeJson = z.infer<typeof ChangeJson>;
 export type ListJson = z.infer<typeof ListJson>;
 export type PollJson = z.infer<typeof PollJson>;
 export type TicketJson = z.infer<typeof TicketJson>;
+export type EventName = keyof typeof EVENTS;
+export type EventData<Name extends EventName> = z.infer<(typeof EVENTS)[Name]>;

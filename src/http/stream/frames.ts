@@ -3,10 +3,11 @@ import type { Counts } from "../../db/notification.ts";
 import type { Delivered } from "../../hub/delivery.ts";
 import type { ResetReason } from "../../hub/follow.ts";
 import { changeJson, notificationJson } from "../notification-json.ts";
+import type { EventData, EventName } from "../schemas.ts";
 import { encodeEvent } from "./server-sent-event.ts";
 
 /** Why a stream's token matters now. */
-export type AuthReason = "expiring" | "expired" | "revoked";
+export type AuthReason = EventData<"auth">["reason"];
 
 export type Frames = ReturnType<typeof createFrames>;
 
@@ -20,7 +21,7 @@ export function createFrames(version: string) {
   return {
     ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown"): string {
       const cursor = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
-      return encodeEvent({ event: "ready", data: { unread, unseen, cursor, version }, id: cursor });
+      return encode("ready", { unread, unseen, cursor, version }, cursor);
     },
 
     delivered(event: Delivered): Buffer {
@@ -32,11 +33,11 @@ export function createFrames(version: string) {
     },
 
     reset: (reason: ResetReason, unread: number, position: Cursor): string =>
-      encodeEvent({ event: "reset", data: { reason, unread }, id: encodeCursor(position) }),
+      encode("reset", { reason, unread }, encodeCursor(position)),
 
-    auth: (reason: AuthReason): string => encodeEvent({ event: "auth", data: { reason } }),
+    auth: (reason: AuthReason): string => encode("auth", { reason }),
 
-    ping: (): string => encodeEvent({ event: "ping", data: { time: new Date() } }),
+    ping: (): string => encode("ping", { time: new Date().toISOString() }),
   };
 }
 
@@ -44,9 +45,10 @@ function encodeDelivered(event: Delivered): string {
   const id = encodeCursor(event.cursor);
   if (event.kind === "notification") {
     const { row } = event;
-    const data = { ...notificationJson(row), unread: row.unread };
-    return encodeEvent({ event: "notification", data, id });
+    return encode("notification", { ...notificationJson(row), unread: row.unread }, id);
   }
-  const data = { changes: event.rows.map(changeJson), unread: event.unread };
-  return encodeEvent({ event: "state", data, id });
+  return encode("state", { changes: event.rows.map(changeJson), unread: event.unread }, id);
 }
+
+const encode = <Name extends EventName>(event: Name, data: EventData<Name>, id?: string) =>
+  encodeEvent({ event, data, ...(id === undefined ? {} : { id }) });
