@@ -135,6 +135,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const horizon = createHorizon(pool);
   const metrics = createMetrics({
     streams: streams.size,
+    waitingPolls: () => polls.size(),
     bufferedBytes: streams.bufferedBytes,
     isListening: () => listener.problem() === undefined,
     isReading: () => feed.problem() === undefined,

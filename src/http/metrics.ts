@@ -14,6 +14,7 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** What is asked for when somebody looks. */
 export interface Observed {
   streams: () => number;
+  waitingPolls: () => number;
   bufferedBytes: () => number;
   isListening: () => boolean;
   isReading: () => boolean;
@@ -86,6 +87,7 @@ export function createMetrics(observed: Observed) {
     });
   }
   observe("bellwire_streams", "Open streams", observed.streams);
+  observe("bellwire_waiting_polls", "Polls that wait for something to tell", observed.waitingPolls);
   observe("bellwire_buffered_bytes", "Written to streams and not taken", observed.bufferedBytes);
   observe("bellwire_listener_up", "1 while the LISTEN connection hears its own probe", () =>
     Number(observed.isListening()),

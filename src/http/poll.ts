@@ -58,6 +58,8 @@ export function createPolls(options: PollOptions) {
 
   return {
     route,
+    /** How many are not answered yet. */
+    size: () => waiting.size,
     close() {
       isClosed = true;
       for (const answerNow of waiting) answerNow();

@@ -28,12 +28,13 @@ export function createHub() {
     },
 
     publish(changes: Changes): void {
+      // First, so that whoever is revoked can be asked for before anything is shown.
+      for (const recipientId of changes.revoked)
+        for (const subscriber of connected.get(recipientId) ?? []) subscriber.revoke();
       for (const [recipientId, rows] of groupByRecipient(changes.rows, connected)) {
         const delivery = createDelivery({ ...changes, rows });
         for (const subscriber of connected.get(recipientId) ?? []) subscriber.deliver(delivery);
       }
-      for (const recipientId of changes.revoked)
-        for (const subscriber of connected.get(recipientId) ?? []) subscriber.revoke();
     },
 
     readAgain(): void {

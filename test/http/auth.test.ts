@@ -2,7 +2,7 @@ import { createHmac, createSign, generateKeyPairSync, type KeyObject } from "nod
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { CompactEncrypt, exportJWK, type JWTPayload, SignJWT } from "jose";
+import { CompactEncrypt, exportJWK, type JWK, type JWTPayload, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
@@ -35,7 +35,7 @@ function sign(
   key: KeyObject | Uint8Array,
   alg: string,
   claims: JWTPayload = {},
-  header: { kid?: string; typ?: string } = {},
+  header: { kid?: string; typ?: string; jwk?: JWK; jku?: string; x5u?: string } = {},
 ): Promise<string> {
   const payload = { sub: "42", iat: seconds(), exp: seconds() + 3600, ...claims };
   return new SignJWT(payload).setProtectedHeader({ alg, ...header }).sign(key);
@@ -320,6 +320,20 @@ describe("a bad token is refused without saying why:", () => {
     ["more than 8 KB", () => hs({ filler: "x".repeat(8192) })],
     ["a critical header that nobody knows", criticalToken],
     ["claims that are a list", listToken],
+    ["a logout token, rightly signed", () => sign(secret, "HS256", {}, { typ: "logout+jwt" })],
+    ["a proof of possession", () => sign(secret, "HS256", {}, { typ: "dpop+jwt" })],
+    [
+      "a key of its own in its header",
+      async () => sign(rsa.privateKey, "RS256", {}, { jwk: await exportJWK(rsa.publicKey) }),
+    ],
+    [
+      "the address of a key of its own",
+      () => sign(rsa.privateKey, "RS256", {}, { jku: "http://127.0.0.1:9/jwks.json" }),
+    ],
+    [
+      "the address of a certificate of its own",
+      () => sign(rsa.privateKey, "RS256", {}, { x5u: "http://127.0.0.1:9/cert.pem" }),
+    ],
     ["an encrypted token", encryptedToken],
     ["something behind it", async () => `${await hs()} ${await hs()}`],
     ["quotes around it", async () => `"${await hs()}"`],
@@ -353,6 +367,24 @@ describe("a bad token is refused without saying why:", () => {
       expect(headers.get("www-authenticate")).toBe('Bearer error="invalid_token"');
     }
   });
+});
+
+test("a token may say that it is an access token, and need not", async () => {
+  const service = await start();
+  for (const typ of ["JWT", "jwt", "at+jwt", "application/at+jwt"])
+    expect((await askAs(service, await sign(secret, "HS256", {}, { typ }))).status).toBe(200);
+});
+
+test("a token that lasts for ever, or was issued before time began, opens a stream all the same", async () => {
+  const service = await start();
+  const token = await sign(secret, "HS256", { exp: 1e15, iat: -1e15 });
+  const stream = await openStream(service, "42", { token });
+  await stream.waitFor(({ event }) => event === "ready");
+  const response = await fetch(`${service.url}/api/notifications/tickets`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}` },
+  });
+  expect(response.status).toBe(200);
 });
 
 test("a revoked recipient's older tokens are refused, newer ones are taken, others' are untouched", async () => {

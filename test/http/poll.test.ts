@@ -1,0 +1,297 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream } from "../support/event-source.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+let service: Service;
+/** A recipient of its own for each test. */
+let me: string;
+let recipients = 0;
+beforeEach(async () => {
+  me = `recipient ${++recipients}`;
+});
+
+async function start(env: Record<string, string> = {}): Promise<void> {
+  service = await startService({ databaseUrl: database.url, env });
+}
+
+async function notify(title: string, recipientId = me): Promise<string> {
+  const [row] = await database.query<{ id: string }>(
+    "select bellwire.notify($1, 'note', title => $2)::text as id",
+    [recipientId, title],
+  );
+  return row?.id ?? "";
+}
+
+const poll = async (since?: string, wait = 0) => {
+  const query = since === undefined ? "" : `since=${encodeURIComponent(since)}&`;
+  return (await call(service, me, `/poll?${query}wait=${wait}`)).body;
+};
+
+const titlesOf = ({ notifications }: { notifications: { title: string }[] }) =>
+  notifications.map(({ title }) => title);
+
+describe("a poll", () => {
+  test("without a cursor begins now, with the badge", async () => {
+    await start();
+    await notify("before");
+    const { cursor, ...rest } = await poll();
+    expect(rest).toEqual({ notifications: [], changes: [], unread: 1, unseen: 1, reset: null });
+    await notify("after");
+    expect(titlesOf(await poll(cursor))).toEqual(["after"]);
+  });
+
+  test("gives what came and what changed since, with the badge and the next cursor, once", async () => {
+    await start();
+    const first = await notify("first");
+    const { cursor } = await poll();
+    const second = await notify("second");
+    const { body } = await call(service, me, `/${first}`, {
+      method: "PATCH",
+      body: { read: true },
+    });
+    const { cursor: next, ...answer } = await poll(cursor);
+    expect(answer).toEqual({
+      notifications: [expect.objectContaining({ id: second, title: "second", readAt: null })],
+      changes: [{ id: first, seenAt: body.seenAt, readAt: body.readAt, archivedAt: null }],
+      unread: 1,
+      unseen: 1,
+      reset: null,
+    });
+    expect(await poll(next)).toMatchObject({ notifications: [], changes: [], unread: 1 });
+    expect(await poll(cursor)).toMatchObject(answer);
+  });
+
+  test("takes the list's cursor and the stream's ids, and they take its own", async () => {
+    await start();
+    const { cursor } = (await call(service, me, "/")).body;
+    await notify("one");
+    const polled = await poll(cursor);
+    expect(titlesOf(polled)).toEqual(["one"]);
+    await notify("two");
+    const stream = await openStream(service, me, { lastEventId: polled.cursor });
+    expect((await stream.take(1)).map(({ data }) => data.title)).toEqual(["two"]);
+    stream.close();
+    await notify("three");
+    expect(titlesOf(await poll(stream.lastId()))).toEqual(["three"]);
+  });
+
+  test("counts what commits late, as the stream does", async () => {
+    await start();
+    const late = await database.connect();
+    await late.query("begin");
+    await late.query("select bellwire.notify($1, 'note', title => 'late')", [me]);
+    const { cursor } = await poll();
+    await notify("early");
+    const first = await poll(cursor);
+    expect(titlesOf(first)).toEqual(["early"]);
+    await late.query("commit");
+    expect(titlesOf(await poll(first.cursor))).toEqual(["late"]);
+  });
+
+  test("fetches a backlog page by page, up to REPLAY_LIMIT", async () => {
+    await start({ REPLAY_LIMIT: "500" });
+    const { cursor } = await poll();
+    await database.query(
+      "select bellwire.notify($1, 'note', title => n::text) from generate_series(1, 500) n",
+      [me],
+    );
+    const answer = await poll(cursor);
+    expect(titlesOf(answer)).toEqual(Array.from({ length: 500 }, (_, i) => `${i + 1}`));
+    await notify("one too many");
+    const { cursor: here, ...rest } = await poll(cursor);
+    expect(rest).toEqual({
+      notifications: [],
+      changes: [],
+      unread: 501,
+      unseen: 501,
+      reset: "too_many",
+    });
+    expect(await poll(here)).toMatchObject({ notifications: [], reset: null });
+  });
+
+  test("ends an answer of a megabyte early, and the next has the rest", async () => {
+    await start();
+    let { cursor } = await poll();
+    await database.query(
+      "select bellwire.notify($1, 'note', title => n::text, body => repeat('x', 400000)) from generate_series(1, 10) n",
+      [me],
+    );
+    const told: string[] = [];
+    const sizes: number[] = [];
+    while (told.length < 10) {
+      const answer = await poll(cursor);
+      told.push(...titlesOf(answer));
+      sizes.push(answer.notifications.length);
+      cursor = answer.cursor;
+    }
+    expect(told).toEqual(Array.from({ length: 10 }, (_, i) => `${i + 1}`));
+    for (const size of sizes) expect(size).toBeLessThanOrEqual(3);
+  });
+
+  test.each([["abc"], [""], ["-1"], ["v1.00000000.3."], ["x".repeat(10_000)]])(
+    "since %j, which is none of ours, is a reset",
+    async (since) => {
+      await start();
+      await notify("there");
+      const answer = await poll(since);
+      expect(answer.reset).toBe(since.startsWith("v1.") ? "epoch_changed" : "cursor_unknown");
+      expect(answer).toMatchObject({ notifications: [], unread: 1, unseen: 1 });
+      expect(await poll(answer.cursor)).toMatchObject({ notifications: [], reset: null });
+    },
+  );
+
+  test.each(["?wait=-1", "?wait=x", "?wait=1&wait=2", "?since=a&since=b", "?ticket=x"])(
+    "%s is refused",
+    async (query) => {
+      await start();
+      expect((await call(service, me, `/poll${query}`)).body.code).toBe("request_invalid");
+    },
+  );
+});
+
+describe("a poll that waits", () => {
+  test("is answered when there is something, and with all of one commit", async () => {
+    await start();
+    const { cursor } = await poll();
+    const waiting = poll(cursor, 30);
+    await untilWaiting(1);
+    await database.query(
+      "select bellwire.notify($1, 'note', title => n::text) from generate_series(1, 3) n",
+      [me],
+    );
+    const answer = await waiting;
+    expect(titlesOf(answer)).toEqual(["1", "2", "3"]);
+    expect(answer).toMatchObject({ unread: 3, unseen: 3 });
+    expect(titlesOf(await poll(answer.cursor))).toEqual([]);
+  });
+
+  test("is answered when something was marked", async () => {
+    await start();
+    const id = await notify("one");
+    const { cursor } = await poll();
+    const waiting = poll(cursor, 30);
+    await untilWaiting(1);
+    await database.query("update bellwire.notifications set read_at = now() where id = $1", [id]);
+    expect(await waiting).toMatchObject({ changes: [{ id }], unread: 0, unseen: 0 });
+  });
+
+  test("does not wait where there is something already", async () => {
+    await start();
+    const { cursor } = await poll();
+    await notify("one");
+    expect(titlesOf(await poll(cursor, 30))).toEqual(["one"]);
+  });
+
+  test("is answered with nothing at the end of its time, and goes on from there", async () => {
+    await start();
+    const { cursor } = await poll();
+    const answer = await poll(cursor, 0.2);
+    expect(answer).toMatchObject({ notifications: [], changes: [], reset: null });
+    await notify("one");
+    expect(titlesOf(await poll(answer.cursor))).toEqual(["one"]);
+  });
+
+  test("is not woken by what is somebody else's", async () => {
+    await start();
+    const { cursor } = await poll();
+    const waiting = poll(cursor, 30);
+    await untilWaiting(1);
+    await notify("theirs", "a bystander");
+    await notify("mine");
+    expect(titlesOf(await waiting)).toEqual(["mine"]);
+  });
+
+  test("is 401 when its recipient is revoked, and what came with that is not told", async () => {
+    await start();
+    const { cursor } = await poll();
+    const waiting = call(service, me, `/poll?since=${cursor}&wait=30`);
+    await untilWaiting(1);
+    await database.query(
+      "with told as (select bellwire.notify($1, 'note', title => 'last words')) select bellwire.revoke($1) from told",
+      [me],
+    );
+    const { status, body } = await waiting;
+    expect({ status, code: body.code }).toEqual({ status: 401, code: "token_invalid" });
+  });
+
+  test("waits no longer than its token is good", async () => {
+    await start();
+    const token = await service.token(me, 1);
+    const response = await fetch(`${service.url}/api/notifications/poll?wait=30`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(response.status).toBe(200);
+  });
+
+  test("counts as a stream does, and no longer than it waits", async () => {
+    await start({ MAX_STREAMS_PER_RECIPIENT: "2", MAX_STREAMS: "3" });
+    const stream = await openStream(service, me);
+    await stream.waitFor(({ event }) => event === "ready");
+    const waiting = poll(undefined, 30);
+    await untilWaiting(1);
+
+    const refused = await call(service, me, "/poll");
+    expect({ status: refused.status, code: refused.body.code }).toEqual({
+      status: 429,
+      code: "too_many_streams",
+    });
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(30);
+    expect((await openStream(service, me)).status).toBe(429);
+
+    const third = call(service, "another", "/poll?wait=30");
+    await untilWaiting(2);
+    const full = await call(service, "one more", "/poll");
+    expect({ status: full.status, code: full.body.code }).toEqual({
+      status: 503,
+      code: "overloaded",
+    });
+    expect(Number(full.headers.get("retry-after"))).toBeGreaterThanOrEqual(10);
+
+    await notify("one");
+    expect(titlesOf(await waiting)).toEqual(["one"]);
+    expect((await call(service, me, "/poll")).status).toBe(200);
+    await notify("two", "another");
+    await third;
+  });
+
+  test("whose client has gone makes room", async () => {
+    await start({ MAX_STREAMS_PER_RECIPIENT: "1" });
+    const abort = new AbortController();
+    const authorization = `Bearer ${await service.token(me)}`;
+    const gone = fetch(`${service.url}/api/notifications/poll?wait=30`, {
+      headers: { authorization },
+      signal: abort.signal,
+    });
+    await untilWaiting(1);
+    expect((await call(service, me, "/poll")).status).toBe(429);
+    abort.abort();
+    await expect(gone).rejects.toThrow();
+    await expect.poll(async () => (await call(service, me, "/poll")).status).toBe(200);
+  });
+
+  test("is answered when the service ends", async () => {
+    await start();
+    const { cursor } = await poll();
+    const waiting = poll(cursor, 30);
+    await untilWaiting(1);
+    await service.close();
+    expect(await waiting).toMatchObject({ notifications: [], reset: null, cursor });
+  });
+});
+
+/** Until so many polls wait. */
+async function untilWaiting(count: number): Promise<void> {
+  await expect
+    .poll(async () => {
+      const metrics = await (await fetch(service.metricsUrl)).text();
+      return Number(/^bellwire_waiting_polls (\d+)$/m.exec(metrics)?.[1]);
+    })
+    .toBe(count);
+}

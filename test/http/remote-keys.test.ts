@@ -1,0 +1,118 @@
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { exportJWK, jwtVerify, SignJWT } from "jose";
+import { expect, onTestFinished, test } from "vitest";
+import { createRemoteKeys } from "../../src/http/remote-keys.ts";
+
+const MINUTES = 60_000;
+const HOURS = 60 * MINUTES;
+
+const make = () => generateKeyPairSync("ec", { namedCurve: "P-256" });
+const old = make();
+const fresh = make();
+
+const sign = (kid: string, { privateKey }: { privateKey: KeyObject }) =>
+  new SignJWT({ sub: "42" }).setProtectedHeader({ alg: "ES256", kid }).sign(privateKey);
+
+/** An address with keys that the test changes, and a clock that it turns. */
+async function start(keys: [kid: string, key: { publicKey: KeyObject }][]) {
+  const hanging: ServerResponse[] = [];
+  const state = { keys, status: 200, isHanging: false, now: 0, requests: 0 };
+  const server = createServer(async (_req, res) => {
+    state.requests++;
+    if (state.isHanging) return void hanging.push(res);
+    const set = state.keys.map(async ([kid, { publicKey }]) => ({
+      ...(await exportJWK(publicKey)),
+      kid,
+    }));
+    res.writeHead(state.status).end(JSON.stringify({ keys: await Promise.all(set) }));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  const find = createRemoteKeys(`http://127.0.0.1:${port}/jwks.json`, () => state.now);
+  return Object.assign(state, {
+    hanging,
+    verify: async (token: Promise<string>) =>
+      jwtVerify(await token, find).then(
+        () => "good",
+        (err) => err.code as string,
+      ),
+  });
+}
+
+const UNKNOWN = "ERR_JWKS_NO_MATCHING_KEY";
+
+test("a key that is published counts half a minute later at the latest; one withdrawn, no longer", async () => {
+  const keys = await start([["old", old]]);
+  expect(await keys.verify(sign("old", old))).toBe("good");
+  keys.keys = [["new", fresh]];
+  keys.now = 29_000;
+  expect(await keys.verify(sign("new", fresh))).toBe(UNKNOWN);
+  keys.now = 30_000;
+  expect(await keys.verify(sign("new", fresh))).toBe("good");
+  expect(await keys.verify(sign("old", old))).toBe(UNKNOWN);
+  expect(keys.requests).toBe(2);
+});
+
+test("a flood of keys that nobody has is one fetch in half a minute", async () => {
+  const keys = await start([["old", old]]);
+  for (const second of Array.from({ length: 60 }, (_, i) => i)) {
+    keys.now = second * 1000;
+    const flood = Array.from({ length: 10 }, (_, i) =>
+      keys.verify(sign(`made up ${second} ${i}`, fresh)),
+    );
+    expect(new Set(await Promise.all(flood))).toEqual(new Set([UNKNOWN]));
+  }
+  expect(keys.requests).toBe(2);
+});
+
+test("the keys we have go on for a day while their address does not answer, and end after two", async () => {
+  const keys = await start([["old", old]]);
+  expect(await keys.verify(sign("old", old))).toBe("good");
+  keys.status = 500;
+  for (keys.now = 0; keys.now <= 48 * HOURS; keys.now += 10 * MINUTES)
+    expect(await keys.verify(sign("old", old))).toBe("good");
+  expect(await keys.verify(sign("old", old))).toBe("keys_unavailable");
+});
+
+test("a key that nobody has asked for may be good while the address does not answer", async () => {
+  const keys = await start([["old", old]]);
+  expect(await keys.verify(sign("old", old))).toBe("good");
+  keys.status = 500;
+  keys.now = 31_000;
+  for (const _ of [1, 2, 3]) expect(await keys.verify(sign("new", fresh))).toBe("keys_unavailable");
+  expect(keys.requests).toBe(2);
+});
+
+test("an address that hangs holds up nobody whose key we have", async () => {
+  const keys = await start([["old", old]]);
+  expect(await keys.verify(sign("old", old))).toBe("good");
+  keys.isHanging = true;
+  keys.now = 11 * MINUTES;
+  // Old enough to be fetched again, and asked for a key we lack: both wait for the one fetch.
+  const waiting = keys.verify(sign("new", fresh));
+  for (const _ of [1, 2, 3]) expect(await keys.verify(sign("old", old))).toBe("good");
+  expect(await Promise.race([waiting, "waits"])).toBe("waits");
+  await expect.poll(() => keys.hanging.length).toBe(1);
+  for (const res of keys.hanging) res.destroy();
+  expect(await waiting).toBe("keys_unavailable");
+  expect(keys.requests).toBe(2);
+});
+
+test("without any key the address is asked once a second, by all who wait together", async () => {
+  const keys = await start([["old", old]]);
+  keys.status = 500;
+  const ask = () => Promise.all([1, 2, 3].map(() => keys.verify(sign("old", old))));
+  expect(new Set(await ask())).toEqual(new Set(["keys_unavailable"]));
+  expect(keys.requests).toBe(1);
+  keys.now = 999;
+  await ask();
+  expect(keys.requests).toBe(1);
+  keys.status = 200;
+  keys.now = 1000;
+  expect(new Set(await ask())).toEqual(new Set(["good"]));
+  expect(keys.requests).toBe(2);
+});
