@@ -39,7 +39,8 @@ function isAway(err: unknown): boolean {
   if (!(err instanceof Error) || err instanceof TypeError) return false;
   if (err instanceof Prisma.PrismaClientValidationError) return false;
   const state = sqlStateOf(err);
-  if (state !== undefined) return isPassing(state);
+  // 28, 3D: not let in, no such database. Somebody must see to that, and then it is back.
+  if (state !== undefined) return isPassing(state) || /^(28|3D)/.test(state);
   if (err instanceof Prisma.PrismaClientKnownRequestError) return PRISMA_AWAY.has(err.code);
   return true;
 }

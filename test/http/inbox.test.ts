@@ -425,6 +425,100 @@ describe("POST /mark-all-read", () => {
   });
 });
 
+describe("POST /mark-all-seen", () => {
+  const markAllSeen = (body?: unknown) =>
+    call(service, me, "/mark-all-seen", { method: "POST", body });
+
+  test("marks everything that is unseen, which stays unread, and says how many", async () => {
+    await start();
+    const [, seen = "", read = "", archived = ""] = await notify(me, ["1", "2", "3", "4"]);
+    await notify("a bystander of this", ["theirs"]);
+    const { seenAt } = (await patch(seen, { seen: true })).body;
+    await patch(read, { read: true });
+    await patch(archived, { archived: true });
+    expect((await markAllSeen()).body).toEqual({ changed: 1 });
+    expect((await markAllSeen({})).body).toEqual({ changed: 0 });
+    const { notifications, unread, unseen } = await list();
+    expect({ unread, unseen }).toEqual({ unread: 2, unseen: 0 });
+    expect(notifications.find(({ id }: Listed) => id === seen).seenAt).toBe(seenAt);
+    expect((await list("?filter=archived")).notifications[0]).toMatchObject({ seenAt: null });
+    expect(await list("", "a bystander of this")).toMatchObject({ unseen: 1 });
+  });
+
+  test("with `before` and `type`, what has come since and other types stay unseen", async () => {
+    await start();
+    await notify(me, ["1"], "other.type");
+    const [, second = ""] = await notify(me, ["2", "3"]);
+    await notify(me, ["4"]);
+    expect((await markAllSeen({ before: second, type: "note" })).body).toEqual({ changed: 2 });
+    const { notifications } = await list();
+    expect(notifications.map(({ seenAt }: { seenAt: unknown }) => seenAt === null)).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+});
+
+describe("preferences", () => {
+  const mute = (mutedTypes: unknown) =>
+    call(service, me, "/preferences", { method: "PUT", body: { mutedTypes } });
+  const told = async () => titlesOf(await list());
+
+  test("nothing is muted until somebody says so, and then for that recipient only", async () => {
+    await start();
+    expect((await call(service, me, "/preferences")).body).toEqual({ mutedTypes: [] });
+    expect((await mute(["b.type", "a.type", "b.type"])).body).toEqual({
+      mutedTypes: ["a.type", "b.type"],
+    });
+    expect((await call(service, me, "/preferences")).body).toEqual({
+      mutedTypes: ["a.type", "b.type"],
+    });
+    expect((await call(service, "a bystander", "/preferences")).body).toEqual({ mutedTypes: [] });
+  });
+
+  test("what is muted becomes no row when a rule fires, until it is no longer muted", async () => {
+    await start();
+    me = "2"; // a user of the marketplace
+    const send = (body: string) =>
+      database.query("insert into messages (sender_id, recipient_id, body) values (1, $1, $2)", [
+        me,
+        body,
+      ]);
+    const bodies = async () =>
+      (await list()).notifications.map(({ body }: { body: string }) => body);
+    await send("before");
+    await mute(["message.received"]);
+    await send("muted");
+    expect(await bodies()).toEqual(["before"]);
+    await mute([]);
+    await send("after");
+    expect(await bodies()).toEqual(["after", "before"]);
+  });
+
+  test("bellwire.notify() keeps to them as well", async () => {
+    await start();
+    await mute(["note"]);
+    expect(await notify(me, ["muted"])).toEqual([""]);
+    await notify(me, ["told"], "another.type");
+    expect(await told()).toEqual(["told"]);
+  });
+
+  test.each([
+    ["no list", "x"],
+    ["nothing", undefined],
+    ["a list of numbers", [1]],
+    ["an empty type", [""]],
+    ["a NUL", ["a\0b"]],
+    ["a type of 201 characters", ["x".repeat(201)]],
+    ["201 types", Array.from({ length: 201 }, (_, i) => `${i}`)],
+  ])("%s is refused with 400", async (_, types) => {
+    await start();
+    expectProblem(await mute(types), 400, "request_invalid");
+  });
+});
+
 test("a change made by the API, in another tab or in psql reaches every open stream of its recipient", async () => {
   await start();
   const [one = "", two = "", three = ""] = await notify(me, ["1", "2", "3"]);

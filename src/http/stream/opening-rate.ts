@@ -48,6 +48,7 @@ function createCounter() {
 function networkOf(ip: string): string {
   // What a trusted proxy writes into X-Forwarded-For need not be an address.
   if (!ipaddr.isValid(ip)) return ip;
-  const address = ipaddr.process(ip);
-  return address.kind() === "ipv6" ? address.toByteArray().slice(0, 8).join(".") : ip;
+  const address = ipaddr.process(ip); // IPv4 also where it is written as IPv6
+  const bytes = address.toByteArray();
+  return address.kind() === "ipv6" ? bytes.slice(0, 8).join(" ") : bytes.join(".");
 }

@@ -1,0 +1,114 @@
+import type { Request } from "express";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { createOpeningRate } from "../../../src/http/stream/opening-rate.ts";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { type Service, startService } from "../../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+const from = (ip: string | undefined) => ({ ip }) as Request;
+
+test("an address may open so many in a second, and as many in the next", () => {
+  vi.useFakeTimers({ toFake: ["performance"], now: 0 });
+  const rate = createOpeningRate({ maxNewStreamsPerSecond: 2, maxStreamsPerRecipient: 9 });
+  const open = (ip: string) => rate.isTooFastFrom(from(ip));
+  expect([open("192.0.2.1"), open("192.0.2.1"), open("192.0.2.1")]).toEqual([false, false, true]);
+  expect(open("192.0.2.2")).toBe(false);
+  vi.advanceTimersByTime(999);
+  expect(open("192.0.2.1")).toBe(true);
+  vi.advanceTimersByTime(1);
+  expect([open("192.0.2.1"), open("192.0.2.1"), open("192.0.2.1")]).toEqual([false, false, true]);
+  vi.useRealTimers();
+});
+
+test.each([
+  ["one IPv6 customer's", "2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true],
+  ["two IPv6 customers'", "2001:db8:1:2::1", "2001:db8:1:3::1", false],
+  ["an IPv4 address, written as IPv6", "192.0.2.1", "::ffff:192.0.2.1", true],
+  ["two written as IPv6", "::ffff:192.0.2.2", "::ffff:192.0.2.1", false],
+  ["no address at all, as a proxy may write it", "unknown", "unknown", true],
+])("%s addresses count together, or not: %s and %s", (_, one, other, areOne) => {
+  const rate = createOpeningRate({ maxNewStreamsPerSecond: 1, maxStreamsPerRecipient: 9 });
+  expect(rate.isTooFastFrom(from(one))).toBe(false);
+  expect(rate.isTooFastFrom(from(other))).toBe(areOne);
+});
+
+test("a recipient may open as many in a second as it may have; without a limit nobody is counted", () => {
+  const rate = createOpeningRate({ maxNewStreamsPerSecond: 100, maxStreamsPerRecipient: 2 });
+  expect([1, 2, 3].map(() => rate.isTooFastFor("1"))).toEqual([false, false, true]);
+  expect(rate.isTooFastFor("2")).toBe(false);
+  const none = createOpeningRate({
+    maxNewStreamsPerSecond: Number.POSITIVE_INFINITY,
+    maxStreamsPerRecipient: 2,
+  });
+  expect([1, 2, 3].map(() => none.isTooFastFor("1"))).toEqual([false, false, false]);
+  expect(none.isTooFastFrom(from(undefined))).toBe(false);
+});
+
+/** Opens one and says whether it was let in. */
+async function isLetIn(service: Service, recipientId: string, forwardedFor?: string) {
+  const response = await fetch(`${service.url}/api/notifications/stream`, {
+    headers: {
+      authorization: `Bearer ${await service.token(recipientId)}`,
+      ...(forwardedFor === undefined ? {} : { "x-forwarded-for": forwardedFor }),
+    },
+  });
+  const reader = response.body?.getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = (await reader?.read()) ?? { done: true };
+    text += Buffer.from(value ?? []).toString();
+    if (text.includes("event: ready")) {
+      await reader?.cancel();
+      return true;
+    }
+    if (!done) continue;
+    expect(response.status).toBe(200);
+    const [, retry] = /^retry: (\d+)\n\n$/.exec(text) ?? [];
+    expect(Number(retry)).toBeGreaterThanOrEqual(5000);
+    expect(Number(retry)).toBeLessThanOrEqual(10_000);
+    return false;
+  }
+}
+
+const open = (service: Service, addresses: (string | undefined)[]) =>
+  Promise.all(addresses.map((address, i) => isLetIn(service, `recipient ${i}`, address)));
+const count = (answers: boolean[]) => answers.filter((isIn) => isIn).length;
+
+test("who comes too fast is asked to come later, and who is there stays", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    env: { MAX_NEW_STREAMS_PER_SECOND: "3" },
+  });
+  const first = await openStream(service, "1");
+  await first.waitFor(({ event }) => event === "ready");
+  const letIn = count(await open(service, Array(30).fill(undefined)));
+  // The thirty may take more than a second.
+  expect(letIn).toBeGreaterThan(0);
+  expect(letIn).toBeLessThan(30);
+  await database.query("select bellwire.notify('1', 'note', title => 'still here')");
+  expect((await first.take(1))[0]?.data.title).toBe("still here");
+  const metrics = await (await fetch(service.metricsUrl)).text();
+  expect(metrics).toContain(`bellwire_stream_refusals_total{reason="rate"} ${30 - letIn}`);
+});
+
+test("X-Forwarded-For counts as far as TRUST_PROXY believes it, and no further", async () => {
+  const addresses = Array.from({ length: 20 }, (_, i) => `192.0.2.${i}`);
+  const start = (hops: string) =>
+    startService({
+      databaseUrl: database.url,
+      env: { MAX_NEW_STREAMS_PER_SECOND: "2", TRUST_PROXY: hops },
+    });
+  const behindProxy = await start("1");
+  expect(count(await open(behindProxy, addresses))).toBe(20);
+  // Whoever adds an address of their own in front of the proxy's is still who they are.
+  const spoofed = addresses.map((address) => `${address}, 198.51.100.7`);
+  expect(count(await open(behindProxy, spoofed))).toBeLessThan(20);
+  const direct = await start("0");
+  expect(count(await open(direct, addresses))).toBeLessThan(20);
+});

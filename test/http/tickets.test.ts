@@ -1,0 +1,212 @@
+import { createHash } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream } from "../support/event-source.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+const isReady = ({ event }: { event: string }) => event === "ready";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+const start = (env: Record<string, string> = {}) =>
+  startService({ databaseUrl: database.url, env });
+
+async function buy(service: Service, recipientId: string, token?: string): Promise<string> {
+  const response = await fetch(`${service.url}/api/notifications/tickets`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token ?? (await service.token(recipientId))}` },
+  });
+  expect(response.status).toBe(200);
+  return ((await response.json()) as { ticket: string }).ticket;
+}
+
+/** Comes with a ticket and nothing else. */
+async function knock({ url }: Service, ticket: string, headers: Record<string, string> = {}) {
+  const abort = new AbortController();
+  const response = await fetch(
+    `${url}/api/notifications/stream?ticket=${encodeURIComponent(ticket)}`,
+    { headers, signal: abort.signal },
+  );
+  const body = response.status === 200 ? undefined : ((await response.json()) as { code: string });
+  abort.abort();
+  return { status: response.status, code: body?.code };
+}
+
+const REFUSED = { status: 401, code: "token_invalid" };
+
+describe("a ticket", () => {
+  test("is 256 random bits, good for 30 seconds, and kept as a digest only", async () => {
+    const service = await start();
+    const { status, body } = await call(service, "1", "/tickets", { method: "POST" });
+    expect(status).toBe(200);
+    expect(Buffer.from(body.ticket, "base64url")).toHaveLength(32);
+    const seconds = (Date.parse(body.expiresAt) - Date.now()) / 1000;
+    expect(seconds).toBeGreaterThan(25);
+    expect(seconds).toBeLessThanOrEqual(30);
+    const rows = await database.query("select * from bellwire.tickets where recipient_id = '1'");
+    expect(rows).toEqual([
+      expect.objectContaining({ digest: createHash("sha256").update(body.ticket).digest() }),
+    ]);
+    expect(JSON.stringify(rows)).not.toContain(body.ticket);
+  });
+
+  test("opens the stream of whoever asked for it, and resumes where the address says", async () => {
+    const service = await start();
+    const { cursor } = (await call(service, "2", "/")).body;
+    await database.query("select bellwire.notify('2', 'note', title => 'missed')");
+    const ticket = await buy(service, "2");
+    const response = await fetch(
+      `${service.url}/api/notifications/stream?ticket=${ticket}&lastEventId=${cursor}`,
+    );
+    let text = "";
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk as Uint8Array).toString();
+      if (text.includes("missed")) break;
+    }
+    expect(text).toMatch(/^retry: \d+\n\nevent: ready\n/);
+    expect(text).toContain('"title":"missed"');
+  });
+
+  test("is good once, whoever is first, on whichever instance", async () => {
+    const services = [await start(), await start()] as const;
+    const ticket = await buy(services[0], "3");
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => knock(services[i % 2] as Service, ticket)),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status !== 200)).toEqual(Array(9).fill(REFUSED));
+    // After a restart as well: it is used up in the database.
+    expect(await knock(await start(), ticket)).toEqual(REFUSED);
+  });
+
+  test("may be redeemed after a restart", async () => {
+    const service = await start();
+    const ticket = await buy(service, "3");
+    await service.close();
+    expect((await knock(await start(), ticket)).status).toBe(200);
+  });
+
+  test("is refused once it is too old", async () => {
+    const service = await start();
+    const ticket = await buy(service, "4");
+    await database.query(
+      "update bellwire.tickets set expires_at = clock_timestamp() where recipient_id = '4'",
+    );
+    expect(await knock(service, ticket)).toEqual(REFUSED);
+  });
+
+  test("is refused when its recipient was revoked in between", async () => {
+    const service = await start();
+    const ticket = await buy(service, "5");
+    await database.query("select bellwire.revoke('5')");
+    expect(await knock(service, ticket)).toEqual(REFUSED);
+  });
+
+  test("lives no longer than the token it was bought with, and neither does its stream", async () => {
+    const service = await start();
+    const token = await service.token("6", 2);
+    const response = await fetch(`${service.url}/api/notifications/tickets`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const { ticket, expiresAt } = (await response.json()) as { ticket: string; expiresAt: string };
+    const [, claims = ""] = token.split(".");
+    const { exp } = JSON.parse(Buffer.from(claims, "base64url").toString());
+    expect(Date.parse(expiresAt)).toBe(exp * 1000);
+    const stream = await fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`);
+    // To its end.
+    expect(await stream.text()).toMatch(/event: auth\ndata: {"reason":"expired"}\n\n$/);
+  });
+
+  test.each([
+    ["empty", ""],
+    ["short", "abc"],
+    ["none that was ever given", "A".repeat(43)],
+    ["too long", "A".repeat(5000)],
+    ["no base64url", `${"A".repeat(42)}!`],
+    ["SQL", "' or true --"],
+    ["with a NUL", `${"A".repeat(42)}\0`],
+  ])("that is %s is refused", async (_, ticket) => {
+    const service = await start();
+    expect(await knock(service, ticket)).toEqual(REFUSED);
+  });
+
+  test("that comes twice in one address is refused", async () => {
+    const service = await start();
+    const ticket = await buy(service, "7");
+    expect(await knock(service, `${ticket}&ticket=${ticket}`)).toEqual(REFUSED);
+    const twice = await fetch(
+      `${service.url}/api/notifications/stream?ticket=${ticket}&ticket=${ticket}`,
+    );
+    expect(twice.status).toBe(401);
+  });
+
+  test("is not looked at beside a bearer token, and wins over a cookie", async () => {
+    const service = await start({ JWT_COOKIE: "session" });
+    const ticket = await buy(service, "8");
+    const authorization = `Bearer ${await service.token("9")}`;
+    expect((await knock(service, ticket, { authorization })).status).toBe(200);
+    expect((await knock(service, ticket, { authorization: "Bearer x" })).code).toBe(
+      "token_invalid",
+    );
+    await database.query("select bellwire.notify('8', 'note'), bellwire.notify('8', 'note')");
+    const cookie = `session=${await service.token("9")}`;
+    const response = await fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`, {
+      headers: { cookie },
+    });
+    const reader = response.body?.getReader();
+    let text = "";
+    while (!text.includes("event: ready")) text += Buffer.from((await reader?.read())?.value ?? []);
+    expect(text).toContain('"unread":2');
+    await reader?.cancel();
+  });
+
+  test("opens nothing but a stream", async () => {
+    const service = await start();
+    const ticket = await buy(service, "10");
+    for (const path of ["", "/poll", "/unread-count"]) {
+      const response = await fetch(`${service.url}/api/notifications${path}?ticket=${ticket}`);
+      expect(((await response.json()) as { code: string }).code).toBe("token_missing");
+    }
+    expect((await knock(service, ticket)).status).toBe(200);
+  });
+
+  test("is not used up where nobody is let in for now", async () => {
+    const service = await start({ MAX_NEW_STREAMS_PER_SECOND: "1" });
+    const ticket = await buy(service, "11");
+    // The first of the second is let in; who comes with it is sent away.
+    const first = await openStream(service, "12");
+    await first.waitFor(isReady);
+    const away = await fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`);
+    expect(await away.text()).toMatch(/^retry: (\d{4}|10000)\n\n$/);
+    await expect
+      .poll(async () => {
+        const response = await fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`);
+        const { value } = (await response.body?.getReader().read()) ?? {};
+        return Buffer.from(value ?? []).toString();
+      })
+      .toContain("event: ready");
+  });
+});
+
+test("tickets that nobody came with are forgotten, ten at a time", async () => {
+  const service = await start();
+  await database.query("delete from bellwire.tickets");
+  await database.query(
+    `insert into bellwire.tickets
+     select sha256(n::text::bytea), 'old', now(), now(), now() - interval '1 second' from generate_series(1, 25) n`,
+  );
+  const left: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    await buy(service, "13");
+    const [row] = await database.query<{ count: number }>(
+      "select count(*)::integer from bellwire.tickets where recipient_id = 'old'",
+    );
+    left.push(row?.count ?? -1);
+  }
+  expect(left).toEqual([15, 5, 0, 0]);
+});

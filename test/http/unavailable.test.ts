@@ -1,0 +1,111 @@
+import pg from "pg";
+import { expect, inject, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+const ROUTES: [method: string, path: string, body?: object][] = [
+  ["GET", "/"],
+  ["GET", "/poll"],
+  ["GET", "/unread-count"],
+  ["GET", "/preferences"],
+  ["PUT", "/preferences", { mutedTypes: [] }],
+  ["PATCH", "/1", { read: true }],
+  ["POST", "/mark-all-read"],
+  ["POST", "/mark-all-seen"],
+  ["POST", "/tickets"],
+];
+
+async function createOwn(): Promise<TestDatabase> {
+  const own = await createDatabase();
+  onTestFinished(own.close);
+  return own;
+}
+
+/** One statement on the server itself, for what cannot be said from inside a database. */
+async function administer(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject("servers")[0]?.url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+async function askEverything(service: Service) {
+  const answers: string[] = [];
+  for (const [method, path, body] of ROUTES) {
+    const answer = await call(service, "1", path, { method, body });
+    if (answer.status === 503) expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    answers.push(`${answer.status} ${answer.body.code ?? ""}`);
+  }
+  return answers;
+}
+
+const ALL_AWAY = ROUTES.map(() => "503 unavailable");
+
+test("while the database is away every route says 503 and when to come again, and then works again", async () => {
+  const own = await createOwn();
+  const name = new URL(own.url).pathname.slice(1);
+  const service = await startService({ databaseUrl: own.url, env: { SWEEP_MS: "50" } });
+  await administer(`drop database ${name} with (force)`);
+  expect(await askEverything(service)).toEqual(ALL_AWAY);
+  // No mistake of ours: a warning each, and no error.
+  expect(service.logged()).not.toContain('"level":50');
+
+  await administer(`create database ${name} template ${inject("servers")[0]?.template}`);
+  await expect
+    .poll(() => askEverything(service), { timeout: 10_000 })
+    .toEqual([
+      "200 ",
+      "200 ",
+      "200 ",
+      "200 ",
+      "200 ",
+      "404 notification_unknown",
+      "200 ",
+      "200 ",
+      "200 ",
+    ]);
+});
+
+test("connections that are cut under their queries are 503 at worst", async () => {
+  const own = await createOwn();
+  const service = await startService({ databaseUrl: own.url });
+  let isOver = false;
+  const cutting = (async () => {
+    while (!isOver)
+      await own.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'bellwire' and datname = current_database()",
+      );
+  })();
+  const seen = new Set<string>();
+  for (let round = 0; round < 20; round++)
+    for (const answer of await askEverything(service)) seen.add(answer);
+  isOver = true;
+  await cutting;
+  expect([...seen].filter((answer) => !/^(200 |404 notif|503 unavail)/.test(answer))).toEqual([]);
+  expect(seen).toContain("503 unavailable");
+});
+
+test("a row that somebody holds and a pool that is used up are 503, not 500", async () => {
+  const own = await createOwn();
+  const [row] = await own.query<{ id: string }>("select bellwire.notify('1', 'note')::text as id");
+  const service = await startService({ databaseUrl: own.url, env: { DATABASE_POOL_SIZE: "2" } });
+  const holder = await own.connect();
+  await holder.query("begin; select from bellwire.notifications for update");
+  const held = call(service, "1", `/${row?.id}`, { method: "PATCH", body: { read: true } });
+  // Its one connection of two for requests waits for the lock (lock_timeout 8 s), and who comes next for it (5 s).
+  await expect
+    .poll(async () => {
+      const [waiting] = await own.query<{ count: string }>(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      );
+      return waiting?.count;
+    })
+    .toBe("1");
+  expect((await call(service, "1", "/unread-count")).body.code).toBe("unavailable");
+  expect((await held).body.code).toBe("unavailable");
+  await holder.query("rollback");
+  expect((await call(service, "1", `/${row?.id}`, { method: "PATCH", body: {} })).status).toBe(200);
+});
