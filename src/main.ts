@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { type App, startApp } from "./app.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
-import { createLogger } from "./logger.ts";
+import { createLogger, type Logger } from "./logger.ts";
 
 /** sysexits.h: the configuration is wrong, and trying again will not help. */
 const EX_CONFIG = 78;
@@ -18,18 +18,23 @@ export function loadConfig(): Config {
   }
 }
 
+/**
+ * An error that nobody expects ends the process, as it would without this; but Node would print it with all that it
+ * carries, such as the row that a database error quotes.
+ */
+export function endOnMistake(log: Logger): void {
+  process.on("uncaughtException", (err) => {
+    log.fatal({ err }, "ended by a mistake");
+    process.exit(1);
+  });
+}
+
 /** Runs the service until a signal ends it. */
 export async function runService(config: Config, greet: (app: App) => void): Promise<void> {
   const log = createLogger(config.logLevel);
   let app: App | undefined;
   let isStopping = false;
-
-  // A mistake of ours ends the process, as it would without this; but Node would print the error with all it carries,
-  // such as the row that a database error quotes.
-  process.on("uncaughtException", (err) => {
-    log.fatal({ err }, "ended by a mistake");
-    process.exit(1);
-  });
+  endOnMistake(log);
 
   function onSignal(signal: NodeJS.Signals) {
     if (isStopping) return;

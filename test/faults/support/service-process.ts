@@ -55,6 +55,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
   const metricsUrl = `http://127.0.0.1:${metricsPort}/metrics`;
   const lines: LogLine[] = [];
   let said = "";
+  let written = "";
   /** Ends that nobody here asked for. */
   const exits: Exit[] = [];
   let running: { child: ChildProcess; ended: Promise<Exit>; toldAt?: number } | undefined;
@@ -78,6 +79,9 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     });
     createInterface({ input: child.stdout }).on("line", (line) => {
       if (line.startsWith("{")) lines.push(JSON.parse(line));
+    });
+    child.stdout.on("data", (chunk) => {
+      written += chunk;
     });
     child.stderr.on("data", (chunk) => {
       said += chunk;
@@ -158,6 +162,8 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     logs: (): readonly LogLine[] => lines,
     /** What it wrote to stderr. */
     said: () => said,
+    /** Everything it wrote, to stdout and stderr, over all its lives. */
+    written: () => written + said,
     async waitUntilReady(timeoutMs = 30_000): Promise<void> {
       if (await poll(timeoutMs, async () => (await statusOf("/readyz")) === 200)) return;
       throw new Error(`the service was not ready within ${timeoutMs} ms`);

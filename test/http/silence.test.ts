@@ -1,0 +1,214 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:net";
+import pg from "pg";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { type ServiceProcess, startServiceProcess } from "../faults/support/service-process.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+/** In everything that is planted; nothing else holds it. */
+const CANARY = "canary";
+const BASE = "/api/notifications";
+
+/** One statement on the server itself, for what cannot be said from inside a database. */
+async function administer(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject("servers")[0]?.url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+/** A login of the service whose password is a canary. */
+async function createLogin(own: TestDatabase): Promise<string> {
+  const role = `login_${randomBytes(6).toString("hex")}`;
+  await own.query(
+    `create role ${role} login password '${CANARY}-password' in role bellwire_service`,
+  );
+  onTestFinished(async () => {
+    await own.close();
+    await administer(`drop role ${role}`);
+  });
+  return own.url.replace(/\/\/(?:[^/@]*@)?/, `//${role}:${CANARY}-password@`);
+}
+
+/** What somebody may have said to the service who must not be repeated, and everything that was said back. */
+function createStranger(service: ServiceProcess, token: string) {
+  const heard: string[] = [];
+
+  async function ask(path: string, init: RequestInit = {}) {
+    const response = await fetch(service.url + BASE + path, {
+      ...init,
+      headers: { authorization: `Bearer ${token}`, ...init.headers },
+    });
+    const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+    const body = isStream ? "" : await response.text();
+    if (isStream) await response.body?.cancel();
+    // What is theirs they may read; what is refused must not quote them.
+    const headers = JSON.stringify([...response.headers]);
+    heard.push(response.status >= 400 ? `${headers} ${body}` : headers);
+    return { status: response.status, body };
+  }
+
+  /** Bytes that are not quite HTTP. */
+  async function shout(bytes: string) {
+    const socket = connect(service.port, "127.0.0.1");
+    socket.on("data", (chunk) => heard.push(chunk.toString()));
+    socket.on("error", () => {}); // "close" follows
+    socket.write(bytes);
+    await once(socket, "close");
+  }
+
+  const json = { "content-type": "application/json" };
+  const anonymous = { authorization: "" };
+  return {
+    heard,
+    ask,
+    async sayEverything(ticket: string): Promise<void> {
+      await ask(`/?type=${CANARY}-type`);
+      await ask(`/?${CANARY}-key=${CANARY}-value`);
+      await ask(`/poll?since=${CANARY}-cursor`);
+      await ask(`/stream?lastEventId=${CANARY}-cursor`);
+      await ask(`/stream?ticket=${ticket}`, { headers: anonymous });
+      await ask(`/stream?ticket=${CANARY}-ticket`, { headers: anonymous });
+      await ask(`/stream?access_token=${CANARY}-token`, { headers: anonymous });
+      await ask("/unread-count", { headers: { cookie: `session=${token}`, ...anonymous } });
+      await ask("/", { headers: { cookie: `session=${CANARY}-cookie`, ...anonymous } });
+      await ask("/", { headers: { authorization: `Bearer ${token}${CANARY}-token` } });
+      await ask("/", { headers: { authorization: `Bearer ${CANARY}-token` } });
+      await ask("/", { headers: { origin: `https://${CANARY}.example`, ...anonymous } });
+      await ask(`/${CANARY}-path/%E0%A4%A`);
+      await ask("/1", { method: "PATCH", headers: json, body: `{"read": "${CANARY}-value"}` });
+      await ask("/1", { method: "PATCH", headers: json, body: `{"${CANARY}-key": 1}` });
+      await ask("/1", { method: "PATCH", headers: json, body: `{"${CANARY}-body": ` });
+      await ask("/1", {
+        method: "PATCH",
+        headers: { "content-type": `${CANARY}/type` },
+        body: "x",
+      });
+      await ask("/preferences", {
+        method: "PUT",
+        headers: json,
+        body: `{"mutedTypes": ["${CANARY}-muted", 1]}`,
+      });
+      await ask("/mark-all-read", {
+        method: "POST",
+        headers: json,
+        body: `{"type": "${CANARY}-type"}`,
+      });
+      await shout(`GET ${BASE}?${CANARY}=${CANARY} NOTHTTP\r\n\r\n`);
+      await shout(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${CANARY.repeat(4000)}\r\n\r\n`);
+      await shout(`GET / HTTP/1.1\r\nHost: x\r\n${CANARY} no colon\r\n\r\n`);
+    },
+  };
+}
+
+test("no token, ticket, cookie, cursor, text or password is in anything the process writes or answers, in any fault", async () => {
+  const own = await createDatabase();
+  const databaseUrl = await createLogin(own);
+  const service = await startServiceProcess({
+    databaseUrl,
+    env: { JWT_COOKIE: "session", SWEEP_MS: "50", LOG_LEVEL: "trace" },
+  });
+  await service.waitUntilReady();
+  const recipient = `${CANARY}-recipient`;
+  const token = await service.token(recipient);
+  const stranger = createStranger(service, token);
+  const buy = async () => {
+    const { body } = await stranger.ask("/tickets", { method: "POST" });
+    return (JSON.parse(body).ticket as string | undefined) ?? "none";
+  };
+
+  // Whoever may connect may listen: what is announced must say nothing.
+  const payloads: (string | undefined)[] = [];
+  const eavesdropper = await own.connect();
+  eavesdropper.on("notification", ({ payload }) => payloads.push(payload));
+  await eavesdropper.query("listen bellwire");
+
+  const tell = () =>
+    own.query(
+      `select bellwire.notify($1, '${CANARY}-type', '${CANARY}-actor', '${CANARY}-title', '${CANARY}-body', '/${CANARY}-link',
+                              '{"${CANARY}-key": "${CANARY}-data"}')`,
+      [recipient],
+    );
+  await tell();
+  // A rule that fails over what somebody wrote.
+  await own.query(
+    `select bellwire.define_rule('broken', 'public.messages', 'insert',
+       $$ select m.recipient_id, 'x' as type, m.body::integer::text as title from new_rows m $$)`,
+  );
+  await own.query(
+    `insert into messages (sender_id, recipient_id, body) values (1, 2, '${CANARY}-message')`,
+  );
+
+  const tickets = [await buy(), await buy(), await buy()] as const;
+  await stranger.sayEverything(tickets[0]);
+  const [{ id } = { id: "" }] = await own.query<{ id: string }>(
+    "select id::text from bellwire.notifications where recipient_id = $1",
+    [recipient],
+  );
+  await stranger.ask(`/${id}`, {
+    method: "PATCH",
+    headers: { "content-type": "application/json" },
+    body: '{"archived": true}',
+  });
+
+  // Its sessions are cut under it, again and again.
+  const cut =
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'bellwire' and datname = current_database()";
+  for (let round = 0; round < 3; round++) {
+    await own.query(cut);
+    await Promise.all([stranger.sayEverything(tickets[1]), own.query(cut), tell()]);
+  }
+  // What it needs is gone from the database: every answer is an error that PostgreSQL words.
+  await own.query("alter table bellwire.notifications rename column title to headline");
+  await stranger.sayEverything(tickets[2]);
+  await own.query("alter table bellwire.notifications rename column headline to title");
+  await own.query("select bellwire.revoke($1)", [recipient]);
+  await stranger.sayEverything("none");
+  const metrics = await (await fetch(service.metricsUrl)).text();
+
+  // The database is gone altogether.
+  await administer(`drop database ${new URL(own.url).pathname.slice(1)} with (force)`);
+  await expect.poll(async () => (await service.readiness()).status).toBe(503);
+  await stranger.sayEverything("none");
+  const metricsInOutage = await (await fetch(service.metricsUrl)).text();
+  const { code } = await service.kill("SIGTERM");
+  expect(code).toBe(0);
+
+  expect(payloads.length).toBeGreaterThan(3);
+  const written = service.written();
+  // There was something to be silent about.
+  for (const phrase of ["request failed", "cannot answer", "cannot open a stream", "cannot read"])
+    expect(written).toContain(phrase);
+  const [, claims = "", signature = ""] = token.split(".");
+  const secrets = [CANARY, claims, signature, ...tickets, "a secret that is long enough"];
+  const everything = [
+    written,
+    metrics,
+    metricsInOutage,
+    ...stranger.heard,
+    ...payloads.map(String),
+  ];
+  for (const secret of secrets)
+    expect(everything.filter((text) => text.includes(secret))).toEqual([]);
+}, 60_000);
+
+describe("a start that fails says why, and no secret:", () => {
+  test.each([
+    ["an address that is none", `postgres://user:${CANARY}@[nowhere/x`],
+    ["a port that is none", `postgres://user:${CANARY}@127.0.0.1:99999/x`],
+  ])("%s", async (_, databaseUrl) => {
+    const failing = startServiceProcess({ databaseUrl });
+    const error: Error = await failing.then(
+      () => {
+        throw new Error("it started");
+      },
+      (err) => err,
+    );
+    expect(error.message).toMatch(/the service (ended at its start|does not answer)/);
+    expect(error.message).not.toContain(CANARY);
+  });
+});
