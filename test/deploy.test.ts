@@ -49,6 +49,11 @@ describe("fly.toml", () => {
     expect(readText("src/main.ts")).toContain(`process.on("${fly.kill_signal}"`);
   });
 
+  test("believes Fly's proxy about who comes, and it alone", () => {
+    // https://fly.io/docs/networking/request-headers/: the last of X-Forwarded-For is the app's own address.
+    expect(config.trustedHops).toBe(2);
+  });
+
   test("migrates before it deploys", () => {
     const [program, file, command] = fly.deploy.release_command.split(" ");
     expect([program, file]).toEqual(["node", bin.bellwire]);
@@ -242,6 +247,7 @@ test.each([
   "CONTRIBUTING.md",
   "CHANGELOG.md",
   "SECURITY.md",
+  "docs/api.md",
   "docs/dba.md",
   "docs/decisions.md",
   "docs/guarantees.md",

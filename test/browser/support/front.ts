@@ -1,0 +1,56 @@
+import { once } from "node:events";
+import { createServer, type IncomingHttpHeaders, type RequestOptions, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { onTestFinished } from "vitest";
+
+/** What a browser asked of the API, as it came over the wire, and the status of the answer once there is one. */
+export interface Asked {
+  method: string;
+  path: string;
+  headers: IncomingHttpHeaders;
+  status: number | undefined;
+}
+
+/**
+ * One server for every host under one port, so that a host is an origin: `/page.html` is an empty page, on whichever;
+ * everything else is passed on to the service, as a reverse proxy does that leaves `Host` alone. Closed when the test
+ * ends.
+ */
+export async function startFront() {
+  let target = "";
+  const asked: Asked[] = [];
+
+  const server = createServer((req, res) => {
+    const { method = "", url: path = "", headers } = req;
+    if (path === "/page.html")
+      return void res
+        .setHeader("Content-Type", "text/html")
+        .end("<!doctype html><title>Page</title>");
+    const entry: Asked = { method, path, headers, status: undefined };
+    if (path.startsWith("/api/")) asked.push(entry);
+    const options: RequestOptions = { method, headers, agent: false };
+    const upstream = request(target + path, options, (answer) => {
+      entry.status = answer.statusCode;
+      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      answer.pipe(res);
+    });
+    upstream.on("error", () => res.destroy());
+    res.on("close", () => upstream.destroy());
+    req.pipe(upstream);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+
+  return {
+    origin: (host: string) => `http://${host}:${port}`,
+    pointTo(url: string) {
+      target = url;
+    },
+    /** In the order they came, preflights and all. */
+    asked,
+    /** Cuts every connection, in the middle of whatever it carries. */
+    cut: () => server.closeAllConnections(),
+  };
+}
