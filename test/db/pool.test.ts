@@ -1,6 +1,8 @@
+import { PassThrough } from "node:stream";
 import { beforeAll, expect, test } from "vitest";
 import { createHorizon } from "../../src/db/horizon.ts";
 import { asService, createPool } from "../../src/db/pool.ts";
+import { warnOfMissingLimits } from "../../src/db/session-limits.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -13,6 +15,27 @@ beforeAll(async () => {
 
 const log = createLogger("silent");
 const open = () => createPool({ url: asService(database.url), size: 2, log });
+
+test("a session of the service has limits; a login without them is warned of, by name", async () => {
+  const lines = new PassThrough();
+  let logged = "";
+  lines.on("data", (chunk) => {
+    logged += chunk;
+  });
+  const warnings = createLogger("warn", lines);
+  const limited = open();
+  await warnOfMissingLimits(limited, warnings);
+  expect(logged).toBe("");
+  await limited.close();
+
+  const login = createPool({ url: database.url, size: 1, log });
+  await warnOfMissingLimits(login, warnings);
+  expect(JSON.parse(logged)).toMatchObject({
+    level: 40,
+    missing: ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"],
+  });
+  await login.close();
+});
 
 test("a pool closes although a query gets no answer", async () => {
   const pool = open();

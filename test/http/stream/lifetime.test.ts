@@ -46,6 +46,63 @@ describe("MAX_STREAM_SECONDS", () => {
   });
 });
 
+describe("a token's end", () => {
+  test("is said and ends the stream within 5 s, after which nothing comes; with a new token nothing is missed", async () => {
+    const service = await start({});
+    const titles: string[] = [];
+    let lastEventId: string | undefined;
+    let sent = 0;
+    for (let tokens = 0; tokens < 3; tokens++) {
+      const token = await service.token("1", 2);
+      const [, claims = ""] = token.split(".");
+      const expiresAt = JSON.parse(Buffer.from(claims, "base64url").toString()).exp * 1000;
+      const stream = await openStream(service, "1", {
+        token,
+        ...(lastEventId ? { lastEventId } : {}),
+      });
+      await stream.waitFor(({ event }) => event === "ready");
+      let isEnded = false;
+      void stream.ended.then(() => {
+        isEnded = true;
+      });
+      while (!isEnded) await notify(`of a token ${sent++}`);
+      expect(Date.now() - expiresAt).toBeLessThan(5000);
+      // `expiring` is due a minute before, which was before it began.
+      const reasons = stream.events.filter(({ event }) => event === "auth");
+      expect(reasons.map(({ data }) => data.reason)).toEqual(["expiring", "expired"]);
+      expect(stream.events.at(-1)).toEqual({
+        event: "auth",
+        data: { reason: "expired" },
+        id: undefined,
+      });
+      expect(stream.text()).toMatch(/data: \{"reason":"expired"\}\n\n$/);
+      lastEventId = stream.lastId() ?? "";
+      for (const { event, data } of stream.events)
+        if (event === "notification") titles.push(data.title);
+    }
+    const last = await openStream(service, "1", { lastEventId: lastEventId ?? "" });
+    await notify("the last of a token");
+    await last.waitFor(({ data }) => data.title === "the last of a token");
+    for (const { event, data } of last.events)
+      if (event === "notification") titles.push(data.title);
+    expect(titles).toEqual([
+      ...Array.from({ length: sent }, (_, i) => `of a token ${i}`),
+      "the last of a token",
+    ]);
+  });
+
+  test("a minute before it the client is told", async () => {
+    const service = await start({});
+    const stream = await openStream(service, "1", { token: await service.token("1", 62) });
+    await stream.waitFor(({ event }) => event === "ready");
+    expect(stream.events.map(({ event }) => event)).toEqual(["ready"]);
+    const { data } = await stream.waitFor(({ event }) => event === "auth");
+    expect(data).toEqual({ reason: "expiring" });
+    await notify("goes on");
+    expect((await stream.take(1))[0]?.data.title).toBe("goes on");
+  });
+});
+
 describe("a step of the clock", () => {
   test.each([
     ["an hour forward", 3_600_000],
