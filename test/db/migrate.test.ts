@@ -6,6 +6,7 @@ import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { migrate, plan } from "../../src/db/migrate.ts";
 import { checkSchema } from "../../src/db/migrations/check-schema.ts";
 import { MigrationError } from "../../src/db/migrations/error.ts";
+import { createPrerequisites } from "../../src/db/migrations/opening.ts";
 import { formatStatus, status } from "../../src/db/migrations/status.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase } from "../support/database.ts";
@@ -318,6 +319,22 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect((await migrate({ url, root, log })).applied).toHaveLength(2);
     expect(await listForeign(database)).toEqual([]);
   });
+
+  test.each(["superuser", "login"])(
+    "an owner who is %s is refused, with the way out: its functions would run as that",
+    async (attribute) => {
+      const database = await createEmpty();
+      const client = await database.connect();
+      // The role is everybody's here, so nobody else may see this.
+      await client.query(`begin; alter role bellwire_owner ${attribute}`);
+      await expect(client.query(createPrerequisites("postgres"))).rejects.toMatchObject({
+        message: expect.stringContaining("alter role bellwire_owner nosuperuser nologin;"),
+        code: "0P000",
+      });
+      await client.query("rollback");
+      await client.query(createPrerequisites("postgres"));
+    },
+  );
 
   test("a user who may manage roles needs no administrator", async () => {
     const database = await createEmpty();

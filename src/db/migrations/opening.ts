@@ -71,6 +71,12 @@ begin
       end;
     end if;
   end loop;
+  -- Rules and every function that is SECURITY DEFINER run as this role.
+  if exists (select from pg_roles where rolname = 'bellwire_owner' and (rolsuper or rolcanlogin)) then
+    raise exception 'bellwire_owner is a superuser or may log in, and its functions would run as that; '
+                    'as an administrator: alter role bellwire_owner nosuperuser nologin;'
+      using errcode = 'invalid_role_specification';
+  end if;
   if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
     grant bellwire_owner to ${name};
   end if;
