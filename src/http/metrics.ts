@@ -6,8 +6,7 @@ import type { Probe } from "../db/listen-connection.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import type { ResetReason } from "../hub/follow.ts";
-import type { CloseReason } from "./stream/event-stream.ts";
-import type { RefusalReason } from "./stream/route.ts";
+import type { CloseReason, RefusalReason } from "./stream/event-stream.ts";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 

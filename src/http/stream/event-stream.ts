@@ -12,6 +12,9 @@ export type CloseReason =
   | "shutdown"
   | "unavailable";
 
+/** Why a stream was not opened; also a metric label, of a closed list. */
+export type RefusalReason = "draining" | "rate" | "recipient_full" | "full" | "unavailable";
+
 export type EventStream = ReturnType<typeof openEventStream>;
 
 /** Nobody may hold it back, keep it, or change it on the way. */

@@ -9,14 +9,11 @@ import { type Limits, tooManyStreams } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
 import { type Identity, tokenInvalid } from "../verify-token.ts";
-import { openEventStream, retryMs, startEventStream } from "./event-stream.ts";
+import { openEventStream, type RefusalReason, retryMs, startEventStream } from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
 import type { OpeningRate } from "./opening-rate.ts";
 import { encodeRetry } from "./server-sent-event.ts";
 import type { Streams } from "./streams.ts";
-
-/** Why somebody is asked to come again; also the metric label. A closed list, so dashboards can rely on it. */
-export type RefusalReason = "draining" | "rate" | "recipient_full" | "full" | "unavailable";
 
 export interface StreamRouteOptions {
   authenticate: Authenticate;
