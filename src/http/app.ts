@@ -38,6 +38,7 @@ export function createHttpApp(options: HttpOptions) {
     next();
   });
   app.use(requestId);
+  if (trustedHops === 0) app.use(warnOfProxy(log));
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
   app.get("/openapi.json", describeApi(version));
@@ -73,6 +74,20 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
     exposedHeaders: ["Retry-After", "X-Request-Id", "X-Service-Version"],
     maxAge: 7200, // Chromium's limit
   });
+
+/** Says once that somebody before us tells who came to them, and is not believed. */
+function warnOfProxy(log: Logger): RequestHandler {
+  let isSaid = false;
+  return (req, _res, next) => {
+    if (!isSaid && req.headers["x-forwarded-for"] !== undefined) {
+      isSaid = true;
+      log.warn(
+        "requests carry X-Forwarded-For and TRUST_PROXY is 0: behind a proxy all clients count as one address",
+      );
+    }
+    next();
+  };
+}
 
 /** An inbox is nobody else's, and old at once. */
 const noStore: RequestHandler = (_req, res, next) => {

@@ -41,8 +41,11 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
 
   function sendAway(res: Response, reason: RefusalReason) {
     metrics.streamRefused(reason);
+    const ms = reason === "rate" ? BUSY_RETRY_MS * (1 + Math.random()) : retryMs();
+    // For clients that are no EventSource.
+    res.set("Retry-After", String(Math.ceil(ms / 1000)));
     startEventStream(res);
-    res.end(encodeRetry(reason === "rate" ? BUSY_RETRY_MS * (1 + Math.random()) : retryMs()));
+    res.end(encodeRetry(ms));
   }
 
   function refuseFull(recipientId: string) {

@@ -69,6 +69,7 @@ async function isLetIn(service: Service, recipientId: string, forwardedFor?: str
     }
     if (!done) continue;
     expect(response.status).toBe(200);
+    expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
     const [, retry] = /^retry: (\d+)\n\n$/.exec(text) ?? [];
     expect(Number(retry)).toBeGreaterThanOrEqual(5000);
     expect(Number(retry)).toBeLessThanOrEqual(10_000);
@@ -111,4 +112,7 @@ test("X-Forwarded-For counts as far as TRUST_PROXY believes it, and no further",
   expect(count(await open(behindProxy, spoofed))).toBeLessThan(20);
   const direct = await start("0");
   expect(count(await open(direct, addresses))).toBeLessThan(20);
+  // Whoever forgot it is told, once.
+  expect(direct.logged().match(/X-Forwarded-For and TRUST_PROXY is 0/g)).toHaveLength(1);
+  expect(behindProxy.logged()).not.toContain("TRUST_PROXY");
 });
