@@ -224,6 +224,14 @@ describe("a poll that waits", () => {
     expect({ status, code: body.code }).toEqual({ status: 401, code: "token_invalid" });
   });
 
+  test("is 401 as soon as its recipient is revoked, though nothing else comes", async () => {
+    await start();
+    const waiting = call(service, me, "/poll?wait=30");
+    await untilWaiting(1);
+    await database.query("select bellwire.revoke($1)", [me]);
+    expect((await waiting).body.code).toBe("token_invalid");
+  });
+
   test("waits no longer than its token is good", async () => {
     await start();
     const token = await service.token(me, 1);
