@@ -7,7 +7,8 @@ import { Problem } from "./problem.ts";
  * made. https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
  *
  * A browser names the page's origin with every write and every request across origins, and says with `Sec-Fetch-Site`
- * (over TLS) how far from us the page is. Who says neither may read, for no page gets to see the answer, and not write.
+ * (over TLS) how far from us the page is. Who says neither may read, for no page gets to see the answer, and not write;
+ * so over plain HTTP a page of the same site, on another host, can open streams, which nobody reads.
  */
 export function refuseForeignPage(req: Request, allowedOrigins: readonly string[]): void {
   const isWrite = req.method !== "GET" && req.method !== "HEAD";
@@ -30,9 +31,15 @@ export function refuseForeignPage(req: Request, allowedOrigins: readonly string[
 const isNear = (site: string | undefined, isWrite: boolean) =>
   site === undefined ? !isWrite : site === "same-origin" || site === "none";
 
-/** Where the page and we have the same host; the scheme is the proxy's affair, and cookies know none either. */
+/**
+ * Where the page and we have the same host; the scheme is the proxy's affair, and cookies know none either. A proxy may
+ * name the scheme's own port, which a browser leaves out.
+ */
 function isOwnOrigin(origin: string, req: Request): boolean {
-  return URL.canParse(origin) && new URL(origin).host === req.get("host")?.toLowerCase();
+  if (!URL.canParse(origin)) return false;
+  const page = new URL(origin);
+  const own = `${page.protocol}//${req.get("host")}`;
+  return page.origin === origin && URL.canParse(own) && new URL(own).host === page.host;
 }
 
 /** Also where there is no body, at which `req.is` does not look. */

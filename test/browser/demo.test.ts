@@ -1,28 +1,12 @@
-import { existsSync } from "node:fs";
 import { type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { createDatabase } from "../support/database.ts";
 import { startService } from "../support/service.ts";
+import { LAUNCH, testInBrowser } from "./support/chromium.ts";
 
-const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
-const ARGS = [
-  "--headless=new",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const MESSAGE = "insert into messages (sender_id, recipient_id, body) values (1, 2, $1)";
 
-/** A Chromium is 300 MB, so the package does not bring one: the tests use the system's. */
-const inBrowser = existsSync(CHROMIUM) ? test : test.skip;
-if (!existsSync(CHROMIUM))
-  console.warn(
-    `No ${CHROMIUM}: apt-get install chromium, or set CHROMIUM_PATH. Skipped: the demo.`,
-  );
+const inBrowser = testInBrowser("the demo");
 
 inBrowser(
   "a message written by plain SQL rings its recipient's bell, and nobody else's",
@@ -122,7 +106,7 @@ async function openDemo() {
   onTestFinished(() => database.close());
   const service = await startService({ databaseUrl: database.url, demo: true });
   onTestFinished(() => service.close());
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
+  const browser = await chromium.launch(LAUNCH);
   onTestFinished(() => browser.close());
 
   /** Each page has a profile of its own; an error of its script, or one its CSP stops, fails the test. */

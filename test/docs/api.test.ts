@@ -6,20 +6,16 @@ import { promisify } from "node:util";
 import { chromium, type Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
 import { meaningOf, PROBLEM_CODES, statusOf } from "../../src/http/problem-codes.ts";
+import { LAUNCH, testInBrowser } from "../browser/support/chromium.ts";
 import { startFront } from "../browser/support/front.ts";
 import { createDatabase } from "../support/database.ts";
 import { call, startService } from "../support/service.ts";
 
 const SECRET = "a secret that is long enough for HS256";
-const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
 const ROOT = new URL("../../", import.meta.url);
 const text = readFileSync(new URL("docs/api.md", ROOT), "utf8");
 
-const inBrowser = existsSync(CHROMIUM) ? test : test.skip;
-if (!existsSync(CHROMIUM))
-  console.warn(
-    `No ${CHROMIUM}: apt-get install chromium, or set CHROMIUM_PATH. Skipped: pages of docs/api.md.`,
-  );
+const inBrowser = testInBrowser("pages of docs/api.md");
 
 const CURL = "/usr/bin/curl";
 const withCurl = existsSync(CURL) ? test : test.skip;
@@ -45,10 +41,7 @@ async function start(env: Record<string, string> = {}) {
 
 /** A page on a host of its own, with the functions that the examples leave to the application. */
 async function openPage(origin: string, cookie?: { name: string; value: string }) {
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-  });
+  const browser = await chromium.launch(LAUNCH);
   onTestFinished(() => browser.close());
   const context = await browser.newContext();
   if (cookie) await context.addCookies([{ ...cookie, url: origin, sameSite: "Lax" }]);

@@ -1,0 +1,440 @@
+import { once } from "node:events";
+import { type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OPERATIONS } from "../../src/http/operations.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+const API = "/api/notifications";
+const SHOP = "https://shop.example";
+const LOCAL = "http://localhost:5173";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+const start = (env: Record<string, string> = {}) =>
+  startService({
+    databaseUrl: database.url,
+    env: { JWT_COOKIE: "session", ALLOWED_ORIGINS: `${SHOP},${LOCAL}`, ...env },
+  });
+
+/** `notify` returns the new notification's id. */
+async function notify(recipientId: string): Promise<string> {
+  const [row] = await database.query<{ id: string }>(
+    "select bellwire.notify($1, 'test')::text as id",
+    [recipientId],
+  );
+  return row?.id ?? "";
+}
+
+interface Question {
+  method?: string;
+  headers?: OutgoingHttpHeaders;
+  body?: string | undefined;
+}
+
+/** Sends these headers and no others, as `fetch` would not. A stream's answer is its head. */
+async function send(service: Service, path: string, { method = "GET", headers, body }: Question) {
+  const length = body === undefined ? {} : { "content-length": body.length };
+  const asked = request(service.url + path, { method, headers: { ...headers, ...length } });
+  asked.end(body);
+  const [answer] = (await once(asked, "response")) as [IncomingMessage];
+  const isStream = answer.headers["content-type"]?.startsWith("text/event-stream");
+  if (isStream) answer.destroy();
+  const said = isStream ? "" : await text(answer);
+  const code = /"code":"(\w+)"/.exec(said)?.[1];
+  return { status: answer.statusCode, code, headers: answer.headers, body: said };
+}
+
+const bearer = async (service: Service, recipientId: string) => ({
+  authorization: `Bearer ${await service.token(recipientId)}`,
+});
+const JSON_TYPE = { "content-type": "application/json" };
+
+/** Every route of the API, as `/openapi.json` has them; what it sends is what it takes. */
+const ROUTES = OPERATIONS.filter(({ path }) => path.startsWith(API)).map(({ method, path }) => ({
+  method: method.toUpperCase(),
+  path: path.replace("{id}", "1"),
+  body: { patch: '{"read":true}', put: '{"mutedTypes":[]}', post: "{}", get: undefined }[method],
+}));
+
+/** Everything of the answer's head that is about origins. */
+function crossOriginHeaders(headers: IncomingMessage["headers"]) {
+  const { vary, "access-control-allow-origin": allowed } = headers;
+  const names = Object.keys(headers).filter((name) => name.startsWith("access-control-"));
+  return { vary, allowed, names };
+}
+
+describe("an answer is for pages of an allowed origin", () => {
+  const ORIGINS: [what: string, origin: string | undefined, isAllowed: boolean][] = [
+    ["an allowed one", SHOP, true],
+    ["another allowed one", LOCAL, true],
+    ["none", undefined, false],
+    ["an unknown one", "https://unknown.example", false],
+    ["null", "null", false],
+    ["one with an allowed one as its end", "https://evil-shop.example", false],
+    ["one with an allowed one as its beginning", "https://shop.example.evil.example", false],
+    ["a host below an allowed one", "https://evil.shop.example", false],
+    ["the host above an allowed one", "https://example", false],
+    ["an allowed host over http", "http://shop.example", false],
+    ["an allowed host over https", "https://localhost:5173", false],
+    ["an allowed host's other port", "https://shop.example:8443", false],
+    ["an allowed host with its port said", "https://shop.example:443", false],
+    ["an allowed host without its port", "http://localhost", false],
+    ["an allowed host by its address", "http://127.0.0.1:5173", false],
+    ["an allowed one in capitals", "https://SHOP.example", false],
+    ["an allowed one in capitals throughout", "HTTPS://SHOP.EXAMPLE", false],
+    ["an allowed one with a slash", "https://shop.example/", false],
+    ["an allowed one with a path", "https://shop.example/page", false],
+    ["an allowed host with a last dot", "https://shop.example.", false],
+    ["an allowed host behind a name", "https://shop.example@evil.example", false],
+    ["an allowed one and another", "https://shop.example https://evil.example", false],
+    ["both allowed ones, as two headers are read", `${SHOP}, ${LOCAL}`, false],
+    ["the list of allowed ones", `${SHOP},${LOCAL}`, false],
+    ["an asterisk", "*", false],
+    ["an empty one", "", false],
+  ];
+
+  test.each(ORIGINS)("%s", async (_, origin, isAllowed) => {
+    const service = await start();
+    const given = origin === undefined ? {} : { origin };
+    const expected = {
+      vary: "Origin",
+      allowed: isAllowed ? origin : undefined,
+      names: [
+        ...(isAllowed ? ["access-control-allow-origin"] : []),
+        "access-control-allow-credentials",
+        "access-control-expose-headers",
+      ],
+    };
+    const token = await bearer(service, "1");
+    for (const { method, path, body } of ROUTES) {
+      const of = `${method} ${path}`;
+      const headers = { ...given, ...token, ...(body ? JSON_TYPE : {}) };
+      const { status, headers: answered } = await send(service, path, { method, headers, body });
+      expect(status, of).toBe(path.endsWith("/1") ? 404 : 200);
+      expect(crossOriginHeaders(answered), of).toEqual(expected);
+      expect(answered["access-control-allow-credentials"]).toBe("true");
+      expect(answered["access-control-expose-headers"]).toBe(
+        "Retry-After,X-Request-Id,X-Service-Version",
+      );
+    }
+    // Also where it is a problem: the page must learn why.
+    for (const [path, question] of [
+      [`${API}/stream`, {}],
+      [API, {}],
+      [`${API}/nowhere`, { headers: token }],
+      [`${API}/%zz`, { method: "PATCH", headers: { ...token, ...JSON_TYPE } }],
+      [`${API}/mark-all-read`, { method: "POST", headers: { ...token, ...JSON_TYPE }, body: "{" }],
+      [`${API}/stream`, { method: "HEAD", headers: token }],
+    ] as [path: string, Question][]) {
+      const headers = { ...given, ...question.headers };
+      const answer = await send(service, path, { ...question, headers });
+      if (question.method !== "HEAD") expect(answer.status, path).toBeGreaterThanOrEqual(400);
+      expect(crossOriginHeaders(answer.headers), path).toEqual(expected);
+    }
+  });
+
+  test("health and the description of the API are for no pages but its own", async () => {
+    const service = await start();
+    for (const path of ["/livez", "/readyz", "/openapi.json", "/nowhere"])
+      for (const method of ["GET", "OPTIONS"]) {
+        const { headers } = await send(service, path, { method, headers: { origin: SHOP } });
+        expect(crossOriginHeaders(headers).names, path).toEqual([]);
+      }
+    const metrics = await fetch(service.metricsUrl, { headers: { origin: SHOP } });
+    expect(metrics.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test("without ALLOWED_ORIGINS there is none", async () => {
+    const own = await start({ ALLOWED_ORIGINS: "" });
+    const token = await bearer(own, "1");
+    for (const origin of [SHOP, own.url, "null", "*"])
+      for (const method of ["GET", "OPTIONS"]) {
+        const { headers } = await send(own, API, { method, headers: { ...token, origin } });
+        expect(crossOriginHeaders(headers), origin).toMatchObject({
+          vary: "Origin",
+          allowed: undefined,
+        });
+      }
+  });
+});
+
+describe("a preflight", () => {
+  const ask = (origin: string, method: string, names: string) => ({
+    origin,
+    "access-control-request-method": method,
+    "access-control-request-headers": names,
+  });
+  const list = (value: string | string[] | undefined) => `${value}`.toLowerCase().split(/\s*,\s*/);
+
+  test("is answered for every route, the stream's too, and allows what a page needs", async () => {
+    const service = await start();
+    for (const { method, path } of ROUTES) {
+      const of = `${method} ${path}`;
+      const names = "authorization,content-type,last-event-id";
+      const headers = ask(SHOP, method, names);
+      const {
+        status,
+        body,
+        headers: answered,
+      } = await send(service, path, {
+        method: "OPTIONS",
+        headers,
+      });
+      expect({ status, body }, of).toEqual({ status: 204, body: "" });
+      expect(answered, of).toMatchObject({
+        "access-control-allow-origin": SHOP,
+        "access-control-allow-credentials": "true",
+        "access-control-max-age": "7200",
+        "content-length": "0",
+        vary: "Origin",
+      });
+      // Of what an asterisk stands for Authorization is no part, and with credentials it stands for nothing.
+      expect(list(answered["access-control-allow-headers"]).sort(), of).toEqual(list(names));
+      expect(list(answered["access-control-allow-methods"]), of).toContain(method.toLowerCase());
+      expect(list(answered["access-control-allow-methods"]), of).not.toContain("delete");
+    }
+  });
+
+  test("from any other origin allows nothing", async () => {
+    const service = await start();
+    for (const origin of ["https://evil.example", "null", "https://shop.example.evil.example"])
+      for (const { method, path } of ROUTES) {
+        const headers = ask(origin, method, "authorization");
+        const answer = await send(service, path, { method: "OPTIONS", headers });
+        expect(answer.headers).not.toHaveProperty("access-control-allow-origin");
+        expect(answer.headers.vary).toBe("Origin");
+      }
+  });
+
+  test("needs no token, and changes nothing whatever comes with it", async () => {
+    const service = await start();
+    const recipientId = "preflight";
+    const id = await notify(recipientId);
+    const { body } = await call(service, recipientId, "/tickets", { method: "POST" });
+    const before = await stateOf();
+    const token = await service.token(recipientId);
+    const credentials = [
+      {},
+      { authorization: "Bearer bad" },
+      { authorization: `Bearer ${token}` },
+      { cookie: `session=${token}` },
+    ];
+    for (const { method, path, body: sent } of ROUTES)
+      for (const credential of credentials) {
+        const headers = { ...ask(SHOP, method, "content-type"), ...credential, ...JSON_TYPE };
+        const question = { method: "OPTIONS", headers, body: sent };
+        const { status } = await send(
+          service,
+          `${path.replace(/1$/, id)}?ticket=${body.ticket}`,
+          question,
+        );
+        expect(status).toBe(204);
+      }
+    expect(await stateOf()).toEqual(before);
+    expect(service.logged()).not.toContain("stream opened");
+    // Nor is the ticket used up.
+    const path = `${API}/stream?ticket=${body.ticket}`;
+    expect((await send(service, path, { headers: { origin: SHOP } })).status).toBe(200);
+  });
+});
+
+describe("a cookie counts where the page that sent it may use it", () => {
+  const OWN = "own"; // the service's own origin, known when it has started
+  type From = { origin?: string; "sec-fetch-site"?: string };
+
+  const PAGES: [what: string, from: From, may: "read and write" | "read" | "do nothing"][] = [
+    ["nothing says", {}, "read"],
+    ["the own origin, by its site", { "sec-fetch-site": "same-origin" }, "read and write"],
+    ["the address bar", { "sec-fetch-site": "none" }, "read and write"],
+    ["another host of the site", { "sec-fetch-site": "same-site" }, "do nothing"],
+    ["another site", { "sec-fetch-site": "cross-site" }, "do nothing"],
+    ["a site of a kind nobody knows", { "sec-fetch-site": "x" }, "do nothing"],
+    ["an empty site", { "sec-fetch-site": "" }, "do nothing"],
+    ["the own origin", { origin: OWN }, "read and write"],
+    [
+      "the own origin, said twice",
+      { origin: OWN, "sec-fetch-site": "same-origin" },
+      "read and write",
+    ],
+    ["an allowed origin", { origin: SHOP }, "read and write"],
+    [
+      "an allowed origin of the site",
+      { origin: SHOP, "sec-fetch-site": "same-site" },
+      "read and write",
+    ],
+    [
+      "an allowed origin of another site",
+      { origin: SHOP, "sec-fetch-site": "cross-site" },
+      "read and write",
+    ],
+    ["a foreign origin", { origin: "https://evil.example" }, "do nothing"],
+    [
+      "a foreign origin of the site",
+      { origin: "https://evil.example", "sec-fetch-site": "same-site" },
+      "do nothing",
+    ],
+    [
+      "a foreign origin, whatever is said of its site",
+      { origin: "https://evil.example", "sec-fetch-site": "same-origin" },
+      "do nothing",
+    ],
+    [
+      "a foreign origin from the address bar",
+      { origin: "https://evil.example", "sec-fetch-site": "none" },
+      "do nothing",
+    ],
+    ["the allowed host over http", { origin: "http://shop.example" }, "do nothing"],
+    ["an allowed one's end", { origin: "https://evil-shop.example" }, "do nothing"],
+    ["the own host's other port", { origin: "http://127.0.0.1:1" }, "do nothing"],
+    ["the own host's other name", { origin: "http://localhost" }, "do nothing"],
+    ["the origin null", { origin: "null" }, "do nothing"],
+    ["the origin null, near", { origin: "null", "sec-fetch-site": "same-origin" }, "do nothing"],
+    ["an empty origin", { origin: "" }, "do nothing"],
+  ];
+
+  const JSONS = [
+    "application/json",
+    "application/json; charset=utf-8",
+    "Application/JSON ;charset=utf-8",
+  ];
+  const OTHER = [
+    undefined,
+    "",
+    "text/plain",
+    "text/plain; application/json",
+    "text/plain, application/json",
+    "application/json, text/plain",
+    "application/json-patch+json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=application/json",
+  ];
+
+  const REFUSED = { status: 403, code: "origin_refused" };
+  const NOT_JSON = { status: 415, code: "body_not_json" };
+  const DONE = { status: 200, code: undefined };
+
+  const reads = ROUTES.filter(({ method }) => method === "GET");
+  const writes = ROUTES.filter(({ method }) => method !== "GET");
+
+  test("there are both", () => {
+    expect(reads.map(({ path }) => path)).toContain(`${API}/stream`);
+    expect(new Set(writes.map(({ method }) => method))).toEqual(new Set(["PATCH", "POST", "PUT"]));
+  });
+
+  test.each(PAGES)("%s: %j may %s", async (what, from, may) => {
+    const service = await start();
+    const recipientId = `page of ${what}`;
+    const id = await notify(recipientId);
+    const before = await stateOf(recipientId);
+    const cookie = `session=${await service.token(recipientId)}`;
+    const headers = { cookie, ...from, ...(from.origin === OWN ? { origin: service.url } : {}) };
+
+    for (const { path } of reads)
+      for (const method of ["GET", "HEAD"]) {
+        const { status, code } = await send(service, path, { method, headers });
+        const expected = may === "do nothing" ? REFUSED : DONE;
+        expect(status, `${method} ${path}`).toBe(expected.status);
+        if (method === "GET") expect(code, path).toBe(expected.code);
+      }
+
+    const write = async (type: string | undefined, expected: object) => {
+      const typed = type === undefined ? headers : { ...headers, "content-type": type };
+      // With no body there is nothing that could be no JSON.
+      for (const { method, path, body } of writes)
+        for (const sent of method === "POST" ? [body, undefined] : [body]) {
+          const target = path.replace(/1$/, id);
+          const { status, code } = await send(service, target, {
+            method,
+            headers: typed,
+            body: sent,
+          });
+          expect({ status, code }, `${method} ${target} ${type}`).toEqual(expected);
+        }
+    };
+    for (const type of OTHER) await write(type, may === "read and write" ? NOT_JSON : REFUSED);
+    expect(await stateOf(recipientId)).toEqual(before);
+    for (const type of JSONS) await write(type, may === "read and write" ? DONE : REFUSED);
+    const after = await stateOf(recipientId);
+    if (may === "read and write") expect(after.notifications[0]?.read_at).not.toBeNull();
+    else expect(after).toEqual(before);
+  });
+
+  test("a bearer token needs none of it, nor does a ticket, also with another's cookie beside it", async () => {
+    const service = await start();
+    const recipientId = "bearer";
+    const token = await bearer(service, recipientId);
+    const cookie = `session=${await service.token("somebody else")}`;
+    for (const [what, from] of PAGES) {
+      const page = { ...from, ...(from.origin === OWN ? { origin: service.url } : {}), cookie };
+      const headers = { ...token, ...page };
+      for (const { path } of reads)
+        expect(await send(service, path, { headers }), `${what}: ${path}`).toMatchObject(DONE);
+      const id = await notify(recipientId);
+      for (const { method, path, body } of writes) {
+        const target = path.replace(/1$/, id);
+        const typed = { method, headers: { ...headers, ...JSON_TYPE }, body };
+        const bare = { method, headers };
+        for (const question of method === "POST" ? [typed, bare] : [typed])
+          expect(await send(service, target, question), `${what}: ${target}`).toMatchObject(DONE);
+      }
+      const [{ read_at } = {}] = await database.query(
+        "select read_at from bellwire.notifications where id = $1",
+        [id],
+      );
+      expect(read_at, what).not.toBeNull();
+
+      const { body } = await call(service, recipientId, "/tickets", { method: "POST" });
+      const path = `${API}/stream?ticket=${body.ticket}`;
+      expect(await send(service, path, { headers: page }), what).toMatchObject(DONE);
+    }
+  });
+
+  test("the own origin is the host that was asked for, whatever the scheme", async () => {
+    const service = await start();
+    const token = await service.token("1");
+    const ask = async (host: string, origin: string) => {
+      const headers = { ...JSON_TYPE, host, origin, cookie: `session=${token}` };
+      const { status } = await send(service, `${API}/mark-all-read`, { method: "POST", headers });
+      return status;
+    };
+    for (const scheme of ["http", "https"]) {
+      expect(await ask("bell.example", `${scheme}://bell.example`)).toBe(200);
+      expect(await ask("BELL.example:8443", `${scheme}://bell.example:8443`)).toBe(200);
+      for (const host of [
+        "evil.example",
+        "bell.example.evil.example",
+        "bell.example:8443",
+        "example",
+      ])
+        expect(await ask("bell.example", `${scheme}://${host}`), host).toBe(403);
+      expect(await ask("bell.example:8443", `${scheme}://bell.example`)).toBe(403);
+    }
+    // A proxy may name the port that a browser leaves out.
+    expect(await ask("bell.example:443", "https://bell.example")).toBe(200);
+    expect(await ask("bell.example:80", "http://bell.example")).toBe(200);
+    expect(await ask("bell.example:80", "https://bell.example")).toBe(403);
+    expect(await ask("null", "null")).toBe(403);
+    expect(await ask("", "https://")).toBe(403);
+  });
+});
+
+/** Every row that a request could change, of one recipient or of all. */
+async function stateOf(recipientId?: string) {
+  const where = recipientId === undefined ? "" : "where recipient_id = $1";
+  const read = (table: string) =>
+    database.query(
+      `select * from bellwire.${table} t ${where} order by t::text`,
+      recipientId === undefined ? [] : [recipientId],
+    );
+  return {
+    notifications: await read("notifications"),
+    preferences: await read("preferences"),
+    tickets: await read("tickets"),
+  };
+}
