@@ -152,8 +152,29 @@ test("no token, ticket, cookie, cursor, text or password is in anything the proc
   await stranger.ask(`/${id}`, {
     method: "PATCH",
     headers: { "content-type": "application/json" },
-    body: '{"archived": true}',
+    body: '{"seen": true}',
   });
+
+  // PostgreSQL refuses a write, and quotes the row (`detail`) or what a trigger says of it.
+  const archive = { method: "PATCH", headers: { "content-type": "application/json" } };
+  await own.query(
+    `create function public.object() returns trigger language plpgsql as $$
+       begin raise exception 'not %', new.title; end $$;
+     create trigger object before update of read_at on bellwire.notifications
+       for each row execute function public.object();
+     alter table bellwire.notifications add constraint only_open check (archived_at is null) not valid;
+     alter table bellwire.tickets add constraint nobody check (recipient_id is null) not valid`,
+  );
+  expect((await stranger.ask(`/${id}`, { ...archive, body: '{"read": false}' })).status).toBe(500);
+  expect((await stranger.ask(`/${id}`, { ...archive, body: '{"archived": true}' })).status).toBe(
+    500,
+  );
+  expect((await stranger.ask("/tickets", { method: "POST" })).status).toBe(500);
+  await own.query(
+    `drop function public.object() cascade;
+     alter table bellwire.notifications drop constraint only_open;
+     alter table bellwire.tickets drop constraint nobody`,
+  );
 
   // Its sessions are cut under it, again and again.
   const cut =
