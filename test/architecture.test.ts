@@ -17,7 +17,7 @@ const PURE = ["src/db/cursor.ts", "src/db/snapshot.ts"];
 const PACKAGES: [pattern: RegExp, part: string][] = [
   [/^(pg|pg-listen|@prisma\/.*)$/, "db"],
   [/^src\/db\/generated\//, "db"],
-  [/^(express|jose|cookie|prom-client)$/, "http"],
+  [/^(express|jose|cookie|cors|ipaddr\.js|prom-client|raw-body)$/, "http"],
 ];
 
 /** The one file that may read the environment. */

@@ -50,12 +50,14 @@ export function inboxRoutes({
   });
 
   router.post("/mark-all-read", async (req, res) => {
-    const which = parse(MarkAll, req.body ?? {});
+    const { body = {} } = req;
+    const which = parse(MarkAll, body);
     res.json({ changed: await inbox.markAll("read", recipientOf(res), which) });
   });
 
   router.post("/mark-all-seen", async (req, res) => {
-    const which = parse(MarkAll, req.body ?? {});
+    const { body = {} } = req;
+    const which = parse(MarkAll, body);
     res.json({ changed: await inbox.markAll("seen", recipientOf(res), which) });
   });
 

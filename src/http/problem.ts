@@ -78,7 +78,7 @@ export function problemJson(code: ProblemCode, detail: string, requestId: string
   return JSON.stringify({ type: "about:blank", title, status, code, detail, requestId });
 }
 
-/** What Express and its body parser throw carries a status below 500; everything else is ours to mend. */
+/** What Express and the demo's body parser throw carries a status below 500; everything else is ours to mend. */
 function toProblem(err: unknown): Problem {
   if (err instanceof Problem) return err;
   const status = err instanceof Error && "status" in err ? Number(err.status) : 500;

@@ -1,13 +1,64 @@
-import { json, type RequestHandler } from "express";
+import type { Request, RequestHandler, Response } from "express";
+import getRawBody from "raw-body";
 import { Problem } from "./problem.ts";
 
-const parseJson = json({ limit: "16kb" });
+const MAX_BYTES = 16_384;
 
-/** Reads a body of JSON, of up to 16 KB. Throws Problem `body_not_json` for one that is declared as something else. */
-export const readJson: RequestHandler = (req, res, next) => {
-  // What a browser sends with an empty POST.
-  const isEmpty = req.get("content-length") === "0";
-  if (!isEmpty && req.is("application/json") === false)
-    throw new Problem("body_not_json", "Send Content-Type: application/json.");
-  parseJson(req, res, next);
+/** How long the rest of a body is let in and thrown away, behind its refusal: cut at once, a client may never read that. */
+const LINGER_MS = 1000;
+
+/**
+ * Reads a body of JSON into `req.body`; without a body it stays undefined. Throws Problem `body_not_json`,
+ * `body_encoding`, `body_too_large`, `request_malformed`. A body that is too large is refused when that is known;
+ * Express's own parser would first read it to its end.
+ */
+export const readJson: RequestHandler = async (req, res, next) => {
+  const length = req.get("content-length");
+  const hasBody = length === undefined ? req.get("transfer-encoding") : Number(length) > 0;
+  if (hasBody) {
+    cutIfUnread(req, res);
+    req.body = await parseBody(req, length);
+  }
+  next();
 };
+
+function cutIfUnread(req: Request, res: Response): void {
+  res.once("finish", () => {
+    if (req.complete) return;
+    setTimeout(() => {
+      if (!req.complete) req.socket.destroy();
+    }, LINGER_MS).unref();
+  });
+}
+
+async function parseBody(req: Request, length: string | undefined): Promise<unknown> {
+  if (req.is("application/json") === false)
+    throw new Problem("body_not_json", "Send Content-Type: application/json.");
+  if (!isPlainUtf8(req)) throw new Problem("body_encoding", "Send the body as UTF-8, as it is.");
+  const text = await getRawBody(req, {
+    length: length ?? null,
+    limit: MAX_BYTES,
+    encoding: "utf-8",
+  }).catch(refuse);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Problem("request_malformed", "The body is no JSON.", { cause });
+  }
+}
+
+/** RFC 8259 §8.1: JSON is UTF-8. */
+function isPlainUtf8(req: Request): boolean {
+  const type = req.get("content-type") ?? "";
+  const [, charset = "utf-8"] = /;\s*charset="?([^";\s]+)/i.exec(type) ?? [];
+  const encoding = req.get("content-encoding") ?? "identity";
+  return /^utf-?8$/i.test(charset) && encoding.toLowerCase() === "identity";
+}
+
+function refuse(cause: { status?: number }): never {
+  if (cause.status === 413)
+    throw new Problem("body_too_large", "The body may have 16 KB.", { cause });
+  throw new Problem("request_malformed", "The body is not as long as it was said to be.", {
+    cause,
+  });
+}

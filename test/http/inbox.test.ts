@@ -349,7 +349,7 @@ describe("PATCH /:id", () => {
 
   test.each([
     ["half a body", '{"read": tr', "application/json", 400, "request_malformed"],
-    ["a bare null", "null", "application/json", 400, "request_malformed"],
+    ["a bare null", "null", "application/json", 400, "request_invalid"],
     ["deep nesting", "[".repeat(8000), "application/json", 400, "request_malformed"],
     ["a form", "read=true", "application/x-www-form-urlencoded", 415, "body_not_json"],
     ["17 KB", `{"x": "${"x".repeat(17_000)}"}`, "application/json", 413, "body_too_large"],
@@ -418,6 +418,7 @@ describe("POST /mark-all-read", () => {
     { type: "a\0b" },
     { type: ["note"] },
     { all: true },
+    null,
     [],
   ])("%j is refused with 400", async (body) => {
     await start();
