@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import request from "supertest";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readVersion } from "../../src/version.ts";
@@ -359,10 +361,46 @@ describe("PATCH /:id", () => {
     expectProblem(await send(body, type), status, code);
   });
 
+  test.each([
+    ["a length of 10 GB", "Content-Length: 10000000000", ""],
+    [
+      "more than 16 KB, of no length",
+      "Transfer-Encoding: chunked",
+      `4e20\r\n${" ".repeat(20_000)}`,
+    ],
+  ])("a body of %s is refused before its end, and then cut", async (_, header, beginning) => {
+    await sendOpenEnded(header, beginning);
+  });
+
   test("an address that cannot be decoded is refused with 400", async () => {
     await start();
     expectProblem(await patch("%E0%A4%A", { read: true }), 400, "request_malformed");
   });
+
+  async function sendOpenEnded(header: string, beginning: string) {
+    await start();
+    const { hostname, port } = new URL(service.url);
+    const socket = connect(Number(port), hostname);
+    let answer = "";
+    socket.on("data", (chunk) => {
+      answer += chunk;
+    });
+    socket.on("error", () => {}); // "close" follows
+    socket.write(
+      [
+        "PATCH /api/notifications/1 HTTP/1.1",
+        "Host: bellwire.test",
+        `Authorization: Bearer ${await service.token(me)}`,
+        "Content-Type: application/json",
+        header,
+        "",
+        beginning,
+      ].join("\r\n"),
+    );
+    await once(socket, "close");
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+    expect(answer).toContain('"code":"body_too_large"');
+  }
 
   async function send(body: string, type = "application/json") {
     const [id] = await notify(me, ["hello"]);
