@@ -12,8 +12,8 @@ export interface ListOptions {
   limit: number;
   /** Only ids below it. */
   before?: bigint | undefined;
-  /** What is not archived, of that the unread, or the archived. */
-  filter?: "unread" | "archived" | undefined;
+  /** `all` is what is not archived. */
+  filter: "all" | "unread" | "archived";
   type?: string | undefined;
   /** Where the feed stands; the list's cursor cannot be behind it. */
   position: Cursor;
@@ -42,6 +42,14 @@ export interface Which {
 
 export type Inbox = ReturnType<typeof createInbox>;
 
+/** Each as its index says it (migrations/0003). */
+const FILTERS = {
+  all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
+  unread: Prisma.sql`and archived_at is null and read_at is null`,
+  archived: Prisma.sql`and archived_at is not null`,
+};
+const MAX_BIGINT = 2n ** 63n - 1n;
+
 const UNREAD = { readAt: null, archivedAt: null };
 /** What is read has been seen; that it is unread says so to the index. */
 const UNSEEN = { ...UNREAD, seenAt: null };
@@ -57,17 +65,31 @@ export function createInbox(pool: Pool) {
 
   return {
     async list({ recipientId, limit, before, filter, type, position }: ListOptions): Promise<List> {
-      const where: Prisma.NotificationWhereInput = {
-        recipientId,
-        ...(filter === "unread" ? UNREAD : {}),
-        ...(filter === "archived" ? { archivedAt: { not: null } } : { archivedAt: null }),
-        ...(before === undefined ? {} : { id: { lt: before } }),
-        ...(type === undefined ? {} : { type }),
-      };
       const [rows, [snapshot]] = await orAway(
         prisma.$transaction(
           [
-            prisma.notification.findMany({ where, orderBy: { id: "desc" }, take: limit + 1 }),
+            // Compared as a pair, and ordered by both: were the recipient simply equal, PostgreSQL might walk the primary
+            // key from its end, over everybody's newer rows.
+            prisma.$queryRaw<Notification[]>`
+              select id,
+                     recipient_id as "recipientId",
+                     type,
+                     actor_id as "actorId",
+                     title,
+                     body,
+                     link,
+                     data,
+                     created_at as "createdAt",
+                     seen_at as "seenAt",
+                     read_at as "readAt",
+                     archived_at as "archivedAt"
+                from bellwire.notifications
+               where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
+                 and recipient_id >= ${recipientId}
+                 ${FILTERS[filter]}
+                 ${type === undefined ? Prisma.empty : Prisma.sql`and type = ${type}`}
+               order by recipient_id desc, id desc
+               limit ${limit + 1}`,
             prisma.$queryRaw<SnapshotRow[]>`
               select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
                 from bellwire.changes_since(${formatSnapshot(position.at)}::pg_snapshot, ${recipientId}, page_size => 1)`,

@@ -17,14 +17,13 @@ export function inboxRoutes({
 }) {
   const router = Router();
   router.get("/", async (req, res) => {
-    const { limit, filter, ...query } = parse(ListQuery, req.query);
+    const { limit, ...query } = parse(ListQuery, req.query);
     const start = position();
     if (!start) throw unavailable();
     const list = await inbox.list({
       ...query,
       recipientId: recipientOf(res),
       limit: Math.min(limit, MAX_LIMIT),
-      filter: filter === "all" ? undefined : filter,
       position: start,
     });
     const answer: ListJson = {

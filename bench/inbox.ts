@@ -1,0 +1,95 @@
+import { quantile } from "./quantile.ts";
+import { startService } from "./service.ts";
+
+const ROUNDS = 7;
+/** Of a round whose time is their mean. */
+const READS = 20;
+const OWN = 100_000;
+
+const SEED = `
+  insert into bellwire.notifications (recipient_id, type, title, body, link, data)
+  select case when n % 3 = 0 then 'heavy' else 'other ' || n % 1000 end,
+         'test',
+         'A title of a few words',
+         'A body of some more: who did what, and where',
+         '/tasks/' || n,
+         jsonb_build_object('task', n)
+    from generate_series(1, 3 * ${OWN}) n`;
+
+/**
+ * How long the routes take over one recipient's 100,000 notifications, all unread, among 200,000 of others; over HTTP,
+ * on connections that are kept. Before each round of marking, all are unmarked, and vacuumed.
+ */
+export async function inbox(): Promise<void> {
+  const service = await startService(async (database) => {
+    await database.query(SEED);
+    await database.query("vacuum analyze bellwire.notifications");
+  });
+  const { writer } = service;
+  const headers = { authorization: `Bearer ${await service.token("heavy")}` };
+
+  async function call(path: string, method = "GET") {
+    const response = await fetch(`${service.address}/api/notifications${path}`, {
+      method,
+      headers,
+    });
+    // biome-ignore lint/suspicious/noExplicitAny: each scenario knows its answer
+    const answer: any = await response.json();
+    if (!response.ok) throw new Error(`${method} ${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  async function time(work: () => Promise<unknown>): Promise<number> {
+    const start = performance.now();
+    await work();
+    return performance.now() - start;
+  }
+
+  async function timeReads(path: string): Promise<number[]> {
+    const read = async () => {
+      for (let i = 0; i < READS; i++) await call(path);
+    };
+    await read();
+    const times = [];
+    for (let i = 0; i < ROUNDS; i++) times.push((await time(read)) / READS);
+    return times;
+  }
+
+  async function timeMarks(path: string): Promise<number[]> {
+    const times = [];
+    for (let i = 0; i < ROUNDS; i++) {
+      await writer.query(
+        "update bellwire.notifications set read_at = null, seen_at = null where recipient_id = 'heavy'",
+      );
+      await writer.query("vacuum analyze bellwire.notifications");
+      let changed = 0;
+      times.push(await time(async () => ({ changed } = await call(path, "POST"))));
+      if (changed !== OWN) throw new Error(`${path} has changed ${changed}`);
+    }
+    return times;
+  }
+
+  const { cursor } = await call("");
+  const { rows } = await writer.query(
+    "select id from bellwire.notifications where recipient_id = 'heavy' order by id desc offset 9979 limit 1",
+  );
+  const results = {
+    "first page": await timeReads(""),
+    "page 500": await timeReads(`?before=${rows[0].id}`),
+    "unread count": await timeReads("/unread-count"),
+    "poll, nothing new": await timeReads(`/poll?since=${cursor}`),
+    "archived, none are": await timeReads("?filter=archived"),
+    "mark all as seen": await timeMarks("/mark-all-seen"),
+    "mark all as read": await timeMarks("/mark-all-read"),
+  };
+  console.log(
+    `the inbox of one with ${OWN} of ${3 * OWN} notifications, milliseconds a request; ${ROUNDS} rounds
+${service.place}`,
+  );
+  const figures = Object.entries(results).map(([request, times]) => [
+    request,
+    { median: quantile(times, 0.5), min: quantile(times, 0), max: quantile(times, 1) },
+  ]);
+  console.table(Object.fromEntries(figures));
+  await service.close();
+}

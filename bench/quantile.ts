@@ -1,0 +1,5 @@
+/** In milliseconds, to the microsecond. */
+export function quantile(values: number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return Number(sorted[Math.floor((sorted.length - 1) * q)]?.toFixed(3));
+}

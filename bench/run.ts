@@ -1,0 +1,19 @@
+/**
+ * Runs the scenarios that are named, or all of them, one after the other.
+ *
+ *   npm run bench
+ *   npm run bench -- inbox
+ */
+import { inbox } from "./inbox.ts";
+import { latency } from "./latency.ts";
+
+const SCENARIOS = new Map(Object.entries({ latency, inbox }));
+
+const named = process.argv.slice(2);
+const unknown = named.filter((name) => !SCENARIOS.has(name));
+if (unknown.length > 0) {
+  const known = [...SCENARIOS.keys()].join(", ");
+  console.error(`There is no scenario ${unknown.join(", ")}. There are: ${known}`);
+  process.exit(2);
+}
+for (const [name, run] of SCENARIOS) if (named.length === 0 || named.includes(name)) await run();

@@ -1,0 +1,229 @@
+import pg from "pg";
+import { beforeAll, describe, expect, inject, test } from "vitest";
+import type { Cursor } from "../../src/db/cursor.ts";
+import { createInbox, type Inbox, type ListOptions } from "../../src/db/inbox.ts";
+import { asService } from "../../src/db/pool.ts";
+import { createDatabase } from "../support/database.ts";
+
+/**
+ * Of 250,000, the first 50,000 are the old one's: read but for 40, with 15 archived. Every other one since then is the
+ * busy one's, all unread. The tidy one has archived 9,960 of 10,000.
+ */
+const SEED = `
+  insert into bellwire.notifications
+         (recipient_id, type, title, body, read_at, archived_at, created_xid, changed_xid)
+  select case
+           when n <= 50000 then 'old'
+           when n % 2 = 0 then 'busy'
+           when n % 20 = 1 then 'tidy'
+           else 'other ' || n % 1000
+         end,
+         'test',
+         'A title of a few words',
+         'A body of some more: who did what, and where',
+         case when n between 41 and 50000 then now() end,
+         case when n between 51 and 65 or n % 20 = 1 and n > 50800 then now() end,
+         -- of many transactions, as rows are
+         (3 + n % 500)::text::xid8,
+         (3 + n % 500)::text::xid8
+    from generate_series(1, 250000) n`;
+
+const UNREAD = "notifications_recipient_id_id_unread_idx";
+const ARCHIVED = "notifications_recipient_id_id_archived_idx";
+
+type Statement = { text: string; values: unknown[] };
+
+type Node = {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  "Actual Rows"?: number;
+  "Actual Loops"?: number;
+  "Rows Removed by Filter"?: number;
+  Plans?: Node[];
+};
+
+type Call = () => Promise<unknown>;
+type Page = Omit<ListOptions, "position" | "filter"> & Partial<Pick<ListOptions, "filter">>;
+
+describe.each(inject("servers"))("on $name", (server) => {
+  let service: pg.Client;
+  let inbox: Inbox;
+  let position: Cursor;
+  const sent: Statement[] = [];
+
+  beforeAll(async () => {
+    const database = await createDatabase(server);
+    // Before the commit is on disk, vacuum would find no page that everybody may see.
+    await database.query("set synchronous_commit = on");
+    await database.query(SEED);
+    await database.query("vacuum analyze bellwire.notifications");
+    service = new pg.Client(asService(database.url));
+    await service.connect();
+    const { rows } = await service.query("select pg_snapshot_xmax(pg_current_snapshot()) as xmax");
+    position = { epoch: "", at: { xmax: BigInt(rows[0].xmax), inProgress: [] } };
+
+    // The inbox is on a database without rows, so that nothing is marked while its statements are taken down.
+    const empty = await createDatabase(server);
+    const pool = new pg.Pool({ connectionString: asService(empty.url) });
+    pool.on("connect", (client) => record(client, sent));
+    inbox = createInbox(pool);
+    return async () => {
+      await Promise.all([inbox.close(), service.end()]);
+      await pool.end();
+      await Promise.all([database.close(), empty.close()]);
+    };
+  });
+
+  const list = (page: Page) => () => inbox.list({ filter: "all", ...page, position });
+
+  async function statementsOf(call: Call): Promise<Statement[]> {
+    sent.length = 0;
+    await call();
+    return sent.filter(({ values }) => values.length > 0);
+  }
+
+  /** Does it as the service's role, where the rows are, and undoes it. The owner does `before` first. */
+  async function undone<Result>(work: () => Promise<Result>, before = ""): Promise<Result> {
+    await service.query(`begin; set local role none; ${before}; set local role bellwire_service`);
+    try {
+      return await work();
+    } finally {
+      await service.query("rollback");
+    }
+  }
+
+  async function explain({ text, values }: Statement, before = "", analyze = true): Promise<Node> {
+    const explanation = `explain (analyze ${analyze}, format json) ${text}`;
+    const { rows } = await undone(() => service.query(explanation, values), before);
+    return rows[0]["QUERY PLAN"][0].Plan;
+  }
+
+  /** How many of the rows themselves this session has read: by scan, or for what an index did not tell. */
+  async function countRead(): Promise<number> {
+    const { rows } = await service.query(
+      `select (seq_tup_read + idx_tup_fetch)::integer as read
+         from pg_stat_xact_user_tables
+        where relid = 'bellwire.notifications'::regclass`,
+    );
+    return rows[0].read;
+  }
+
+  /** The plan of the first statement that the inbox sends for this. */
+  async function planOf(call: Call, before?: string, analyze?: boolean): Promise<Node> {
+    const [statement] = await statementsOf(call);
+    if (!statement) throw new Error("The inbox has sent nothing");
+    return explain(statement, before, analyze);
+  }
+
+  describe.each([20, 100])("a page of %i touches few rows but those it shows:", (limit) => {
+    const faultsOf = async (page: Omit<Page, "limit">) =>
+      faults(await planOf(list({ ...page, limit })), 3 * (limit + 1));
+
+    test.each<[string, Omit<Page, "limit">]>([
+      ["the first", { recipientId: "busy" }],
+      ["the first of the one whose are the oldest", { recipientId: "old" }],
+      ["the 500th", { recipientId: "busy", before: 230_000n }],
+      ["the 500th of the one whose are the oldest", { recipientId: "old", before: 40_000n }],
+      ["the unread, where all are", { recipientId: "busy", filter: "unread" }],
+      ["the few unread", { recipientId: "old", filter: "unread" }],
+      ["what is not archived, where most is", { recipientId: "tidy" }],
+      ["the few archived", { recipientId: "old", filter: "archived" }],
+      ["the archived, where most are", { recipientId: "tidy", filter: "archived" }],
+    ])("%s", async (_, page) => expect(await faultsOf(page)).toEqual([]));
+  });
+
+  test("the few archived are found by their own index", async () => {
+    const plan = await planOf(list({ recipientId: "old", limit: 20, filter: "archived" }));
+    expect(indexesOf(plan)).toEqual([ARCHIVED]);
+  });
+
+  test.each([
+    ["busy", 100_000],
+    ["old", 40],
+  ])("the unread of the %s one are counted in their index", async (recipientId, unread) => {
+    const plan = await planOf(() => inbox.counts(recipientId));
+    expect(indexesOf(plan)).toEqual([UNREAD]);
+    expect(faults(plan, unread)).toEqual([]);
+  });
+
+  test("what a list tells beside the page is read off indexes", async () => {
+    const [, beside] = await statementsOf(list({ recipientId: "busy", limit: 20 }));
+    const read = await undone(async () => {
+      const before = await countRead();
+      await service.query(beside?.text ?? "", beside?.values);
+      return (await countRead()) - before;
+    });
+    expect(beside?.text).toContain("changes_since");
+    expect(read).toBeLessThan(100);
+  });
+
+  test.each<[string, "seen" | "read", bigint | undefined]>([
+    ["all as seen", "seen", undefined],
+    ["all as read", "read", undefined],
+    ["the older as read", "read", 49_000n],
+    ["most as read", "read", 249_000n],
+  ])("marking %s scans no table", async (_, as, before) => {
+    const mark = (recipientId: string) => () => inbox.markAll(as, recipientId, { before });
+    expect(faults(await planOf(mark("old")), 50_000)).toEqual([]);
+    // Only planned: 100,000 changes take seconds, and leave as many dead rows to the next.
+    expect(faults(await planOf(mark("busy"), "", false), 0)).toEqual([]);
+  });
+
+  test.each<[string, string, Call]>([
+    ["the count", UNREAD, () => inbox.counts("old")],
+    [
+      "the few archived",
+      ARCHIVED,
+      () => inbox.list({ recipientId: "old", limit: 20, filter: "archived", position }),
+    ],
+  ])("that %s lost its index would be seen", async (_, index, call) => {
+    const plan = await planOf(call, `drop index bellwire.${index}`);
+    expect(faults(plan, 3 * 21)).toEqual([expect.stringMatching(/ of \d{5,} rows$/)]);
+  });
+
+  test("a scan of the table, and a sort of what it finds, would be seen", async () => {
+    const text =
+      "select * from bellwire.notifications where recipient_id = $1 order by title limit 21";
+    const plan = await explain({ text, values: ["busy"] });
+    expect(faults(plan, 3 * 21)).toEqual([
+      expect.stringMatching(/^Sort of \d{5,} rows$/),
+      expect.stringMatching(/^Seq Scan of \d{6} rows$/),
+    ]);
+  });
+});
+
+/** Takes down what a client is given to send. */
+function record(client: pg.PoolClient, sent: Statement[]): void {
+  const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+  Object.assign(client, {
+    query(statement: Statement, ...rest: unknown[]) {
+      sent.push(statement);
+      return query(statement, ...rest);
+    },
+  });
+}
+
+function nodesOf(plan: Node): Node[] {
+  return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+}
+
+function indexesOf(plan: Node): string[] {
+  return nodesOf(plan).flatMap((node) => node["Index Name"] ?? []);
+}
+
+/** What scans the table, or touches or sorts more than `most` rows of it. */
+function faults(plan: Node, most: number): string[] {
+  return nodesOf(plan).flatMap((node) => {
+    const type = node["Node Type"];
+    let rows = 0;
+    if (type.endsWith("Sort")) for (const below of node.Plans ?? []) rows += rowsOf(below);
+    if (node["Relation Name"]) rows = rowsOf(node) + rowsOf(node, "Rows Removed by Filter");
+    return type === "Seq Scan" || rows > most ? [`${type} of ${rows} rows`] : [];
+  });
+}
+
+/** Of all its loops, of which there is one a parallel worker, too; those it passed on, if not those it left out. */
+function rowsOf(node: Node, what: "Actual Rows" | "Rows Removed by Filter" = "Actual Rows") {
+  return Math.round((node[what] ?? 0) * (node["Actual Loops"] ?? 0));
+}

@@ -1,0 +1,151 @@
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createHttpApp, type HttpOptions } from "../../src/http/app.ts";
+import { inboxRoutes } from "../../src/http/inbox.ts";
+import { openApi } from "../../src/http/openapi.ts";
+import { PROBLEM_CODES, type ProblemCode, statusOf } from "../../src/http/problem-codes.ts";
+import { createLogger } from "../../src/logger.ts";
+import { readVersion } from "../../src/version.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { startService } from "../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+const version = readVersion();
+/** As a client reads it, without what `undefined` leaves out. */
+const document = JSON.parse(JSON.stringify(openApi(version)));
+
+test("docs/openapi.json is the document of this version; `npx vitest run test/http/openapi.test.ts -u` writes it", async () => {
+  const text = `${JSON.stringify(openApi(version), null, 2)}\n`;
+  await expect(text).toMatchFileSnapshot("../../docs/openapi.json");
+});
+
+test("the service serves the document, to anybody", async () => {
+  const service = await startService({ databaseUrl: database.url });
+  const response = await fetch(`${service.url}/openapi.json`);
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toBe("application/json; charset=utf-8");
+  expect(await response.json()).toEqual(document);
+});
+
+test("the document is valid OpenAPI 3.1", async () => {
+  const validator = new Validator();
+  expect(await validator.validate(document)).toEqual({ valid: true });
+  expect(validator.version).toBe("3.1");
+});
+
+test("the validator refuses what is no OpenAPI", async () => {
+  const { paths: _, ...rest } = structuredClone(document);
+  rest.info = { title: 5 };
+  expect(await new Validator().validate(rest)).toMatchObject({ valid: false });
+});
+
+test("every route is in the document, and nothing else is", () => {
+  expect(documented()).toEqual(routesOf(createHttpApp(WITHOUT_PARTS).router.stack).sort());
+});
+
+describe("references", () => {
+  test("every $ref leads to something in the document", () => {
+    const targets = [...new Set(findRefs(document))];
+    expect(targets).not.toEqual([]);
+    for (const target of targets) expect(resolve(target), target).toBeDefined();
+  });
+
+  test("every schema is either referred to or an event's", () => {
+    const targets = new Set(findRefs(document));
+    const unused = Object.keys(document.components.schemas).filter(
+      (name) => !targets.has(`#/components/schemas/${name}`) && !name.endsWith("Event"),
+    );
+    expect(unused).toEqual([]);
+  });
+});
+
+/** Those of the demo, which is not described, and the one for what is no route. */
+const OUTSIDE = ["user_unknown", "act_not_possible", "route_unknown"];
+
+test("every problem's code is among some route's answers, under its status", () => {
+  const found = new Set<ProblemCode>();
+  for (const { responses } of operations())
+    for (const [status, { content }] of Object.entries<Described>(responses))
+      for (const code of codesOf(content["application/problem+json"]?.schema)) {
+        expect(`${statusOf(code)}`, code).toBe(status);
+        found.add(code);
+      }
+  expect([...found].sort()).toEqual(PROBLEM_CODES.filter((code) => !OUTSIDE.includes(code)).sort());
+});
+
+test("every operation has a name of its own, for generated clients", () => {
+  const names = operations().map(({ operationId }) => operationId);
+  expect(new Set(names).size).toBe(names.length);
+  for (const name of names) expect(name).toMatch(/^[a-z][A-Za-z]*$/);
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+type Described = any;
+
+const operations = (): Described[] =>
+  Object.values<Described>(document.paths).flatMap((path) => Object.values(path));
+
+const documented = () =>
+  Object.entries<object>(document.paths)
+    .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`))
+    .sort();
+
+const codesOf = (schema: Described): ProblemCode[] =>
+  schema ? schema.allOf.flatMap((part: Described) => part.properties?.code.enum ?? []) : [];
+
+function findRefs(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key === "$ref" ? [inner] : findRefs(inner),
+  );
+}
+
+/** What a JSON pointer of the document points at (RFC 6901). */
+function resolve(ref: string): unknown {
+  expect(ref).toMatch(/^#\//);
+  const names = ref
+    .slice(2)
+    .split("/")
+    .map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return names.reduce((inside: Described, name) => inside?.[name], document);
+}
+
+/** A layer of Express's router; `rawPath` is where it is mounted. */
+interface Layer {
+  rawPath: string;
+  route?: { path: string; methods: Record<string, boolean> };
+  handle: { stack?: Layer[] };
+}
+
+/** `method path` of every route, in OpenAPI's notation. */
+function routesOf(stack: unknown, base = ""): string[] {
+  return (stack as Layer[]).flatMap(({ rawPath, route, handle }) => {
+    if (!route) return handle.stack ? routesOf(handle.stack, base + rawPath) : [];
+    const path = (base + route.path).replace(/(?<=.)\/$/, "").replace(/:(\w+)/g, "{$1}");
+    return Object.keys(route.methods).map((method) => `${method} ${path}`);
+  });
+}
+
+const unused = () => {
+  throw new Error("no request is made");
+};
+
+/** Enough to lay the routes. */
+const WITHOUT_PARTS: HttpOptions = {
+  version,
+  health: unused,
+  allowedOrigins: [],
+  trustedHops: 0,
+  identify: unused,
+  stream: unused,
+  poll: unused,
+  issueTicket: unused,
+  inbox: inboxRoutes({ inbox: {} as Parameters<typeof inboxRoutes>[0]["inbox"], position: unused }),
+  demo: undefined,
+  log: createLogger("silent"),
+};
