@@ -17,6 +17,7 @@ import { createTickets } from "./db/tickets.ts";
 import { createFeed } from "./feed/feed.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { asListener } from "./http/broken-request.ts";
 import { demoRoutes } from "./http/demo/routes.ts";
 import { identify } from "./http/identify.ts";
 import { inboxRoutes } from "./http/inbox.ts";
@@ -231,7 +232,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     portVariable: "METRICS_PORT",
   });
   onClose(metricsServer.close);
-  const server = await startHttpServer(app, { host, port, portVariable: "PORT" });
+  const server = await startHttpServer(asListener(app), { host, port, portVariable: "PORT" });
   onClose(server.close);
   onClose(async () => {
     server.stopAccepting();

@@ -3,7 +3,7 @@ import express, { type RequestHandler, type Router } from "express";
 import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
 import { openApi } from "./openapi.ts";
-import { notFound, problemHandler, requestId } from "./problem.ts";
+import { notFound, Problem, problemHandler, requestId } from "./problem.ts";
 import { readJson } from "./read-json.ts";
 
 export interface HttpOptions {
@@ -38,6 +38,7 @@ export function createHttpApp(options: HttpOptions) {
     next();
   });
   app.use(requestId);
+  app.use(requireHost);
   if (trustedHops === 0) app.use(warnOfProxy(log));
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
@@ -53,6 +54,13 @@ export function createHttpApp(options: HttpOptions) {
   app.use(problemHandler(log));
   return app;
 }
+
+/** RFC 9112 §3.2. HTTP/1.0 has none. */
+const requireHost: RequestHandler = (req, _res, next) => {
+  if (req.headers.host === undefined && req.httpVersion !== "1.0")
+    throw new Problem("request_malformed", "Send a Host header.");
+  next();
+};
 
 function describeApi(version: string): RequestHandler {
   const document = JSON.stringify(openApi(version));

@@ -1,11 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { type Server, STATUS_CODES } from "node:http";
+import { type RequestListener, type Server, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import type { Express, Request, Response } from "express";
 import { problemJson } from "./problem.ts";
 import { type ProblemCode, statusOf } from "./problem-codes.ts";
 
-/** What Node's parser gives up on, with the code it gives up with. Everything else is `request_malformed`. */
-const CODES: Record<string, [ProblemCode, detail: string]> = {
+const MALFORMED: [ProblemCode, detail: string] = [
+  "request_malformed",
+  "The request could not be understood.",
+];
+
+/** What Node's parser gives up on, by the code it gives up with. Everything else is MALFORMED. */
+const CODES: Record<string, typeof MALFORMED> = {
   HPE_HEADER_OVERFLOW: ["headers_too_large", "The address and headers may have 16 KB."],
   ERR_HTTP_REQUEST_TIMEOUT: ["request_timeout", "Send the whole request within 15 seconds."],
 };
@@ -22,24 +28,34 @@ export function answerBrokenRequests(server: Server): void {
   });
   server.on("clientError", (err: NodeJS.ErrnoException, socket: Socket) => {
     // In the middle of an answer (a stream whose client sends garbage) there is no place for another.
-    if (!socket.writable || answering.has(socket)) return void socket.destroy();
-    const [code, detail] = CODES[err.code ?? ""] ?? [
-      "request_malformed",
-      "The request could not be understood.",
-    ];
-    const id = randomUUID();
-    const body = problemJson(code, detail, id);
-    const status = statusOf(code);
-    socket.end(
-      [
-        `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-        "Content-Type: application/problem+json; charset=utf-8",
-        `Content-Length: ${Buffer.byteLength(body)}`,
-        `X-Request-Id: ${id}`,
-        "Connection: close",
-        "",
-        body,
-      ].join("\r\n"),
-    );
+    if (!socket.writable || answering.has(socket)) socket.destroy();
+    else breakOff(socket, ...(CODES[err.code ?? ""] ?? MALFORMED));
   });
+}
+
+/** Express, and an end like that for what it finds no way for: an address that is none. Its own would be a page. */
+export function asListener(app: Express): RequestListener {
+  return (req, res) => {
+    app(req as Request, res as Response, () => {
+      if (res.headersSent) req.socket.destroy();
+      else breakOff(req.socket, ...MALFORMED);
+    });
+  };
+}
+
+function breakOff(socket: Socket, code: ProblemCode, detail: string): void {
+  const id = randomUUID();
+  const body = problemJson(code, detail, id);
+  const status = statusOf(code);
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      "Content-Type: application/problem+json; charset=utf-8",
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      `X-Request-Id: ${id}`,
+      "Connection: close",
+      "",
+      body,
+    ].join("\r\n"),
+  );
 }

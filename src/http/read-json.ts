@@ -17,7 +17,8 @@ export const readJson: RequestHandler = async (req, res, next) => {
   const hasBody = length === undefined ? req.get("transfer-encoding") : Number(length) > 0;
   if (hasBody) {
     cutIfUnread(req, res);
-    req.body = await parseBody(req, length);
+    // One of a GET has no meaning (RFC 9110 §9.3.1).
+    if (req.method !== "GET" && req.method !== "HEAD") req.body = await parseBody(req, length);
   }
   next();
 };

@@ -28,6 +28,8 @@ const LIMITS = {
   connectionsCheckingInterval: 2000,
   /** Bytes of the request line and headers. */
   maxHeaderSize: 16_384,
+  // The app does, with a problem.
+  requireHostHeader: false,
 };
 
 /** Rejects with what to do where the port cannot be had. */
@@ -37,6 +39,8 @@ export async function startHttpServer(
 ): Promise<HttpServer> {
   const server = createServer(LIMITS, handler);
   answerBrokenRequests(server);
+  // An expectation that nobody knows is none; Node would answer 417 by itself.
+  server.on("checkExpectation", handler);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(new Error(explain(cause, host, port, portVariable), { cause }));

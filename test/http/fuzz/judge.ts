@@ -1,0 +1,88 @@
+import { expect } from "vitest";
+import { OPERATIONS } from "../../../src/http/operations.ts";
+import { EVENTS, ProblemJson } from "../../../src/http/schemas.ts";
+import { readVersion } from "../../../src/version.ts";
+import { answersElsewhere, type Operation } from "./operations.ts";
+import type { FuzzRequest } from "./request.ts";
+import { CANARY } from "./samples.ts";
+import type { Answer } from "./wire.ts";
+
+/** Node leaves without a word where it is asked to speak something else from here on. */
+const TUNNELS = ["CONNECT", "PRI"];
+
+/** What no error may tell: a query, a name of ours, a line of a stack. */
+const INSIDE = /\bselect\b|prisma|bellwire|postgres|node_modules|\.[jt]s:\d|\bat \S+ \(/i;
+
+/**
+ * Throws where an answer is not as it must be: none at all, a 5xx, none that the document has for the operation, a problem
+ * out of its form or with something in it of what was sent, JSON that is not the operation's. Returns what it was, in a word.
+ */
+export function judge(request: FuzzRequest, answer: Answer | undefined): string {
+  const { operation, method, isOfOperation, isWhole, isValid } = request;
+  if (!answer) {
+    expect(isWhole && !TUNNELS.includes(method), "cut without an answer").toBe(false);
+    return "cut";
+  }
+  const { status, headers, body } = answer;
+  expect(status, body).toBeLessThan(500);
+  const deviation = Object.entries(DEVIATIONS).find(([, isIt]) => isIt(request, answer))?.[0];
+  if (deviation) return deviation;
+  for (const name of ["x-powered-by", "server", "etag"]) expect(headers.has(name)).toBe(false);
+  expect([...headers.values()].join("\n").toLowerCase()).not.toContain(CANARY);
+  // The parser's answers, behind which it closes, have none.
+  if (headers.get("connection") !== "close")
+    expect(headers.get("x-service-version")).toBe(readVersion());
+  // Its answers are those of GET, without what would tell them apart.
+  if (method === "HEAD") return judgeStatus(status);
+
+  const outcome = status < 400 ? `${status}` : judgeProblem(answer);
+  if (isValid) expect(["200", "404 notification_unknown"]).toContain(outcome);
+  if (isOfOperation && isWhole) expect(operation.answers).toContain(outcome);
+  // 204 is a preflight's.
+  else if (status !== 204) expect(answersElsewhere).toContain(outcome);
+  if (isOfOperation && status === 200) judgeSuccess(operation, answer);
+  else if (status < 400) expect(headers.get("content-type") ?? "").not.toContain("problem");
+  return outcome;
+}
+
+/** Answers that are known to be none that the document has, by what they are called in the count. */
+const DEVIATIONS: Record<string, (request: FuzzRequest, answer: Answer) => boolean> = {
+  // Express's answer to If-None-Match: *.
+  "304": ({ headers }, answer) => answer.status === 304 && hasHeader(headers, "if-none-match"),
+};
+
+/** Among the first thousand, which are all that Node keeps. */
+const hasHeader = (headers: string[], name: string) =>
+  headers
+    .flatMap((lines) => lines.split("\r\n"))
+    .slice(0, 1000)
+    .some((line) => line.toLowerCase().startsWith(`${name}:`));
+
+function judgeStatus(status: number): string {
+  expect([...answersElsewhere].map((answer) => Number.parseInt(answer, 10))).toContain(status);
+  return `${status} HEAD`;
+}
+
+function judgeProblem({ status, headers, body }: Answer): string {
+  expect(headers.get("content-type"), body).toBe("application/problem+json; charset=utf-8");
+  const problem = ProblemJson.parse(JSON.parse(body));
+  expect(problem.status).toBe(status);
+  expect(problem.requestId).toBe(headers.get("x-request-id"));
+  expect(body.toLowerCase()).not.toContain(CANARY);
+  expect(body).not.toMatch(INSIDE);
+  return `${status} ${problem.code}`;
+}
+
+function judgeSuccess({ method, path }: Operation, { status, headers, body }: Answer) {
+  const found = OPERATIONS.find((one) => one.path === path && one.method.toUpperCase() === method);
+  const schema = found?.answers[status];
+  const type = headers.get("content-type");
+  if (schema === "event stream") {
+    expect(type).toBe("text/event-stream; charset=utf-8");
+    EVENTS.ready.parse(JSON.parse(/^event: ready\ndata: (.*)$/m.exec(body)?.[1] ?? ""));
+  } else {
+    expect(type).toBe("application/json; charset=utf-8");
+    if (!schema) throw new Error(`${method} ${path} has no schema for ${status}`);
+    schema.parse(JSON.parse(body));
+  }
+}
