@@ -184,7 +184,6 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const polls = createPolls({
     ...config,
     hub,
-    position,
     read,
     limits,
     isRevoked: (...token) => isRevoked(pool, ...token),
@@ -201,7 +200,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       ].filter((problem) => problem !== undefined),
       warnings: listener.warnings(),
     }),
-    identify: identify(authenticate, (...token) => isRevoked(pool, ...token)),
+    identify: identify(authenticate, (...token) => isRevoked(pool, ...token), position),
     stream: streamRoute({
       ...config,
       authenticate: withTicket(authenticate, tickets.redeem),
@@ -218,7 +217,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     }),
     poll: polls.route,
     issueTicket: issueTicket(tickets.issue),
-    inbox: inboxRoutes({ inbox, position }),
+    inbox: inboxRoutes(inbox),
     demo:
       database.demo &&
       demoRoutes({ demo: database.demo, mintToken: createMinter({ ...config.token, key }) }),

@@ -1,30 +1,24 @@
 import { Router } from "express";
-import { type Cursor, encodeCursor } from "../db/cursor.ts";
+import { encodeCursor } from "../db/cursor.ts";
 import type { Inbox } from "../db/inbox.ts";
-import { recipientOf } from "./identify.ts";
+import { positionOf, recipientOf } from "./identify.ts";
 import { notificationJson } from "./notification-json.ts";
 import { parse } from "./parse.ts";
 import { Problem, unavailable } from "./problem.ts";
 import { Id, type ListJson, ListQuery, MAX_LIMIT, MarkAll, Marks, Preferences } from "./schemas.ts";
 
 /** The inbox of whoever asks; behind `identify`. */
-export function inboxRoutes({
-  inbox,
-  position,
-}: {
-  inbox: Inbox;
-  position: () => Cursor | undefined;
-}) {
+export function inboxRoutes(inbox: Inbox) {
   const router = Router();
   router.get("/", async (req, res) => {
     const { limit, ...query } = parse(ListQuery, req.query);
-    const start = position();
-    if (!start) throw unavailable();
+    const position = positionOf(res);
+    if (!position) throw unavailable();
     const list = await inbox.list({
       ...query,
       recipientId: recipientOf(res),
       limit: Math.min(limit, MAX_LIMIT),
-      position: start,
+      position,
     });
     const answer: ListJson = {
       notifications: list.notifications.map(notificationJson),

@@ -3,7 +3,7 @@ import { type Cursor, encodeCursor, parseCursor } from "../db/cursor.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import { type FollowOptions, follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
-import { type IsRevoked, identityOf } from "./identify.ts";
+import { type IsRevoked, identityOf, positionOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
 import { changeJson, notificationJson } from "./notification-json.ts";
 import { parse } from "./parse.ts";
@@ -13,7 +13,6 @@ import { type Identity, tokenInvalid } from "./verify-token.ts";
 
 export interface PollOptions {
   hub: Hub;
-  position: () => Cursor | undefined;
   read: FollowOptions["read"];
   replayLimit: number;
   limits: Limits;
@@ -29,14 +28,14 @@ const MAX_ANSWER_LENGTH = 1_000_000;
  * at the end of that time. `close` has all that wait answered.
  */
 export function createPolls(options: PollOptions) {
-  const { position, limits } = options;
+  const { limits } = options;
   const waiting = new Set<() => void>();
   let isClosed = false;
 
   const route: RequestHandler = async (req, res) => {
     const { since, wait } = parse(PollQuery, req.query);
     const identity = identityOf(res);
-    const start = position();
+    const start = positionOf(res);
     if (!start) throw unavailable();
     const refusal = limits.refusal(identity.recipientId);
     if (refusal === "recipient_full") throw tooManyStreams();
@@ -73,7 +72,7 @@ function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
   return Math.max(0, Math.min(seconds * 1000, expiresAt.getTime() - Date.now()));
 }
 
-interface CollectOptions extends Omit<PollOptions, "position" | "limits"> {
+interface CollectOptions extends Omit<PollOptions, "limits"> {
   identity: Identity;
   since: string | undefined;
   position: Cursor;

@@ -1,5 +1,6 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Inbox } from "../../src/db/inbox.ts";
 import { createHttpApp, type HttpOptions } from "../../src/http/app.ts";
 import { inboxRoutes } from "../../src/http/inbox.ts";
 import { openApi } from "../../src/http/openapi.ts";
@@ -145,7 +146,7 @@ const WITHOUT_PARTS: HttpOptions = {
   stream: unused,
   poll: unused,
   issueTicket: unused,
-  inbox: inboxRoutes({ inbox: {} as Parameters<typeof inboxRoutes>[0]["inbox"], position: unused }),
+  inbox: inboxRoutes({} as Inbox),
   demo: undefined,
   log: createLogger("silent"),
 };
