@@ -16,7 +16,7 @@ export interface Sink {
   reset(reason: ResetReason, unread: number, position: Cursor): void;
   /** The recipient may have been revoked: end if this stream's token was issued before that. */
   checkToken(): void;
-  /** All there was has been sent; what is sent from here on is live, until the client does not keep up. */
+  /** All there was at the last read has been sent; whatever came meanwhile is read next. */
   caughtUp?(): void;
   /** Resolves when nothing is unsent any more, or the stream has ended. */
   drained(): Promise<void>;
@@ -77,10 +77,10 @@ export function follow(options: FollowOptions): () => void {
       await sink.drained();
       if (isClosed) return;
       isFirst = false;
+      if (isAll) sink.caughtUp?.();
       if (isAll && !hasMissed) break;
     }
     isReplaying = false;
-    sink.caughtUp?.();
   }
 
   /**

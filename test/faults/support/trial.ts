@@ -3,7 +3,7 @@ import { expectExact, judge, type Verdict } from "./checker.ts";
 import { startForwarder } from "./forwarder.ts";
 import { createMigrated, type Postgres } from "./postgres.ts";
 import { createRandom, type Random } from "./random.ts";
-import { startReaders } from "./readers.ts";
+import { type ReaderLog, type ReaderOptions, startReaders } from "./readers.ts";
 import { report } from "./report.ts";
 import { type ServiceProcess, startServiceProcess } from "./service-process.ts";
 import { settle } from "./settle.ts";
@@ -19,6 +19,10 @@ export interface TrialOptions {
   through?: (service: ServiceProcess) => Promise<string>;
   streams?: number;
   writers?: number;
+  /** Who reads, if not browsers at their worst. */
+  read?: (
+    options: ReaderOptions,
+  ) => Promise<ReaderLog & { ready(): Promise<void>; close(): Promise<void> }>;
   minReconnects: number;
   /** What goes wrong, while everybody writes and reads; resolves to what was done. */
   harm: (
@@ -53,7 +57,7 @@ export async function runTrial(options: TrialOptions): Promise<Verdict> {
   await Promise.all(services.map((service) => service.waitUntilReady()));
 
   const pick = random.fork();
-  const readers = await startReaders({
+  const readers = await (options.read ?? startReaders)({
     streams,
     recipients,
     addresses: () => pick.pick(addresses),

@@ -1,0 +1,253 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { EventSource } from "eventsource";
+import pg from "pg";
+import { expect, onTestFinished, test } from "vitest";
+import { expectExact, judge } from "./support/checker.ts";
+import { canMakeNetwork, createNetwork, sendFrom } from "./support/network.ts";
+import { createMigrated, startPostgres } from "./support/postgres.ts";
+import { createRandom, seeds } from "./support/random.ts";
+import { streamRequest } from "./support/raw-stream.ts";
+import type { Delivery, Reader } from "./support/readers.ts";
+import { report } from "./support/report.ts";
+import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { settle } from "./support/settle.ts";
+import { startWriters } from "./support/writers.ts";
+
+const CAP = 5;
+const CLIENTS = 10;
+const RECIPIENT = "1";
+const [OPEN, CLOSED] = [1, 2];
+/** For how long those who were refused could push out those who were not. */
+const WATCH_MS = 15_000;
+const PATIENT = { timeout: 10_000 };
+
+test.each([
+  ["0", 1],
+  // All ten come in the same second: who is beyond the rate is asked to come again, and refused then.
+  ["100", 2],
+])(
+  "of ten EventSources of one recipient five stay open, five end, and nobody is evicted; MAX_NEW_STREAMS_PER_SECOND=%s",
+  async (maxNewStreams, maxTries) => {
+    const [seed = 0] = seeds();
+    const { service, databaseUrl, clientOf } = await start({
+      MAX_NEW_STREAMS_PER_SECOND: maxNewStreams,
+    });
+    const deliveries: Delivery[] = [];
+    const clients = Array.from({ length: CLIENTS }, (_, i) => clientOf(`${i + 1}`, deliveries));
+    const isRefused = (client: Client) => client.state() === CLOSED;
+    await expect
+      .poll(() => clients.filter(isRefused).length, { timeout: 20_000 })
+      .toBe(CLIENTS - CAP);
+    const refused = clients.filter(isRefused);
+    const staying = clients.filter((client) => !isRefused(client));
+    await expect.poll(() => staying.every((client) => client.isReady()), PATIENT).toBe(true);
+
+    const writers = await startWriters({
+      url: databaseUrl,
+      count: 4,
+      recipients: [RECIPIENT],
+      random: createRandom(seed),
+      pauseMs: [0, 60],
+    });
+    for (const end = performance.now() + WATCH_MS; performance.now() < end; await delay(50))
+      expect(staying.map((client) => client.state())).toEqual(staying.map(() => OPEN));
+    const metrics = await service.metrics();
+    expect(metrics("bellwire_streams")).toBe(CAP);
+    expect(metrics("bellwire_stream_closes_total")).toBe(0);
+    expect(metrics("bellwire_stream_refusals_total", { reason: "recipient_full" })).toBe(
+      CLIENTS - CAP,
+    );
+    const tries = clients.reduce((sum, { statuses }) => sum + statuses.length, 0);
+
+    // A restart gives nobody another's place: who was refused does not knock any more.
+    await service.restart("SIGTERM");
+    const faultEndedAt = performance.now();
+    await expect
+      .poll(() => staying.map((client) => client.state()), { timeout: 30_000 })
+      .toEqual(staying.map(() => OPEN));
+    await writers.stop();
+    const log = { readers: staying.map(({ reader }) => reader), deliveries, resets: [] };
+    await settle({ postgresUrl: databaseUrl, readers: log, timeoutMs: 30_000 });
+    const verdict = await judge({ postgresUrl: databaseUrl, readers: log, writers, faultEndedAt });
+    const waits = refused.flatMap(({ retryAfter }) => retryAfter);
+    report({ fault: "ten clients for five places", seed, verdict });
+    console.log(
+      `  ${tries} tries of ${CLIENTS} clients in ${WATCH_MS / 1000} s; Retry-After ${waits.join(", ")} s`,
+    );
+
+    expectExact(verdict, { minReconnects: CAP });
+    for (const { statuses } of staying) expect(statuses).not.toContain(429);
+    expect(refused.every(isRefused)).toBe(true);
+    for (const { statuses } of refused) {
+      expect(statuses.at(-1)).toBe(429);
+      expect(statuses.length).toBeLessThanOrEqual(maxTries);
+    }
+    expect(waits.length).toBe(CLIENTS - CAP);
+    expect(Math.min(...waits)).toBeGreaterThanOrEqual(30);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(60);
+    expect(new Set(waits).size).toBeGreaterThan(1);
+    expect(deliveries.some(({ reader }) => refused.some(({ name }) => name === reader))).toBe(
+      false,
+    );
+    expect(service.exits).toEqual([]);
+  },
+);
+
+test("a client that leaves makes room for one, and a page that is loaded again finds its place", async () => {
+  const { service, databaseUrl, clientOf } = await start();
+  const deliveries: Delivery[] = [];
+  const clients = Array.from({ length: CAP }, (_, i) => clientOf(`${i + 1}`, deliveries));
+  await expect.poll(() => clients.every((client) => client.isReady()), PATIENT).toBe(true);
+  const [leaving, ...staying] = clients;
+  expect(await lateComer(clientOf)).toEqual({ state: CLOSED, statuses: [429] });
+
+  leaving?.source.close();
+  await expect
+    .poll(async () => (await service.metrics())("bellwire_streams"), PATIENT)
+    .toBe(CAP - 1);
+  let newcomer = clientOf("newcomer", deliveries);
+  await expect.poll(() => newcomer.isReady(), PATIENT).toBe(true);
+  expect(await lateComer(clientOf)).toEqual({ state: CLOSED, statuses: [429] });
+
+  // As a browser does when its user reloads: the new page asks right behind the end of the old one.
+  for (let i = 1; i <= 30; i++) {
+    newcomer.source.close();
+    newcomer = clientOf(`reload ${i}`, deliveries);
+    await expect.poll(() => newcomer.isReady() || newcomer.state() === CLOSED, PATIENT).toBe(true);
+    expect(newcomer.statuses).toEqual([200]);
+  }
+
+  const present = [...staying, newcomer];
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
+  await client.query("select bellwire.notify($1, 'test', body => 'for all')", [RECIPIENT]);
+  await client.end();
+  const log = { readers: present.map(({ reader }) => reader), deliveries, resets: [] };
+  await settle({ postgresUrl: databaseUrl, readers: log, timeoutMs: 10_000 });
+  const verdict = await judge({ postgresUrl: databaseUrl, readers: log });
+  report({ fault: "30 reloads at the cap", verdict });
+  expectExact(verdict, { minReconnects: 0 });
+  expect(verdict.reconnects).toBe(0);
+});
+
+test("a client that has vanished has its place until it is let go, and no longer", async ({
+  skip,
+}) => {
+  skip(!canMakeNetwork(), "needs root and `ip netns`");
+  const { service, clientOf, token } = await start({
+    HOST: "0.0.0.0",
+    HEARTBEAT_SECONDS: "1",
+    STALLED_SECONDS: "5",
+  });
+  const network = createNetwork();
+  sendFrom(network, service.port, Array(CAP).fill(streamRequest({ token })));
+  const streams = async () => (await service.metrics())("bellwire_streams");
+  await expect.poll(streams, PATIENT).toBe(CAP);
+  network.setDown();
+  const vanishedAt = performance.now();
+  let knocks = 0;
+  while ((await streams()) === CAP) {
+    const statuses = (await lateComer(clientOf)).statuses;
+    // Between the look and the knock the place may have become free.
+    if (statuses[0] !== 429) break;
+    knocks++;
+    expect(performance.now() - vanishedAt).toBeLessThan(30_000);
+    await delay(250);
+  }
+  const goneMs = performance.now() - vanishedAt;
+  const left = async () =>
+    (await service.metrics())("bellwire_stream_closes_total", { reason: "vanished" });
+  await expect.poll(left, PATIENT).toBe(CAP);
+  await expect.poll(streams, PATIENT).toBe(0);
+  const clients = Array.from({ length: CAP }, (_, i) => clientOf(`${i + 1}`, []));
+  await expect.poll(() => clients.every((client) => client.isReady()), PATIENT).toBe(true);
+  expect(await lateComer(clientOf)).toEqual({ state: CLOSED, statuses: [429] });
+  console.log(
+    `five vanished at the cap           refused ${knocks} times for ${(goneMs / 1000).toFixed(1)} s ` +
+      "(STALLED_SECONDS=5), then five places",
+  );
+  expect(knocks).toBeGreaterThan(5);
+});
+
+interface Client {
+  name: string;
+  source: EventSource;
+  state(): number;
+  /** Whether it has had a position: from then on nothing may pass it by. */
+  isReady(): boolean;
+  reader: Reader;
+  /** What each of its requests was answered, in order; 0 where it was not. */
+  statuses: readonly number[];
+  /** Of each 429, in seconds. */
+  retryAfter: readonly number[];
+}
+
+type ClientOf = (name: string, deliveries: Delivery[]) => Client;
+
+async function start(env: Record<string, string> = {}) {
+  const postgres = await startPostgres();
+  const databaseUrl = await createMigrated(postgres);
+  const service = await startServiceProcess({
+    databaseUrl,
+    env: { MAX_STREAMS_PER_RECIPIENT: `${CAP}`, DRAIN_SECONDS: "1", ...env },
+  });
+  await service.waitUntilReady();
+  const token = await service.token(RECIPIENT);
+  const clientOf: ClientOf = (name, deliveries) => openClient(service, token, name, deliveries);
+  return { service, databaseUrl, token, clientOf };
+}
+
+/** What a page would write: the package follows the HTML standard's text. */
+function openClient(
+  { url }: ServiceProcess,
+  token: string,
+  name: string,
+  deliveries: Delivery[],
+): Client {
+  const recipientId = RECIPIENT;
+  const statuses: number[] = [];
+  const retryAfter: number[] = [];
+  const isReadById = new Map<string, boolean>();
+  const reader: Reader = { name, recipientId, connections: 0, statuses: new Map(), isReadById };
+  let isReady = false;
+
+  const source = new EventSource(`${url}/api/notifications/stream`, {
+    async fetch(input, init) {
+      const index = statuses.push(0) - 1;
+      reader.connections++;
+      const headers = { ...init.headers, authorization: `Bearer ${token}` };
+      const response = await fetch(input, { ...init, headers });
+      statuses[index] = response.status;
+      reader.statuses.set(response.status, (reader.statuses.get(response.status) ?? 0) + 1);
+      if (response.status === 429) retryAfter.push(Number(response.headers.get("retry-after")));
+      return response;
+    },
+  });
+  onTestFinished(() => source.close());
+  source.addEventListener("ready", () => {
+    isReady = true;
+  });
+  source.addEventListener("state", ({ data }) => {
+    for (const { id, readAt } of JSON.parse(data).changes) isReadById.set(id, readAt !== null);
+  });
+  source.addEventListener("notification", ({ data, lastEventId }) => {
+    const { id, title, body, readAt } = JSON.parse(data);
+    isReadById.set(id, readAt !== null);
+    const at = performance.now();
+    deliveries.push({
+      ...{ reader: name, recipientId, id, title, body, at },
+      ...{ connection: reader.connections, resumedFrom: undefined, cursor: lastEventId },
+    });
+  });
+  const state = () => source.readyState;
+  return { name, source, state, isReady: () => isReady, reader, statuses, retryAfter };
+}
+
+/** One who comes when all places are taken, and what becomes of them. */
+async function lateComer(clientOf: ClientOf) {
+  const client = clientOf("late", []);
+  await expect.poll(() => client.isReady() || client.state() === CLOSED, PATIENT).toBe(true);
+  const state = client.state();
+  client.source.close();
+  return { state, statuses: client.statuses };
+}

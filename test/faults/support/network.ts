@@ -1,0 +1,72 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeAfterTest } from "./close-after-test.ts";
+
+export type Network = ReturnType<typeof createNetwork>;
+
+/** A network of its own with one way out of it, to this machine; removed when the test ends. */
+export function createNetwork() {
+  const name = `bellwire-${process.pid}`;
+  // Interfaces' names have 15 characters.
+  const [here, there] = [`bwh${process.pid}`, `bwt${process.pid}`];
+  // Of the range for benchmarks (RFC 2544).
+  const address = (last: number) => `198.18.${process.pid % 256}.${last}`;
+  closeAfterTest(async () => {
+    for (const args of [
+      ["link", "delete", here],
+      ["netns", "delete", name],
+    ])
+      tryIp(...args);
+  });
+  ip("netns", "add", name);
+  ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name);
+  ip("address", "add", `${address(1)}/30`, "dev", here);
+  ip("link", "set", here, "up");
+  ip("-netns", name, "address", "add", `${address(2)}/30`, "dev", there);
+  ip("-netns", name, "link", "set", there, "up");
+  return {
+    name,
+    /** This machine, seen from there. */
+    host: address(1),
+    /** From now on nothing gets out or in, so that nobody is told that anything has ended. */
+    setDown: () => ip("-netns", name, "link", "set", there, "down"),
+  };
+}
+
+/** Root may, where there is `ip`. */
+export function canMakeNetwork(): boolean {
+  const name = `bellwire-probe-${process.pid}`;
+  return tryIp("netns", "add", name) && tryIp("netns", "delete", name);
+}
+
+const CLIENT = `
+  const { connect } = require("node:net");
+  const { host, port, requests } = JSON.parse(process.argv[1]);
+  for (const request of requests) connect(port, host).resume().write(request);
+`;
+
+/** A process within the network that sends each request on a connection of its own and stays. */
+export function sendFrom(network: Network, port: number, requests: readonly string[]): void {
+  const options = JSON.stringify({ host: network.host, port, requests });
+  const child = spawn(
+    "ip",
+    ["netns", "exec", network.name, process.execPath, "-e", CLIENT, options],
+    { stdio: ["ignore", "ignore", "inherit"] },
+  );
+  const ended = once(child, "exit");
+  closeAfterTest(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+}
+
+const ip = (...args: string[]) => void execFileSync("ip", args, { stdio: "pipe" });
+
+function tryIp(...args: string[]): boolean {
+  try {
+    ip(...args);
+    return true;
+  } catch {
+    return false; // no such program, no right to it, or no such thing
+  }
+}
