@@ -68,8 +68,8 @@ export function createInbox(pool: Pool) {
       const [rows, [snapshot]] = await orAway(
         prisma.$transaction(
           [
-            // Compared as a pair, and ordered by both: were the recipient simply equal, PostgreSQL might walk the primary
-            // key from its end, over everybody's newer rows.
+            // The recipient's, with ids below `before`: said as a pair and ordered by both, for were the recipient simply
+            // equal, PostgreSQL might walk the primary key from its end, over everybody's newer rows.
             prisma.$queryRaw<Notification[]>`
               select id,
                      recipient_id as "recipientId",
