@@ -7,13 +7,17 @@ const READS = 20;
 const OWN = 100_000;
 
 const SEED = `
-  insert into bellwire.notifications (recipient_id, type, title, body, link, data)
+  insert into bellwire.notifications
+         (recipient_id, type, title, body, link, data, created_xid, changed_xid)
   select case when n % 3 = 0 then 'heavy' else 'other ' || n % 1000 end,
          'test',
          'A title of a few words',
          'A body of some more: who did what, and where',
          '/tasks/' || n,
-         jsonb_build_object('task', n)
+         jsonb_build_object('task', n),
+         -- of many transactions, as rows are
+         (3 + n % 500)::text::xid8,
+         (3 + n % 500)::text::xid8
     from generate_series(1, 3 * ${OWN}) n`;
 
 /**

@@ -92,9 +92,15 @@ begin
        and n.changed_xid >= since_xmax
     union all
     select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
-      from bellwire.notifications n
-     where n.recipient_id = for_recipient
-       and n.changed_xid = any (since_in_progress)
+      from unnest(since_in_progress) as missing (xid)
+     -- A probe for each: with = any() a table that few transactions have written (an import) is read by its recipient alone.
+     cross join lateral (
+             select m.id, m.created_xid, m.changed_xid
+               from bellwire.notifications m
+              where m.recipient_id = for_recipient
+                and m.changed_xid = missing.xid
+             offset 0
+           ) n
   ),
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
   pending as materialized (

@@ -229,9 +229,15 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     host,
     port: metricsPort,
     portVariable: "METRICS_PORT",
+    version,
   });
   onClose(metricsServer.close);
-  const server = await startHttpServer(asListener(app), { host, port, portVariable: "PORT" });
+  const server = await startHttpServer(asListener(app, version), {
+    host,
+    port,
+    portVariable: "PORT",
+    version,
+  });
   onClose(server.close);
   onClose(async () => {
     server.stopAccepting();

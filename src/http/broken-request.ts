@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type RequestListener, type Server, STATUS_CODES } from "node:http";
+import { type RequestListener, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Express, Request, Response } from "express";
 import { problemJson } from "./problem.ts";
@@ -17,33 +17,33 @@ const CODES: Record<string, typeof MALFORMED> = {
 };
 
 /**
- * Answers with a problem what never becomes a request: no HTTP, headers that are too long, or too slow. Node would
- * answer with the bare status. The connection ends behind it.
+ * Answers with a problem what is no request, or not to its end: no HTTP, headers that are too long, what comes too slowly.
+ * Node would answer with the bare status. The connection ends behind it.
  */
-export function answerBrokenRequests(server: Server): void {
-  const answering = new WeakSet<Socket>();
+export function answerBrokenRequests(server: Server, version: string): void {
+  const answers = new WeakMap<Socket, ServerResponse>();
   server.on("request", ({ socket }, res) => {
-    answering.add(socket);
-    res.once("close", () => answering.delete(socket));
+    answers.set(socket, res);
+    res.once("close", () => answers.delete(socket));
   });
   server.on("clientError", (err: NodeJS.ErrnoException, socket: Socket) => {
     // In the middle of an answer (a stream whose client sends garbage) there is no place for another.
-    if (!socket.writable || answering.has(socket)) socket.destroy();
-    else breakOff(socket, ...(CODES[err.code ?? ""] ?? MALFORMED));
+    if (!socket.writable || answers.get(socket)?.headersSent) socket.destroy();
+    else breakOff(socket, version, ...(CODES[err.code ?? ""] ?? MALFORMED));
   });
 }
 
 /** Express, and an end like that for what it finds no way for: an address that is none. Its own would be a page. */
-export function asListener(app: Express): RequestListener {
+export function asListener(app: Express, version: string): RequestListener {
   return (req, res) => {
     app(req as Request, res as Response, () => {
       if (res.headersSent) req.socket.destroy();
-      else breakOff(req.socket, ...MALFORMED);
+      else breakOff(req.socket, version, ...MALFORMED);
     });
   };
 }
 
-function breakOff(socket: Socket, code: ProblemCode, detail: string): void {
+function breakOff(socket: Socket, version: string, code: ProblemCode, detail: string): void {
   const id = randomUUID();
   const body = problemJson(code, detail, id);
   const status = statusOf(code);
@@ -53,6 +53,7 @@ function breakOff(socket: Socket, code: ProblemCode, detail: string): void {
       "Content-Type: application/problem+json; charset=utf-8",
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${id}`,
+      `X-Service-Version: ${version}`,
       "Connection: close",
       "",
       body,

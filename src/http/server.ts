@@ -16,6 +16,7 @@ export interface ListenOptions {
   port: number;
   /** The variable to change where the port is taken. */
   portVariable: string;
+  version: string;
 }
 
 const LIMITS = {
@@ -35,12 +36,12 @@ const LIMITS = {
 /** Rejects with what to do where the port cannot be had. */
 export async function startHttpServer(
   handler: RequestListener,
-  { host, port, portVariable }: ListenOptions,
+  { host, port, portVariable, version }: ListenOptions,
 ): Promise<HttpServer> {
   const server = createServer(LIMITS, handler);
-  answerBrokenRequests(server);
+  answerBrokenRequests(server, version);
   // An expectation that nobody knows is none; Node would answer 417 by itself.
-  server.on("checkExpectation", handler);
+  server.on("checkExpectation", (req, res) => server.emit("request", req, res));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(new Error(explain(cause, host, port, portVariable), { cause }));

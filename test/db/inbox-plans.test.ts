@@ -158,6 +158,28 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(read).toBeLessThan(100);
   });
 
+  test("also of a table that one transaction has written", async () => {
+    const [, beside] = await statementsOf(list({ recipientId: "busy", limit: 20 }));
+    const imported = await createDatabase(server);
+    await imported.query("set synchronous_commit = on");
+    await imported.query(
+      "insert into bellwire.notifications (recipient_id, type) select 'busy', 'test' from generate_series(1, 20000)",
+    );
+    await imported.query("vacuum analyze bellwire.notifications");
+    const reading = await imported.connect();
+    const xmax = await reading.query(
+      "select pg_snapshot_xmax(pg_current_snapshot())::text as xmax",
+    );
+    const values = (beside?.values ?? []).with(0, `${xmax.rows[0].xmax}:${xmax.rows[0].xmax}:`);
+    await reading.query("begin");
+    await reading.query(beside?.text ?? "", values);
+    const { rows } = await reading.query(
+      "select idx_tup_fetch::integer as read from pg_stat_xact_user_tables where relid = 'bellwire.notifications'::regclass",
+    );
+    expect(rows[0].read).toBeLessThan(100);
+    await imported.close();
+  });
+
   test.each<[string, "seen" | "read", bigint | undefined]>([
     ["all as seen", "seen", undefined],
     ["all as read", "read", undefined],

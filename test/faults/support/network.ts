@@ -41,18 +41,16 @@ export function canMakeNetwork(): boolean {
 
 const CLIENT = `
   const { connect } = require("node:net");
-  const { host, port, requests } = JSON.parse(process.argv[1]);
+  const { host, port, requests } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
   for (const request of requests) connect(port, host).resume().write(request);
 `;
 
 /** A process within the network that sends each request on a connection of its own and stays. */
 export function sendFrom(network: Network, port: number, requests: readonly string[]): void {
-  const options = JSON.stringify({ host: network.host, port, requests });
-  const child = spawn(
-    "ip",
-    ["netns", "exec", network.name, process.execPath, "-e", CLIENT, options],
-    { stdio: ["ignore", "ignore", "inherit"] },
-  );
+  const child = spawn("ip", ["netns", "exec", network.name, process.execPath, "-e", CLIENT], {
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  child.stdin.end(JSON.stringify({ host: network.host, port, requests }));
   const ended = once(child, "exit");
   closeAfterTest(async () => {
     child.kill("SIGKILL");

@@ -1,0 +1,75 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readVersion } from "../../src/version.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { type Service, startService } from "../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+const start = () => startService({ databaseUrl: database.url });
+
+/** Opens a connection and says this, and more when it has heard `until`; resolves with all it heard, at its end. */
+async function say(service: Service, bytes: string, until?: string, more = ""): Promise<string> {
+  const { hostname, port } = new URL(service.url);
+  const socket = connect(Number(port), hostname);
+  let heard = "";
+  let isSaid = until === undefined;
+  socket.on("data", (chunk) => {
+    heard += chunk;
+    if (isSaid || !heard.includes(until ?? "")) return;
+    isSaid = true;
+    socket.write(more);
+  });
+  socket.on("error", () => {}); // "close" follows
+  socket.write(bytes);
+  await once(socket, "close");
+  return heard;
+}
+
+async function head(service: Service, line: string, ...headers: string[]) {
+  const authorization = `Authorization: Bearer ${await service.token("1")}`;
+  return [`${line} HTTP/1.1`, "Host: bell", authorization, ...headers, "\r\n"].join("\r\n");
+}
+
+const POST = "POST /api/notifications/mark-all-read";
+const JSON_TYPE = "Content-Type: application/json";
+
+test.each([
+  ["no HTTP", "hello\r\n\r\n"],
+  ["a method in small letters", "get /livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
+  ["an address that is none", "GET http://[::1/livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
+  ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: bell\r\nx y\r\n\r\n"],
+])("%s is answered with a problem, as everything is", async (_, bytes) => {
+  const heard = await say(await start(), bytes);
+  expect(heard).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+  expect(heard).toContain(`X-Service-Version: ${readVersion()}\r\n`);
+  const problem = JSON.parse(heard.slice(heard.indexOf("{")));
+  expect(problem).toMatchObject({ status: 400, code: "request_malformed" });
+  expect(heard).toContain(`X-Request-Id: ${problem.requestId}\r\n`);
+});
+
+test.each([
+  ["a body of broken chunks", "Transfer-Encoding: chunked", "ZZ\r\n{}\r\n0\r\n\r\n"],
+  ["a coding that nobody knows", "Transfer-Encoding: canary", "{}"],
+])("%s is, too", async (_, header, body) => {
+  const service = await start();
+  const heard = await say(service, (await head(service, POST, JSON_TYPE, header)) + body);
+  expect(heard).toMatch(/^HTTP\/1\.1 400 /);
+  expect(heard).toContain('"code":"request_malformed"');
+});
+
+test.each([
+  ["nothing to expect", []],
+  ["something", ["Expect: something"]],
+])("garbage in an open stream, which had %s, ends it and says nothing", async (_, headers) => {
+  const service = await start();
+  const stream = await head(service, "GET /api/notifications/stream", ...headers);
+  const heard = await say(service, stream, "event: ready", "GARBAGE\r\n\r\n");
+  expect(heard).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+  expect(heard.match(/HTTP\/1\.1/g)).toHaveLength(1);
+});
