@@ -14,7 +14,7 @@ const NOT_READING = "the database does not answer";
 
 const STREAMS = 20;
 const DRAIN_MS = 2000;
-const ENV = { DRAIN_SECONDS: `${DRAIN_MS / 1000}`, MAX_STREAMS_PER_RECIPIENT: `${STREAMS}` };
+const ENV = { DRAIN_SECONDS: `${DRAIN_MS / 1000}`, MAX_STREAMS_PER_RECIPIENT: `${STREAMS + 1}` };
 
 test("a service that starts before its database waits for it", async () => {
   const postgres = await startPostgres();
