@@ -4,7 +4,7 @@ import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
 import { openApi } from "./openapi.ts";
 import { notFound, Problem, problemHandler, requestId } from "./problem.ts";
-import { readJson } from "./read-json.ts";
+import { cutUnreadBody, readJson } from "./read-json.ts";
 
 export interface HttpOptions {
   version: string;
@@ -38,7 +38,7 @@ export function createHttpApp(options: HttpOptions) {
     next();
   });
   app.use(requestId);
-  app.use(requireHost);
+  app.use(requireHost, cutUnreadBody);
   if (trustedHops === 0) app.use(warnOfProxy(log));
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));

@@ -1,4 +1,4 @@
-import type { Request, RequestHandler, Response } from "express";
+import type { Request, RequestHandler } from "express";
 import getRawBody from "raw-body";
 import { Problem } from "./problem.ts";
 
@@ -12,24 +12,28 @@ const LINGER_MS = 1000;
  * `body_encoding`, `body_too_large`, `request_malformed`. A body that is too large is refused when that is known;
  * Express's own parser would first read it to its end.
  */
-export const readJson: RequestHandler = async (req, res, next) => {
-  const length = req.get("content-length");
-  const hasBody = length === undefined ? req.get("transfer-encoding") : Number(length) > 0;
-  if (hasBody) {
-    cutIfUnread(req, res);
-    // One of a GET has no meaning (RFC 9110 §9.3.1).
-    if (req.method !== "GET" && req.method !== "HEAD") req.body = await parseBody(req, length);
-  }
+export const readJson: RequestHandler = async (req, _res, next) => {
+  // One of a GET has no meaning (RFC 9110 §9.3.1).
+  const mayHaveBody = req.method !== "GET" && req.method !== "HEAD";
+  if (mayHaveBody && hasBody(req)) req.body = await parseBody(req, req.get("content-length"));
   next();
 };
 
-function cutIfUnread(req: Request, res: Response): void {
-  res.once("finish", () => {
-    if (req.complete) return;
-    setTimeout(() => {
-      if (!req.complete) req.socket.destroy();
-    }, LINGER_MS).unref();
-  });
+/** Ends the connection of whoever sends on when the answer was given: nobody reads a body behind its refusal. */
+export const cutUnreadBody: RequestHandler = (req, res, next) => {
+  if (hasBody(req))
+    res.once("finish", () => {
+      if (req.complete) return;
+      setTimeout(() => {
+        if (!req.complete) req.socket.destroy();
+      }, LINGER_MS).unref();
+    });
+  next();
+};
+
+function hasBody(req: Request): boolean {
+  const length = req.get("content-length");
+  return length === undefined ? req.get("transfer-encoding") !== undefined : Number(length) > 0;
 }
 
 async function parseBody(req: Request, length: string | undefined): Promise<unknown> {

@@ -63,6 +63,12 @@ test.each([
   expect(heard).toContain('"code":"request_malformed"');
 });
 
+test("a body without an end is cut behind any refusal, also of somebody without a token", async () => {
+  const service = await start();
+  const lines = [`${POST} HTTP/1.1`, "Host: bell", "Content-Length: 10000000000", "\r\n"];
+  expect(await say(service, lines.join("\r\n"))).toMatch(/^HTTP\/1\.1 401 /);
+});
+
 test.each([
   ["nothing to expect", []],
   ["something", ["Expect: something"]],
