@@ -1,4 +1,4 @@
-import { quantile } from "./quantile.ts";
+import type { Result } from "./result.ts";
 import { startService } from "./service.ts";
 
 const ROUNDS = 7;
@@ -24,7 +24,7 @@ const SEED = `
  * How long the routes take over one recipient's 100,000 notifications, all unread, among 200,000 of others; over HTTP,
  * on connections that are kept. Before each round of marking, all are unmarked, and vacuumed.
  */
-export async function inbox(): Promise<void> {
+export async function inbox(): Promise<Result> {
   const service = await startService(async (database) => {
     await database.query(SEED);
     await database.query("vacuum analyze bellwire.notifications");
@@ -86,14 +86,15 @@ export async function inbox(): Promise<void> {
     "mark all as seen": await timeMarks("/mark-all-seen"),
     "mark all as read": await timeMarks("/mark-all-read"),
   };
-  console.log(
-    `the inbox of one with ${OWN} of ${3 * OWN} notifications, milliseconds a request; ${ROUNDS} rounds
-${service.place}`,
-  );
-  const figures = Object.entries(results).map(([request, times]) => [
-    request,
-    { median: quantile(times, 0.5), min: quantile(times, 0), max: quantile(times, 1) },
-  ]);
-  console.table(Object.fromEntries(figures));
   await service.close();
+  return {
+    scenario: "inbox",
+    what: `The inbox of one with ${OWN} of ${3 * OWN} notifications, over HTTP on a kept connection; ${ROUNDS} rounds.`,
+    figures: Object.fromEntries(
+      Object.entries(results).map(([request, times]) => [request, { "ms a request": times }]),
+    ),
+    goals: [],
+    notes: [],
+    place: service.place,
+  };
 }

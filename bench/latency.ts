@@ -2,6 +2,7 @@ import { get } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { quantile } from "./quantile.ts";
+import { addRound, type Result } from "./result.ts";
 import { startService } from "./service.ts";
 
 const ROUNDS = 5;
@@ -18,7 +19,7 @@ const PAUSES_MS = [20, 0];
  * starts when the writer has its commit acknowledged (a listener may well hear before that), and stops when a
  * bare LISTEN client has the NOTIFY, and when an SSE client has the frame.
  */
-export async function latency(): Promise<void> {
+export async function latency(): Promise<Result> {
   const service = await startService();
   const { writer } = service;
   const listener = new pg.Client(service.databaseUrl);
@@ -39,30 +40,31 @@ export async function latency(): Promise<void> {
   }
 
   for (let i = 0; i < WARM_UP; i++) await insertOne();
-  const rounds = [];
+  const figures: Result["figures"] = {};
   for (const pauseMs of PAUSES_MS.flatMap((ms) => Array<number>(ROUNDS).fill(ms))) {
     const times = [];
     for (let i = 0; i < INSERTS; i++) {
       times.push(await insertOne());
       if (pauseMs > 0) await delay(pauseMs);
     }
-    const [listen, sse] = [times.map((t) => t.bare), times.map((t) => t.stream)];
-    rounds.push({
-      "pause ms": pauseMs,
-      "LISTEN median": quantile(listen, 0.5),
-      "LISTEN 99th": quantile(listen, 0.99),
-      "Bellwire median": quantile(sse, 0.5),
-      "Bellwire 99th": quantile(sse, 0.99),
-    });
+    for (const contender of ["bare", "stream"] as const) {
+      const own = times.map((time) => time[contender]);
+      addRound(figures, `${contender}, every ${pauseMs} ms`, {
+        "median ms": quantile(own, 0.5),
+        "99th ms": quantile(own, 0.99),
+      });
+    }
   }
-  console.log(
-    `commit → client, milliseconds after the writer's acknowledgement; ${INSERTS} inserts a round
-${service.place}`,
-  );
-  console.table(rounds);
-
   await listener.end();
   await service.close();
+  return {
+    scenario: "latency",
+    what: "commit to client",
+    figures,
+    goals: [],
+    notes: [],
+    place: service.place,
+  };
 }
 
 /** Resolves with the time of the next call of `heard`, in milliseconds. */

@@ -1,13 +1,15 @@
 /**
- * Runs the scenarios that are named, or all of them, one after the other.
+ * Runs the scenarios that are named, or all of them, one after the other, and writes what comes out into
+ * docs/performance.md.
  *
  *   npm run bench
  *   npm run bench -- inbox
  */
 import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
+import { keep, type Result, toMarkdown } from "./result.ts";
 
-const SCENARIOS = new Map(Object.entries({ latency, inbox }));
+const SCENARIOS = new Map<string, () => Promise<Result>>(Object.entries({ latency, inbox }));
 
 const named = process.argv.slice(2);
 const unknown = named.filter((name) => !SCENARIOS.has(name));
@@ -16,4 +18,9 @@ if (unknown.length > 0) {
   console.error(`There is no scenario ${unknown.join(", ")}. There are: ${known}`);
   process.exit(2);
 }
-for (const [name, run] of SCENARIOS) if (named.length === 0 || named.includes(name)) await run();
+for (const [name, run] of SCENARIOS) {
+  if (named.length > 0 && !named.includes(name)) continue;
+  const result = await run();
+  console.log(toMarkdown(result));
+  await keep(result);
+}
