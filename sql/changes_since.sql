@@ -1,46 +1,56 @@
--- Everything a snapshot could not see: new notifications and changed ones, oldest first.
+-- Everything snapshots could not see: new notifications and changed ones, oldest first.
 --
--- This is the one read behind the live feed (for all recipients), a stream's replay (for one) and the
--- inbox's cursor. It is exact whatever the commit order: a row visible now whose transaction was not
+-- This is the one read behind the live feed (for all recipients), the replays of streams (each for one, many in one call)
+-- and the inbox's cursor. It is exact whatever the commit order: a row visible now whose transaction was not
 -- visible in `since` (at or past its xmax, or in its in-progress list) has not been delivered yet, and
 -- every other row has. `id > last` cannot know that: ids are drawn at insert and seen at commit.
 --
+-- Each reader is one element of every array; an array that is shorter, or left out, gives nulls.
 --   since          the reader's position
 --   for_recipient  one recipient only; null for all
 --   upto           goes on with an earlier, unfinished read: the snapshot that read returned
 --   after_changed, after_id
 --                  how far that read had come: past this id among the new rows, or, with
 --                  after_changed, past all new rows and past this id among the changed ones
---   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
+-- and for each of them alike:
+--   page_size      how many rows at the most; fewer where their texts come to more than a megabyte (many readers share it)
+--   most           a reader who has missed more than this is to fetch its list again: no more are looked for, and those
+--                  found are any. Null: no limit
 --
--- Returns at least one row; with nothing to report its `id` is null. On every row:
+-- Returns at least one row for each reader; with nothing to report its `id` is null. On every row:
+--   reader                 which of them, from 1
 --   epoch, snapshot        the history and the moment of this call
 --   newest                 the greatest transaction id of any row that is seen, or was before it was pruned: where a
 --                          reader who has this read may say he is
 --   is_expired             notifications that `since` had not seen have been pruned, so the read may lack some
 --   remaining              how many rows the read had left, this page included
---   revoked                recipients whose access was revoked since
---   unread, unseen         the row's recipient's counts (of for_recipient where there is no row)
+--   revoked                recipients whose access was revoked since: of for_recipient, or of all
+--   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
+--   unread, unseen         the counts of for_recipient; in a read for all those of the row's recipient, where one of the
+--                          recipient's rows on this page was changed: an insert alone can be added up
 -- A row is new (`is_new`) when its insert was not visible in `since`, even if it was read meanwhile.
 --
--- Cost     two index probes a branch; nothing depends on how long other transactions stay open
+-- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
 create or replace function bellwire.changes_since(
-  since         pg_snapshot,
-  for_recipient text        default null,
-  upto          pg_snapshot default null,
-  after_changed boolean     default false,
-  after_id      bigint      default 0,
-  page_size     integer     default 1000
+  since         pg_snapshot[],
+  for_recipient text[]        default null,
+  upto          pg_snapshot[] default null,
+  after_changed boolean[]     default null,
+  after_id      bigint[]      default null,
+  page_size     integer       default 1000,
+  most          integer       default null
 )
   returns table (
+    reader       bigint,
     epoch        text,
     snapshot     pg_snapshot,
     newest       xid8,
     is_expired   boolean,
     remaining    bigint,
     revoked      text[],
+    suspended_ms double precision,
     unread       bigint,
     unseen       bigint,
     is_new       boolean,
@@ -70,82 +80,110 @@ create or replace function bellwire.changes_since(
 as $$
 #variable_conflict use_column
 declare
-  since_xmax        xid8        := pg_snapshot_xmax(since);
-  since_in_progress xid8[]      := array(select pg_snapshot_xip(since));
-  moment            pg_snapshot := coalesce(upto, pg_current_snapshot());
+  page_bytes bigint := greatest(65536, 1048576 / cardinality(since));
 begin
   return query
-  with found as (
-    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
-      from bellwire.notifications n
-     where for_recipient is null
-       and n.changed_xid >= since_xmax
-    union all
-    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
-      from bellwire.notifications n
-     where for_recipient is null
-       and n.changed_xid = any (since_in_progress)
-    union all
-    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
-      from bellwire.notifications n
-     where n.recipient_id = for_recipient
-       and n.changed_xid >= since_xmax
-    union all
-    select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
-      from unnest(since_in_progress) as missing (xid)
-     -- A probe for each: with = any() a table that few transactions have written (an import) is read by its recipient alone.
-     cross join lateral (
-             select m.id, m.created_xid, m.changed_xid
-               from bellwire.notifications m
-              where m.recipient_id = for_recipient
-                and m.changed_xid = missing.xid
-             offset 0
-           ) n
+  with readers as materialized (
+    select r.reader,
+           r.recipient_id,
+           r.since,
+           pg_snapshot_xmax(r.since) as since_xmax,
+           array(select pg_snapshot_xip(r.since)) as since_in_progress,
+           coalesce(r.upto, pg_current_snapshot()) as moment,
+           coalesce(r.after_changed, false) as after_changed,
+           coalesce(r.after_id, 0) as after_id
+      from unnest(since, for_recipient, upto, after_changed, after_id) with ordinality
+           as r (since, recipient_id, upto, after_changed, after_id, reader)
   ),
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
   pending as materialized (
-    select f.is_new, f.id, f.created_xid, f.changed_xid
-      from found f
-     -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
-     -- rows of another history (a restored dump), whose ids this server has not reached.
-     where pg_visible_in_snapshot(case when f.is_new then f.created_xid else f.changed_xid end, moment)
-       and (not f.is_new, f.id) > (after_changed, after_id)
+    select r.reader, f.*
+      from readers r
+     cross join lateral (
+             select found.is_new, found.id, greatest(found.created_xid, found.changed_xid) as xid
+               from (
+                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since) as is_new
+                        from bellwire.notifications n
+                       where r.recipient_id is null
+                         and n.changed_xid >= r.since_xmax
+                      union all
+                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
+                        from bellwire.notifications n
+                       where r.recipient_id is null
+                         and n.changed_xid = any (r.since_in_progress)
+                      union all
+                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
+                        from bellwire.notifications n
+                       where n.recipient_id = r.recipient_id
+                         and n.changed_xid >= r.since_xmax
+                      union all
+                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
+                        from unnest(r.since_in_progress) as missing (xid)
+                       -- A probe for each; with = any() a table that few transactions have written (an import) is read by
+                       -- its recipient alone.
+                       cross join lateral (
+                               select m.id, m.created_xid, m.changed_xid
+                                 from bellwire.notifications m
+                                where m.recipient_id = r.recipient_id
+                                  and m.changed_xid = missing.xid
+                               offset 0
+                             ) n
+                    ) found
+              -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
+              -- rows of another history (a restored dump), whose ids this server has not reached.
+              where pg_visible_in_snapshot(case when found.is_new then found.created_xid else found.changed_xid end, r.moment)
+                and (not found.is_new, found.id) > (r.after_changed, r.after_id)
+              limit most + 1
+           ) f
   ),
   whole as materialized (
-    -- xid8 has no max() before PostgreSQL 16
-    select max(greatest(p.created_xid, p.changed_xid)::text::numeric) as newest,
-           count(*) as remaining
+    select p.reader,
+           count(*) as remaining,
+           -- xid8 has no max() before PostgreSQL 16
+           (array_agg(p.xid order by p.xid desc))[1] as newest
       from pending p
+     group by p.reader
   ),
   stored as (
-    select p.is_new,
+    select p.reader,
+           p.is_new,
            n.*,
            sum(coalesce(pg_column_size(n.title), 0) + coalesce(pg_column_size(n.body), 0) + pg_column_size(n.data))
-             over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as stored_before
-      from (select * from pending order by not is_new, id limit page_size) p
+             over (
+               partition by p.reader order by not p.is_new, p.id
+               rows between unbounded preceding and 1 preceding
+             ) as stored_before
+      from (
+             select p.*, row_number() over (partition by p.reader order by not p.is_new, p.id) as position
+               from pending p
+           ) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
      cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
+     where p.position <= page_size
   ),
   -- The size as it is read, of those only that are small enough as stored: to know it, data must be fetched.
   sized as (
     select s.*,
            sum(coalesce(octet_length(s.title), 0) + coalesce(octet_length(s.body), 0) + octet_length(s.data::text))
-             over (order by not s.is_new, s.id rows between unbounded preceding and 1 preceding) as bytes_before
+             over (
+               partition by s.reader order by not s.is_new, s.id
+               rows between unbounded preceding and 1 preceding
+             ) as bytes_before
       from stored s
-     where coalesce(s.stored_before, 0) < 1048576
+     where coalesce(s.stored_before, 0) < page_bytes
   ),
   page as materialized (
     select s.*
       from sized s
      -- Whoever reads a page holds it in memory. The first row has none before it, so there is always one.
-     where coalesce(s.bytes_before, 0) < 1048576
+     where coalesce(s.bytes_before, 0) < page_bytes
   ),
   counts as materialized (
     select told.recipient_id, badge.unread, badge.unseen
       from (
-             select p.recipient_id from page p
+             select r.recipient_id from readers r where r.recipient_id is not null
              union
-             select for_recipient where for_recipient is not null
+             select p.recipient_id from page p where not p.is_new
            ) told
      cross join lateral (
              select count(*) as unread,
@@ -157,38 +195,59 @@ begin
            ) badge
   ),
   ended as materialized (
-    select r.recipient_id, r.revoked_xid
-      from bellwire.revocations r
-     where r.revoked_xid >= since_xmax
-    union all
-    select r.recipient_id, r.revoked_xid
-      from bellwire.revocations r
-     where r.revoked_xid = any (since_in_progress)
+    select r.reader, v.recipient_id, v.revoked_xid
+      from readers r
+     cross join lateral (
+             select e.recipient_id, e.revoked_xid
+               from bellwire.revocations e
+              where r.recipient_id is null
+                and e.revoked_xid >= r.since_xmax
+             union all
+             select e.recipient_id, e.revoked_xid
+               from bellwire.revocations e
+              where r.recipient_id is null
+                and e.revoked_xid = any (r.since_in_progress)
+             union all
+             select e.recipient_id, e.revoked_xid
+               from bellwire.revocations e
+              where e.recipient_id = r.recipient_id
+                and not pg_visible_in_snapshot(e.revoked_xid, r.since)
+           ) v
+  ),
+  -- Once, not for every row.
+  server as materialized (
+    select bellwire.epoch() as epoch,
+           -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
+           (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
+           -- As a subselect, which gives a value also where a restore has left no row.
+           coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
+           bellwire.wakeups_suspended_ms() as suspended_ms
   )
-  select bellwire.epoch(),
+  select r.reader,
+         s.epoch,
          pg_current_snapshot(),
          greatest(
            w.newest,
-           (select max(e.revoked_xid::text::numeric) from ended e),
-           kept.pruned_xid::text::numeric,
-           -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
-           (select n.changed_xid::text::numeric from bellwire.notifications n order by n.changed_xid desc limit 1)
-         )::text::xid8,
+           (select e.revoked_xid from ended e where e.reader = r.reader order by e.revoked_xid desc limit 1),
+           s.pruned_xid,
+           s.newest
+         ),
          -- What is still in progress has had nothing pruned.
-         kept.pruned_xid >= since_xmax
+         s.pruned_xid >= r.since_xmax
            or exists (
                 select
-                  from unnest(since_in_progress) as xid
-                 where xid <= kept.pruned_xid
+                  from unnest(r.since_in_progress) as xid
+                 where xid <= s.pruned_xid
                    and pg_visible_in_snapshot(xid, pg_current_snapshot())
               ),
-         w.remaining,
-         array(select e.recipient_id from ended e),
+         coalesce(w.remaining, 0),
+         array(select e.recipient_id from ended e where e.reader = r.reader),
+         s.suspended_ms,
          c.unread,
          c.unseen,
          p.is_new,
          p.id,
-         p.recipient_id,
+         coalesce(p.recipient_id, r.recipient_id),
          p.type,
          p.actor_id,
          p.title,
@@ -201,15 +260,12 @@ begin
          p.archived_at,
          p.created_xid,
          p.changed_xid
-    from whole w
-   -- As max(), which gives a row also where a restore has left none.
-   cross join (
-          select coalesce(max(r.pruned_xid::text::numeric)::text, '0')::xid8 as pruned_xid
-            from bellwire.retention r
-        ) kept
-    left join page p on true
-    left join counts c on c.recipient_id = coalesce(p.recipient_id, for_recipient)
-   order by not p.is_new, p.id;
+    from readers r
+   cross join server s
+    left join whole w on w.reader = r.reader
+    left join page p on p.reader = r.reader
+    left join counts c on c.recipient_id = coalesce(r.recipient_id, p.recipient_id)
+   order by r.reader, not p.is_new, p.id;
 end;
 $$;
 

@@ -4,12 +4,14 @@
 --
 -- Rights   none by default: the owner, and whoever is given EXECUTE
 -- Remove   drop function bellwire.resume_wakeups();
+-- requires: wakeups_lock.sql
 create or replace function bellwire.resume_wakeups()
   returns void
   language sql
   security definer
   set search_path = pg_catalog, pg_temp
 as $$
+  select pg_advisory_xact_lock(bellwire.wakeups_lock());
   select setval('bellwire.wakeups_suspended_until_ms', 0);
 $$;
 

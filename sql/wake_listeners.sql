@@ -4,17 +4,17 @@
 -- Payload  empty: a wake-up carries no data, so nobody who may LISTEN learns anything, and PostgreSQL
 --          folds the equal payloads of one transaction into one
 -- Cost     commits that notify queue for one lock of the whole cluster until they are durable; none while
---          wake-ups are suspended (bellwire.suspend_wakeups())
+--          wake-ups are suspended, by the service under load or by bellwire.suspend_wakeups() for good
 -- Rights   called by the triggers, as bellwire_owner
 -- Remove   with the schema
+-- requires: wakeups_suspended_ms.sql
 create or replace function bellwire.wake_listeners()
   returns void
   language sql
   set search_path = pg_catalog, pg_temp
 as $$
   select pg_notify('bellwire', '')
-    from bellwire.wakeups_suspended_until_ms s
-   where s.last_value <= extract(epoch from clock_timestamp()) * 1000;
+   where bellwire.wakeups_suspended_ms() = 0;
 $$;
 
 comment on function bellwire.wake_listeners() is

@@ -3,16 +3,17 @@ import { createChangesReader } from "./db/changes.ts";
 import { createDemo } from "./db/demo.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { createHorizon } from "./db/horizon.ts";
-import { inTurns } from "./db/in-turns.ts";
 import { createInbox } from "./db/inbox.ts";
 import { createListener } from "./db/listener.ts";
 import { migrate } from "./db/migrate.ts";
 import { refuseOldSchema } from "./db/migrations/check-schema.ts";
 import { asService, createPool } from "./db/pool.ts";
 import { explainReadError } from "./db/read-problem.ts";
-import { isRevoked } from "./db/revocations.ts";
+import { createReplays } from "./db/replays.ts";
+import { createRevocationCheck, isRevoked } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
 import { warnOfMissingLimits } from "./db/session-limits.ts";
+import { suspendWakeupsFor } from "./db/suspend-wakeups.ts";
 import { createTickets } from "./db/tickets.ts";
 import { createFeed } from "./feed/feed.ts";
 import { createHttpApp } from "./http/app.ts";
@@ -114,17 +115,16 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const version = readVersion();
   const key = await verificationKey(config);
   // Three pools, so that nobody waits behind another: requests; streams that open, which after a restart are all
-  // of them at once; and the feed with the listener's probe.
+  // of them at once; and the feed, with its suspensions and the listener's probe.
   const { url } = database;
   const forStreams = Math.floor(config.poolSize / 2);
   const pool = createPool({ url, size: config.poolSize - forStreams, log });
   const streamPool = createPool({ url, size: forStreams, log });
-  const feedPool = createPool({ url, size: 2, log });
+  const feedPool = createPool({ url, size: 3, log });
   // Together: where the database hangs, each takes a second.
   onClose(() => Promise.all([pool.close(), streamPool.close(), feedPool.close()]));
   await refuseOldSchema(pool, log);
   await warnOfMissingLimits(pool, log);
-  const changes = createChangesReader(streamPool);
   const live = createChangesReader(feedPool);
   const inbox = createInbox(pool);
   onClose(inbox.close);
@@ -139,6 +139,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     waitingPolls: () => polls.size(),
     bufferedBytes: streams.bufferedBytes,
     isListening: () => listener.problem() === undefined,
+    isBusy: () => feed.isBusy(),
     isReading: () => feed.problem() === undefined,
     lastProbe: () => listener.lastProbe(),
     readAgeSeconds: () => feed.readAgeSeconds(),
@@ -152,10 +153,10 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     read: live.readAll,
     publish: hub.publish,
     readAgain: hub.readAgain,
+    suspendWakeups: (ms) => suspendWakeupsFor(feedPool, ms),
     onRead: metrics.read,
     explain: explainReadError,
-    sweepMs: config.sweepMs,
-    tickMs: config.tickMs,
+    ...config,
     log,
   });
   onClose(feed.close);
@@ -177,16 +178,20 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const verifyToken = createTokenVerifier({ ...config.token, key });
   const authenticate = createAuthenticator({ verifyToken, cookie, allowedOrigins });
   const tickets = createTickets(streamPool);
-  // However many streams open or read again at once, none is sent away for having waited; one connection is left
-  // for the door.
-  const read = inTurns(Math.max(1, forStreams - 1), changes.readRecipient);
+  const read = createReplays({
+    pool: streamPool,
+    // One connection is left for the door.
+    atOnce: Math.max(1, forStreams - 1),
+    replayLimit: config.replayLimit,
+    onRead: metrics.replayed,
+  });
   const { position } = feed;
   const polls = createPolls({
     ...config,
     hub,
     read,
     limits,
-    isRevoked: (...token) => isRevoked(pool, ...token),
+    isRevoked: (token) => isRevoked(pool, token),
   });
   const app = createHttpApp({
     version,
@@ -200,11 +205,11 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       ].filter((problem) => problem !== undefined),
       warnings: listener.warnings(),
     }),
-    identify: identify(authenticate, (...token) => isRevoked(pool, ...token), position),
+    identify: identify(authenticate, (token) => isRevoked(pool, token), position),
     stream: streamRoute({
       ...config,
       authenticate: withTicket(authenticate, tickets.redeem),
-      isRevoked: (...token) => isRevoked(streamPool, ...token),
+      isRevoked: createRevocationCheck(streamPool),
       limits,
       rate: createOpeningRate(config),
       streams,

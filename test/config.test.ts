@@ -34,6 +34,7 @@ describe("defaults", () => {
       trustedHops: 0,
       sweepMs: 2000,
       tickMs: 10,
+      wakeupsPerSecondBusy: 200,
       heartbeatMs: 15_000,
       pingMs: 30_000,
       maxStreams: 20_000,

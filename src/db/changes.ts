@@ -1,10 +1,10 @@
 import type { Pool } from "pg";
-import type { Cursor, Place } from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
 import type { Counts, Notification } from "./notification.ts";
 import { formatSnapshot, parseSnapshot, type Snapshot, truncate } from "./snapshot.ts";
 
 /** A notification that a snapshot could not see, or not as it is now. */
-export interface Change extends Notification, Counts {
+export interface Change extends Notification {
   /** It was inserted since; otherwise only its state changed. */
   readonly isNew: boolean;
   readonly createdXid: bigint;
@@ -21,8 +21,14 @@ export interface Changes {
   readonly isLast: boolean;
   /** How many rows the read had left, this page's included. */
   readonly remaining: number;
-  /** Recipients revoked since `from`. */
+  /** Recipients revoked since `from`; in a recipient's own read itself at the most. */
   readonly revoked: readonly string[];
+  /** Of the recipients some of whose rows here were changed, at `moment`; in a recipient's own read, of it. */
+  readonly counts: ReadonlyMap<string, Counts>;
+  /** When this page was read. */
+  readonly moment: Snapshot;
+  /** For how long no wake-ups will be sent from then on: 0 when they are, Infinity when they are suspended for good. */
+  readonly suspendedMs: number;
   /**
    * `from` is of another history: a restore or a failover lies between. Then there are no rows, and `upto` is where
    * to go on.
@@ -34,18 +40,26 @@ export interface Changes {
 
 export type RecipientChanges = Changes & Counts;
 
+/** One reader of several that are answered together. */
+export interface Reader {
+  readonly from: Cursor;
+  readonly recipientId: string;
+}
+
 interface Row {
+  reader: string;
   epoch: string;
   snapshot: string;
   newest: string;
   is_expired: boolean;
   remaining: string;
   revoked: string[];
+  suspended_ms: number;
   unread: string | null;
   unseen: string | null;
   is_new: boolean | null;
   id: string | null;
-  recipient_id: string;
+  recipient_id: string | null;
   type: string;
   actor_id: string | null;
   title: string | null;
@@ -60,48 +74,50 @@ interface Row {
   changed_xid: string;
 }
 
-const START: Place = { changed: false, id: 0n };
+/** What a reader may have of one page, and when it must fetch its list again. */
+export interface Limits {
+  pageSize: number;
+  /** More rows than this are not looked for; `remaining` then says that there are more. */
+  most: number | null;
+}
+
+/** Rows in one page of the feed's. */
+const PAGE_SIZE = 2000;
 
 /**
  * Reads `bellwire.changes_since()`: the feed's and the replays' query. Throws what `pg` throws, among it
  * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
  */
 export function createChangesReader(pool: Pool) {
-  async function read(from: Cursor, recipientId: string | null, pageSize: number) {
-    const { reading } = from;
-    const place = reading?.place ?? START;
+  /** A page for each, in their order. */
+  async function read(
+    readers: readonly (Reader | { from: Cursor; recipientId: null })[],
+    { pageSize, most }: Limits,
+  ): Promise<Changes[]> {
+    const readings = readers.map(({ from }) => from.reading);
     const { rows } = await pool.query<Row>({
-      text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6)",
+      text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6, $7)",
       values: [
-        formatSnapshot(from.at),
-        recipientId,
-        reading ? formatSnapshot(reading.upto) : null,
-        place.changed,
-        place.id,
+        readers.map(({ from }) => formatSnapshot(from.at)),
+        readers.map(({ recipientId }) => recipientId),
+        readings.map((reading) => reading && formatSnapshot(reading.upto)),
+        readings.map((reading) => reading?.place.changed),
+        readings.map((reading) => reading?.place.id),
         pageSize,
+        most,
       ],
     });
-    const [head] = rows;
-    if (!head) throw new Error("bellwire.changes_since() returned no row");
-    const now = parseSnapshot(head.snapshot);
-    const isForeign = head.epoch !== from.epoch || now.xmax < (reading?.upto ?? from.at).xmax;
-    // Not `now`, which ends at the server's newest transaction (see `truncate`).
-    const start = isForeign ? await readNow() : undefined;
-    const changes = isForeign || head.id === null ? [] : rows.map(toChange);
-    const remaining = isForeign ? 0 : Number(head.remaining);
-    const page: RecipientChanges = {
-      epoch: start?.epoch ?? head.epoch,
-      from: from.at,
-      upto: start?.at ?? reading?.upto ?? reached(from.at, now, head.newest),
-      rows: changes,
-      isLast: remaining <= changes.length,
-      remaining,
-      revoked: head.revoked,
-      isForeign,
-      isExpired: head.is_expired,
-      ...toCounts(head),
-    };
-    return page;
+    // Only where one of them needs it, and then once for all.
+    let start: Promise<Cursor> | undefined;
+    const byReader = groupByReader(rows, readers.length);
+    return await Promise.all(
+      readers.map(async ({ from }, i) => {
+        const own = byReader[i] ?? [];
+        if (!isForeign(own, from)) return toChanges(own, from);
+        start ??= readNow();
+        return toForeign(own, from, await start);
+      }),
+    );
   }
 
   async function readNow(): Promise<Cursor> {
@@ -143,11 +159,68 @@ export function createChangesReader(pool: Pool) {
     now: readNow,
 
     /** The next page of what every recipient was sent or changed since the cursor. */
-    readAll: (from: Cursor, pageSize: number): Promise<Changes> => read(from, null, pageSize),
+    async readAll(from: Cursor): Promise<Changes> {
+      const [page] = await read([{ from, recipientId: null }], { pageSize: PAGE_SIZE, most: null });
+      return page as Changes;
+    },
 
-    /** The next page of what one recipient was sent or changed since the cursor. */
-    readRecipient: (from: Cursor, recipientId: string, pageSize: number) =>
-      read(from, recipientId, pageSize),
+    /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
+    async readRecipients(readers: readonly Reader[], limits: Limits): Promise<RecipientChanges[]> {
+      const pages = await read(readers, limits);
+      return pages.map((page, i) => ({
+        ...page,
+        ...(page.counts.get(readers[i]?.recipientId ?? "") ?? { unread: 0, unseen: 0 }),
+      }));
+    },
+  };
+}
+
+function groupByReader(rows: readonly Row[], readers: number): Row[][] {
+  const groups = Array.from({ length: readers }, (): Row[] => []);
+  for (const row of rows) groups[Number(row.reader) - 1]?.push(row);
+  return groups;
+}
+
+function headOf([head]: readonly Row[]): Row {
+  if (!head) throw new Error("bellwire.changes_since() returned no row for a reader");
+  return head;
+}
+
+/** Whether the database has a history that the cursor's transactions are not of. */
+function isForeign(rows: readonly Row[], { epoch, at, reading }: Cursor): boolean {
+  const head = headOf(rows);
+  return head.epoch !== epoch || parseSnapshot(head.snapshot).xmax < (reading?.upto ?? at).xmax;
+}
+
+/** `start` is not the read's moment, which ends at the server's newest transaction (see `truncate`). */
+const toForeign = (rows: readonly Row[], from: Cursor, start: Cursor): Changes => ({
+  ...toChanges(rows, from),
+  epoch: start.epoch,
+  upto: start.at,
+  rows: [],
+  isLast: true,
+  remaining: 0,
+  isForeign: true,
+});
+
+function toChanges(rows: readonly Row[], { at, reading }: Cursor): Changes {
+  const head = headOf(rows);
+  const moment = parseSnapshot(head.snapshot);
+  const remaining = Number(head.remaining);
+  const changes = head.id === null ? [] : rows.map(toChange);
+  return {
+    epoch: head.epoch,
+    from: at,
+    upto: reading?.upto ?? reached(at, moment, head.newest),
+    moment,
+    rows: changes,
+    isLast: remaining <= changes.length,
+    remaining,
+    revoked: head.revoked,
+    counts: countsOf(rows),
+    suspendedMs: head.suspended_ms,
+    isForeign: false,
+    isExpired: head.is_expired,
   };
 }
 
@@ -157,14 +230,17 @@ export function reached(from: Snapshot, now: Snapshot, newest: string): Snapshot
   return truncate(now, end > from.xmax ? end : from.xmax);
 }
 
-const toCounts = ({ unread, unseen }: Pick<Row, "unread" | "unseen">): Counts => ({
-  unread: Number(unread ?? 0),
-  unseen: Number(unseen ?? 0),
-});
+function countsOf(rows: readonly Row[]): Map<string, Counts> {
+  const counts = new Map<string, Counts>();
+  for (const { recipient_id, unread, unseen } of rows)
+    if (recipient_id !== null && unread !== null)
+      counts.set(recipient_id, { unread: Number(unread), unseen: Number(unseen) });
+  return counts;
+}
 
 const toChange = (row: Row): Change => ({
   id: BigInt(row.id ?? 0),
-  recipientId: row.recipient_id,
+  recipientId: row.recipient_id ?? "",
   type: row.type,
   actorId: row.actor_id,
   title: row.title,
@@ -175,7 +251,6 @@ const toChange = (row: Row): Change => ({
   seenAt: row.seen_at,
   readAt: row.read_at,
   archivedAt: row.archived_at,
-  ...toCounts(row),
   isNew: row.is_new === true,
   createdXid: BigInt(row.created_xid),
   changedXid: BigInt(row.changed_xid),

@@ -92,7 +92,7 @@ export function createInbox(pool: Pool) {
                limit ${limit + 1}`,
             prisma.$queryRaw<SnapshotRow[]>`
               select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
-                from bellwire.changes_since(${formatSnapshot(position.at)}::pg_snapshot, ${recipientId}, page_size => 1)`,
+                from bellwire.changes_since(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], most => 0)`,
           ],
           ONE_SNAPSHOT,
         ),

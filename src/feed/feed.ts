@@ -1,69 +1,57 @@
 import type { Changes } from "../db/changes.ts";
 import type { Cursor } from "../db/cursor.ts";
 import type { Logger } from "../logger.ts";
+import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
 
-export interface FeedOptions {
+export interface FeedOptions extends PaceOptions {
   /** Turns rows of another history into old ones; see `bellwire.adopt_restored_rows()`. */
   adoptRestoredRows: () => Promise<void>;
   now: () => Promise<Cursor>;
-  read: (from: Cursor, pageSize: number) => Promise<Changes>;
+  read: (from: Cursor) => Promise<Changes>;
+  /** Has no wake-ups sent for so long. */
+  suspendWakeups: (ms: number) => Promise<void>;
   publish: (changes: Changes) => void;
   /** Every stream reads for itself, from where it is. */
   readAgain: () => void;
   onRead: (changes: Changes) => void;
   /** Why a read failed, in a sentence for the operator. */
   explain: (err: unknown) => string;
-  sweepMs: number;
-  /** Under a flood of wake-ups there is one read a tick. */
-  tickMs: number;
   log: Logger;
 }
 
 export type Feed = ReturnType<typeof createFeed>;
 
-const PAGE_SIZE = 1000;
-
 /** Each page counts what is left of its read: from here on that takes longer than every stream's own read. */
 const MAX_BACKLOG = 20_000;
-
-/** So many reads may follow one another at once after a quiet time, so that a lone commit never waits for a tick. */
-const READS_AT_ONCE = 10;
 
 const NOT_YET = "the database has not been read yet";
 
 /**
  * Reads what is new and hands it to the hub, in order, each row once.
  *
- * States: *starting*, until a first read has given a position; then *idle*, which reads when woken, when the
- * listener has (re)connected, and at the latest `sweepMs` after the last read. One read is in flight at a
- * time; wake-ups that come during it are one more read, and when they do not stop there is one read every
- * `tickMs`. A read that fails leaves the position where it was, and is tried again at the next wake-up or
+ * States: *starting*, until a first read has given a position; then *idle*, *busy* or *leaving*, which say when it reads and
+ * whether it suspends wake-ups: see `createPace`. One read is in flight at a time; wake-ups that come during it are one
+ * more read. A read that fails leaves the position where it was, and is tried again at the next wake-up or
  * sweep, so no row depends on any single wake-up.
  */
 export function createFeed(options: FeedOptions) {
-  const {
-    adoptRestoredRows,
-    now,
-    read,
-    publish,
-    readAgain,
-    onRead,
-    explain,
-    sweepMs,
-    tickMs,
-    log,
-  } = options;
+  const { adoptRestoredRows, now, read, publish, readAgain, onRead, explain, sweepMs, log } =
+    options;
+  const pace = createPace(options);
   /** Where the next read begins; within a read that was left unfinished, its `reading` says where. */
   let cursor: Cursor | undefined;
   let mustAdopt = true;
-  let isWoken = false;
-  let running: Promise<void> | undefined;
   let problem: string | undefined = NOT_YET;
+  let running: Promise<void> | undefined;
+  /** A wake-up came during the read that is running. */
+  let isWoken = false;
+  /** A wake-up waits for its turn. */
+  let isDue = false;
+  let isSuspending = false;
   let isClosed = false;
-  let lastReadAt = performance.now();
-  let sweep: NodeJS.Timeout | undefined;
-  let readsLeft = READS_AT_ONCE;
-  let countedAt = performance.now();
+  let beganAt = performance.now();
+  let lastReadAt = beganAt;
+  let timer: NodeJS.Timeout | undefined;
 
   async function readPages() {
     if (mustAdopt) {
@@ -73,7 +61,8 @@ export function createFeed(options: FeedOptions) {
     cursor ??= await now();
     for (;;) {
       const from = cursor;
-      const page = await read(from, PAGE_SIZE);
+      const askedAt = performance.now();
+      const page = await read(from);
       const { epoch, upto } = page;
       const last = page.rows.at(-1);
       // Before anything is published: a stream that opens meanwhile starts from here.
@@ -86,7 +75,9 @@ export function createFeed(options: FeedOptions) {
               reading: { upto, place: { changed: !last.isNew, id: last.id } },
             };
       onRead(page);
+      pace.hasRead(page, askedAt);
       lastReadAt = performance.now();
+      if (pace.isWorthSuspending(lastReadAt)) suspendWakeups();
       if (page.isForeign) {
         log.warn({ epoch }, "the database has another history; every stream is reset");
         mustAdopt = true;
@@ -106,28 +97,30 @@ export function createFeed(options: FeedOptions) {
     }
   }
 
-  /** Resolves when the next read may begin: at once, until the reads at once are used up. */
-  async function turn() {
-    const now = performance.now();
-    readsLeft = Math.min(READS_AT_ONCE, readsLeft + (now - countedAt) / tickMs);
-    countedAt = now;
-    readsLeft -= 1;
-    if (readsLeft < 0) await new Promise((resolve) => setTimeout(resolve, -readsLeft * tickMs));
+  function suspendWakeups() {
+    if (isSuspending || isClosed) return;
+    isSuspending = true;
+    pace.suspends(performance.now());
+    options
+      .suspendWakeups(LEASE_MS)
+      .catch((err) => {
+        if (!isClosed) log.warn({ err }, "cannot suspend wake-ups");
+      })
+      .finally(() => {
+        isSuspending = false;
+        pace.suspends(performance.now());
+        if (!running && !isDue) poll();
+      });
   }
 
   async function run() {
-    while (isWoken && !isClosed) {
-      await turn();
-      if (isClosed) return;
-      isWoken = false;
-      try {
-        await readPages();
-        if (problem && problem !== NOT_YET) log.info("reading again");
-        problem = undefined;
-      } catch (err) {
-        fail(err);
-        break;
-      }
+    beganAt = performance.now();
+    try {
+      await readPages();
+      if (problem && problem !== NOT_YET) log.info("reading again");
+      problem = undefined;
+    } catch (err) {
+      fail(err);
     }
   }
 
@@ -138,20 +131,43 @@ export function createFeed(options: FeedOptions) {
     problem = found;
   }
 
-  function wake() {
-    isWoken = true;
-    if (running || isClosed) return;
-    clearTimeout(sweep);
+  function begin() {
+    isDue = false;
+    isWoken = false;
     running = run().finally(() => {
       running = undefined;
-      if (!isClosed) sweep = setTimeout(wake, sweepMs);
+      if (isWoken && !problem) wake();
+      if (!running && !isDue) poll();
     });
+  }
+
+  function beginIn(ms: number) {
+    clearTimeout(timer);
+    if (!isClosed) timer = setTimeout(begin, ms);
+  }
+
+  /** Reads when it is time to, unless something wakes it before. */
+  function poll() {
+    const now = performance.now();
+    beginIn(problem ? sweepMs : Math.max(0, beganAt + pace.pollMs(now) - now));
+  }
+
+  function wake() {
+    isWoken = true;
+    const now = performance.now();
+    // Busy, the next read is a tick away at the most.
+    if (running || isDue || isClosed || pace.isBusy(now)) return;
+    isDue = true;
+    const ms = pace.turnMs(now);
+    if (ms > 0) return beginIn(ms);
+    clearTimeout(timer);
+    begin();
   }
 
   return {
     /** Reads for the first time; resolves when that was tried, whatever came of it. */
     async start(): Promise<void> {
-      wake();
+      begin();
       await running;
     },
 
@@ -163,6 +179,9 @@ export function createFeed(options: FeedOptions) {
       mustAdopt = true;
       wake();
     },
+
+    /** Whether wake-ups are suspended for now, and it reads every tick. */
+    isBusy: () => pace.isBusy(performance.now()),
 
     /** Where a stream that wants nothing of the past begins; undefined until the first read. */
     position: (): Cursor | undefined =>
@@ -177,7 +196,7 @@ export function createFeed(options: FeedOptions) {
     /** Reads no more. A read that waits for its answer ends with the connection. */
     close() {
       isClosed = true;
-      clearTimeout(sweep);
+      clearTimeout(timer);
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Authenticate } from "./auth.ts";
 import { type Identity, tokenInvalid } from "./verify-token.ts";
 
 /** Whether the recipient's tokens issued then have been revoked since. */
-export type IsRevoked = (recipientId: string, issuedAt: Date) => Promise<boolean>;
+export type IsRevoked = (token: Pick<Identity, "recipientId" | "issuedAt">) => Promise<boolean>;
 
 /**
  * Lets in who has a token that has not been revoked, and remembers who, and where the feed stood before that was asked:
@@ -18,7 +18,7 @@ export function identify(
   return async (req, res, next) => {
     const identity = await authenticate(req);
     res.locals.position = position();
-    if (await isRevoked(identity.recipientId, identity.issuedAt)) throw tokenInvalid();
+    if (await isRevoked(identity)) throw tokenInvalid();
     res.locals.identity = identity;
     next();
   };

@@ -17,6 +17,7 @@ export interface Observed {
   bufferedBytes: () => number;
   isListening: () => boolean;
   isReading: () => boolean;
+  isBusy: () => boolean;
   lastProbe: () => Probe | undefined;
   readAgeSeconds: () => number;
   oldestTransaction: () => Promise<OldestTransaction | undefined>;
@@ -56,6 +57,16 @@ export function createMetrics(observed: Observed) {
     help: "Rows the feed has read, for whomever",
     registers,
   });
+  const replayReads = new Counter({
+    name: "bellwire_replay_reads_total",
+    help: "Queries for what streams and polls have missed",
+    registers,
+  });
+  const replayPages = new Counter({
+    name: "bellwire_replay_pages_total",
+    help: "Pages that these queries have given, one for each stream or poll that shared one",
+    registers,
+  });
   const closes = new Counter({
     name: "bellwire_stream_closes_total",
     help: "Streams that ended",
@@ -93,6 +104,11 @@ export function createMetrics(observed: Observed) {
   );
   observe("bellwire_feed_up", "1 while the feed's reads succeed", () =>
     Number(observed.isReading()),
+  );
+  observe(
+    "bellwire_busy",
+    "1 while wake-ups are suspended under load, and the feed reads every tick",
+    () => Number(observed.isBusy()),
   );
   observe(
     "bellwire_read_age_seconds",
@@ -144,6 +160,10 @@ export function createMetrics(observed: Observed) {
     read(changes: Changes) {
       reads.inc();
       rowsRead.inc(changes.rows.length);
+    },
+    replayed(readers: number) {
+      replayReads.inc();
+      replayPages.inc(readers);
     },
     delivered(event: Delivered, isLive: boolean) {
       delivered.inc({ event: event.kind });

@@ -81,7 +81,7 @@ interface CollectOptions extends Omit<PollOptions, "limits"> {
 
 /** Follows, and resolves `answer` with what that gave: see `createPolls`. It follows on until `close`. */
 function collect({ identity, since, position, waitMs, isRevoked, ...options }: CollectOptions) {
-  const { recipientId, issuedAt } = identity;
+  const { recipientId } = identity;
   const poll: PollJson = {
     notifications: [],
     changes: [],
@@ -111,8 +111,7 @@ function collect({ identity, since, position, waitMs, isRevoked, ...options }: C
   }
 
   function add(event: Delivered) {
-    const { unread, unseen } = event.kind === "notification" ? event.row : event;
-    Object.assign(poll, { unread, unseen, cursor: encodeCursor(event.cursor) });
+    Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
     if (event.kind === "state") return void poll.changes.push(...event.rows.map(changeJson));
     const notification = notificationJson(event.row);
     poll.notifications.push(notification);
@@ -145,7 +144,7 @@ function collect({ identity, since, position, waitMs, isRevoked, ...options }: C
         else timer ??= setTimeout(answerNow, waitMs);
       },
       checkToken() {
-        checked = isRevoked(recipientId, issuedAt).then((isOut) => {
+        checked = isRevoked(identity).then((isOut) => {
           if (isOut) throw tokenInvalid();
         });
         checked.catch(reject);

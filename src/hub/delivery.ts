@@ -4,17 +4,16 @@ import type { Counts } from "../db/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
 
 /** One event for one recipient, and the position of a stream that has sent it. */
-export type Delivered =
-  | { readonly kind: "notification"; readonly row: Change; readonly cursor: Cursor }
-  | (Counts & {
-      readonly kind: "state";
-      readonly rows: readonly Change[];
-      readonly cursor: Cursor;
-    });
+export type Delivered = (
+  | { readonly kind: "notification"; readonly row: Change }
+  | { readonly kind: "state"; readonly rows: readonly Change[] }
+) & { readonly counts: Counts; readonly cursor: Cursor };
 
 /** What one page of a read gave one recipient; every stream of the recipient shares it. */
 export interface Delivery extends Pick<Changes, "epoch" | "from" | "upto" | "rows" | "isLast"> {
   readonly events: readonly Delivered[];
+  /** The recipient's, behind all of them. */
+  readonly counts: Counts;
 }
 
 /** Changed rows in one `state` event: 100 make about 12 KB. */
@@ -23,7 +22,11 @@ const ROWS_PER_STATE_EVENT = 100;
 type Page = Pick<Changes, "epoch" | "from" | "upto" | "rows" | "isLast">;
 
 /** Makes the events of a page, in its order. The last event of a read's last page ends at `upto`. */
-export function createDelivery({ epoch, from, upto, rows, isLast }: Page): Delivery {
+export function createDelivery(
+  { epoch, from, upto, rows, isLast }: Page,
+  { unread, unseen }: Counts,
+): Delivery {
+  const counts = { unread, unseen };
   const groups = group(rows);
   const events = groups.map((members, i): Delivered => {
     const row = members.at(-1) as Change;
@@ -31,10 +34,10 @@ export function createDelivery({ epoch, from, upto, rows, isLast }: Page): Deliv
     const isEnd = isLast && i === groups.length - 1;
     const cursor = isEnd ? { epoch, at: upto } : { epoch, at: from, reading: { upto, place } };
     return row.isNew
-      ? { kind: "notification", row, cursor }
-      : { kind: "state", rows: members, unread: row.unread, unseen: row.unseen, cursor };
+      ? { kind: "notification", row, counts, cursor }
+      : { kind: "state", rows: members, counts, cursor };
   });
-  return { epoch, from, upto, rows, isLast, events };
+  return { epoch, from, upto, rows, isLast, events, counts };
 }
 
 /** New rows alone, changed rows in groups. */
@@ -60,5 +63,6 @@ export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
   if (!delivery.isLast && missing.some((row) => row.isNew && !isNewHere(row))) return undefined;
   const rows = missing.map((row) => ({ ...row, isNew: row.isNew && isNewHere(row) }));
   rows.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
-  return createDelivery({ ...delivery, from: at, upto: union(at, delivery.upto), rows });
+  const page = { ...delivery, from: at, upto: union(at, delivery.upto), rows };
+  return createDelivery(page, delivery.counts);
 }

@@ -3,6 +3,7 @@ import type { Cursor } from "../db/cursor.ts";
 import type { Counts } from "../db/notification.ts";
 import { createDelivery, type Delivered, type Delivery, narrow } from "./delivery.ts";
 import type { Hub } from "./hub.ts";
+import type { Tally } from "./tally.ts";
 
 /** Why a client must fetch its list again. A closed list, so clients can rely on it. */
 export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" | "too_many";
@@ -31,14 +32,12 @@ export interface FollowOptions {
   since: Cursor | "now" | "unknown";
   /** Where the feed stands. */
   position: Cursor;
-  read: (from: Cursor, recipientId: string, pageSize: number) => Promise<RecipientChanges>;
+  /** The next page, small enough to be sent before the one after it is fetched. */
+  read: (from: Cursor, recipientId: string) => Promise<RecipientChanges>;
   /** More missed rows than this are a reset. */
   replayLimit: number;
   sink: Sink;
 }
-
-/** Small enough to be sent before the next page is fetched. */
-const PAGE_SIZE = 200;
 
 /**
  * Sends a recipient everything since a cursor, then what comes, each once. Returns the function that ends it.
@@ -73,24 +72,26 @@ export function follow(options: FollowOptions): () => void {
     await sink.drained();
     while (!isClosed) {
       hasMissed = false;
-      const isAll = await replayPage(isFirst);
+      const tally = await replayPage(isFirst);
       await sink.drained();
       if (isClosed) return;
       isFirst = false;
-      if (isAll) sink.caughtUp?.();
-      if (isAll && !hasMissed) break;
+      if (tally) sink.caughtUp?.();
+      if (!tally || hasMissed) continue;
+      subscription.counted(tally);
+      break;
     }
     isReplaying = false;
   }
 
   /**
-   * Whether the client now has everything up to this read. A function of its own, so that nobody holds the page while
-   * the client takes it.
+   * The recipient's counts where the client now has everything up to this read. A function of its own, so that nobody
+   * holds the page while the client takes it.
    */
-  async function replayPage(isFirst: boolean): Promise<boolean> {
+  async function replayPage(isFirst: boolean): Promise<Tally | undefined> {
     const from = cursor;
-    const page = await read(from, recipientId, PAGE_SIZE);
-    if (isClosed) return false;
+    const page = await read(from, recipientId);
+    if (isClosed) return undefined;
     if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
     const position: Cursor = { epoch: page.epoch, at: page.upto };
     const reason = whyReset(page, isFirst);
@@ -103,9 +104,11 @@ export function follow(options: FollowOptions): () => void {
     if (reason) sink.reset(reason, page.unread, position);
     let isSent = true;
     if (reason || isFresh) cursor = position;
-    else isSent = send(createDelivery(page), false);
+    else isSent = send(createDelivery(page, page), false);
     // The end of an earlier read is not the present: read on from there.
-    return isSent && page.isLast && !from.reading;
+    if (!isSent || !page.isLast || from.reading) return undefined;
+    const { unread, unseen, moment } = page;
+    return { unread, unseen, at: moment, countedAt: performance.now() };
   }
 
   function whyReset(page: RecipientChanges, isFirst: boolean): ResetReason | undefined {
@@ -131,7 +134,7 @@ export function follow(options: FollowOptions): () => void {
     });
   }
 
-  const unsubscribe = hub.subscribe(recipientId, {
+  const subscription = hub.subscribe(recipientId, {
     deliver(delivery) {
       if (isReplaying) hasMissed = true;
       else deliverLive(delivery);
@@ -146,6 +149,6 @@ export function follow(options: FollowOptions): () => void {
 
   return () => {
     isClosed = true;
-    unsubscribe();
+    subscription.unsubscribe();
   };
 }

@@ -1,5 +1,6 @@
 import type { Change, Changes } from "../db/changes.ts";
 import { createDelivery, type Delivery } from "./delivery.ts";
+import { bringUp, later, type Tally } from "./tally.ts";
 
 /** Somebody connected here, as the hub sees them. None of these may throw or wait. */
 export interface Subscriber {
@@ -9,37 +10,77 @@ export interface Subscriber {
   revoke(): void;
 }
 
+export interface Subscription {
+  /** The subscriber has everything that was published for it, and the database has counted this meanwhile. */
+  counted(tally: Tally): void;
+  /** Calling it twice is harmless. */
+  unsubscribe(): void;
+}
+
+/** Somebody of whom there are streams here. */
+interface Recipient {
+  readonly subscribers: Set<Subscriber>;
+  tally?: Tally | undefined;
+}
+
 export type Hub = ReturnType<typeof createHub>;
 
-/** Who is connected here. Hands each page of the feed's reads to the streams of its recipients. */
+/** What is deleted is not announced, so that counts are counted again after a minute, with the next notification. */
+const TALLY_IS_GOOD_MS = 60_000;
+
+/**
+ * Who is connected here. Hands each page of the feed's reads to the streams of its recipients, with the recipient's
+ * counts. These are added up here: to count them again for every notification takes the longer the more are unread.
+ */
 export function createHub() {
-  const connected = new Map<string, Set<Subscriber>>();
+  const connected = new Map<string, Recipient>();
+
+  function publishTo(recipientId: string, rows: readonly Change[], changes: Changes, now: number) {
+    const recipient = connected.get(recipientId);
+    if (!recipient) return;
+    const { subscribers, tally } = recipient;
+    const isGood = tally && now - tally.countedAt < TALLY_IS_GOOD_MS;
+    const counts = bringUp(isGood ? tally : undefined, recipientId, { ...changes, rows }, now);
+    recipient.tally = counts;
+    if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
+    else {
+      const delivery = createDelivery({ ...changes, rows }, counts);
+      for (const subscriber of subscribers) subscriber.deliver(delivery);
+    }
+  }
 
   return {
-    /** Returns the function that unsubscribes; calling it twice is harmless. */
-    subscribe(recipientId: string, subscriber: Subscriber): () => void {
-      const subscribers = connected.get(recipientId) ?? new Set();
-      connected.set(recipientId, subscribers.add(subscriber));
-      return () => {
-        subscribers.delete(subscriber);
-        if (subscribers.size === 0 && connected.get(recipientId) === subscribers)
-          connected.delete(recipientId);
+    subscribe(recipientId: string, subscriber: Subscriber): Subscription {
+      const recipient = connected.get(recipientId) ?? { subscribers: new Set() };
+      connected.set(recipientId, recipient);
+      const { subscribers } = recipient;
+      subscribers.add(subscriber);
+      return {
+        counted(tally) {
+          recipient.tally = later(recipient.tally, tally);
+        },
+        unsubscribe() {
+          subscribers.delete(subscriber);
+          if (subscribers.size === 0 && connected.get(recipientId) === recipient)
+            connected.delete(recipientId);
+        },
       };
     },
 
     publish(changes: Changes): void {
       // First, so that whoever is revoked can be asked for before anything is shown.
       for (const recipientId of changes.revoked)
-        for (const subscriber of connected.get(recipientId) ?? []) subscriber.revoke();
-      for (const [recipientId, rows] of groupByRecipient(changes.rows, connected)) {
-        const delivery = createDelivery({ ...changes, rows });
-        for (const subscriber of connected.get(recipientId) ?? []) subscriber.deliver(delivery);
-      }
+        for (const subscriber of connected.get(recipientId)?.subscribers ?? []) subscriber.revoke();
+      const now = performance.now();
+      for (const [recipientId, rows] of groupByRecipient(changes.rows, connected))
+        publishTo(recipientId, rows, changes, now);
     },
 
     readAgain(): void {
-      for (const subscribers of connected.values())
-        for (const subscriber of subscribers) subscriber.readAgain();
+      for (const recipient of connected.values()) {
+        recipient.tally = undefined;
+        for (const subscriber of recipient.subscribers) subscriber.readAgain();
+      }
     },
   };
 }

@@ -54,7 +54,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     expect(now.at.xmax).toBe(end);
     // Also where a reader of another history is told to go on.
     const foreign = { epoch: "00000000", at: { xmax: 5n, inProgress: [] } };
-    expect(await reader.readAll(foreign, 10)).toMatchObject({
+    expect(await reader.readAll(foreign)).toMatchObject({
       isForeign: true,
       epoch: now.epoch,
       upto: { xmax: end },

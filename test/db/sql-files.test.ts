@@ -15,13 +15,15 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 /** What the process may execute. */
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
-  "bellwire.changes_since(pg_snapshot,text,pg_snapshot,boolean,bigint,integer)",
+  "bellwire.changes_since(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer)",
   "bellwire.epoch()",
   "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
   "bellwire.mute_types(text,text[])",
   "bellwire.preview(text)",
   "bellwire.prune(timestamp with time zone)",
   "bellwire.redeem_ticket(bytea)",
+  "bellwire.suspend_wakeups_for(integer)",
+  "bellwire.wakeups_suspended_ms()",
 ];
 
 /** Run with their owner's rights; what is not named here must not. */
@@ -36,6 +38,7 @@ const DEFINER_FUNCTIONS = [
   "resume_wakeups",
   "revoke",
   "suspend_wakeups",
+  "suspend_wakeups_for",
   "users_revoke",
 ];
 
@@ -304,7 +307,8 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "update bellwire.notifications set seen_at = now(), read_at = now(), archived_at = now()",
         "select bellwire.mute_types('2', '{x}'), bellwire.mute_types('2', '{}')",
         "select bellwire.issue_ticket('y', '1', now(), now() + interval '1 hour', '30 s'), bellwire.redeem_ticket('y')",
-        "select * from bellwire.changes_since(pg_current_snapshot())",
+        "select * from bellwire.changes_since(array[pg_current_snapshot()])",
+        "select bellwire.suspend_wakeups_for(0), bellwire.wakeups_suspended_ms()",
         "select bellwire.epoch(), bellwire.prune('2000-01-01')",
       ]) {
         await service.query(sql);
@@ -377,7 +381,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       select bellwire.notify('1', 'test', '2', dedupe_key => 'k');
       select bellwire.revoke('1');
       update bellwire.notifications set read_at = pg_catalog.now();
-      select * from bellwire.changes_since(pg_catalog.pg_current_snapshot());
+      select * from bellwire.changes_since(array[pg_catalog.pg_current_snapshot()]);
       select bellwire.adopt_restored_rows(), bellwire.prune('2000-01-01'), bellwire.epoch();
       select bellwire.mute_types('1', '{x}'), bellwire.issue_ticket('x', '1', '2026-01-01', '2126-01-01', '30 s');
       select * from bellwire.redeem_ticket('x');

@@ -46,6 +46,61 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(await heard()).toBe(1);
   });
 
+  const lease = (ms: number) => database.query("select bellwire.suspend_wakeups_for($1)", [ms]);
+
+  async function suspendedMs(): Promise<number> {
+    const [row] = await database.query<{ ms: number }>(
+      "select bellwire.wakeups_suspended_ms() as ms",
+    );
+    return row?.ms ?? Number.NaN;
+  }
+
+  test("suspended for a while, none is sent, but for one that tells the other services", async () => {
+    const heard = await listen();
+    await lease(1000);
+    await lease(1000);
+    await database.query(notify, ["suspended"]);
+    expect(await suspendedMs()).toBeGreaterThan(0);
+    expect(await heard()).toBe(1);
+    await lease(0);
+    expect(await suspendedMs()).toBe(0);
+    await database.query(notify, ["sent again"]);
+    expect(await heard()).toBe(2);
+  });
+
+  test("a lease runs out by itself, and is no longer than a second", async () => {
+    await lease(1_000_000);
+    expect(await suspendedMs()).toBeLessThanOrEqual(1000);
+    await expect.poll(suspendedMs, { timeout: 5000 }).toBe(0);
+  });
+
+  test("a lease that a clock set back has left far away counts for nothing", async () => {
+    const heard = await listen();
+    await database.query(
+      "select setval('bellwire.wakeups_suspended_until_ms', (extract(epoch from now()) * 1000)::bigint + 3600000)",
+    );
+    await database.query(notify, ["sent all the same"]);
+    expect(await heard()).toBe(1);
+    await database.query("select bellwire.resume_wakeups()");
+  });
+
+  test("a lease does not end what is suspended for good, nor overtakes whoever is doing that", async () => {
+    const heard = await listen();
+    const dba = await database.connect();
+    await dba.query("begin");
+    await dba.query("select bellwire.suspend_wakeups()");
+    await lease(1);
+    await dba.query("commit");
+    await lease(1);
+    expect(await suspendedMs()).toBe(Number.POSITIVE_INFINITY);
+    await dba.query("begin");
+    await dba.query("select bellwire.resume_wakeups()");
+    await lease(1000);
+    expect(await suspendedMs()).toBe(0);
+    await dba.query("commit");
+    expect(await heard()).toBe(0);
+  });
+
   test("suspension is not undone by a rollback", async () => {
     const heard = await listen();
     await database.query("begin; select bellwire.suspend_wakeups(); rollback");

@@ -19,6 +19,9 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes 
   revoked: [],
   isForeign: false,
   isExpired: false,
+  counts: new Map(),
+  moment: { xmax, inProgress: [] },
+  suspendedMs: 0,
   ...more,
 });
 
@@ -38,10 +41,12 @@ function startFeed() {
       }),
     publish: (changes) => void published.push(changes),
     readAgain: () => void readAgains++,
+    suspendWakeups: async () => {},
     onRead: () => {},
     explain: String,
     sweepMs: 2000,
     tickMs: 10,
+    wakeupsPerSecondBusy: 200,
     log: createLogger("silent"),
   });
   onTestFinished(() => feed.close());
@@ -76,20 +81,17 @@ describe("the feed", () => {
     expect(reads).toHaveLength(2);
   });
 
-  test("reads once a tick when wake-ups do not stop, and the last is answered within one", async () => {
+  test("reads as often as commits may come before it suspends wake-ups, and no more", async () => {
     const { feed, reads, settle } = startFeed();
-    const answerAll = async () => {
-      for (const { from, answer } of reads) answer(page(from, 11n));
-      await settle();
-    };
     for (let ms = 0; ms < 1000; ms++) {
       feed.wake();
       await vi.advanceTimersByTimeAsync(1);
-      await answerAll();
+      for (const { from, answer } of reads) answer(page(from, 11n));
+      await settle();
     }
-    // A hundred ticks, and what may be read at once before them.
-    expect(reads.length).toBeGreaterThan(90);
-    expect(reads.length).toBeLessThanOrEqual(111);
+    // 200 a second, and what may be read at once before them.
+    expect(reads.length).toBeGreaterThan(180);
+    expect(reads.length).toBeLessThanOrEqual(211);
     const before = reads.length;
     feed.wake();
     await vi.advanceTimersByTimeAsync(20);

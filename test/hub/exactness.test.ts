@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { encodeCursor, parseCursor } from "../../src/db/cursor.ts";
+import { type Cursor, encodeCursor, parseCursor } from "../../src/db/cursor.ts";
 import { createFeed } from "../../src/feed/feed.ts";
 import type { Delivered } from "../../src/hub/delivery.ts";
 import { follow, type Sink } from "../../src/hub/follow.ts";
@@ -39,6 +39,7 @@ function createClient(recipientId: string) {
   const notified: bigint[] = [];
   const latest = new Map<bigint, bigint>();
   let lastId: string | undefined;
+  let unread: number | undefined;
   let isChoked = false;
   let eventsLeft = Number.POSITIVE_INFINITY;
 
@@ -47,6 +48,8 @@ function createClient(recipientId: string) {
     notified,
     latest,
     lastId: () => lastId,
+    /** What its badge says; undefined where it does not get everything. */
+    badge: () => (eventsLeft > 1e9 ? unread : undefined),
     choke: () => {
       isChoked = true;
     },
@@ -56,13 +59,15 @@ function createClient(recipientId: string) {
     sink(drained: () => Promise<void>): Sink {
       eventsLeft = Number.POSITIVE_INFINITY;
       return {
-        ready(_counts, resumeAt) {
+        ready(counts, resumeAt) {
           if (eventsLeft-- <= 0) return;
+          unread = counts.unread;
           lastId = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
         },
         send(event: Delivered) {
           if (eventsLeft-- <= 0) return true;
           lastId = encodeCursor(event.cursor);
+          unread = event.counts.unread;
           for (const row of event.kind === "notification" ? [event.row] : event.rows) {
             if (event.kind === "notification") notified.push(row.id);
             latest.set(row.id, row.changedXid);
@@ -98,9 +103,8 @@ async function run(
       await new Promise(setImmediate);
     } while (scheduler.count() > 0);
   };
-  const read = async (...question: Parameters<typeof history.read>) => {
+  const read = async (from: Cursor, recipientId: string | null) => {
     await turn();
-    const [from, recipientId] = question;
     const page = history.read(from, recipientId, pageSize);
     await turn();
     return page;
@@ -110,16 +114,18 @@ async function run(
     adoptRestoredRows: async () => {},
     now: async () => history.now(),
     async read(from) {
-      const page = await read(from, null, pageSize);
+      const page = await read(from, null);
       // Now and then so far behind that every stream reads for itself.
       return ++pages % farBehindEvery === 0 ? { ...page, remaining: 1_000_000 } : page;
     },
     publish: hub.publish,
     readAgain: hub.readAgain,
+    suspendWakeups: async () => {},
     onRead: () => {},
     explain: String,
     sweepMs: 1_000_000,
     tickMs: 1e-6,
+    wakeupsPerSecondBusy: 0,
     log: createLogger("silent"),
   });
   feed.wake();
@@ -171,12 +177,15 @@ async function run(
   history.endAll();
   feed.wake();
   await settle();
+  const badges = clients.map(({ client }) => client.badge());
   for (const connection of clients) await resume(connection);
   await settle();
   for (const { disconnect } of clients) disconnect();
   feed.close();
-  return clients.map(({ client }) => ({
+  return clients.map(({ client }, i) => ({
     ...client,
+    badgeBefore: badges[i],
+    unread: history.unreadOf(client.recipientId),
     existing: existing.get(client) ?? new Set(),
     rows: history.rowsOf(client.recipientId),
   }));
@@ -193,6 +202,8 @@ test("every committed notification reaches every stream of its recipient once, h
         for (const client of await run(steps, scheduler, ...sizes)) {
           const expected = client.rows.map(({ id }) => id).filter((id) => !client.existing.has(id));
           expect(client.notified.toSorted()).toEqual(expected.toSorted());
+          // Whoever was not severed has been told of every change, and with the last one what is unread now.
+          if (client.badgeBefore !== undefined) expect(client.badgeBefore).toBe(client.unread);
           for (const row of client.rows)
             if (!client.existing.has(row.id))
               expect(client.latest.get(row.id)).toBe(row.changedXid);

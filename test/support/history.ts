@@ -7,6 +7,7 @@ interface Version {
   recipientId: string;
   createdXid: bigint;
   changedXid: bigint;
+  readAt: Date | null;
 }
 
 interface Transaction {
@@ -41,6 +42,17 @@ export function createHistory() {
       .sort((a, b) => Number(a - b)),
   });
 
+  const rowsOf = (recipientId: string) =>
+    [...committed.values()].filter((version) => version.recipientId === recipientId);
+
+  const unreadOf = (recipientId: string) =>
+    rowsOf(recipientId).filter(({ readAt }) => readAt === null).length;
+
+  const countsOf = (recipientId: string) => {
+    const unread = unreadOf(recipientId);
+    return { unread, unseen: unread };
+  };
+
   return {
     begin: () => void open.push({ xid: nextXid++, written: new Map() }),
 
@@ -48,16 +60,26 @@ export function createHistory() {
       const transaction = open[index % open.length];
       if (!transaction) return;
       const { xid, written } = transaction;
-      written.set(nextId, { id: nextId, recipientId, createdXid: xid, changedXid: xid });
+      written.set(nextId, {
+        id: nextId,
+        recipientId,
+        createdXid: xid,
+        changedXid: xid,
+        readAt: null,
+      });
       nextId++;
     },
 
-    /** Changes a committed row that no open transaction has locked. */
+    /** Marks as read, or as unread again, a committed row that no open transaction has locked. */
     update(index: number, row: number) {
       const transaction = open[index % open.length];
       const target = [...committed.values()][row % Math.max(1, committed.size)];
       if (!transaction || !target || open.some(({ written }) => written.has(target.id))) return;
-      transaction.written.set(target.id, { ...target, changedXid: transaction.xid });
+      transaction.written.set(target.id, {
+        ...target,
+        changedXid: transaction.xid,
+        readAt: target.readAt ? null : new Date(0),
+      });
     },
 
     commit(index: number) {
@@ -72,8 +94,9 @@ export function createHistory() {
 
     now: (): Cursor => ({ epoch: "00000000", at: snapshot() }),
 
-    rowsOf: (recipientId: string) =>
-      [...committed.values()].filter((version) => version.recipientId === recipientId),
+    rowsOf,
+
+    unreadOf,
 
     read(from: Cursor, recipientId: string | null, pageSize: number): RecipientChanges {
       const now = snapshot();
@@ -103,8 +126,14 @@ export function createHistory() {
         revoked: [],
         isForeign: false,
         isExpired: false,
-        unread: 0,
-        unseen: 0,
+        suspendedMs: 0,
+        moment: now,
+        counts: new Map(
+          page
+            .filter(({ isNew }) => !isNew)
+            .map((row) => [row.recipientId, countsOf(row.recipientId)]),
+        ),
+        ...countsOf(recipientId ?? ""),
       };
     },
   };
@@ -119,8 +148,5 @@ const BLANK: Omit<Change, keyof Version | "isNew"> = {
   data: {},
   createdAt: new Date(0),
   seenAt: null,
-  readAt: null,
   archivedAt: null,
-  unread: 0,
-  unseen: 0,
 };

@@ -43,11 +43,10 @@ export function createFrames(version: string) {
 
 function encodeDelivered(event: Delivered): string {
   const id = encodeCursor(event.cursor);
-  if (event.kind === "notification") {
-    const { row } = event;
-    return encode("notification", { ...notificationJson(row), unread: row.unread }, id);
-  }
-  return encode("state", { changes: event.rows.map(changeJson), unread: event.unread }, id);
+  const { unread } = event.counts;
+  return event.kind === "notification"
+    ? encode("notification", { ...notificationJson(event.row), unread }, id)
+    : encode("state", { changes: event.rows.map(changeJson), unread }, id);
 }
 
 const encode = <Name extends EventName>(event: Name, data: EventData<Name>, id?: string) =>

@@ -66,12 +66,12 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (rate.isTooFastFrom(req)) return sendAway(res, "rate");
     const identity = await authenticate(req).catch(otherwise);
     if (!identity) return sendAway(res, "unavailable");
-    const { recipientId, issuedAt } = identity;
+    const { recipientId } = identity;
     refuseFull(recipientId);
     if (rate.isTooFastFor(recipientId)) return sendAway(res, "rate");
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
-    const isOut = await isRevoked(recipientId, issuedAt).catch(otherwise);
+    const isOut = await isRevoked(identity).catch(otherwise);
     if (isOut) throw tokenInvalid();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
@@ -133,7 +133,7 @@ function openStream(
         stream.write(frames.reset(reason, unread, at));
       },
       checkToken() {
-        isRevoked(recipientId, identity.issuedAt).then(
+        isRevoked(identity).then(
           (isOut) => isOut && stream.close("revoked", frames.auth("revoked")),
           // Not to be known now: let it come again, and be asked at the door.
           () => stream.close("unavailable"),

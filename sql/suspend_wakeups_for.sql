@@ -1,0 +1,41 @@
+-- Sends no wake-ups for so many milliseconds, a second at the most, because the service reads without: it calls this again
+-- and again while it is busy, and when it does not (it is idle again, or dead) they are sent again by themselves.
+--
+-- When they were being sent until now, one more is: it has every other service look, and see that it must read without.
+-- What bellwire.suspend_wakeups() has suspended for good stays so.
+--
+-- Cost     one sequence written; the first of a row one NOTIFY
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.suspend_wakeups_for(integer);
+create or replace function bellwire.suspend_wakeups_for(ms integer)
+  returns void
+  language plpgsql
+  security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  suspended_ms double precision;
+begin
+  -- suspend_wakeups() and resume_wakeups() hold it until they commit; nobody overwrites what they have set.
+  if not pg_try_advisory_xact_lock(bellwire.wakeups_lock()) then
+    return;
+  end if;
+  suspended_ms := bellwire.wakeups_suspended_ms();
+  if suspended_ms = 'infinity' then
+    return;
+  end if;
+  perform setval(
+    'bellwire.wakeups_suspended_until_ms',
+    floor(date_part('epoch', clock_timestamp()) * 1000 + least(greatest(ms, 0), 1000))::bigint
+  );
+  if suspended_ms = 0 then
+    perform pg_notify('bellwire', '');
+  end if;
+end;
+$$;
+
+comment on function bellwire.suspend_wakeups_for(integer) is
+  'Sends no wake-ups for so many milliseconds, a second at the most. Called by the service while it is busy.';
+
+revoke all on function bellwire.suspend_wakeups_for(integer) from public;
+grant execute on function bellwire.suspend_wakeups_for(integer) to bellwire_service;

@@ -1,0 +1,39 @@
+import type { Pool } from "pg";
+import { createChangesReader, type Reader, type RecipientChanges } from "./changes.ts";
+import type { Cursor } from "./cursor.ts";
+import { together } from "./together.ts";
+
+export interface ReplaysOptions {
+  pool: Pool;
+  /** So many queries run at a time. */
+  atOnce: number;
+  /** A reader who has missed more has its first such page say so in `remaining`, and is not read to the end. */
+  replayLimit: number;
+  /** One query has given so many readers a page each. */
+  onRead: (readers: number) => void;
+}
+
+/** Small enough to be sent before the next page is fetched. */
+const PAGE_SIZE = 200;
+
+/** They share the megabyte that one may have: see `bellwire.changes_since()`. */
+const READERS_PER_QUERY = 500;
+
+/**
+ * The next page of what one recipient was sent or changed since the cursor. Whoever comes back after a restart comes with
+ * everybody else: they share queries, and none waits for one of them that has missed a great deal. Throws what `pg` throws.
+ */
+export function createReplays({ pool, atOnce, replayLimit, onRead }: ReplaysOptions) {
+  const { readRecipients } = createChangesReader(pool);
+  const read = together({
+    call: async (readers: readonly Reader[]) => {
+      const pages = await readRecipients(readers, { pageSize: PAGE_SIZE, most: replayLimit });
+      onRead(readers.length);
+      return pages;
+    },
+    atOnce,
+    most: READERS_PER_QUERY,
+  });
+  return (from: Cursor, recipientId: string): Promise<RecipientChanges> =>
+    read({ from, recipientId });
+}

@@ -1,0 +1,42 @@
+import type { Changes } from "../db/changes.ts";
+import type { Counts } from "../db/notification.ts";
+import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
+
+/** A recipient's counts, kept up without counting again. Exact for the rows that `at` sees. */
+export interface Tally extends Counts {
+  readonly at: Snapshot;
+  /** When the database has counted them, by `performance.now()`. */
+  readonly countedAt: number;
+}
+
+/** The later of two. */
+export const later = (a: Tally | undefined, b: Tally): Tally => (a && isSubset(b.at, a.at) ? a : b);
+
+/**
+ * The tally behind a page that has brought these rows of the recipient, each for the first time. Inserts are added; where
+ * a row has changed, the page says what the database has counted. Undefined where neither can be.
+ */
+export function bringUp(
+  tally: Tally | undefined,
+  recipientId: string,
+  { rows, isLast, upto, moment, counts }: Changes,
+  now: number,
+): Tally | undefined {
+  const counted = counts.get(recipientId);
+  if (counted) return { ...counted, at: moment, countedAt: now };
+  if (!tally) return undefined;
+  const added = rows.filter((row) => !isVisible(tally.at, row.createdXid));
+  // New to the feed, which is behind, and only changed since the tally: nobody has counted that.
+  const hasChanged = rows.some(
+    (row) => isVisible(tally.at, row.createdXid) && !isVisible(tally.at, row.changedXid),
+  );
+  if (hasChanged) return undefined;
+  const unread = added.filter((row) => row.readAt === null && row.archivedAt === null);
+  return {
+    unread: tally.unread + unread.length,
+    unseen: tally.unseen + unread.filter((row) => row.seenAt === null).length,
+    // Before its last page a read has more rows that `upto` sees.
+    at: isLast ? union(tally.at, upto) : tally.at,
+    countedAt: tally.countedAt,
+  };
+}

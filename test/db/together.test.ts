@@ -1,0 +1,85 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { together } from "../../src/db/together.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A function for one, whose calls for many the test answers. */
+function start(limits: { atOnce: number; most: number }) {
+  const calls: { items: readonly number[]; answer: () => void; fail: (err: Error) => void }[] = [];
+  const double = together({
+    ...limits,
+    call: (items: readonly number[]) =>
+      new Promise<number[]>((resolve, fail) => {
+        calls.push({ items, answer: () => resolve(items.map((item) => item * 2)), fail });
+      }),
+  });
+  return { calls, double };
+}
+
+const soon = () => vi.advanceTimersByTimeAsync(1);
+
+test("whoever comes alone is answered at once, and those who come in one turn together", async () => {
+  const { calls, double } = start({ atOnce: 2, most: 10 });
+  const lone = double(1);
+  await soon();
+  calls[0]?.answer();
+  expect(await lone).toBe(2);
+  const both = Promise.all([double(2), double(3)]);
+  await soon();
+  expect(calls[1]?.items).toEqual([2, 3]);
+  calls[1]?.answer();
+  expect(await both).toEqual([4, 6]);
+});
+
+test("no more calls run than may, nor for more, and who waits is not forgotten", async () => {
+  const { calls, double } = start({ atOnce: 2, most: 3 });
+  const all = Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(double));
+  await soon();
+  expect(calls.map(({ items }) => items)).toEqual([
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
+  calls[1]?.answer();
+  await soon();
+  expect(calls[2]?.items).toEqual([7, 8]);
+  calls[0]?.answer();
+  calls[2]?.answer();
+  expect(await all).toEqual([2, 4, 6, 8, 10, 12, 14, 16]);
+});
+
+test("ten thousand who come over three seconds share fewer than a hundred calls, and none waits for long", async () => {
+  const { calls, double } = start({ atOnce: 4, most: 500 });
+  let answered = 0;
+  let longest = 0;
+  let asked = 0;
+  for (let ms = 0; ms < 3000; ms++) {
+    for (; asked < ((ms + 1) * 10_000) / 3000; asked++) {
+      const at = performance.now();
+      void double(asked).then(() => {
+        answered++;
+        longest = Math.max(longest, performance.now() - at);
+      });
+    }
+    await vi.advanceTimersByTimeAsync(1);
+    for (const { answer } of calls.slice(-4)) answer();
+  }
+  await vi.advanceTimersByTimeAsync(100);
+  for (const { answer } of calls.slice(-4)) answer();
+  await soon();
+  expect(answered).toBe(asked);
+  expect(calls.length).toBeLessThan(100);
+  expect(longest).toBeLessThanOrEqual(60);
+});
+
+test("a call that fails fails for those who shared it, and for nobody else", async () => {
+  const { calls, double } = start({ atOnce: 1, most: 2 });
+  const [first, second, third] = [double(1), double(2), double(3)];
+  const failures = Promise.allSettled([first, second]);
+  await soon();
+  calls[0]?.fail(new Error("away"));
+  expect((await failures).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  await soon();
+  calls[1]?.answer();
+  expect(await third).toBe(6);
+});
