@@ -1,0 +1,271 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Change, Changes } from "../../src/db/changes.ts";
+import type { Cursor } from "../../src/db/cursor.ts";
+import { createFeed, type Feed } from "../../src/feed/feed.ts";
+import { createLogger } from "../../src/logger.ts";
+
+const SWEEP_MS = 2000;
+const TICK_MS = 10;
+/** The longest a read, a suspension or a wake-up takes on its way, each way. */
+const WAY_MS = 3;
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+interface Row {
+  xid: bigint;
+  /** When its trigger looked whether to wake the listeners. */
+  lookedAt: number;
+  committedAt: number;
+}
+
+/**
+ * The database as a feed's pace sees it: transactions that look whether wake-ups are suspended, commit later, and wake whoever
+ * listens; a lease; and services that come and go. `way` gives how long each message takes.
+ */
+function createWorld(way: () => number) {
+  const committed: Row[] = [];
+  const listening = new Set<Feed>();
+  let suspendedUntil = 0;
+  let nextXid = 1n;
+  const counts = { suspensions: 0, wakeUps: 0, reads: 0 };
+  const suspendedMs = () => Math.max(0, suspendedUntil - performance.now());
+  const delay = () => new Promise((resolve) => setTimeout(resolve, way()));
+
+  function wakeAll() {
+    counts.wakeUps++;
+    for (const feed of listening)
+      setTimeout(() => {
+        if (listening.has(feed)) feed.wake();
+      }, way());
+  }
+
+  return {
+    committed,
+    counts,
+    suspendForGood: () => {
+      suspendedUntil = Number.POSITIVE_INFINITY;
+    },
+
+    transact(holdMs: number) {
+      const row = { xid: nextXid++, lookedAt: performance.now(), committedAt: 0 };
+      const isAnnounced = suspendedMs() === 0;
+      setTimeout(() => {
+        row.committedAt = performance.now();
+        committed.push(row);
+        if (isAnnounced) wakeAll();
+      }, holdMs);
+    },
+
+    /** A service, and when it has seen each row that was committed while it was up. */
+    start({ isDeaf = false, wakeupsPerSecondBusy = 200 } = {}) {
+      const seenAt = new Map<Row, number>();
+      let position = committed.length;
+      const startedAt = performance.now();
+      const feed = createFeed({
+        adoptRestoredRows: async () => {},
+        now: async () => FROM,
+        async read(from): Promise<Changes> {
+          counts.reads++;
+          await delay();
+          const rows = committed.slice(position);
+          position = committed.length;
+          const page = { ...EMPTY, from: from.at, suspendedMs: suspendedMs() };
+          await delay();
+          for (const row of rows) seenAt.set(row, performance.now());
+          return {
+            ...page,
+            rows: rows.map((row) => ({ changedXid: row.xid, isNew: true }) as Change),
+          };
+        },
+        publish: () => {},
+        readAgain: () => {},
+        async suspendWakeups(ms) {
+          await delay();
+          counts.suspensions++;
+          if (suspendedUntil < Number.POSITIVE_INFINITY) {
+            if (suspendedMs() === 0) wakeAll();
+            suspendedUntil = performance.now() + ms;
+          }
+          await delay();
+        },
+        onRead: () => {},
+        explain: String,
+        sweepMs: SWEEP_MS,
+        tickMs: TICK_MS,
+        wakeupsPerSecondBusy,
+        log: createLogger("silent"),
+      });
+      void feed.start();
+      if (!isDeaf) listening.add(feed);
+      return {
+        feed,
+        seenAt,
+        startedAt,
+        stoppedAt: Number.POSITIVE_INFINITY,
+        stop() {
+          this.stoppedAt = Math.min(this.stoppedAt, performance.now());
+          listening.delete(feed);
+          feed.close();
+        },
+      };
+    },
+  };
+}
+
+const FROM: Cursor = { epoch: "00000000", at: { xmax: 10n, inProgress: [] } };
+const EMPTY: Changes = {
+  epoch: FROM.epoch,
+  from: FROM.at,
+  upto: FROM.at,
+  moment: FROM.at,
+  rows: [],
+  isLast: true,
+  remaining: 0,
+  revoked: [],
+  counts: new Map(),
+  suspendedMs: 0,
+  isForeign: false,
+  isExpired: false,
+};
+
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("burst" as const),
+      count: fc.nat({ max: 300 }),
+      gapMs: fc.constantFrom(0.2, 1, 4),
+      holdMs: fc.constantFrom(0, 1, 20, 1200),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("pass" as const),
+      ms: fc.constantFrom(1, 30, 300, 5000),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("start" as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("stop" as const), which: fc.nat({ max: 3 }) }),
+  },
+);
+
+test("no row waits longer than two ticks and a twentieth of its commit, whoever comes and goes", async () => {
+  let busiest = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 3, maxLength: 12 }),
+      fc.infiniteStream(fc.double({ min: 0.1, max: WAY_MS, noNaN: true })),
+      async (steps, ways) => {
+        const world = createWorld(() => ways.next().value);
+        const services = [world.start()];
+        await vi.advanceTimersByTimeAsync(100);
+        for (const act of steps) {
+          if (act.do === "pass") await vi.advanceTimersByTimeAsync(act.ms);
+          else if (act.do === "start" && services.length < 5) services.push(world.start());
+          else if (act.do === "stop") services[act.which]?.stop();
+          else if (act.do === "burst")
+            for (let i = 0; i < act.count; i++) {
+              // One in thirty holds its commit up.
+              world.transact(i % 30 === 0 ? act.holdMs : 0);
+              await vi.advanceTimersByTimeAsync(act.gapMs);
+            }
+        }
+        await vi.advanceTimersByTimeAsync(SWEEP_MS * 2);
+        busiest = Math.max(busiest, world.counts.suspensions);
+        for (const { seenAt, startedAt, stoppedAt, ...service } of services) {
+          for (const row of world.committed) {
+            if (row.committedAt < startedAt + 100 || row.committedAt > stoppedAt - SWEEP_MS)
+              continue;
+            const waitedMs = (seenAt.get(row) ?? Number.POSITIVE_INFINITY) - row.committedAt;
+            const ownMs = row.committedAt - row.lookedAt;
+            expect(waitedMs).toBeLessThanOrEqual(2 * TICK_MS + ownMs / 20 + 6 * WAY_MS);
+          }
+          if (stoppedAt === Number.POSITIVE_INFINITY) service.stop();
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+  expect(busiest).toBeGreaterThan(1);
+});
+
+/** Lets so many transactions commit, a millisecond after one another. */
+async function burst(world: ReturnType<typeof createWorld>, count: number) {
+  for (let i = 0; i < count; i++) {
+    world.transact(0);
+    await vi.advanceTimersByTimeAsync(1);
+  }
+}
+
+/** When the last row was seen by a service, from its commit on. */
+function lastWaitMs(
+  world: ReturnType<typeof createWorld>,
+  { seenAt }: { seenAt: Map<Row, number> },
+) {
+  const row = world.committed.at(-1) as Row;
+  return (seenAt.get(row) ?? Number.POSITIVE_INFINITY) - row.committedAt;
+}
+
+test("a service that has not seen enough to be busy is told when another suspends wake-ups", async () => {
+  const world = createWorld(() => 1);
+  const old = world.start();
+  await vi.advanceTimersByTimeAsync(100);
+  await burst(world, 19);
+  const young = world.start();
+  await vi.advanceTimersByTimeAsync(5);
+  await burst(world, 10);
+  await vi.advanceTimersByTimeAsync(20);
+  expect(world.counts.suspensions).toBe(1);
+  await burst(world, 1);
+  await vi.advanceTimersByTimeAsync(50);
+  for (const service of [old, young]) {
+    expect(lastWaitMs(world, service)).toBeLessThan(2 * TICK_MS);
+    service.stop();
+  }
+});
+
+test("a service that hears nothing reads every tick once it has suspended wake-ups itself", async () => {
+  const world = createWorld(() => 1);
+  const service = world.start({ isDeaf: true });
+  await vi.advanceTimersByTimeAsync(100);
+  await burst(world, 100);
+  await vi.advanceTimersByTimeAsync(SWEEP_MS);
+  expect(world.counts.suspensions).toBe(1);
+  await burst(world, 1);
+  await vi.advanceTimersByTimeAsync(50);
+  expect(lastWaitMs(world, service)).toBeLessThan(2 * TICK_MS);
+  service.stop();
+});
+
+test("wake-ups suspended for good, it reads every tick while there is something, and slows down to the sweep", async () => {
+  const world = createWorld(() => 1);
+  const service = world.start();
+  world.suspendForGood();
+  await vi.advanceTimersByTimeAsync(3 * SWEEP_MS);
+  await burst(world, 1);
+  await vi.advanceTimersByTimeAsync(SWEEP_MS + 10);
+  await burst(world, 1);
+  await vi.advanceTimersByTimeAsync(SWEEP_MS / 10);
+  expect(lastWaitMs(world, service)).toBeLessThan(SWEEP_MS / 10);
+  expect(world.counts.suspensions).toBe(0);
+  await vi.advanceTimersByTimeAsync(100 * SWEEP_MS);
+  const before = world.counts.reads;
+  await vi.advanceTimersByTimeAsync(10 * SWEEP_MS);
+  expect(world.counts.reads - before).toBeLessThanOrEqual(11);
+  service.stop();
+});
+
+test("with WAKEUPS_PER_SECOND_BUSY=0 it never suspends them", async () => {
+  const world = createWorld(() => 1);
+  const service = world.start({ wakeupsPerSecondBusy: 0 });
+  await burst(world, 1000);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(world.counts.suspensions).toBe(0);
+  expect(lastWaitMs(world, service)).toBeLessThan(2 * TICK_MS + 10);
+  service.stop();
+});
