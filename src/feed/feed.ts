@@ -37,7 +37,7 @@ const NOT_YET = "the database has not been read yet";
 export function createFeed(options: FeedOptions) {
   const { adoptRestoredRows, now, read, publish, readAgain, onRead, explain, sweepMs, log } =
     options;
-  const pace = createPace(options);
+  const pace = createPace(options, performance.now());
   /** Where the next read begins; within a read that was left unfinished, its `reading` says where. */
   let cursor: Cursor | undefined;
   let mustAdopt = true;
@@ -100,7 +100,7 @@ export function createFeed(options: FeedOptions) {
   function suspendWakeups() {
     if (isSuspending || isClosed) return;
     isSuspending = true;
-    pace.suspends(performance.now());
+    pace.distrust(performance.now());
     options
       .suspendWakeups(LEASE_MS)
       .catch((err) => {
@@ -108,8 +108,6 @@ export function createFeed(options: FeedOptions) {
       })
       .finally(() => {
         isSuspending = false;
-        pace.suspends(performance.now());
-        if (!running && !isDue) poll();
       });
   }
 
@@ -177,6 +175,7 @@ export function createFeed(options: FeedOptions) {
     /** The listener has just (re)connected: whatever it did not hear is read now. */
     catchUp() {
       mustAdopt = true;
+      pace.distrust(performance.now());
       wake();
     },
 

@@ -36,18 +36,18 @@ const READS_AT_ONCE = 10;
  * Suspended for good (`bellwire.suspend_wakeups()`), it is the same: it ticks while reads find something, slows down while they
  * do not, and never renews anything.
  */
-export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOptions) {
+export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOptions, now: number) {
   const perMs = wakeupsPerSecondBusy / 1000;
   const worthSuspending = Math.max(READS_AT_ONCE, perMs * 100);
   const full = 5 * worthSuspending;
   let bucket = 0;
-  let filledAt = 0;
-  /** When there was last reason to think that rows come unannounced. */
-  let unannouncedAt = Number.NEGATIVE_INFINITY;
+  let filledAt = now;
+  /** When there was last reason to think that rows come unannounced. Before the start is one. */
+  let unannouncedAt = now;
   let leaseEndsAt = Number.NEGATIVE_INFINITY;
   let isForGood = false;
   let readsLeft = READS_AT_ONCE;
-  let readsCountedAt = 0;
+  let readsCountedAt = now;
 
   /** Until the next read, where nothing wakes it. */
   const pollMs = (now: number) => Math.min(sweepMs, Math.max(tickMs, (now - unannouncedAt) / 20));
@@ -74,8 +74,8 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
       return leftMs > 0 ? leftMs < LEASE_MS / 2 && bucket > 0 : bucket >= worthSuspending;
     },
 
-    /** Wake-ups are being, or have just been, suspended: from now on rows come unannounced. */
-    suspends(now: number): void {
+    /** Rows may come unannounced: wake-ups are about to be suspended, or were not heard for a while. */
+    distrust(now: number): void {
       unannouncedAt = now;
     },
 

@@ -98,15 +98,26 @@ describe("the feed", () => {
     expect(reads.length).toBeGreaterThan(before);
   });
 
-  test("reads by itself when nothing has woken it for a sweep", async () => {
+  test("reads by itself when nothing has woken it, the less often the longer that is, to once a sweep", async () => {
     const { feed, reads, settle } = startFeed();
     feed.wake();
-    await settle();
-    reads[0]?.answer(page(START, 11n));
-    await vi.advanceTimersByTimeAsync(1999);
-    expect(reads).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(1);
-    expect(reads).toHaveLength(2);
+    let answered = 0;
+    const answerAll = () => {
+      for (; answered < reads.length; answered++) reads[answered]?.answer(page(START, 11n));
+    };
+    const pass = async (ms: number) => {
+      for (let i = 0; i < ms; i += 10) {
+        await vi.advanceTimersByTimeAsync(10);
+        answerAll();
+        await settle();
+      }
+    };
+    await pass(100);
+    expect(reads.length).toBeGreaterThan(5);
+    await pass(42_000);
+    const before = reads.length;
+    await pass(10_000);
+    expect(reads.length - before).toBe(5);
   });
 
   test("stays where it was when a read fails, says so, and tries again at the next sweep", async () => {
