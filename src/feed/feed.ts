@@ -19,6 +19,13 @@ export interface FeedOptions extends PaceOptions {
   log: Logger;
 }
 
+/** Where a reader goes on who has had this page. */
+function endOf({ epoch, from, upto, rows, isLast }: Changes): Cursor {
+  const last = rows.at(-1);
+  if (isLast || !last) return { epoch, at: upto };
+  return { epoch, at: from, reading: { upto, place: { changed: !last.isNew, id: last.id } } };
+}
+
 export type Feed = ReturnType<typeof createFeed>;
 
 /** Each page counts what is left of its read: from here on that takes longer than every stream's own read. */
@@ -59,23 +66,13 @@ export function createFeed(options: FeedOptions) {
       mustAdopt = false;
     }
     cursor ??= await now();
-    for (;;) {
-      const from = cursor;
-      const askedAt = performance.now();
-      const page = await read(from);
+    for (let asked = ask(cursor); ; ) {
+      const { from } = asked;
+      const page = await asked.page;
       const { epoch, upto } = page;
-      const last = page.rows.at(-1);
-      // Before anything is published: a stream that opens meanwhile starts from here.
-      cursor =
-        page.isLast || !last
-          ? { epoch, at: upto }
-          : {
-              epoch,
-              at: page.from,
-              reading: { upto, place: { changed: !last.isNew, id: last.id } },
-            };
+      cursor = endOf(page);
       onRead(page);
-      pace.hasRead(page, askedAt);
+      pace.hasRead(page, asked.at);
       lastReadAt = performance.now();
       if (pace.isWorthSuspending(lastReadAt)) suspendWakeups();
       if (page.isForeign) {
@@ -91,10 +88,22 @@ export function createFeed(options: FeedOptions) {
         readAgain();
         return;
       }
-      publish(page);
       // The end of an unfinished read is not the present: read on from there.
-      if (isClosed || (page.isLast && !from.reading)) return;
+      const isDone = isClosed || (page.isLast && !from.reading);
+      if (!isDone) {
+        // The database looks for the next page while this one is published.
+        asked = ask(cursor);
+        await new Promise(setImmediate);
+      }
+      publish(page);
+      if (isDone) return;
     }
+  }
+
+  function ask(from: Cursor) {
+    const page = read(from);
+    page.catch(() => {}); // whoever waits for it is told, a little later
+    return { from, page, at: performance.now() };
   }
 
   function suspendWakeups() {

@@ -1,5 +1,6 @@
 import { type Cursor, encodeCursor } from "../../db/cursor.ts";
 import type { Counts } from "../../db/notification.ts";
+import type { Snapshot } from "../../db/snapshot.ts";
 import type { Delivered } from "../../hub/delivery.ts";
 import type { ResetReason } from "../../hub/follow.ts";
 import { changeJson, notificationJson } from "../notification-json.ts";
@@ -17,6 +18,17 @@ export type Frames = ReturnType<typeof createFrames>;
  */
 export function createFrames(version: string) {
   const encoded = new WeakMap<Delivered, Buffer>();
+  /** The ids of whole snapshots: what one read gives many recipients ends with the same. */
+  const ids = new WeakMap<Snapshot, string>();
+
+  function idOf(cursor: Cursor): string {
+    if (cursor.reading) return encodeCursor(cursor);
+    const known = ids.get(cursor.at);
+    if (known !== undefined) return known;
+    const id = encodeCursor(cursor);
+    ids.set(cursor.at, id);
+    return id;
+  }
 
   return {
     ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown"): string {
@@ -27,7 +39,7 @@ export function createFrames(version: string) {
     delivered(event: Delivered): Buffer {
       const known = encoded.get(event);
       if (known !== undefined) return known;
-      const bytes = Buffer.from(encodeDelivered(event));
+      const bytes = Buffer.from(encodeDelivered(event, idOf(event.cursor)));
       encoded.set(event, bytes);
       return bytes;
     },
@@ -41,8 +53,7 @@ export function createFrames(version: string) {
   };
 }
 
-function encodeDelivered(event: Delivered): string {
-  const id = encodeCursor(event.cursor);
+function encodeDelivered(event: Delivered, id: string): string {
   const { unread } = event.counts;
   return event.kind === "notification"
     ? encode("notification", { ...notificationJson(event.row), unread }, id)
