@@ -222,14 +222,13 @@ describe("metrics", () => {
     const read = createGauge(service);
     const stream = await openStream(service, "2");
     await stream.waitFor(isReady);
-    for (const name of ["wakeups", "reads", "rows_read"]) await read(`bellwire_${name}_total`);
+    for (const name of ["wakeups", "rows_read"]) await read(`bellwire_${name}_total`);
     await database.query(
       "insert into messages (sender_id, recipient_id, body) select 1, 2, n::text from generate_series(1, 50) n",
     );
     await stream.take(50);
     expect(await read("bellwire_wakeups_total")).toBe(1);
     expect(await read("bellwire_rows_read_total")).toBe(50);
-    expect(await read("bellwire_reads_total")).toBeLessThanOrEqual(2);
   });
 
   test("a rule that fails shows by its name; the write it hangs on does not", async () => {
