@@ -21,8 +21,7 @@ export async function startDatabase() {
   const log = createLogger("silent");
   const dir = await mkdtemp(join(tmpdir(), "bellwire-bench-"));
   const database = await startEmbedded({ dir: join(dir, "pg"), port: 0, log });
-  const folders = ["sql/example", "sql/rules"];
-  await migrate({ url: database.url, folders, log });
+  await migrate({ url: database.url, folders: ["sql/example", "sql/rules"], log });
   const admin = new pg.Client(database.url);
   await admin.connect();
   const { server_version } = (await admin.query("show server_version")).rows[0];
@@ -31,11 +30,11 @@ export async function startDatabase() {
     url: database.url,
     /** Where the figures are from. */
     place: `Node ${process.version}, PostgreSQL ${server_version}, ${cpus().length} cores (${cpus()[0]?.model}), ${new Date().toISOString().slice(0, 10)}`,
-    /** One more database on the same server, with the same in it; resolves with its address. */
-    async addDatabase(name: string): Promise<string> {
+    /** One more database on the same server, with the marketplace but without its rules; resolves with its address. */
+    async addDatabase(name: string, folders: string[] = []): Promise<string> {
       await admin.query(`create database ${name}`);
       const url = database.url.replace(/\/bellwire$/, `/${name}`);
-      await migrate({ url, folders, log });
+      await migrate({ url, folders: ["sql/example", ...folders], log });
       return url;
     },
     async close() {
