@@ -16,6 +16,10 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
   Object.entries({ writers, latency, load, sustained, bulk, inbox }),
 );
 
+// Not the default, with which nothing would be cleaned up.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
 const named = process.argv.slice(2);
 const unknown = named.filter((name) => !SCENARIOS.has(name));
 if (unknown.length > 0) {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,13 @@ export async function startDatabase() {
   const dir = await mkdtemp(join(tmpdir(), "bellwire-bench-"));
   const database = await startEmbedded({ dir: join(dir, "pg"), port: 0, log });
   await migrate({ url: database.url, folders: ["sql/example", "sql/rules"], log });
+  // Where a scenario fails, nobody closes what it has opened.
+  const remove = () => {
+    const [pid] = readFileSync(join(database.dir, "data/postmaster.pid"), "utf8").split("\n");
+    process.kill(Number(pid), "SIGQUIT");
+    rmSync(dir, { recursive: true, force: true });
+  };
+  process.once("exit", remove);
   const admin = new pg.Client(database.url);
   await admin.connect();
   const { server_version } = (await admin.query("show server_version")).rows[0];
@@ -39,6 +47,7 @@ export async function startDatabase() {
     },
     async close() {
       await admin.end();
+      process.off("exit", remove);
       await database.close();
       await rm(dir, { recursive: true, force: true });
     },
@@ -59,7 +68,7 @@ export async function startInstance(databaseUrl: string, env: Record<string, str
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const exited = exitOf(child);
+  const exited = endWithUs(child);
   let [address, metricsAddress, isListening] = ["", "", false];
   for await (const line of createInterface({ input: child.stdout })) {
     const { msg, address: said, metrics } = JSON.parse(line);
@@ -136,9 +145,16 @@ export const mintToken = createMinter({
   userClaim: "sub",
 });
 
-/** Resolves when the process has ended; to be called when it has been spawned. */
-export function exitOf(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => child.once("exit", () => resolve()));
+/** Resolves when a process that was just spawned has ended. It is killed where we end first. */
+export function endWithUs(child: ChildProcess): Promise<void> {
+  const kill = () => void child.kill("SIGKILL");
+  process.once("exit", kill);
+  return new Promise((resolve) =>
+    child.once("exit", () => {
+      process.off("exit", kill);
+      resolve();
+    }),
+  );
 }
 
 /** To look into the service: `BENCH_NODE_OPTIONS="--cpu-prof --cpu-prof-dir=/tmp/prof" npm run bench -- sustained`. */

@@ -4,7 +4,3 @@ import { fileURLToPath } from "node:url";
 /** Starts a TypeScript file of ours as a process of its own, with a channel for messages. */
 export const spawnScript = (file: URL, args: string[] = []): ChildProcess =>
   fork(fileURLToPath(file), args, { execArgv: ["--import", "tsx"] });
-
-/** Resolves when the process has ended; to be called when it has been spawned. */
-export const exitOf = (child: ChildProcess): Promise<void> =>
-  new Promise((resolve) => child.once("exit", () => resolve()));

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { exitOf, spawnScript } from "./script.ts";
+import { endWithUs } from "../service.ts";
+import { spawnScript } from "./script.ts";
 
 export type Command =
   | { kind: "open"; port: number; requests: string[] }
@@ -31,7 +32,7 @@ export async function openStreams(
   wanted: { path: string; headers?: Record<string, string> }[],
 ) {
   const child = spawnScript(new URL("./stream-reader.ts", import.meta.url));
-  const exited = exitOf(child);
+  const exited = endWithUs(child);
   const { port, host } = new URL(address);
 
   function ask<T>(command: Command): Promise<T> {

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { exitOf, spawnScript } from "../clients/script.ts";
+import { spawnScript } from "../clients/script.ts";
+import { endWithUs } from "../service.ts";
 
 /**
  * What one finds under "postgres notify trigger": each row's trigger writes the notification, into a table with
@@ -24,7 +25,7 @@ export const USUAL_TRIGGER = `
 /** Starts `express-sse-server.ts` on a database with USUAL_TRIGGER. */
 export async function startExpressSse(databaseUrl: string) {
   const child = spawnScript(new URL("./express-sse-server.ts", import.meta.url), [databaseUrl]);
-  const exited = exitOf(child);
+  const exited = endWithUs(child);
   const address = await new Promise<string>((resolve, reject) => {
     child.once("message", (message) => resolve(String(message)));
     child.once("exit", () => reject(new Error("the plain Express server did not start")));
