@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { quantile } from "./quantile.ts";
 
 /** What one scenario found: who took part, and every figure of every round. */
@@ -35,7 +35,6 @@ const MARK = "<!-- The rest is written by `npm run bench`. -->";
 
 /** Keeps a scenario's result in `bench/results/`, and writes the tables of docs/performance.md anew from all that are kept. */
 export async function keep(result: Result): Promise<void> {
-  await mkdir(RESULTS, { recursive: true });
   await writeFile(
     new URL(`${result.scenario}.json`, RESULTS),
     `${JSON.stringify(result, null, 2)}\n`,
