@@ -20,9 +20,10 @@ const BELLWIRE = { MAX_NEW_STREAMS_PER_SECOND: "0" };
 export async function startBellwire(
   databaseUrl: string,
   streamCount: number = USERS,
+  env: Record<string, string> = {},
 ): Promise<Contender> {
   await query(databaseUrl, SEED_USERS);
-  const instance = await startInstance(databaseUrl, BELLWIRE);
+  const instance = await startInstance(databaseUrl, { ...BELLWIRE, ...env });
   const wanted = Array.from({ length: streamCount }, async (_, i) => ({
     path: "/api/notifications/stream",
     headers: { authorization: `Bearer ${await mintToken(String(i + 1))}` },

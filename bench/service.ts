@@ -12,6 +12,9 @@ import { createLogger } from "../src/logger.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 
+/** As pino counts. */
+const WARN = 40;
+
 /** A running process of the built service. */
 export type Instance = Awaited<ReturnType<typeof startInstance>>;
 
@@ -69,15 +72,21 @@ export async function startInstance(databaseUrl: string, env: Record<string, str
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = endWithUs(child);
-  let [address, metricsAddress, isListening] = ["", "", false];
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { msg, address: said, metrics } = JSON.parse(line);
-    if (msg === "started") [address, metricsAddress] = [said, metrics];
-    if (msg === "listening") isListening = true;
-    if (address && isListening) break;
-  }
-  if (!address || !child.pid) throw new Error("the service did not start");
-  child.stdout.resume();
+  const { address, metrics } = await new Promise<{ address: string; metrics: string }>(
+    (resolve, reject) => {
+      let started: { address: string; metrics: string } | undefined;
+      let isListening = false;
+      createInterface({ input: child.stdout }).on("line", (text) => {
+        const line = JSON.parse(text);
+        if (line.msg === "started") started = line;
+        if (line.msg === "listening") isListening = true;
+        if (started && isListening) resolve(started);
+        // What an operator would see belongs to what is measured.
+        if (line.level >= WARN) console.error(text);
+      });
+      child.once("exit", () => reject(new Error("the service did not start")));
+    },
+  );
 
   async function end(signal: NodeJS.Signals) {
     child.kill(signal);
@@ -85,8 +94,8 @@ export async function startInstance(databaseUrl: string, env: Record<string, str
   }
   return {
     address,
-    metricsAddress,
-    pid: child.pid,
+    metricsAddress: metrics,
+    pid: child.pid ?? 0,
     /** Ends it as a crash would. */
     kill: () => end("SIGKILL"),
     close: () => end("SIGTERM"),
