@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -24,6 +24,8 @@ export type Database = Awaited<ReturnType<typeof startDatabase>>;
 export async function startDatabase() {
   const log = createLogger("silent");
   const dir = await mkdtemp(join(tmpdir(), "bellwire-bench-"));
+  // The server does not run as root; where its account cannot enter, its data would be elsewhere, and stay.
+  await chmod(dir, 0o755);
   const database = await startEmbedded({ dir: join(dir, "pg"), port: 0, log });
   await migrate({ url: database.url, folders: ["sql/example", "sql/rules"], log });
   // Where a scenario fails, nobody closes what it has opened.
