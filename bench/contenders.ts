@@ -77,13 +77,13 @@ export async function query(url: string, ...texts: string[]): Promise<void> {
 export async function cleanUp(url: string): Promise<void> {
   await query(
     url,
+    "truncate public.messages, bellwire.notifications",
     `do $$ begin
-       truncate public.messages, bellwire.notifications;
        if to_regclass('public.notifications') is not null then
          truncate public.notifications;
        end if;
      end $$`,
-    "vacuum (analyze) public.users, public.messages, bellwire.notifications",
+    "vacuum (analyze)",
     "checkpoint",
   );
 }
