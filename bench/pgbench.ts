@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endWithUs } from "./service.ts";
 
 export const USERS = 1000;
 
@@ -100,8 +101,10 @@ async function run(command: string, args: string[]): Promise<string> {
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     problem += text;
   });
-  const code = await new Promise((resolve) => child.once("close", resolve));
-  if (code !== 0 || problem.includes("ERROR")) throw new Error(`pgbench: ${problem}`);
+  const ended = endWithUs(child);
+  await new Promise((resolve) => child.once("close", resolve));
+  await ended;
+  if (child.exitCode !== 0 || problem.includes("ERROR")) throw new Error(`pgbench: ${problem}`);
   return output;
 }
 
