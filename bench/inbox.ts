@@ -25,9 +25,11 @@ const SEED = `
  * on connections that are kept. Before each round of marking, all are unmarked, and vacuumed.
  */
 export async function inbox(): Promise<Result> {
-  const service = await startService(async (database) => {
-    await database.query(SEED);
-    await database.query("vacuum analyze bellwire.notifications");
+  const service = await startService({
+    async prepare(database) {
+      await database.query(SEED);
+      await database.query("vacuum analyze bellwire.notifications");
+    },
   });
   const { writer } = service;
   const headers = { authorization: `Bearer ${await service.token("heavy")}` };

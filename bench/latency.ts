@@ -1,71 +1,113 @@
-import { get } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { openOneStream } from "./clients/one-stream.ts";
+import { differenceGoal, inTurn, ROUNDS } from "./compare.ts";
+import { startCentrifugo } from "./peers/centrifugo.ts";
+import { startExpressSse, USUAL_TRIGGER } from "./peers/express-sse.ts";
+import { startPgEventserv } from "./peers/pg-eventserv.ts";
 import { quantile } from "./quantile.ts";
 import { addRound, type Result } from "./result.ts";
-import { startService } from "./service.ts";
+import { type Database, mintToken, startDatabase, startInstance } from "./service.ts";
 
-const ROUNDS = 5;
 const WARM_UP = 200;
 const INSERTS = 200;
-/** Between two inserts. */
-const PAUSES_MS = [20, 0];
+/** Between two inserts, half of it more or less by chance. */
+const PAUSE_MS = 20;
+
+/** One database, a connection that writes into it, and who listens, by name. */
+interface Contender {
+  writer: pg.Client;
+  ears: Map<string, Ear>;
+  version?: string;
+  close(): Promise<void>;
+}
 
 /**
  * How long from a commit to the client, on an idle machine, beside what PostgreSQL itself needs.
  *
  * One writer inserts a message, waits until everybody has heard of it, and inserts the next: 20 ms later, and then at
- * once, which is faster than a read a tick (TICK_MS), so that most wait for theirs. The clock
- * starts when the writer has its commit acknowledged (a listener may well hear before that), and stops when a
- * bare LISTEN client has the NOTIFY, and when an SSE client has the frame.
+ * once, which is faster than a read a tick (TICK_MS), so that most wait for theirs. The clock starts when the writer
+ * has its commit acknowledged (a listener may well hear before that), and stops when this process has what was sent.
  */
 export async function latency(): Promise<Result> {
-  const service = await startService();
-  const { writer } = service;
-  const listener = new pg.Client(service.databaseUrl);
-  await listener.connect();
-
-  const [bare, stream] = [createEar(), createEar()];
-  listener.on("notification", bare.heard);
-  await listener.query("listen bellwire");
-  await openStream(service.address, await service.token("2"), stream.heard);
-
-  async function insertOne() {
-    const [atBare, atStream] = [bare.next(), stream.next()];
-    await writer.query(
-      "insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello')",
-    );
-    const committed = performance.now();
-    return { bare: (await atBare) - committed, stream: (await atStream) - committed };
-  }
-
-  for (let i = 0; i < WARM_UP; i++) await insertOne();
-  const figures: Result["figures"] = {};
-  for (const pauseMs of PAUSES_MS.flatMap((ms) => Array<number>(ROUNDS).fill(ms))) {
-    const times = [];
-    for (let i = 0; i < INSERTS; i++) {
-      times.push(await insertOne());
-      if (pauseMs > 0) await delay(pauseMs);
-    }
-    for (const contender of ["bare", "stream"] as const) {
-      const own = times.map((time) => time[contender]);
-      addRound(figures, `${contender}, every ${pauseMs} ms`, {
-        "median ms": quantile(own, 0.5),
-        "99th ms": quantile(own, 0.99),
-      });
-    }
-  }
-  await listener.end();
-  await service.close();
-  return {
+  const database = await startDatabase();
+  const result: Result = {
     scenario: "latency",
-    what: "commit to client",
-    figures,
+    what: `One message at a time, ${PAUSE_MS} ms apart, half of it more or less by chance, and as fast as they are heard: from when the writer has its commit acknowledged until the client has what was sent, in one process; ${ROUNDS} rounds of ${INSERTS}.`,
+    figures: {},
     goals: [],
     notes: [],
-    place: service.place,
+    place: database.place,
   };
+  const { figures, goals, notes } = result;
+  const contenders: Contender[] = [];
+  for (const start of [startBellwire, startPlainExpress, startEventserv, startCentrifugoPeer])
+    await start(database).then(
+      (contender) => contenders.push(contender),
+      (err: Error) => notes.push(err.message),
+    );
+  for (const contender of contenders) await warmUp(contender);
+  for (let round = 0; round < ROUNDS; round++)
+    for (const contender of inTurn(contenders, round))
+      for (const pauseMs of [PAUSE_MS, 0]) await measure(contender, pauseMs, figures);
+  for (const contender of contenders) await contender.close();
+  await database.close();
+
+  for (const [figure, atMost] of Object.entries({ "median ms": 0.5, "99th ms": 3 }))
+    goals.push(
+      differenceGoal(
+        figures,
+        `above a bare LISTEN, ${figure}`,
+        ["Bellwire", figure],
+        ["LISTEN", figure],
+        atMost,
+      ),
+    );
+  notes.push(
+    "LISTEN is a bare client of the same inserts as Bellwire's: the floor. pg_eventserv and Centrifugo send what the trigger has made of the row; Bellwire and plain Express read it when they are woken.",
+  );
+  result.place = [...contenders.flatMap(({ version }) => version ?? []), database.place].join(", ");
+  return result;
 }
+
+async function measure({ writer, ears }: Contender, pauseMs: number, figures: Result["figures"]) {
+  const times = new Map<string, number[]>();
+  for (let i = 0; i < INSERTS; i++) {
+    for (const [name, ms] of await insertOne(writer, ears))
+      times.set(name, [...(times.get(name) ?? []), ms]);
+    if (pauseMs > 0) await delay(pauseMs * (0.5 + Math.random()));
+  }
+  for (const [name, own] of times)
+    addRound(figures, pauseMs > 0 ? name : `${name}, at once`, {
+      "median ms": quantile(own, 0.5),
+      "99th ms": quantile(own, 0.99),
+    });
+}
+
+async function insertOne(writer: pg.Client, ears: Contender["ears"]): Promise<[string, number][]> {
+  const waiting = [...ears].map(([name, ear]) => [name, ear.next()] as const);
+  await writer.query(
+    "insert into messages (sender_id, recipient_id, body) values (1, 2, 'Message 0/0 of a few words')",
+  );
+  const committedAt = performance.now();
+  return await Promise.all(
+    waiting.map(async ([name, next]): Promise<[string, number]> => {
+      const at = await Promise.race([next, delay(LIMIT_MS, undefined, { ref: false })]);
+      if (at === undefined) throw new Error(`${name} has not heard of a message in ${LIMIT_MS} ms`);
+      return [name, at - committedAt];
+    }),
+  );
+}
+
+const LIMIT_MS = 5000;
+
+/** Until the first is heard: some listen only when their first client has been there for a while. */
+async function warmUp({ writer, ears }: Contender) {
+  await insertOne(writer, ears).catch(() => {});
+  for (let i = 0; i < WARM_UP; i++) await insertOne(writer, ears);
+}
+
+type Ear = ReturnType<typeof createEar>;
 
 /** Resolves with the time of the next call of `heard`, in milliseconds. */
 function createEar() {
@@ -79,17 +121,82 @@ function createEar() {
   };
 }
 
-/** Calls `onNotification` for each frame; resolves when the stream is ready. */
-async function openStream(address: string, token: string, onNotification: () => void) {
-  const headers = { authorization: `Bearer ${token}` };
-  await new Promise<void>((resolve) => {
-    const request = get(`${address}/api/notifications/stream`, { headers, agent: false }, (res) => {
-      res.on("error", () => {}); // the service ends the stream when it stops
-      res.setEncoding("utf8").on("data", (text: string) => {
-        if (text.includes("event: ready")) resolve();
-        if (text.includes("event: notification")) onNotification();
-      });
-    });
-    request.on("error", () => {});
-  });
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client(url);
+  await client.connect();
+  return client;
+}
+
+async function startBellwire({ url }: Database): Promise<Contender> {
+  const [listen, stream] = [createEar(), createEar()];
+  const service = await startInstance(url);
+  const [writer, listener] = [await connect(url), await connect(url)];
+  listener.on("notification", listen.heard);
+  await listener.query("listen bellwire");
+  const headers = { authorization: `Bearer ${await mintToken("2")}` };
+  const path = "/api/notifications/stream";
+  const open = await openOneStream(
+    service.address,
+    { path, headers, ready: "event: ready" },
+    stream.heard,
+  );
+  return {
+    writer,
+    ears: new Map([
+      ["LISTEN", listen],
+      ["Bellwire", stream],
+    ]),
+    async close() {
+      open.close();
+      await Promise.all([writer.end(), listener.end(), service.close()]);
+    },
+  };
+}
+
+async function startPlainExpress(database: Database): Promise<Contender> {
+  const url = await database.addDatabase("express");
+  const ear = createEar();
+  const writer = await connect(url);
+  await writer.query(USUAL_TRIGGER);
+  const server = await startExpressSse(url);
+  const open = await openOneStream(
+    server.address,
+    { path: "/stream?recipient=2", ready: "event: ready" },
+    ear.heard,
+  );
+  return asContender("plain Express", server, { writer, ear, open });
+}
+
+async function startEventserv(database: Database): Promise<Contender> {
+  const url = await database.addDatabase("eventserv");
+  const ear = createEar();
+  const server = await startPgEventserv(url);
+  const open = await openOneStream(server.address, { ...server, ready: " 101 " }, ear.heard);
+  return asContender("pg_eventserv", server, { writer: await connect(url), ear, open });
+}
+
+async function startCentrifugoPeer(database: Database): Promise<Contender> {
+  const url = await database.addDatabase("centrifugo");
+  const ear = createEar();
+  const server = await startCentrifugo(url);
+  const wanted = { path: server.path("2"), ready: '"connect"' };
+  const open = await openOneStream(server.address, wanted, ear.heard);
+  return asContender("Centrifugo", server, { writer: await connect(url), ear, open });
+}
+
+function asContender(
+  name: string,
+  server: { version: string; close(): Promise<void> },
+  { writer, ear, open }: { writer: pg.Client; ear: Ear; open: { close(): void } },
+): Contender {
+  return {
+    writer,
+    ears: new Map([[name, ear]]),
+    version: server.version,
+    async close() {
+      open.close();
+      await writer.end();
+      await server.close();
+    },
+  };
 }

@@ -5,11 +5,20 @@
  *   npm run bench
  *   npm run bench -- inbox
  */
+import { bulk } from "./bulk.ts";
 import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
+import { load, sustained } from "./load.ts";
 import { keep, type Result, toMarkdown } from "./result.ts";
+import { writers } from "./writers.ts";
 
-const SCENARIOS = new Map<string, () => Promise<Result>>(Object.entries({ latency, inbox }));
+const SCENARIOS = new Map<string, () => Promise<Result>>(
+  Object.entries({ writers, latency, load, sustained, bulk, inbox }),
+);
+
+// Not the default, with which nothing would be cleaned up.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
 
 const named = process.argv.slice(2);
 const unknown = named.filter((name) => !SCENARIOS.has(name));

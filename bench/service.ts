@@ -1,5 +1,6 @@
-import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,59 +12,161 @@ import { createLogger } from "../src/logger.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 
-/**
- * The built service, a process of its own, on an embedded PostgreSQL with its default settings; both are thrown away.
- * `prepare` has the database to itself.
- */
-export async function startService(prepare: (writer: pg.Client) => Promise<void> = async () => {}) {
+/** As pino counts. */
+const WARN = 40;
+
+/** A running process of the built service. */
+export type Instance = Awaited<ReturnType<typeof startInstance>>;
+
+export type Database = Awaited<ReturnType<typeof startDatabase>>;
+
+/** An embedded PostgreSQL with its default settings, thrown away when it is closed; the marketplace is in `url`. */
+export async function startDatabase() {
   const log = createLogger("silent");
   const dir = await mkdtemp(join(tmpdir(), "bellwire-bench-"));
+  // The server does not run as root; where its account cannot enter, its data would be elsewhere, and stay.
+  await chmod(dir, 0o755);
   const database = await startEmbedded({ dir: join(dir, "pg"), port: 0, log });
   await migrate({ url: database.url, folders: ["sql/example", "sql/rules"], log });
-  const writer = new pg.Client(database.url);
-  await writer.connect();
-  await prepare(writer);
-  const { server_version } = (await writer.query("show server_version")).rows[0];
-
-  const child = spawn(process.execPath, ["dist/cli.js", "start"], {
-    env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: database.url,
-      JWT_SECRET: SECRET,
-      HOST: "127.0.0.1",
-      PORT: "0",
-      METRICS_PORT: "0",
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = new Promise((resolve) => child.once("exit", resolve));
-  let address = "";
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { msg, address: said } = JSON.parse(line);
-    address ||= said ?? "";
-    if (msg === "listening") break;
-  }
-  child.stdout.resume();
+  // Where a scenario fails, nobody closes what it has opened.
+  const remove = () => {
+    const [pid] = readFileSync(join(database.dir, "data/postmaster.pid"), "utf8").split("\n");
+    process.kill(Number(pid), "SIGQUIT");
+    rmSync(dir, { recursive: true, force: true });
+  };
+  process.once("exit", remove);
+  const admin = new pg.Client(database.url);
+  await admin.connect();
+  const { server_version } = (await admin.query("show server_version")).rows[0];
 
   return {
-    address,
-    databaseUrl: database.url,
-    /** A connection beside those of the service, with every right. */
-    writer,
-    token: createMinter({
-      key: { kind: "secret", secret: SECRET },
-      issuer: undefined,
-      audience: undefined,
-      userClaim: "sub",
-    }),
+    url: database.url,
     /** Where the figures are from. */
     place: `Node ${process.version}, PostgreSQL ${server_version}, ${cpus().length} cores (${cpus()[0]?.model}), ${new Date().toISOString().slice(0, 10)}`,
+    /** One more database on the same server, with the marketplace but without its rules; resolves with its address. */
+    async addDatabase(name: string, folders: string[] = []): Promise<string> {
+      await admin.query(`create database ${name}`);
+      const url = database.url.replace(/\/bellwire$/, `/${name}`);
+      await migrate({ url, folders: ["sql/example", ...folders], log });
+      return url;
+    },
     async close() {
-      await writer.end();
-      child.kill("SIGTERM");
-      await exited;
+      await admin.end();
+      process.off("exit", remove);
       await database.close();
       await rm(dir, { recursive: true, force: true });
     },
   };
 }
+
+/** Starts `dist/cli.js` on a database; resolves when it listens. `env` is beside what it cannot do without. */
+export async function startInstance(databaseUrl: string, env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [...nodeOptions(), "dist/cli.js", "start"], {
+    env: {
+      PATH: process.env.PATH,
+      DATABASE_URL: databaseUrl,
+      JWT_SECRET: SECRET,
+      HOST: "127.0.0.1",
+      PORT: "0",
+      METRICS_PORT: "0",
+      ...env,
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = endWithUs(child);
+  const { address, metrics } = await new Promise<{ address: string; metrics: string }>(
+    (resolve, reject) => {
+      let started: { address: string; metrics: string } | undefined;
+      let isListening = false;
+      createInterface({ input: child.stdout }).on("line", (text) => {
+        const line = JSON.parse(text);
+        if (line.msg === "started") started = line;
+        if (line.msg === "listening") isListening = true;
+        if (started && isListening) resolve(started);
+        // What an operator would see belongs to what is measured.
+        if (line.level >= WARN) console.error(text);
+      });
+      child.once("exit", () => reject(new Error("the service did not start")));
+    },
+  );
+
+  async function end(signal: NodeJS.Signals) {
+    child.kill(signal);
+    await exited;
+  }
+  return {
+    address,
+    metricsAddress: metrics,
+    pid: child.pid ?? 0,
+    /** Ends it as a crash would. */
+    kill: () => end("SIGKILL"),
+    close: () => end("SIGTERM"),
+  };
+}
+
+export interface ServiceOptions {
+  /** Has the database to itself. */
+  prepare?: (writer: pg.Client) => Promise<void>;
+  /** Of each instance. */
+  env?: Record<string, string>;
+  instances?: number;
+}
+
+/** The built service, each instance a process of its own, on an embedded PostgreSQL; all of it is thrown away. */
+export async function startService({ prepare, env = {}, instances = 1 }: ServiceOptions = {}) {
+  const database = await startDatabase();
+  const writer = new pg.Client(database.url);
+  await writer.connect();
+  await prepare?.(writer);
+  const running: Instance[] = [];
+
+  /** One more instance on the same database; with PORT it takes the place of one that was killed. */
+  async function start(more: Record<string, string> = {}): Promise<Instance> {
+    const instance = await startInstance(database.url, { ...env, ...more });
+    running.push(instance);
+    return instance;
+  }
+  const first = await start();
+  while (running.length < instances) await start();
+
+  return {
+    /** Of the first instance. */
+    address: first.address,
+    /** Those that were started, whether or not they still run. */
+    instances: running as readonly Instance[],
+    start,
+    databaseUrl: database.url,
+    /** A connection beside those of the service, with every right. */
+    writer,
+    token: mintToken,
+    place: database.place,
+    async close() {
+      await writer.end();
+      await Promise.all(running.map((instance) => instance.close()));
+      await database.close();
+    },
+  };
+}
+
+/** A token that every instance takes. */
+export const mintToken = createMinter({
+  key: { kind: "secret", secret: SECRET },
+  issuer: undefined,
+  audience: undefined,
+  userClaim: "sub",
+});
+
+/** Resolves when a process that was just spawned has ended. It is killed where we end first. */
+export function endWithUs(child: ChildProcess): Promise<void> {
+  const kill = () => void child.kill("SIGKILL");
+  process.once("exit", kill);
+  return new Promise((resolve) =>
+    child.once("exit", () => {
+      process.off("exit", kill);
+      resolve();
+    }),
+  );
+}
+
+/** To look into the service: `BENCH_NODE_OPTIONS="--cpu-prof --cpu-prof-dir=/tmp/prof" npm run bench -- sustained`. */
+const nodeOptions = () => (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter(Boolean);

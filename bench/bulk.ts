@@ -1,0 +1,37 @@
+import { boundGoal, inTurn, ROUNDS } from "./compare.ts";
+import { type Contender, withContenders } from "./contenders.ts";
+import { deliver, tellOf } from "./deliver.ts";
+import { MESSAGE_TO_EACH, USERS } from "./pgbench.ts";
+import { addRound, type Result } from "./result.ts";
+
+/** Statements that insert a thousand rows each. */
+export function bulk(): Promise<Result> {
+  const statements = 60;
+  const what = `Statements of ${USERS} rows, one row to each of ${USERS} open streams: ${statements} of them by one writer, one after the other, and by four at once; from the beginning of the first to the last frame; ${ROUNDS} rounds.`;
+  return withContenders("bulk", what, async (contenders, pgbench, { figures, goals, notes }) => {
+    const run = async (contender: Contender, clients: number, transactions: number) => {
+      const until = { transactions };
+      const options = { pgbench, script: MESSAGE_TO_EACH, clients, until };
+      return await deliver(contender, options, { rows: USERS, sampleEvery: 100 });
+    };
+    for (const contender of contenders) await run(contender, 1, 10);
+    for (let round = 0; round < ROUNDS; round++)
+      for (const clients of [1, 4])
+        for (const contender of inTurn(contenders, round)) {
+          const found = await run(contender, clients, statements / clients);
+          const writers = clients === 1 ? "1 writer" : `${clients} writers`;
+          addRound(figures, `${contender.name}, ${writers}`, {
+            "delivered/s": found.report.frames / found.seconds,
+            "last commit to last frame, ms": found.drainMs,
+            lost: found.lost,
+          });
+          notes.push(...tellOf(contender.name, found));
+        }
+    for (const contender of ["Bellwire, 1 writer", "Bellwire, 4 writers"])
+      goals.push(
+        boundGoal(figures, `rows delivered a second, ${contender}`, [contender, "delivered/s"], {
+          atLeast: 20_000,
+        }),
+      );
+  });
+}

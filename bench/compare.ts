@@ -1,0 +1,80 @@
+import { quantile } from "./quantile.ts";
+import type { Result } from "./result.ts";
+
+/** Fewer, while one works on a scenario: `BENCH_ROUNDS=1 npm run bench -- load`. */
+export const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+
+/** The contenders in another order each round, so that none always comes after the same. */
+export function inTurn<T>(contenders: readonly T[], round: number): T[] {
+  const start = round % contenders.length;
+  return [...contenders.slice(start), ...contenders.slice(0, start)];
+}
+
+type Figure = [contender: string, figure: string];
+
+const median = (values: number[]) => quantile(values, 0.5);
+
+function figuresOf(figures: Result["figures"], [contender, figure]: Figure): number[] {
+  const found = figures[contender]?.[figure];
+  if (!found) throw new Error(`There is no ${figure} of ${contender}`);
+  return found;
+}
+
+/** The median of what `combine` makes of two figures of the same round, as noise hits both alike. */
+function compare(
+  figures: Result["figures"],
+  one: Figure,
+  other: Figure,
+  combine: (one: number, other: number) => number,
+): number {
+  const others = figuresOf(figures, other);
+  return median(
+    figuresOf(figures, one).map((value, round) => combine(value, others[round] ?? Number.NaN)),
+  );
+}
+
+type Goal = Result["goals"][number];
+
+/** `one` is to be at least so many times `other`. */
+export function ratioGoal(
+  figures: Result["figures"],
+  goal: string,
+  one: Figure,
+  other: Figure,
+  atLeast: number,
+): Goal {
+  const ratio = compare(figures, one, other, (a, b) => a / b);
+  return {
+    goal: `${goal}: at least ${atLeast}`,
+    reached: `${ratio.toFixed(2)} (${one[0]} / ${other[0]}, median of the rounds' ratios)`,
+    isReached: ratio >= atLeast,
+  };
+}
+
+/** `one` is to be at most so much more than `other`. */
+export function differenceGoal(
+  figures: Result["figures"],
+  goal: string,
+  one: Figure,
+  other: Figure,
+  atMost: number,
+): Goal {
+  const difference = compare(figures, one, other, (a, b) => a - b);
+  return {
+    goal: `${goal}: at most ${atMost}`,
+    reached: `${difference.toFixed(2)} (${one[0]} - ${other[0]}, median of the rounds' differences)`,
+    isReached: difference <= atMost,
+  };
+}
+
+export function boundGoal(
+  figures: Result["figures"],
+  goal: string,
+  one: Figure,
+  bound: { atLeast: number } | { atMost: number },
+): Goal {
+  const value = median(figuresOf(figures, one));
+  const isReached = "atLeast" in bound ? value >= bound.atLeast : value <= bound.atMost;
+  const words = "atLeast" in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
+  return { goal: `${goal}: ${words}`, reached: String(Number(value.toPrecision(4))), isReached };
+}

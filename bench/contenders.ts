@@ -1,0 +1,120 @@
+import pg from "pg";
+import { openStreams, type Streams } from "./clients/streams.ts";
+import { startExpressSse, USUAL_TRIGGER } from "./peers/express-sse.ts";
+import { findPgbench, NO_PGBENCH, SEED_USERS, USERS } from "./pgbench.ts";
+import type { Result } from "./result.ts";
+import { type Database, mintToken, startDatabase, startInstance } from "./service.ts";
+
+/** Whoever delivers what is inserted into a database of its own, with one stream open for each user. */
+export interface Contender {
+  name: string;
+  version?: string;
+  url: string;
+  streams: Streams;
+  close(): Promise<void>;
+}
+
+/** No limit to how fast they open; everything else as it is by default. */
+const BELLWIRE = { MAX_NEW_STREAMS_PER_SECOND: "0" };
+
+export async function startBellwire(
+  databaseUrl: string,
+  streamCount: number = USERS,
+  env: Record<string, string> = {},
+): Promise<Contender> {
+  await query(databaseUrl, SEED_USERS);
+  const instance = await startInstance(databaseUrl, { ...BELLWIRE, ...env });
+  const wanted = Array.from({ length: streamCount }, async (_, i) => ({
+    path: "/api/notifications/stream",
+    headers: { authorization: `Bearer ${await mintToken(String(i + 1))}` },
+  }));
+  const streams = await openStreams(instance.address, await Promise.all(wanted));
+  return {
+    name: "Bellwire",
+    url: databaseUrl,
+    streams,
+    async close() {
+      await streams.close();
+      await instance.close();
+    },
+  };
+}
+
+export async function startPlainExpress(databaseUrl: string): Promise<Contender> {
+  await query(databaseUrl, SEED_USERS);
+  await query(databaseUrl, USUAL_TRIGGER);
+  const server = await startExpressSse(databaseUrl);
+  const wanted = Array.from({ length: USERS }, (_, i) => ({ path: `/stream?recipient=${i + 1}` }));
+  const streams = await openStreams(server.address, wanted);
+  return {
+    name: "plain Express",
+    version: server.version,
+    url: databaseUrl,
+    streams,
+    async close() {
+      await streams.close();
+      await server.close();
+    },
+  };
+}
+
+/** Both, each on its own database of one server. */
+export async function startContenders(database: Database): Promise<Contender[]> {
+  return [
+    await startBellwire(database.url),
+    await startPlainExpress(await database.addDatabase("express")),
+  ];
+}
+
+export async function query(url: string, ...texts: string[]): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  for (const text of texts) await client.query(text);
+  await client.end();
+}
+
+/** As it was before the first round: the same number of rows, no dead ones, and nothing left to be written. */
+export async function cleanUp(url: string): Promise<void> {
+  await query(
+    url,
+    "truncate public.messages, bellwire.notifications",
+    `do $$ begin
+       if to_regclass('public.notifications') is not null then
+         truncate public.notifications;
+       end if;
+     end $$`,
+    "vacuum (analyze)",
+    "checkpoint",
+  );
+}
+
+/** A scenario of these contenders; without pgbench there is none. */
+export async function withContenders(
+  scenario: string,
+  what: string,
+  work: (
+    contenders: Contender[],
+    pgbench: string,
+    result: Pick<Result, "figures" | "goals" | "notes">,
+  ) => Promise<void>,
+): Promise<Result> {
+  const database = await startDatabase();
+  const pgbench = await findPgbench();
+  const result: Result = {
+    scenario,
+    what,
+    figures: {},
+    goals: [],
+    notes: [],
+    place: database.place,
+  };
+  if (pgbench) {
+    const contenders = await startContenders(database);
+    await work(contenders, pgbench, result);
+    const versions = contenders.flatMap(({ version }) => version ?? []);
+    result.place = [...versions, result.place].join(", ");
+    for (const contender of contenders) await contender.close();
+  } else result.notes.push(NO_PGBENCH);
+  await database.close();
+  return result;
+}

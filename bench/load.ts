@@ -1,0 +1,115 @@
+import { boundGoal, inTurn, ROUNDS } from "./compare.ts";
+import { type Contender, withContenders } from "./contenders.ts";
+import { type Delivered, deliver, lagQuantile, tellOf } from "./deliver.ts";
+import { ONE_MESSAGE, USERS } from "./pgbench.ts";
+import { addRound, type Result } from "./result.ts";
+
+const WRITERS = 64;
+
+const MEASURED =
+  "What is measured: from when the writer has its commit acknowledged (pgbench's log of each transaction) until the " +
+  "message's frame is read by the client, a process of its own on the same machine and clock; of every eighth message. " +
+  "A frame may be there before its writer is told, so the least are below zero.";
+
+/** Commit to client under a steady load that one core can carry. */
+export function load(): Promise<Result> {
+  const [rate, seconds] = [4000, 10];
+  const what = `${rate} single-row inserts a second by ${WRITERS} writers, each told to one of ${USERS} open streams, by chance; ${ROUNDS} rounds of ${seconds} s.`;
+  return withContenders("load", what, async (contenders, pgbench, { figures, goals, notes }) => {
+    const options = { pgbench, script: ONE_MESSAGE, clients: WRITERS, rate };
+    for (const contender of contenders)
+      await deliver(contender, { ...options, until: { seconds: 3 } });
+    for (let round = 0; round < ROUNDS; round++)
+      for (const contender of inTurn(contenders, round)) {
+        const until = { seconds };
+        const found = await deliver(contender, { ...options, until }, { sampleEvery: 8 });
+        addRound(figures, contender.name, {
+          "inserts/s": found.run.perSecond,
+          "median ms": lagQuantile(found.lags, 0.5),
+          "99th ms": lagQuantile(found.lags, 0.99),
+          "writer's mean ms": found.run.latencyMs,
+          lost: found.lost,
+        });
+        notes.push(...tellOf(contender.name, found));
+      }
+    goals.push(
+      // Else the others are of another load.
+      boundGoal(figures, "inserts a second, as they were to be", ["Bellwire", "inserts/s"], {
+        atLeast: 0.95 * rate,
+      }),
+      boundGoal(figures, "commit to client, median ms", ["Bellwire", "median ms"], { atMost: 15 }),
+      boundGoal(figures, "99th ms", ["Bellwire", "99th ms"], { atMost: 60 }),
+    );
+    notes.push(
+      MEASURED,
+      "The writer's mean counts from when the transaction was due: where the writers do not keep up with the rate, it grows with the round.",
+    );
+  });
+}
+
+/** As much as the writers can write. */
+export function sustained(): Promise<Result> {
+  const [seconds, longSeconds] = [15, 60];
+  const what = `${WRITERS} writers insert single rows as fast as they can, each row told to one of ${USERS} open streams, by chance; ${ROUNDS} rounds of ${seconds} s, and one of ${longSeconds} s. Database, writers, service and clients share the machine.`;
+  return withContenders(
+    "sustained",
+    what,
+    async (contenders, pgbench, { figures, goals, notes }) => {
+      const options = { pgbench, script: ONE_MESSAGE, clients: WRITERS };
+      const run = async (contender: Contender, seconds: number) => {
+        const until = { seconds };
+        const found = await deliver(contender, { ...options, until }, { sampleEvery: 8 });
+        notes.push(...tellOf(contender.name, found));
+        return found;
+      };
+      const figuresOf = ({ run, report, lost, seconds, drainMs, lags }: Delivered) => ({
+        "inserts/s": run.perSecond,
+        "delivered/s": report.frames / seconds,
+        "median ms": lagQuantile(lags, 0.5),
+        "99th ms": lagQuantile(lags, 0.99),
+        "last commit to last frame, ms": drainMs,
+        lost,
+      });
+      for (const contender of contenders) await run(contender, 3);
+      for (let round = 0; round < ROUNDS; round++)
+        for (const contender of inTurn(contenders, round))
+          addRound(figures, contender.name, figuresOf(await run(contender, seconds)));
+      for (const contender of contenders) {
+        const found = await run(contender, longSeconds);
+        const name = `${contender.name}, ${longSeconds} s`;
+        const begin = found.lags[0]?.committedAt ?? 0;
+        const medianBetween = (from: number, to: number) =>
+          lagQuantile(
+            found.lags.filter(({ committedAt }) => {
+              const second = (committedAt - begin) / 1000;
+              return second >= from && second < to;
+            }),
+            0.5,
+          );
+        addRound(figures, name, {
+          ...figuresOf(found),
+          "median ms, 10 to 20 s": medianBetween(10, 20),
+          "median ms, last 10 s": medianBetween(longSeconds - 10, longSeconds),
+        });
+      }
+      goals.push(
+        boundGoal(figures, "rows delivered a second", ["Bellwire", "delivered/s"], {
+          atLeast: 7500,
+        }),
+        isFlat(figures[`Bellwire, ${longSeconds} s`] ?? {}),
+      );
+      notes.push(MEASURED);
+    },
+  );
+}
+
+/** The last ten seconds' lag is hardly more than the second ten's: less than a half, or than what nobody notices. */
+function isFlat(row: Record<string, number[]>): Result["goals"][number] {
+  const early = row["median ms, 10 to 20 s"]?.[0] ?? Number.NaN;
+  const late = row["median ms, last 10 s"]?.[0] ?? Number.NaN;
+  return {
+    goal: "the lag does not grow over 60 s: in the last 10 s at most 1.5 times that of 10 to 20 s, or 15 ms",
+    reached: `${late.toFixed(1)} ms after ${early.toFixed(1)} ms`,
+    isReached: late <= Math.max(15, early * 1.5),
+  };
+}
