@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { answerBrokenRequests } from "./broken-request.ts";
+import { LentSocket } from "./lent-socket.ts";
 
 export interface HttpServer {
   /** `http://host:port` */
@@ -39,6 +40,7 @@ export async function startHttpServer(
   { host, port, portVariable, version }: ListenOptions,
 ): Promise<HttpServer> {
   const server = createServer(LIMITS, handler);
+  lendSockets(server);
   answerBrokenRequests(server, version);
   // An expectation that nobody knows is none; Node would answer 417 by itself.
   server.on("checkExpectation", (req, res) => server.emit("request", req, res));
@@ -63,6 +65,13 @@ export async function startHttpServer(
       clearTimeout(cut);
     },
   };
+}
+
+/** Puts a LentSocket between each connection and the server. */
+function lendSockets(server: Server): void {
+  const [serve] = server.listeners("connection");
+  server.removeAllListeners("connection");
+  server.on("connection", (socket) => serve?.call(server, new LentSocket(socket)));
 }
 
 function explain(
