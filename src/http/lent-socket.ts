@@ -4,32 +4,35 @@ import { Duplex } from "node:stream";
 type Done = (err?: Error | null) => void;
 
 /**
- * A connection as the HTTP server sees it, which can be taken from under it: for the server the client has then gone, so
- * that it gives up parser, request and response, and the socket lives on. A class, for whoever holds a response must be
- * able to ask whether its socket is one of these. https://nodejs.org/api/http.html#event-connection
+ * A connection as the HTTP server sees it, which can be taken from it: for the server the client has then gone, so that
+ * it gives up parser, request and response (some 15 KB), and the socket lives on. A class, for whoever holds a
+ * response must be able to ask whether its socket is one of these. https://nodejs.org/api/http.html#event-connection
  */
 export class LentSocket extends Duplex {
   readonly #socket: Socket;
-  #isTaken = false;
+  #isDetached = false;
+
+  readonly #listeners = {
+    data: (chunk: Buffer) => {
+      if (!this.push(chunk)) this.#socket.pause();
+    },
+    end: () => this.push(null),
+    timeout: () => this.emit("timeout"),
+    error: (err: Error) => this.destroy(err),
+    close: () => this.destroy(),
+  };
 
   constructor(socket: Socket) {
     super({ decodeStrings: false });
     this.#socket = socket;
-    socket.on("data", (chunk) => {
-      if (!this.push(chunk)) socket.pause();
-    });
-    socket.on("end", () => this.push(null));
-    socket.on("timeout", () => this.emit("timeout"));
-    socket.on("error", (err) => this.destroy(err));
-    socket.on("close", () => this.destroy());
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
   }
 
-  /** The socket, without a listener. What the server has written is before what is written to it now. */
+  /** The socket itself, from now on the caller's. Nothing may be unsent here: it would be lost. */
   detach(): Socket {
     const socket = this.#socket;
-    this.#isTaken = true;
-    for (const event of ["data", "end", "timeout", "error", "close"])
-      socket.removeAllListeners(event);
+    this.#isDetached = true;
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.off(event, listener);
     socket.setTimeout(0);
     this.destroy();
     return socket;
@@ -43,15 +46,12 @@ export class LentSocket extends Duplex {
     this.#socket.write(chunk, encoding, done);
   }
 
-  override _writev(
-    chunks: { chunk: string | Buffer; encoding: BufferEncoding }[],
-    done: Done,
-  ): void {
+  override _writev(chunks: { chunk: string | Buffer; encoding: BufferEncoding }[], done: Done) {
     const socket = this.#socket;
-    const last = chunks.pop();
     socket.cork();
-    for (const { chunk, encoding } of chunks) socket.write(chunk, encoding);
-    if (last) socket.write(last.chunk, last.encoding, done);
+    chunks.forEach(({ chunk, encoding }, i) => {
+      socket.write(chunk, encoding, i === chunks.length - 1 ? done : undefined);
+    });
     socket.uncork();
   }
 
@@ -60,11 +60,11 @@ export class LentSocket extends Duplex {
   }
 
   override _destroy(err: Error | null, done: Done): void {
-    if (!this.#isTaken) this.#socket.destroy();
+    if (!this.#isDetached) this.#socket.destroy();
     done(err);
   }
 
-  // What the HTTP server and Express ask a socket for, beside what every stream has.
+  // What the HTTP server and Express ask of a socket beside that.
 
   destroySoon(): void {
     if (this.writable) this.end();
