@@ -83,10 +83,10 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (isOut) throw tokenInvalid();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
-    // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
     const { socket } = res;
-    if (!(socket instanceof LentSocket) || !start || isOut === undefined)
-      return sendAway(res, "unavailable");
+    // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
+    const isBehind = !(socket instanceof LentSocket) || socket.writableLength > 0;
+    if (isBehind || !start || isOut === undefined) return sendAway(res, "unavailable");
     if (streams.isDraining()) return sendAway(res, "draining");
     refuseFull(recipientId);
     if (limits.refusal(recipientId)) return sendAway(res, "full");
@@ -111,7 +111,7 @@ function openStream(
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
   const { isRevoked } = options;
-  const { recipientId } = identity;
+  const { recipientId, issuedAt } = identity;
   const { requestId } = res.locals;
   const stream = openEventStream(socket, {
     maxBufferedBytes,
@@ -144,7 +144,7 @@ function openStream(
         stream.write(frames.reset(reason, unread, at));
       },
       checkToken() {
-        isRevoked(recipientId, identity.issuedAt).then(
+        isRevoked(recipientId, issuedAt).then(
           (isOut) => isOut && stream.close("revoked", frames.auth("revoked")),
           // Not to be known now: let it come again, and be asked at the door.
           () => stream.close("unavailable"),
