@@ -71,7 +71,9 @@ export function openEventStream(
   socket.resume();
 
   const stream = {
-    /** What is written in one turn of the event loop goes out together. False when more than `maxBufferedBytes` are unsent. */
+    /**
+     * What is written in one turn of the event loop goes out together. False when more than `maxBufferedBytes` are unsent.
+     */
     write(frame: string | Buffer): boolean {
       if (!isOpen) return true;
       if (!isGathering) {
@@ -81,7 +83,7 @@ export function openEventStream(
       }
       const wasBlocked = socket.writableNeedDrain;
       if (!socket.write(frame)) {
-        // Enough for a packet, and the kernel may well take it.
+        // Enough to be sent at once: only what the kernel does not take is unsent.
         socket.uncork();
         socket.cork();
         if (!wasBlocked) blockedSince = performance.now();
@@ -116,6 +118,7 @@ export function openEventStream(
       end(reason);
       if (reason === "slow" || reason === "vanished") return void socket.destroy();
       socket.end(lastFrame);
+      socket.destroySoon();
       // Behind unsent data the end may wait for ever.
       const cut = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
       socket.on("close", () => clearTimeout(cut));

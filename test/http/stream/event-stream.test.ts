@@ -103,6 +103,15 @@ test("an end comes behind everything that was written in its turn, and once", as
   expect(reasons).toEqual(["shutdown"]);
 });
 
+test("an ended stream does not wait for its client to end, too", async () => {
+  const { stream, client, socket, read } = await openPair();
+  client.allowHalfOpen = true;
+  read();
+  stream.close("shutdown");
+  await once(socket, "finish");
+  expect(socket.destroyed).toBe(true);
+});
+
 test.each(["slow", "vanished"] as const)(
   "a %s client is cut, whatever is unsent",
   async (reason) => {
