@@ -82,7 +82,7 @@ export function openEventStream(
         process.nextTick(sendGathered);
       }
       const wasBlocked = socket.writableNeedDrain;
-      if (!socket.write(frame)) {
+      if (!socket.write(frame) || socket.writableLength > maxBufferedBytes) {
         // Enough to be sent at once: only what the kernel does not take is unsent.
         socket.uncork();
         socket.cork();
