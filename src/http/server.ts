@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { answerBrokenRequests } from "./broken-request.ts";
+import { LentSocket } from "./lent-socket.ts";
 
 export interface HttpServer {
   /** `http://host:port` */
@@ -39,6 +40,7 @@ export async function startHttpServer(
   { host, port, portVariable, version }: ListenOptions,
 ): Promise<HttpServer> {
   const server = createServer(LIMITS, handler);
+  const cutConnections = lendSockets(server);
   answerBrokenRequests(server, version);
   // An expectation that nobody knows is none; Node would answer 417 by itself.
   server.on("checkExpectation", (req, res) => server.emit("request", req, res));
@@ -58,10 +60,30 @@ export async function startHttpServer(
     async close() {
       server.close();
       server.closeIdleConnections();
-      const cut = setTimeout(() => server.closeAllConnections(), 1000);
+      const cut = setTimeout(cutConnections, 1000);
       await closed;
       clearTimeout(cut);
     },
+  };
+}
+
+/**
+ * Lends the server each connection, so that a stream can take it. Returns the function that cuts all there are: of those
+ * that were taken the server knows nothing.
+ */
+function lendSockets(server: Server): () => void {
+  const sockets = new Set<Socket>();
+  function forget(this: Socket) {
+    sockets.delete(this);
+  }
+  const [serve] = server.listeners("connection");
+  server.removeAllListeners("connection");
+  server.on("connection", (socket) => {
+    sockets.add(socket.on("close", forget));
+    serve?.call(server, new LentSocket(socket));
+  });
+  return () => {
+    for (const socket of sockets) socket.destroy();
   };
 }
 

@@ -1,4 +1,6 @@
+import type { Socket } from "node:net";
 import type { Response } from "express";
+import type { LentSocket } from "../lent-socket.ts";
 import { encodeRetry } from "./server-sent-event.ts";
 
 /** Why a stream ended; also the metric label. A closed list, so dashboards can rely on it. */
@@ -36,19 +38,20 @@ export function startEventStream(res: Response): void {
 export const retryMs = () => 2000 + Math.random() * 3000;
 
 /**
- * One open event stream: the response, and how much of it the client has not taken. Calls `onClose` once,
- * whoever ended it. Writing to a closed stream does nothing.
+ * One open event stream: the socket that is left of a response, and how much of it the client has not taken. Calls
+ * `onClose` once, whoever ended it. Writing to a closed stream does nothing.
  */
 export function openEventStream(
-  res: Response,
+  socket: Socket,
   {
     maxBufferedBytes,
     onClose,
   }: { maxBufferedBytes: number; onClose: (reason: CloseReason) => void },
 ) {
   let isOpen = true;
-  /** Since when the client has not taken what there is, by `performance.now()`. */
-  let blockedSince: number | undefined;
+  let isGathering = false;
+  /** Since when the client has not taken what there is, by `performance.now()`; meaningless while it has. */
+  let blockedSince = 0;
 
   function end(reason: CloseReason) {
     if (!isOpen) return;
@@ -56,53 +59,88 @@ export function openEventStream(
     onClose(reason);
   }
 
-  res.on("drain", () => {
-    blockedSince = undefined;
-  });
-  res.on("close", () => end("client"));
-  // A reset connection; "close" follows.
-  res.on("error", () => {});
-  startEventStream(res);
-  res.write(encodeRetry(retryMs()));
+  function sendGathered() {
+    isGathering = false;
+    socket.uncork();
+  }
 
-  return {
-    /** One write a frame. False when more than `maxBufferedBytes` are unsent. */
+  socket.on("close", () => end("client"));
+  socket.on("error", ignore);
+  socket.on("data", destroy);
+  socket.allowHalfOpen = false;
+  socket.resume();
+
+  const stream = {
+    /**
+     * What is written in one turn of the event loop goes out together. False when more than `maxBufferedBytes` are unsent.
+     */
     write(frame: string | Buffer): boolean {
       if (!isOpen) return true;
-      if (!res.write(frame)) blockedSince ??= performance.now();
-      return res.writableLength <= maxBufferedBytes;
+      if (!isGathering) {
+        isGathering = true;
+        socket.cork();
+        process.nextTick(sendGathered);
+      }
+      const wasBlocked = socket.writableNeedDrain;
+      if (!socket.write(frame) || socket.writableLength > maxBufferedBytes) {
+        // Enough to be sent at once: only what the kernel does not take is unsent.
+        socket.uncork();
+        socket.cork();
+        if (!wasBlocked) blockedSince = performance.now();
+      }
+      return socket.writableLength <= maxBufferedBytes;
     },
 
     /** Resolves when the client has taken what there is, or the stream has ended. */
     drained(): Promise<void> {
-      if (!isOpen || !res.writableNeedDrain) return Promise.resolve();
+      if (!isOpen || !socket.writableNeedDrain) return Promise.resolve();
       return new Promise((resolve) => {
         const settle = () => {
-          res.off("drain", settle).off("close", settle);
+          socket.off("drain", settle).off("close", settle);
           resolve();
         };
-        res.on("drain", settle).on("close", settle);
+        socket.on("drain", settle).on("close", settle);
       });
     },
 
     /** For how long the client has not taken what there is, in milliseconds. */
-    blockedMs: (now: number) => (blockedSince === undefined ? 0 : now - blockedSince),
+    blockedMs: (now: number) => (socket.writableNeedDrain ? now - blockedSince : 0),
 
     /** What the client has not taken. */
-    bufferedBytes: () => res.writableLength,
+    bufferedBytes: () => socket.writableLength,
 
     /** Who is at the other end of the connection: `address|port`. */
-    peer: () => `${res.socket?.remoteAddress}|${res.socket?.remotePort}`,
+    peer: () => `${socket.remoteAddress}|${socket.remotePort}`,
 
     /** Ends the stream behind a last frame. Where the client takes nothing it is cut: the end would wait behind that. */
     close(reason: CloseReason, lastFrame = ""): void {
       if (!isOpen) return;
       end(reason);
-      if (reason === "slow" || reason === "vanished") return void res.destroy();
-      res.end(lastFrame);
+      if (reason === "slow" || reason === "vanished") return void socket.destroy();
+      socket.end(lastFrame);
+      socket.destroySoon();
       // Behind unsent data the end may wait for ever.
-      const cut = setTimeout(() => res.destroy(), LAST_WORDS_MS).unref();
-      res.on("close", () => clearTimeout(cut));
+      const cut = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
+      socket.on("close", () => clearTimeout(cut));
     },
   };
+  stream.write(encodeRetry(retryMs()));
+  return stream;
+}
+
+/** A reset connection; "close" follows. */
+function ignore() {}
+
+/** Whoever says more behind the request for a stream says nothing we understand. */
+function destroy(this: Socket) {
+  this.destroy();
+}
+
+/** Writes an event stream's head and takes the socket it goes on with from under the response. */
+export function takeSocket(res: Response, lent: LentSocket): Socket {
+  // No length and no chunks: the stream ends where the connection does, for HTTP/1.0 as for 1.1.
+  res.removeHeader("Transfer-Encoding");
+  res.writeHead(200, { ...HEADERS, Connection: "close" });
+  res.flushHeaders();
+  return lent.detach();
 }

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Request, RequestHandler, Response } from "express";
 import { type Cursor, parseCursor } from "../../db/cursor.ts";
 import { type FollowOptions, follow } from "../../hub/follow.ts";
@@ -5,11 +6,18 @@ import type { Hub } from "../../hub/hub.ts";
 import type { Logger } from "../../logger.ts";
 import type { Authenticate } from "../auth.ts";
 import type { IsRevoked } from "../identify.ts";
+import { LentSocket } from "../lent-socket.ts";
 import { type Limits, tooManyStreams } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
 import { type Identity, tokenInvalid } from "../verify-token.ts";
-import { openEventStream, type RefusalReason, retryMs, startEventStream } from "./event-stream.ts";
+import {
+  openEventStream,
+  type RefusalReason,
+  retryMs,
+  startEventStream,
+  takeSocket,
+} from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
 import type { OpeningRate } from "./opening-rate.ts";
 import { encodeRetry } from "./server-sent-event.ts";
@@ -75,8 +83,10 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (isOut) throw tokenInvalid();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
+    const { socket } = res;
     // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
-    if (!res.socket || !start || isOut === undefined) return sendAway(res, "unavailable");
+    const isBehind = !(socket instanceof LentSocket) || socket.writableLength > 0;
+    if (isBehind || !start || isOut === undefined) return sendAway(res, "unavailable");
     if (streams.isDraining()) return sendAway(res, "draining");
     refuseFull(recipientId);
     if (limits.refusal(recipientId)) return sendAway(res, "full");
@@ -84,7 +94,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
       startEventStream(res);
       return void res.end();
     }
-    openStream(req, res, identity, start, options);
+    openStream(req, res, takeSocket(res, socket), identity, start, options);
   };
 }
 
@@ -94,15 +104,16 @@ const BUSY_RETRY_MS = 5000;
 function openStream(
   req: Request,
   res: Response,
+  socket: Socket,
   identity: Identity,
   position: Cursor,
   options: StreamRouteOptions,
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
   const { isRevoked } = options;
-  const { recipientId } = identity;
+  const { recipientId, issuedAt } = identity;
   const { requestId } = res.locals;
-  const stream = openEventStream(res, {
+  const stream = openEventStream(socket, {
     maxBufferedBytes,
     onClose(reason) {
       remove();
@@ -133,7 +144,7 @@ function openStream(
         stream.write(frames.reset(reason, unread, at));
       },
       checkToken() {
-        isRevoked(identity).then(
+        isRevoked({ recipientId, issuedAt }).then(
           (isOut) => isOut && stream.close("revoked", frames.auth("revoked")),
           // Not to be known now: let it come again, and be asked at the door.
           () => stream.close("unavailable"),

@@ -39,6 +39,47 @@ describe("an open stream", () => {
     expect(ready.data).toMatchObject({ unread: 0, unseen: 0, cursor: ready.id });
   });
 
+  test.each([
+    ["HTTP/1.1", []],
+    ["HTTP/1.0", []],
+    ["HTTP/1.1", ["Expect: 100-continue"]],
+  ])("is bytes as they are, of no length, behind all its headers: %s %s", async (version, more) => {
+    const service = await start({ ALLOWED_ORIGINS: "https://shop.example" });
+    const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    let heard = "";
+    socket.setEncoding("utf8").on("data", (text) => {
+      heard += text;
+    });
+    const lines = [
+      `GET /api/notifications/stream ${version}`,
+      "Host: bell",
+      "Origin: https://shop.example",
+      `Authorization: Bearer ${await service.token(newRecipient())}`,
+      ...more,
+    ];
+    socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+    await expect.poll(() => heard).toMatch(/event: ready\n.*\n.*\n\n$/);
+    const [head = "", body] = heard.replace(/^HTTP\/1\.1 100 .*\r\n\r\n/, "").split("\r\n\r\n");
+    const names = head.split("\r\n").map((line) => line.split(":")[0]?.toLowerCase());
+    expect(names.sort()).toEqual([
+      "access-control-allow-credentials",
+      "access-control-allow-origin",
+      "access-control-expose-headers",
+      "cache-control",
+      "connection",
+      "content-type",
+      "date",
+      "http/1.1 200 ok",
+      "vary",
+      "x-accel-buffering",
+      "x-request-id",
+      "x-service-version",
+    ]);
+    expect(head).toContain("\r\nConnection: close");
+    expect(body).toMatch(/^retry: \d+\n\nevent: ready\ndata: .*\nid: .*\n\n$/);
+  });
+
   test("sends what is committed, to its recipient alone, with the contract's fields", async () => {
     const service = await start();
     const [anna, boris] = [newRecipient(), newRecipient()];
@@ -450,6 +491,24 @@ describe("a stream that may not be", () => {
     expect(second.status).toBe(200);
     await second.ended;
     expect(second.text()).toMatch(/^retry: \d+\n\n$/);
+  });
+
+  test("is refused softly behind another on its connection, which goes on", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    let heard = "";
+    socket.setEncoding("utf8").on("data", (text) => {
+      heard += text;
+    });
+    const request = `GET /api/notifications/stream HTTP/1.1\r\nHost: bell\r\nAuthorization: Bearer ${await service.token(recipient)}\r\n\r\n`;
+    socket.write(request + request);
+    await expect.poll(() => heard).toContain("event: ready");
+    await notify(recipient, "still here");
+    await expect.poll(() => heard).toContain("still here");
+    expect(heard.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    expect(await metric(service, "bellwire_streams")).toBe(1);
   });
 
   test("is not opened by HEAD", async () => {

@@ -1,0 +1,141 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { type CloseReason, openEventStream } from "../../../src/http/stream/event-stream.ts";
+
+/** A stream on one end of a real connection; the client on the other reads when it is told to. */
+async function openPair({ maxBufferedBytes = 65_536 } = {}) {
+  const server = createServer({ allowHalfOpen: true, noDelay: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  onTestFinished(() => {
+    client.destroy();
+    socket.destroy();
+    server.close();
+  });
+  let heard = "";
+  client.setEncoding("latin1").on("error", () => {});
+  const read = () =>
+    client.on("data", (text) => {
+      heard += text;
+    });
+  const reasons: CloseReason[] = [];
+  const toKernel = [vi.spyOn(socket, "_write"), vi.spyOn(socket, "_writev")];
+  const stream = openEventStream(socket, {
+    maxBufferedBytes,
+    onClose: (reason) => reasons.push(reason),
+  });
+  return {
+    stream,
+    client,
+    socket,
+    reasons,
+    read,
+    heard: () => heard,
+    /** How often something was handed to the kernel. */
+    sends: () => toKernel.reduce((sum, { mock }) => sum + mock.calls.length, 0),
+  };
+}
+
+const KILOBYTE = Buffer.alloc(1024, "x");
+
+/** Writes until the client has not taken more than it may leave; resolves with how much was written. */
+async function fill({ stream }: Awaited<ReturnType<typeof openPair>>): Promise<number> {
+  for (let bytes = KILOBYTE.length; ; bytes += KILOBYTE.length) {
+    if (!stream.write(KILOBYTE)) return bytes;
+    if (bytes % 65_536 === 0) await new Promise(setImmediate);
+  }
+}
+
+test("what is written in one turn goes out together, and the next turn's on its own", async () => {
+  const { stream, read, heard, sends } = await openPair();
+  read();
+  stream.write("a\n");
+  stream.write(Buffer.from("b\n"));
+  expect(sends()).toBe(0);
+  await expect.poll(heard).toMatch(/^retry: \d+\n\na\nb\n$/);
+  expect(sends()).toBe(1);
+  stream.write("c\n");
+  await expect.poll(heard).toMatch(/c\n$/);
+  expect(sends()).toBe(2);
+});
+
+test("a client that reads is not held to have left what one turn wrote, however much", async () => {
+  const { stream, read } = await openPair({ maxBufferedBytes: 20_000 });
+  read();
+  for (let i = 0; i < 60; i++) expect(stream.write(KILOBYTE)).toBe(true);
+});
+
+test("a client that does not read is told of: how much it left, and since when, until it reads", async () => {
+  const pair = await openPair({ maxBufferedBytes: 100_000 });
+  const { stream, read, heard } = pair;
+  expect(stream.blockedMs(performance.now())).toBe(0);
+  const before = performance.now();
+  const written = await fill(pair);
+  expect(stream.bufferedBytes()).toBeGreaterThan(100_000);
+  expect(stream.bufferedBytes()).toBeLessThan(120_000);
+  const now = performance.now();
+  expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
+  expect(stream.blockedMs(now)).toBeLessThanOrEqual(now - before);
+  // Not anew with every write.
+  expect(stream.write("more")).toBe(false);
+  expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
+  read();
+  await stream.drained();
+  expect(stream.blockedMs(now + 1000)).toBe(0);
+  expect(stream.bufferedBytes()).toBe(0);
+  await expect.poll(() => heard().length).toBeGreaterThanOrEqual(written);
+});
+
+test("an end comes behind everything that was written in its turn, and once", async () => {
+  const { stream, client, reasons, read, heard } = await openPair();
+  read();
+  stream.write("a\n");
+  stream.close("shutdown", "last\n");
+  stream.close("expired", "never\n");
+  stream.write("never\n");
+  await once(client, "end");
+  expect(heard()).toMatch(/^retry: \d+\n\na\nlast\n$/);
+  client.destroy();
+  await stream.drained();
+  expect(reasons).toEqual(["shutdown"]);
+});
+
+test("an ended stream does not wait for its client to end, too", async () => {
+  const { stream, client, socket, read } = await openPair();
+  client.allowHalfOpen = true;
+  read();
+  stream.close("shutdown");
+  await once(socket, "finish");
+  expect(socket.destroyed).toBe(true);
+});
+
+test.each(["slow", "vanished"] as const)(
+  "a %s client is cut, whatever is unsent",
+  async (reason) => {
+    const pair = await openPair();
+    await fill(pair);
+    const waiting = pair.stream.drained();
+    pair.stream.close(reason);
+    await waiting;
+    expect(pair.socket.destroyed).toBe(true);
+    expect(pair.reasons).toEqual([reason]);
+  },
+);
+
+test.each<[string, (client: Socket) => unknown]>([
+  ["closes", (client) => client.destroy()],
+  ["resets", (client) => client.resetAndDestroy()],
+  ["ends its side", (client) => client.end()],
+  ["says something", (client) => client.write("\r\n")],
+])("a client that %s ends its stream", async (_, leave) => {
+  const { client, socket, reasons, read } = await openPair();
+  read();
+  // Not once() of node:events, which rejects where there was an error.
+  const closed = new Promise((resolve) => socket.on("close", resolve));
+  leave(client);
+  await closed;
+  expect(reasons).toEqual(["client"]);
+});
