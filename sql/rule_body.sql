@@ -18,9 +18,13 @@ begin
     from (
 %3$s
          ) as told
-   where bellwire.is_wanted(told.recipient_id::text, told.type::text, %4$s)
-      on conflict (recipient_id, dedupe_key) where dedupe_key is not null
-         do nothing;
+   where told.recipient_id is not null%4$s
+     and not exists (
+           select
+             from bellwire.preferences p
+            where p.recipient_id = told.recipient_id::text
+              and told.type::text = any (p.muted_types)
+         )%6$s;
   if found then
     perform bellwire.wake_listeners();
   end if;
@@ -39,7 +43,7 @@ $template$,
         from unnest(columns) with ordinality as listed (c, position)
     ),
     query,
-    case when 'actor_id' = any (columns) then 'told.actor_id::text' else 'null' end,
+    case when 'actor_id' = any (columns) then E'\n     and told.recipient_id::text is distinct from told.actor_id::text' end,
     case
       when on_error = 'record' then format(
 $handler$exception
@@ -51,6 +55,10 @@ $handler$exception
     return null;
 $handler$, rule)
       else ''
+    end,
+    case
+      when 'dedupe_key' = any (columns)
+      then E'\n      on conflict (recipient_id, dedupe_key) where dedupe_key is not null\n         do nothing'
     end
   );
 $body$;

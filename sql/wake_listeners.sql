@@ -11,11 +11,10 @@
 create or replace function bellwire.wake_listeners()
   returns void
   language sql
-  set search_path = pg_catalog, pg_temp
-as $$
-  select pg_notify('bellwire', '')
-   where bellwire.wakeups_suspended_ms() = 0;
-$$;
+  volatile
+  return case
+           when bellwire.wakeups_suspended_ms() = 0 then pg_notify('bellwire', '')
+         end;
 
 comment on function bellwire.wake_listeners() is
   'Tells every Bellwire process that there is something to read. Carries no data.';

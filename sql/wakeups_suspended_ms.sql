@@ -3,23 +3,25 @@
 -- A lease (bellwire.suspend_wakeups_for()) is never longer than a second: what is further away comes of a clock that
 -- was set back, and counts for nothing.
 --
--- Cost     reads one buffer, whatever the transaction's snapshot
+-- pg_sequence_last_value() is what the view pg_sequences calls: it reads the sequence's buffer, whatever the snapshot,
+-- and is null before the first setval().
+--
+-- Cost     a microsecond: it becomes part of the expression that calls it, which a function with a search_path would not
 -- Rights   bellwire_service
 -- Remove   with the schema
 create or replace function bellwire.wakeups_suspended_ms()
   returns double precision
   language sql
   volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-  select case
-           when s.last_value = 9223372036854775807 then 'infinity'
-           when left_ms > 0 and left_ms <= 1000 then left_ms
+  return case
+           when pg_sequence_last_value('bellwire.wakeups_suspended_until_ms') = 9223372036854775807
+             then 'infinity'
+           when pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                  - date_part('epoch', clock_timestamp()) * 1000 between 0 and 1000
+             then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                    - date_part('epoch', clock_timestamp()) * 1000
            else 0
-         end
-    from bellwire.wakeups_suspended_until_ms s,
-         lateral (select s.last_value - date_part('epoch', clock_timestamp()) * 1000) l (left_ms);
-$$;
+         end;
 
 comment on function bellwire.wakeups_suspended_ms() is
   'For how long no wake-ups will be sent, in milliseconds; infinity when suspended for good.';

@@ -1,14 +1,31 @@
--- A message without a task: its recipient is told.
+-- A message: its recipient is told; of a message in a task, the task's other party. While the task has no executor, a
+-- message of its customer goes to the recipient the message names.
+--
+-- One rule for both, because each rule is a trigger more on every message.
 --
 -- Remove   select bellwire.drop_rule('message_received');
+grant select on public.tasks to bellwire_owner;
+
+-- Until 2026-11 it was a rule of its own.
+select bellwire.drop_rule(name)
+  from bellwire.rules
+ where name = 'task_message';
+
 select bellwire.define_rule('message_received', 'public.messages', 'insert', $$
-  select m.recipient_id,
-         'message.received' as type,
+  select case
+           when t.id is null then m.recipient_id
+           when m.sender_id = t.customer_id then coalesce(t.executor_id, m.recipient_id)
+           else t.customer_id
+         end as recipient_id,
+         case when t.id is null then 'message.received' else 'task.message' end as type,
          m.sender_id as actor_id,
-         'New message' as title,
+         'New message' || coalesce(' in "' || t.title || '"', '') as title,
          coalesce(bellwire.preview(nullif(m.body, '')), m.file_name) as body,
-         '/messages/' || m.sender_id as link,
-         jsonb_build_object('messageId', m.id) as data
+         coalesce('/tasks/' || t.id, '/messages/' || m.sender_id) as link,
+         case
+           when t.id is null then jsonb_build_object('messageId', m.id)
+           else jsonb_build_object('taskId', t.id, 'messageId', m.id)
+         end as data
     from new_rows m
-   where m.task_id is null
+    left join public.tasks t on t.id = m.task_id
 $$);
