@@ -12,7 +12,7 @@ export interface PaceOptions {
 export type Pace = ReturnType<typeof createPace>;
 
 /** For how long wake-ups are suspended at a time. If whoever did it dies, they come back by themselves. */
-export const LEASE_MS = 500;
+export const LEASE_MS = 1000;
 
 /** So many reads may follow one another at once after a quiet time, so that a lone commit never waits for its turn. */
 const READS_AT_ONCE = 10;

@@ -27,5 +27,5 @@ const stateJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
   archivedAt: archivedAt && timeJson(archivedAt),
 });
 
-/** Not toISOString(), which throws: `infinity` in a timestamptz is no Date, and becomes null. */
-const timeJson = (time: Date): string => new Date(time).toJSON();
+/** `infinity` in a timestamptz is no Date, and becomes null. */
+const timeJson = (time: Date): string => (time instanceof Date ? time : new Date(time)).toJSON();
