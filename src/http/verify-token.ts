@@ -56,11 +56,16 @@ function verificationKey(key: TokenOptions["key"]): { key: JWTVerifyGetKey; algo
     const secret = createSecretKey(Buffer.from(key.secret));
     return { key: async () => secret, algorithms: ["HS256"] };
   }
-  const algorithms = ["RS256", "ES256", "EdDSA"];
+  const algorithms = Object.values(ALGORITHMS);
   if (key.kind === "jwks") return { key: createRemoteKeys(key.url), algorithms };
   const publicKey = createPublicKey(key.pem);
-  return { key: async () => publicKey, algorithms };
+  const own = ALGORITHMS[publicKey.asymmetricKeyType ?? ""];
+  // Pinned: what is thrown where a token's `alg` does not fit the key, differs between Node's versions.
+  return { key: async () => publicKey, algorithms: own ? [own] : algorithms };
 }
+
+/** What is verified by which kind of key. */
+const ALGORITHMS: Record<string, string> = { rsa: "RS256", ec: "ES256", ed25519: "EdDSA" };
 
 /** jose throws its own errors for what is wrong with a token, and TypeErrors for a key that does not fit its `alg`. */
 function refuse(cause: unknown): never {
