@@ -6,6 +6,7 @@
  *   npm run bench -- inbox
  */
 import { bulk } from "./bulk.ts";
+import { idleStreams } from "./idle-streams.ts";
 import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
 import { load, sustained } from "./load.ts";
@@ -13,7 +14,15 @@ import { keep, type Result, toMarkdown } from "./result.ts";
 import { writers } from "./writers.ts";
 
 const SCENARIOS = new Map<string, () => Promise<Result>>(
-  Object.entries({ writers, latency, load, sustained, bulk, inbox }),
+  Object.entries({
+    writers,
+    latency,
+    load,
+    sustained,
+    bulk,
+    "idle-streams": idleStreams,
+    inbox,
+  }),
 );
 
 // Not the default, with which nothing would be cleaned up.
