@@ -11,6 +11,7 @@ import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
 import { load, sustained } from "./load.ts";
 import { keep, type Result, toMarkdown } from "./result.ts";
+import { storm } from "./storm.ts";
 import { writers } from "./writers.ts";
 
 const SCENARIOS = new Map<string, () => Promise<Result>>(
@@ -21,6 +22,7 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
     sustained,
     bulk,
     "idle-streams": idleStreams,
+    storm,
     inbox,
   }),
 );
