@@ -6,6 +6,7 @@
  *   npm run bench -- inbox
  */
 import { bulk } from "./bulk.ts";
+import { fanOut } from "./fan-out.ts";
 import { idleStreams } from "./idle-streams.ts";
 import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
@@ -23,6 +24,7 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
     bulk,
     "idle-streams": idleStreams,
     storm,
+    "fan-out": fanOut,
     inbox,
   }),
 );
