@@ -12,6 +12,7 @@ import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
 import { load, sustained } from "./load.ts";
 import { keep, type Result, toMarkdown } from "./result.ts";
+import { scale } from "./scale.ts";
 import { storm } from "./storm.ts";
 import { writers } from "./writers.ts";
 
@@ -25,6 +26,7 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
     "idle-streams": idleStreams,
     storm,
     "fan-out": fanOut,
+    scale,
     inbox,
   }),
 );
