@@ -6,14 +6,29 @@
  *   npm run bench -- inbox
  */
 import { bulk } from "./bulk.ts";
+import { fanOut } from "./fan-out.ts";
+import { idleStreams } from "./idle-streams.ts";
 import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
 import { load, sustained } from "./load.ts";
 import { keep, type Result, toMarkdown } from "./result.ts";
+import { scale } from "./scale.ts";
+import { storm } from "./storm.ts";
 import { writers } from "./writers.ts";
 
 const SCENARIOS = new Map<string, () => Promise<Result>>(
-  Object.entries({ writers, latency, load, sustained, bulk, inbox }),
+  Object.entries({
+    writers,
+    latency,
+    load,
+    sustained,
+    bulk,
+    "idle-streams": idleStreams,
+    storm,
+    "fan-out": fanOut,
+    scale,
+    inbox,
+  }),
 );
 
 // Not the default, with which nothing would be cleaned up.

@@ -26,7 +26,7 @@ function onFrame(bytes: Buffer, start: number) {
   if (report.frames % sampleEvery === 0) report.samples.push([readKey(bytes, start), at]);
 }
 
-function open(port: number, request: string): Promise<void> {
+function open(port: number, request: string, ready: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let isReady = false;
     let head = "";
@@ -38,7 +38,7 @@ function open(port: number, request: string): Promise<void> {
         scan(chunk);
       } else {
         head += chunk.toString("latin1");
-        isReady = head.includes("event: ready") && /\n\n(\r\n)?$/.test(head);
+        isReady = head.includes(ready) && /\n\r?\n(\r\n)?$/.test(head);
         if (isReady) resolve();
       }
       return true;
@@ -54,17 +54,17 @@ function open(port: number, request: string): Promise<void> {
   });
 }
 
-async function openAll(port: number, requests: string[]) {
+async function openAll(port: number, requests: string[], ready: string) {
   const left = [...requests];
   const openNext = async () => {
-    for (let request = left.pop(); request; request = left.pop()) await open(port, request);
+    for (let request = left.pop(); request; request = left.pop()) await open(port, request, ready);
   };
   await Promise.all(Array.from({ length: OPENING_AT_ONCE }, openNext));
 }
 
 process.on("message", async (command: Command) => {
   if (command.kind === "open") {
-    await openAll(command.port, command.requests);
+    await openAll(command.port, command.requests, command.ready);
     process.send?.({});
   } else if (command.kind === "start") {
     sampleEvery = command.sampleEvery;

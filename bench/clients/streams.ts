@@ -3,7 +3,7 @@ import { endWithUs } from "../service.ts";
 import { spawnScript } from "./script.ts";
 
 export type Command =
-  | { kind: "open"; port: number; requests: string[] }
+  | { kind: "open"; port: number; requests: string[]; ready: string }
   | { kind: "start"; sampleEvery: number }
   | { kind: "count" }
   | { kind: "report" };
@@ -26,10 +26,14 @@ export type Streams = Awaited<ReturnType<typeof openStreams>>;
 /** So long nothing has come: then nothing will. A sweep of the service is 2 s. */
 const SILENCE_MS = 5000;
 
-/** Opens an event stream for each path and set of headers, in a process of their own; resolves when all are ready. */
+/**
+ * Opens an event stream for each path and set of headers, in a process of their own; resolves when all are ready: they
+ * have been sent this, and the end of an event.
+ */
 export async function openStreams(
   address: string,
   wanted: { path: string; headers?: Record<string, string> }[],
+  ready = "event: ready",
 ) {
   const child = spawnScript(new URL("./stream-reader.ts", import.meta.url));
   const exited = endWithUs(child);
@@ -51,7 +55,7 @@ export async function openStreams(
     const lines = Object.entries({ host, ...headers }).map(([name, value]) => `${name}: ${value}`);
     return [`GET ${path} HTTP/1.1`, ...lines, "", ""].join("\r\n");
   });
-  await ask({ kind: "open", port: Number(port), requests });
+  await ask({ kind: "open", port: Number(port), requests, ready });
 
   return {
     /** Forgets what came, and keeps when every so many-th message came. */

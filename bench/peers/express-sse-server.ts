@@ -1,10 +1,12 @@
 /**
  * A plain server of the kind one writes in an afternoon: LISTEN, `id > last`, one `res.write` a stream. Better than
  * many in one thing: NOTIFYs that come during a query are answered by one more, not by one each. It does not
- * know who may open a stream, replays nothing, and loses what commits behind a greater id.
+ * know who may open a stream, replays with one query a stream, and loses what commits behind a greater id.
  */
+import { createServer } from "node:http";
 import express, { type Response } from "express";
 import pg from "pg";
+import { listenAndTell } from "./listening.ts";
 
 const url = process.argv[2];
 const pool = new pg.Pool({ connectionString: url, max: 4 });
@@ -12,6 +14,13 @@ const streams = new Map<string, Set<Response>>();
 let last = (await pool.query("select coalesce(max(id), 0) as id from notifications")).rows[0].id;
 let isReading = false;
 let hasMore = false;
+let replays = 0;
+
+const COLUMNS = `id, recipient_id, type, actor_id as "actorId", title, body, link, data,
+                 created_at as "createdAt", seen_at as "seenAt", read_at as "readAt", archived_at as "archivedAt"`;
+
+const encode = (notification: { id: string }) =>
+  `event: notification\ndata: ${JSON.stringify(notification)}\nid: ${notification.id}\n\n`;
 
 async function read() {
   hasMore = true;
@@ -21,16 +30,12 @@ async function read() {
     hasMore = false;
     const { rows } = await pool.query({
       name: "read",
-      text: `select id, recipient_id, type, actor_id as "actorId", title, body, link, data,
-                    created_at as "createdAt", seen_at as "seenAt", read_at as "readAt", archived_at as "archivedAt"
-               from notifications
-              where id > $1
-              order by id`,
+      text: `select ${COLUMNS} from notifications where id > $1 order by id`,
       values: [last],
     });
     for (const { recipient_id, ...notification } of rows) {
       last = notification.id;
-      const frame = `event: notification\ndata: ${JSON.stringify(notification)}\nid: ${last}\n\n`;
+      const frame = encode(notification);
       for (const res of streams.get(recipient_id) ?? []) res.write(frame);
     }
   }
@@ -42,16 +47,28 @@ await listener.connect();
 listener.on("notification", () => void read());
 await listener.query("listen usual");
 
+/** What a stream has missed: one query for each that comes again. */
+async function replay(recipient: string, lastEventId: string): Promise<string> {
+  replays++;
+  const { rows } = await pool.query({
+    name: "replay",
+    text: `select ${COLUMNS} from notifications where recipient_id = $1 and id > $2 order by id`,
+    values: [recipient, lastEventId],
+  });
+  return rows.map(({ recipient_id, ...notification }) => encode(notification)).join("");
+}
+
 const app = express();
-app.get("/stream", (req, res) => {
+app.get("/stream", async (req, res) => {
   const recipient = String(req.query.recipient);
   const own = streams.get(recipient) ?? new Set();
   streams.set(recipient, own.add(res));
   res.on("close", () => own.delete(res));
+  const lastEventId = req.get("last-event-id");
+  const missed = lastEventId ? await replay(recipient, lastEventId) : "";
   res.set({ "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
-  res.write("event: ready\ndata: {}\n\n");
+  const retryMs = 2000 + Math.floor(Math.random() * 3000);
+  res.write(`retry: ${retryMs}\nevent: ready\ndata: {}\nid: ${lastEventId ?? last}\n\n${missed}`);
 });
-const server = app.listen(0, "127.0.0.1", () => {
-  const address = server.address();
-  if (typeof address === "object" && address) process.send?.(`http://127.0.0.1:${address.port}`);
-});
+app.get("/replays", (_req, res) => void res.send(String(replays)));
+listenAndTell(createServer(app), Number(process.argv[3]));

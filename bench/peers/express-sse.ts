@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { spawnScript } from "../clients/script.ts";
-import { endWithUs } from "../service.ts";
+import { startScriptServer } from "./script-server.ts";
 
 /**
  * What one finds under "postgres notify trigger": each row's trigger writes the notification, into a table with
@@ -22,21 +21,14 @@ export const USUAL_TRIGGER = `
   create trigger messages_notify after insert on public.messages
     for each row execute function public.messages_notify();`;
 
-/** Starts `express-sse-server.ts` on a database with USUAL_TRIGGER. */
-export async function startExpressSse(databaseUrl: string) {
-  const child = spawnScript(new URL("./express-sse-server.ts", import.meta.url), [databaseUrl]);
-  const exited = endWithUs(child);
-  const address = await new Promise<string>((resolve, reject) => {
-    child.once("message", (message) => resolve(String(message)));
-    child.once("exit", () => reject(new Error("the plain Express server did not start")));
-  });
+/** Starts `express-sse-server.ts` on a database with USUAL_TRIGGER; with a port it takes the place of one that was killed. */
+export async function startExpressSse(databaseUrl: string, port = 0) {
+  const file = new URL("./express-sse-server.ts", import.meta.url);
+  const server = await startScriptServer(file, [databaseUrl, String(port)]);
+  return { ...server, version: await expressVersion() };
+}
+
+export async function expressVersion(): Promise<string> {
   const { version } = JSON.parse(await readFile("node_modules/express/package.json", "utf8"));
-  return {
-    address,
-    version: `Express ${version}`,
-    async close() {
-      child.kill();
-      await exited;
-    },
-  };
+  return `Express ${version}`;
 }

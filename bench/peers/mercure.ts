@@ -1,0 +1,39 @@
+import { spawn } from "node:child_process";
+import { endWithUs } from "../service.ts";
+import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
+
+/** Of these, the command that builds without Caddy. */
+const VERSION = "v0.24.2";
+
+/** Mercure with its in-memory transport, and a topic for each recipient. */
+export async function startMercure() {
+  const path = await installGoProgram({
+    module: `github.com/dunglas/mercure/cmd/mercure@${VERSION}`,
+    name: `mercure-${VERSION}`,
+  });
+  const port = await findFreePort();
+  const child = spawn(path, [], {
+    env: {
+      PATH: process.env.PATH,
+      ADDR: `127.0.0.1:${port}`,
+      JWT_KEY: "a secret that is long enough for HS256",
+      ALLOW_ANONYMOUS: "1",
+      TRANSPORT_URL: "local://local",
+    },
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  const exited = endWithUs(child);
+  await waitForPort(child, port);
+  return {
+    address: `http://127.0.0.1:${port}`,
+    version: `Mercure ${VERSION}`,
+    pid: child.pid ?? 0,
+    path: (recipient: number) => `/.well-known/mercure?topic=${recipient}`,
+    /** It sends but a colon, which tells clients that they are heard. */
+    ready: "\n:\n",
+    async close() {
+      child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}
