@@ -1,4 +1,4 @@
-import { createPublicKey, createSecretKey } from "node:crypto";
+import { createPublicKey, subtle } from "node:crypto";
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { KeyConfig } from "../config.ts";
 import { Problem } from "./problem.ts";
@@ -53,8 +53,9 @@ export function createTokenVerifier(options: TokenOptions): VerifyToken {
 
 function verificationKey(key: TokenOptions["key"]): { key: JWTVerifyGetKey; algorithms: string[] } {
   if (key.kind === "secret") {
-    const secret = createSecretKey(Buffer.from(key.secret));
-    return { key: async () => secret, algorithms: ["HS256"] };
+    // As WebCrypto has it; anything else jose would import anew for every token.
+    const secret = subtle.importKey("raw", Buffer.from(key.secret), HMAC, false, ["verify"]);
+    return { key: () => secret, algorithms: ["HS256"] };
   }
   const algorithms = Object.values(ALGORITHMS);
   if (key.kind === "jwks") return { key: createRemoteKeys(key.url), algorithms };
@@ -63,6 +64,8 @@ function verificationKey(key: TokenOptions["key"]): { key: JWTVerifyGetKey; algo
   // Pinned: what is thrown where a token's `alg` does not fit the key, differs between Node's versions.
   return { key: async () => publicKey, algorithms: own ? [own] : algorithms };
 }
+
+const HMAC = { name: "HMAC", hash: "SHA-256" };
 
 /** What is verified by which kind of key. */
 const ALGORITHMS: Record<string, string> = { rsa: "RS256", ec: "ES256", ed25519: "EdDSA" };

