@@ -29,7 +29,9 @@ export async function startNginx({ locations, http = "" }: { locations: string; 
     .replace(/^pid .*$/m, `pid ${folder}/nginx.pid;`)
     .replaceAll(/(access|error)_log [^;\s]+/g, `$1_log ${folder}/$1.log`)
     .replace(/^.*include .*sites-enabled.*$/m, () => server)
-    .replace(/^.*include .*conf\.d.*$/m, "");
+    .replace(/^.*include .*conf\.d.*$/m, "")
+    // Modules that are installed beside it, for which it looks in the folder above.
+    .replace(/^.*include .*modules-enabled.*$/m, "");
   await writeFile(join(folder, "nginx.conf"), config);
   const args = ["-p", folder, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"];
   const child = spawn(PROGRAM, args, { stdio: ["ignore", "ignore", "pipe"] });
