@@ -45,7 +45,8 @@ const AUDIT = `
     from pg_proc p
    cross join lateral (values
            ('its search_path is the caller''s',
-            not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
+            -- a parsed body has looked its names up already
+            p.prosqlbody is null and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
            ('it does not belong to bellwire_owner', p.proowner <> 'bellwire_owner'::regrole),
            ('it runs with its owner''s rights, and is not known to',
             p.prosecdef and p.proname <> all ($1) and not exists (
