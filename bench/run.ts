@@ -14,6 +14,7 @@ import { load, sustained } from "./load.ts";
 import { keep, type Result, toMarkdown } from "./result.ts";
 import { scale } from "./scale.ts";
 import { storm } from "./storm.ts";
+import { writePath } from "./write-path.ts";
 import { writers } from "./writers.ts";
 
 const SCENARIOS = new Map<string, () => Promise<Result>>(
@@ -27,6 +28,7 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
     storm,
     "fan-out": fanOut,
     scale,
+    "write-path": writePath,
     inbox,
   }),
 );

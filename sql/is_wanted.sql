@@ -1,6 +1,7 @@
 -- Whether a notification should become a row: somebody is told, it is not the actor, and the recipient has not muted the type.
+-- Rules say the same in their bodies, see bellwire.rule_body().
 --
--- Rights   called by bellwire.notify(), as bellwire_owner; rules have the same in their body, where it costs a tenth
+-- Rights   called by bellwire.notify(), as bellwire_owner
 -- Remove   with the schema
 create or replace function bellwire.is_wanted(recipient_id text, type text, actor_id text)
   returns boolean

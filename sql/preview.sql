@@ -1,6 +1,7 @@
 -- A text's first 140 characters, with an ellipsis where it was cut: for a notification's body.
 --
--- Cost     none of its own: it becomes part of the query that calls it, which a function with a search_path would not
+-- Neither strict nor with a search_path of its own, so that a rule's plan takes it in. Its names are looked up where it is made.
+--
 -- Rights   anyone; rules call it
 -- Remove   drop function bellwire.preview(text);  (rules that call it then fail, and say so in bellwire.rules)
 create or replace function bellwire.preview(body text)

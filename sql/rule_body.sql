@@ -1,6 +1,7 @@
--- The body of a rule's trigger function: what \sf shows a DBA.
+-- The body of a rule's trigger function: what \sf shows a DBA. Which rows are wanted is said here and in
+-- bellwire.is_wanted(): a function of its own costs each firing more than its one probe of an index.
 --
--- Rights   called by bellwire.define_rule()
+-- Rights   called by bellwire.define_rule(), and below, for the rules that are there
 -- Remove   with the schema
 create or replace function bellwire.rule_body(rule text, query text, columns text[], on_error text)
   returns text
@@ -18,13 +19,13 @@ begin
     from (
 %3$s
          ) as told
-   where told.recipient_id is not null%4$s
-     and not exists (
-           select
+   where told.recipient_id is not null
+%4$s     -- Muted? As a subquery of its own, for as a join a session that began with a bulk insert might scan the table ever after.
+     and (
+           select told.type::text = any (p.muted_types)
              from bellwire.preferences p
             where p.recipient_id = told.recipient_id::text
-              and told.type::text = any (p.muted_types)
-         )%6$s;
+         ) is not true%6$s;
   if found then
     perform bellwire.wake_listeners();
   end if;
@@ -43,7 +44,9 @@ $template$,
         from unnest(columns) with ordinality as listed (c, position)
     ),
     query,
-    case when 'actor_id' = any (columns) then E'\n     and told.recipient_id::text is distinct from told.actor_id::text' end,
+    case
+      when 'actor_id' = any (columns) then e'     and told.recipient_id::text is distinct from told.actor_id::text\n'
+    end,
     case
       when on_error = 'record' then format(
 $handler$exception
@@ -56,9 +59,9 @@ $handler$exception
 $handler$, rule)
       else ''
     end,
+    -- Without a key nothing can be in conflict, and a row that might be costs a lock and a record in the WAL.
     case
-      when 'dedupe_key' = any (columns)
-      then E'\n      on conflict (recipient_id, dedupe_key) where dedupe_key is not null\n         do nothing'
+      when 'dedupe_key' = any (columns) then e'\n      on conflict (recipient_id, dedupe_key) where dedupe_key is not null\n         do nothing'
     end
   );
 $body$;
@@ -67,3 +70,39 @@ comment on function bellwire.rule_body(text, text, text[], text) is
   'The body of a rule''s trigger function.';
 
 revoke all on function bellwire.rule_body(text, text, text[], text) from public;
+
+-- A rule keeps the body it was given: those that are there get this one. One that would not be accepted any more keeps
+-- its own, with a warning. Not by define_rule(), which would enable what somebody has disabled.
+do $renew$
+declare
+  rule record;
+  body text;
+begin
+  for rule in
+    select d.*
+      from bellwire.rule_definitions d
+      join pg_trigger t on t.tgrelid = d.on_table and t.tgname = d.trigger_name
+     where t.tgfoid = to_regprocedure(d.function)
+     order by d.name
+  loop
+    begin
+      body := bellwire.rule_body(
+        rule.name,
+        rule.query,
+        bellwire.check_rule_query(rule.name, rule.on_table, rule.on_event, rule.query),
+        rule.on_error
+      );
+      continue when body = (select p.prosrc from pg_proc p where p.oid = to_regprocedure(rule.function));
+      execute format(
+        'create or replace function %s returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
+        rule.function, body
+      );
+      update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
+    exception
+      when others then
+        raise warning 'bellwire: rule "%" keeps the body that an older release gave it: %', rule.name, sqlerrm
+          using hint = 'Mend it and define it again, or drop it.';
+    end;
+  end loop;
+end
+$renew$;

@@ -24,6 +24,9 @@ export async function migrate({
 }: MigrateOptions & { log: Logger }): Promise<{ applied: string[] }> {
   const files = readFiles(options);
   return withClient(url, async (client) => {
+    client.on("notice", ({ code, message: warning, hint }) => {
+      if (code === SQLSTATE.warning) log.warn({ warning, hint }, "a file warns");
+    });
     const { user, database } = await whereAmI(client);
     const state = await explainDenial({ user, database }, async () => {
       await client.query(createOpening(user));

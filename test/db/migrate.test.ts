@@ -193,6 +193,19 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await query("select to_regnamespace('bellwire') as schema")).toEqual([{ schema: null }]);
   });
 
+  test("what a file warns of is logged; its notices are not", async () => {
+    const { url } = await createEmpty();
+    const lines: string[] = [];
+    const root = createPackage({
+      "sql/warn.sql":
+        "do $$ begin raise notice 'by the way'; raise warning 'look here' using hint = 'or there'; end $$;",
+    });
+    await migrate({ url, root, log: createLogger("warn", { write: (line) => lines.push(line) }) });
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { warning: "look here", hint: "or there" },
+    ]);
+  });
+
   test("a file that ends the transaction is refused", async () => {
     const { url, query } = await createEmpty();
     const obvious = createPackage({ "migrations/0001_commit.sql": "select 1;\ncommit;\n" });

@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import pg from "pg";
 import {
   afterEach,
@@ -10,10 +12,12 @@ import {
   onTestFinished,
   test,
 } from "vitest";
+import { PACKAGE_ROOT } from "../../src/db/migrations/files.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 type Rule = { name: string; table: string; event: string; query: string; onError: string };
 
+const RULE_BODY = readFileSync(join(PACKAGE_ROOT, "sql/rule_body.sql"), "utf8");
 const COLUMNS = "id, owner_id, note, status";
 const KNOWN = "recipient_id, type, actor_id, title, body, link, data, dedupe_key";
 const ONE_SELECT = "A rule's query is one SELECT, with no semicolon and nothing that modifies.";
@@ -795,6 +799,128 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       );
       return { client, locks };
     }
+  });
+
+  test("a rule and notify() agree on what is wanted", async () => {
+    await query(`
+      create table public.tries (recipient text, actor text, type text);
+      insert into bellwire.preferences values ('1', '{x,y}'), ('2', '{}'), ('3', array['y', null])`);
+    onTestFinished(async () => {
+      await query("drop table public.tries cascade; truncate bellwire.preferences");
+    });
+    await define({
+      table: "public.tries",
+      query: "select recipient as recipient_id, actor as actor_id, type from new_rows",
+    });
+    await define({
+      name: "without an actor",
+      table: "public.tries",
+      query: "select recipient as recipient_id, 'no.' || type as type from new_rows",
+    });
+    await query(`
+      insert into public.tries
+      select recipient, actor, type
+        from unnest(array['1', '2', '3', '4', null]) recipient,
+             unnest(array['1', '2', null]) actor,
+             unnest(array['x', 'y', 'z']) type`);
+    const told = await query<{ type: string }>(
+      "select recipient_id, actor_id, type from bellwire.notifications order by 1, 2, 3",
+    );
+    await query("truncate bellwire.notifications");
+    await query(`
+      select bellwire.notify(recipient, type, actor),
+             bellwire.notify(recipient, 'no.' || type)
+        from public.tries`);
+    expect(
+      await query(
+        "select recipient_id, actor_id, type from bellwire.notifications order by 1, 2, 3",
+      ),
+    ).toEqual(told);
+    expect(told.filter(({ type }) => !type.startsWith("no."))).toHaveLength(23);
+  });
+
+  describe("of an older release", () => {
+    const BODY = "begin return null; end";
+    const upgrade = (by: Queryable = { query }) => by.query(RULE_BODY);
+    const bodyOf = async (name: string) =>
+      (
+        await query<{ body: string }>("select prosrc as body from pg_proc where proname = $1", [
+          `rule_${name}`,
+        ])
+      )[0]?.body;
+
+    /** As if that release had written this body. */
+    async function defineOld(rule: Given = {}) {
+      await define(rule);
+      await query(`
+        create or replace function bellwire.rule_${rule.name ?? "told"}() returns trigger language plpgsql
+          security definer set search_path = pg_catalog, pg_temp as '${BODY}';
+        update bellwire.rule_definitions set checksum = md5('${BODY}') where name = '${rule.name ?? "told"}'`);
+    }
+
+    test("has the new body after migrate, with the rights and the checksum that define_rule gives", async () => {
+      const read = () =>
+        query(`select to_jsonb(d) as definition, pg_get_functiondef(p.oid), p.proacl::text, p.proowner::regrole::text,
+                      obj_description(p.oid, 'pg_proc'), md5(p.prosrc) = d.checksum as is_ours
+                 from bellwire.rule_definitions d
+                 join pg_proc p on p.oid = to_regprocedure(d.function)`);
+      await define();
+      const before = await read();
+      expect(before).toMatchObject([{ is_ours: true }]);
+      await defineOld();
+      await fire();
+      expect(await listTold()).toEqual([]);
+      await upgrade();
+      expect(await read()).toEqual(before);
+      await fire();
+      expect(await listTold()).toHaveLength(1);
+    });
+
+    test("has it without a lock on its table, and what is new already is left alone", async () => {
+      await define({ name: "fresh" });
+      const before = await listVersions();
+      await defineOld();
+      const writer = await holdTable();
+      const client = await database.connect();
+      await client.query("set lock_timeout = 100");
+      await upgrade(client);
+      await writer.query("commit");
+      expect(await bodyOf("told")).not.toBe(BODY);
+      expect((await listVersions()).filter(({ name }) => name === "fresh")).toEqual(before);
+    });
+
+    test("stays disabled", async () => {
+      await defineOld();
+      await query("alter table public.things disable trigger rule_told");
+      await upgrade();
+      expect(await bodyOf("told")).not.toBe(BODY);
+      expect(await query("select enabled from bellwire.rules")).toEqual([{ enabled: false }]);
+    });
+
+    test("keeps its body, with a warning, where it would not be accepted any more; the others do not", async () => {
+      await defineOld({
+        name: "broken",
+        query: "select r.owner_id as recipient_id, r.note as type from new_rows r",
+      });
+      await defineOld();
+      await query("alter table public.things rename column note to remark");
+      const client = await database.connect();
+      const warnings: (string | undefined)[] = [];
+      client.on("notice", ({ message }) => warnings.push(message));
+      await upgrade(client);
+      expect(warnings).toEqual([
+        'bellwire: rule "broken" keeps the body that an older release gave it: rule "broken": column r.note does not exist',
+      ]);
+      expect(await bodyOf("broken")).toBe(BODY);
+      expect(await bodyOf("told")).not.toBe(BODY);
+    });
+
+    test("is no matter where its table is gone", async () => {
+      await defineOld();
+      await query("drop table public.things cascade");
+      await upgrade();
+      expect(await bodyOf("told")).toBe(BODY);
+    });
   });
 
   describe("drop_rule", () => {

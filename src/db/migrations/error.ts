@@ -5,6 +5,7 @@ export const SQLSTATE = {
   insufficientPrivilege: "42501",
   lockNotAvailable: "55P03",
   undefinedTable: "42P01",
+  warning: "01000",
 } as const;
 
 /** A problem only a person can mend. Its message says what to do, and is all that needs printing. */

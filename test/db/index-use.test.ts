@@ -1,0 +1,138 @@
+import type pg from "pg";
+import { beforeAll, describe, expect, inject, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+/**
+ * 100,000 rows of 1,000 transactions: the first 20,000 are one's, the others 500 recipients'. All are read but for the last
+ * 2,000, and a hundredth is archived.
+ */
+const SEED = `
+  insert into bellwire.notifications
+         (recipient_id, type, title, dedupe_key, read_at, archived_at, created_xid, changed_xid)
+  select case when n <= 20000 then '7' else (n % 500)::text end,
+         'test',
+         'A title of a few words',
+         case when n % 10 = 0 then 'key ' || n end,
+         case when n <= 98000 then now() end,
+         case when n % 50000 < 500 then now() end,
+         (3 + n / 100)::text::xid8,
+         (3 + n / 100)::text::xid8
+    from generate_series(1, 100000) n`;
+
+/** Each index, what it is kept for, and a query that does that. What the inbox asks is in inbox-plans.test.ts. */
+const USES: [index: string, use: string, query: string][] = [
+  ["pkey", "one notification", "select * from bellwire.notifications where id = 50000"],
+  ["pkey", "pruning", "select bellwire.prune('2000-01-01')"],
+  [
+    "changed_xid_idx",
+    "the feed",
+    "select count(*) from bellwire.changes_since(array['984:984:']::pg_snapshot[], page_size => 10)",
+  ],
+  [
+    "changed_xid_idx",
+    "rows of another history",
+    "select from bellwire.notifications where changed_xid >= '5000'",
+  ],
+  [
+    "recipient_id_changed_xid_idx",
+    "a replay",
+    "select count(*) from bellwire.changes_since(array['504:504:']::pg_snapshot[], array['7'], page_size => 10)",
+  ],
+  [
+    "created_xid_idx",
+    "the newest position",
+    "select created_xid from bellwire.notifications where created_xid > changed_xid order by created_xid desc limit 1",
+  ],
+  [
+    "recipient_id_id_open_idx",
+    "the inbox",
+    `select * from bellwire.notifications
+      where (recipient_id, id) < ('7', 90000) and recipient_id >= '7' and num_nonnulls(archived_at) = 0
+      order by recipient_id desc, id desc limit 21`,
+  ],
+  [
+    "recipient_id_id_unread_idx",
+    "the badge",
+    "select count(*) from bellwire.notifications where recipient_id = '7' and read_at is null and archived_at is null",
+  ],
+  [
+    "recipient_id_id_archived_idx",
+    "the archived",
+    `select * from bellwire.notifications
+      where (recipient_id, id) < ('7', 90000) and recipient_id >= '7' and archived_at is not null
+      order by recipient_id desc, id desc limit 21`,
+  ],
+  [
+    "recipient_id_dedupe_key_idx",
+    "not again",
+    "select bellwire.notify('0', 'test', dedupe_key => 'key 50000')",
+  ],
+];
+
+describe.each(inject("servers"))("on $name", (server) => {
+  let database: TestDatabase;
+  let client: pg.Client;
+
+  beforeAll(async () => {
+    database = await createDatabase(server);
+    // Before the commit is on disk, vacuum would find no page that everybody may see.
+    await database.query("set synchronous_commit = on");
+    await database.query(SEED);
+    await database.query("vacuum analyze bellwire.notifications");
+    client = await database.connect();
+    return () => database.close();
+  });
+
+  /** How many blocks it reads, cached or not, what it calls included; undone. `before` is done first, and undone too. */
+  async function blocksOf(query: string, before = ""): Promise<number> {
+    await client.query(`begin; ${before}`);
+    const { rows } = await client.query(`explain (analyze, buffers, format json) ${query}`);
+    await client.query("rollback");
+    const plan = rows[0]["QUERY PLAN"][0].Plan;
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
+  }
+
+  /** How often each index was scanned in this session's query. */
+  async function scansOf(query: string): Promise<Map<string, number>> {
+    const before = await countScans();
+    await client.query(`begin; ${query}; rollback`);
+    const after = await countScans();
+    return new Map([...after].map(([index, scans]) => [index, scans - (before.get(index) ?? 0)]));
+  }
+
+  async function countScans(): Promise<Map<string, number>> {
+    await client.query("select pg_stat_force_next_flush()");
+    const { rows } = await client.query(
+      `select indexrelname as index, idx_scan::integer as scans
+         from pg_stat_user_indexes
+        where relid = 'bellwire.notifications'::regclass`,
+    );
+    return new Map(rows.map(({ index, scans }) => [index, scans]));
+  }
+
+  test("every index of bellwire.notifications has its use below", async () => {
+    const used = new Set(USES.map(([index]) => `notifications_${index}`));
+    expect([...(await countScans()).keys()].toSorted()).toEqual([...used].toSorted());
+  });
+
+  test.each(USES)("%s is what finds %s", async (index, _, query) => {
+    expect((await scansOf(query)).get(`notifications_${index}`)).toBeGreaterThan(0);
+  });
+
+  // The dedupe key's is asked for by name, in `on conflict`.
+  test.each(USES.filter(([index]) => !index.includes("dedupe")))(
+    "without %s, %s costs many times as much",
+    async (index, _, query) => {
+      await blocksOf(query); // what the session reads once
+      const kept = await blocksOf(query);
+      const name = `notifications_${index}`;
+      const without = await blocksOf(
+        query,
+        index === "pkey"
+          ? `alter table bellwire.notifications drop constraint ${name}`
+          : `drop index bellwire.${name}`,
+      );
+      expect(without / kept).toBeGreaterThan(5);
+    },
+  );
+});
