@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { expectExact, judge } from "./support/checker.ts";
 import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { createRandom, type Random, seeds } from "./support/random.ts";
-import { type Delivery, type Reader, startReaders } from "./support/readers.ts";
+import { type Delivery, type ReaderLog, startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
@@ -71,29 +71,11 @@ test.each(seeds())(
     }
     const busyPeriods = await periods.stop();
 
-    // One log, in which every reader has a name of its own.
-    const log = {
-      readers: [] as Reader[],
-      deliveries: [] as Delivery[],
-      resets: [] as { reader: string; reason: string; at: number }[],
-    };
-    const merge = () => {
-      const named = <T extends { reader: string }>(i: number, list: readonly T[]) =>
-        list.map((entry) => ({ ...entry, reader: `${entry.reader} of service ${i + 1}` }));
-      log.readers = crowds.flatMap(({ readers }, i) =>
-        readers.readers.map((reader) => ({
-          ...reader,
-          name: `${reader.name} of service ${i + 1}`,
-        })),
-      );
-      log.deliveries = crowds.flatMap(({ readers }, i) => named(i, readers.deliveries));
-      log.resets = crowds.flatMap(({ readers }, i) => named(i, readers.resets));
-    };
     const isSettled = await Promise.all(
       crowds.map(({ readers }) => settle({ postgresUrl: databaseUrl, readers, timeoutMs: 60_000 })),
     );
     expect(isSettled).toEqual(crowds.map(() => true));
-    merge();
+    const log = joinLogs(crowds.map(({ readers }) => readers));
     const verdict = await judge({ postgresUrl: databaseUrl, readers: log });
     report({ fault: "busy mode", seed, verdict });
     expectExact(verdict, { minReconnects: 1 });
@@ -110,6 +92,19 @@ test.each(seeds())(
   300_000,
 );
 
+/** One log, in which every reader has a name of its own. */
+function joinLogs(logs: readonly ReaderLog[]): ReaderLog {
+  const named = <Entry extends { reader: string }>(entries: readonly Entry[], i: number) =>
+    entries.map((entry) => ({ ...entry, reader: `${entry.reader} of service ${i + 1}` }));
+  return {
+    readers: logs.flatMap(({ readers }, i) =>
+      readers.map((reader) => ({ ...reader, name: `${reader.name} of service ${i + 1}` })),
+    ),
+    deliveries: logs.flatMap(({ deliveries }, i) => named(deliveries, i)),
+    resets: logs.flatMap(({ resets }, i) => named(resets, i)),
+  };
+}
+
 /** Everybody writes for so long: one row a transaction, of which one in thirty is held up before its commit. */
 async function write(url: string, random: Random, commits: Commit[], ms: number): Promise<void> {
   const end = performance.now() + ms;
@@ -119,7 +114,7 @@ async function write(url: string, random: Random, commits: Commit[], ms: number)
       const client = new pg.Client(url);
       await client.connect();
       while (performance.now() < end) {
-        const body = `${seedOf(own)}`;
+        const body = `${own.int(2 ** 32)}-${own.int(2 ** 32)}`;
         await client.query("begin");
         const wroteAt = performance.now();
         await client.query("select bellwire.notify($1, 'test', body => $2)", [
@@ -139,8 +134,6 @@ async function write(url: string, random: Random, commits: Commit[], ms: number)
     }),
   );
 }
-
-const seedOf = (random: Random) => `${random.int(2 ** 32)}-${random.int(2 ** 32)}`;
 
 async function die(service: ServiceProcess, deaths: number[], random: Random): Promise<void> {
   deaths.push(performance.now());
