@@ -1,26 +1,29 @@
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { quantile } from "./quantile.ts";
 
 /** So little it may change, for so long, to have settled. */
-const [TOLERANCE, SETTLED_MS, PAUSE_MS, LIMIT_MS] = [0.01, 3000, 250, 60_000];
+const [TOLERANCE, SETTLED_MS, PAUSE_MS, LIMIT_MS] = [0.05, 10_000, 500, 180_000];
 
 /**
- * The proportional set size of a process and of all below it, in KB, as soon as it has settled: within 1 % over 3 s.
- * What the kernel keeps for their sockets is not in it.
+ * The proportional set size of a process and of all below it, in KB, when it has settled: `leastMs` from now at the earliest,
+ * the median of ten seconds in which it stayed within 5 %. A process that collects its garbage does so when it has been
+ * quiet for a while: before, it shows what it did, and not what it holds. What the kernel keeps for sockets is not in it.
  */
-export async function settledPss(pid: number): Promise<number> {
+export async function settledPss(pid: number, leastMs: number): Promise<number> {
   const start = performance.now();
   let seen: { at: number; kb: number }[] = [];
-  while (performance.now() - start < LIMIT_MS) {
+  for (;;) {
     const now = performance.now();
-    const kb = await pssOf(await withDescendants(pid));
-    const isLong = seen.some(({ at }) => now - at >= SETTLED_MS);
-    seen = [...seen.filter(({ at }) => now - at < SETTLED_MS), { at: now, kb }];
+    if (now - start > LIMIT_MS)
+      throw new Error(`the memory of process ${pid} has not settled in ${LIMIT_MS / 1000} s`);
+    seen = seen.filter(({ at }) => now - at <= SETTLED_MS);
+    seen.push({ at: now, kb: await pssOf(await withDescendants(pid)) });
     const sizes = seen.map(({ kb }) => kb);
-    if (isLong && Math.max(...sizes) <= Math.min(...sizes) * (1 + TOLERANCE)) return kb;
+    const isFlat = Math.max(...sizes) <= Math.min(...sizes) * (1 + TOLERANCE);
+    if (isFlat && now - start >= leastMs + SETTLED_MS) return quantile(sizes, 0.5);
     await delay(PAUSE_MS);
   }
-  throw new Error(`the memory of process ${pid} has not settled in ${LIMIT_MS / 1000} s`);
 }
 
 async function pssOf(pids: number[]): Promise<number> {
