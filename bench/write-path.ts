@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
@@ -13,6 +13,9 @@ import { addRound, type Result } from "./result.ts";
 const ROUNDS = 5;
 const SECONDS = 3;
 const WRITERS = [1, 64];
+/** Of the processor's time, which tells more than inserts/s where others use the machine: many and short, in turns. */
+const CPU_ROUNDS = 200;
+const CPU_INSERTS = 60;
 /** In bellwire.notifications before the first round. */
 const ROWS = 300_000;
 const USERS = 10_000;
@@ -27,6 +30,17 @@ const SEED = `
   select (1 + hashint8(n) & 8191)::text, 'message.received', '1', 'New message', 'Hello', '/messages/1',
          jsonb_build_object('messageId', n), (3 + n / 10)::text::xid8, (3 + n / 10)::text::xid8
     from generate_series(1, ${ROWS}) n`;
+
+const INSERT_MANY = `
+  create procedure public.insert_many(inserts int) language plpgsql as $$
+  begin
+    for i in 1 .. inserts loop
+      insert into public.messages (sender_id, recipient_id, body)
+      values (1, 2 + (random() * ${USERS - 2})::int, 'Hello, are you there?');
+      commit;
+    end loop;
+  end
+  $$`;
 
 const INSERT = `\\set recipient random(2, ${USERS})
 insert into public.messages (sender_id, recipient_id, body) values (1, :recipient, 'Hello, are you there?');
@@ -92,7 +106,7 @@ const WITHOUT_PART = {
 export async function writePath(): Promise<Result> {
   const result: Result = {
     scenario: "write-path",
-    what: `Single-row inserts into \`messages\` with the marketplace's rule, by pgbench (prepared); ${ROWS} notifications before; ${ROUNDS} rounds of ${SECONDS} s. A ratio is to the database as it is, in the same round.`,
+    what: `Single-row inserts into \`messages\` with the marketplace's rule, by pgbench (prepared); ${ROWS} notifications before; ${ROUNDS} rounds of ${SECONDS} s. A ratio is to the database as it is, in the same round. The processor time is of 1 writer that waits for no flush; ${CPU_ROUNDS} rounds of ${CPU_INSERTS} inserts.`,
     figures: {},
     goals: [],
     notes: [],
@@ -110,7 +124,7 @@ export async function writePath(): Promise<Result> {
   await migrate({ url: server.url, folders: ["sql/example", "sql/rules"], log });
   const script = join(dir, "insert.sql");
   await writeFile(script, INSERT);
-  await query(server.url, `${SEED}; select bellwire.suspend_wakeups()`);
+  await query(server.url, `${SEED}; ${INSERT_MANY}; select bellwire.suspend_wakeups()`);
   await query(server.url, "vacuum analyze");
   const { server_version } = (await query(server.url, "show server_version"))[0];
   result.place = `PostgreSQL ${server_version}, ${result.place}`;
@@ -148,6 +162,8 @@ export async function writePath(): Promise<Result> {
     }
   }
 
+  await addCpu(result, urls);
+
   const sizes = await query(
     urls.get(WHOLE) ?? "",
     `select replace(indexrelname, 'notifications_', '') as index,
@@ -162,6 +178,36 @@ export async function writePath(): Promise<Result> {
   await server.close();
   await rm(dir, { recursive: true, force: true });
   return result;
+}
+
+/** Adds what one insert takes of the processor in the writer's own server process, as Linux counts it. */
+async function addCpu(result: Result, urls: Map<string, string>): Promise<void> {
+  const writers = [];
+  for (const [name, url] of urls) {
+    const client = new pg.Client(url);
+    await client.connect();
+    await client.query("set synchronous_commit = off");
+    const { pid } = (await client.query("select pg_backend_pid() as pid")).rows[0];
+    writers.push({ name, client, stat: `/proc/${pid}/schedstat` });
+  }
+  if (writers.every(({ stat }) => existsSync(stat))) {
+    for (let round = -1; round < CPU_ROUNDS; round++) {
+      let base = Number.NaN;
+      for (const { name, client, stat } of writers) {
+        const before = await readNanoseconds(stat);
+        await client.query(`call public.insert_many(${CPU_INSERTS})`);
+        const cpu = ((await readNanoseconds(stat)) - before) / CPU_INSERTS / 1000;
+        if (round < 0) continue; // the session makes its plans
+        if (name === WHOLE) base = cpu;
+        addRound(result.figures, name, { "CPU µs": cpu, "CPU, ratio": cpu / base });
+      }
+    }
+  } else result.notes.push("No processor time: it is read from /proc.");
+  for (const { client } of writers) await client.end();
+}
+
+async function readNanoseconds(schedstat: string): Promise<number> {
+  return Number((await readFile(schedstat, "utf8")).split(" ")[0]);
 }
 
 /** Gives the trigger function of each rule another body, which `expression` makes from `body`. */

@@ -13,7 +13,15 @@ as $body$
 $template$
 -- Written by bellwire.define_rule(); to change it, define the rule again.
 #variable_conflict use_column
+declare
+  many boolean;
 begin
+  -- A session keeps a plan, made for as many rows as there were: one row's takes the square of the time for many, and that
+  -- of many may read a whole table for each single row. So many rows are planned for by themselves.
+  many := exists (select from new_rows offset 100);
+  if many then
+    discard plans;
+  end if;
   insert into bellwire.notifications (%1$s)
   select %2$s
     from (
@@ -28,6 +36,9 @@ begin
          ) is not true%6$s;
   if found then
     perform bellwire.wake_listeners();
+  end if;
+  if many then
+    discard plans;
   end if;
   return null;
 %5$send;
@@ -55,6 +66,9 @@ $handler$exception
     raise;
   when others or assert_failure then
     perform bellwire.record_rule_error(%L, sqlstate, sqlerrm);
+    if many then
+      discard plans;
+    end if;
     return null;
 $handler$, rule)
       else ''

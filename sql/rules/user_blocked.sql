@@ -12,18 +12,31 @@ create or replace function bellwire.users_revoke()
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  many boolean;
 begin
+  -- As in bellwire.rule_body().
+  many := exists (select from new_rows offset 100);
+  if many then
+    discard plans;
+  end if;
   perform bellwire.revoke(new.id::text)
      from new_rows new
      join old_rows old on old.id = new.id
     where new.blocked
       and not old.blocked;
+  if many then
+    discard plans;
+  end if;
   return null;
 exception
   when serialization_failure or deadlock_detected then
     raise;
   when others then
     perform bellwire.record_rule_error('user_blocked', sqlstate, sqlerrm);
+    if many then
+      discard plans;
+    end if;
     return null;
 end;
 $$;

@@ -839,6 +839,63 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(told.filter(({ type }) => !type.startsWith("no."))).toHaveLength(23);
   });
 
+  describe("in a session that has its plans,", () => {
+    test("many rows do not take the square of the time of one", async () => {
+      await define({
+        event: "update",
+        query: `select n.owner_id as recipient_id, 'thing.changed' as type
+                  from new_rows n
+                  join old_rows o on o.id = n.id
+                 where n.note is distinct from o.note`,
+      });
+      await query("insert into public.things (owner_id) select generate_series(1, 30000)");
+      const client = await database.connect();
+      await client.query("update public.things set note = 'one' where id = 1");
+      await client.query("set statement_timeout = '10s'"); // as a square it takes a minute
+      await client.query("update public.things set note = 'all'");
+      expect(await query("select count(*)::int from bellwire.notifications")).toEqual([
+        { count: 30_001 },
+      ]);
+    });
+
+    test.each([
+      ["that was told", 1, []],
+      ["whose rule failed", 0, [{ sqlstate: "22012" }]],
+    ])("one row reads no whole table after a bulk insert %s", async (_, last, errors) => {
+      await query(`
+        create table public.owners (id bigint primary key, name text);
+        insert into public.owners select n, 'Somebody' from generate_series(0, 1000) n;
+        grant select on public.owners to bellwire_owner`);
+      await query("analyze public.owners");
+      onTestFinished(async () => {
+        await query("drop table public.owners cascade");
+      });
+      await define({
+        query: `select o.id as recipient_id, 'thing.' || 1 / o.id as type, o.name as title
+                  from new_rows r
+                  join public.owners o on o.id = r.owner_id`,
+      });
+      const client = await database.connect();
+      await client.query(
+        `insert into public.things (owner_id) select 1 + n % 1000 from generate_series(1, 10000) n union all select ${last}`,
+      );
+      expect(await query("select sqlstate from bellwire.rule_errors")).toEqual(errors);
+      const countRead = async () => {
+        const { rows } = await client.query<{ read: number }>(
+          `select (seq_tup_read + idx_tup_fetch)::int as read
+             from pg_stat_xact_user_tables
+            where relid = 'public.owners'::regclass`,
+        );
+        return rows[0]?.read ?? Number.NaN;
+      };
+      await client.query("begin");
+      const before = await countRead();
+      await fire(7, client);
+      expect((await countRead()) - before).toBe(1);
+      await client.query("commit");
+    });
+  });
+
   describe("of an older release", () => {
     const BODY = "begin return null; end";
     const upgrade = (by: Queryable = { query }) => by.query(RULE_BODY);
