@@ -176,7 +176,8 @@ export async function writePath(): Promise<Result> {
     result.notes.push(`\`notifications_${index}\`: ${INDEXES[index]}.`);
   }
   await server.close();
-  await rm(dir, { recursive: true, force: true });
+  // Two where root's own TMPDIR is closed to the server's account.
+  for (const folder of [dir, server.dir]) await rm(folder, { recursive: true, force: true });
   return result;
 }
 
