@@ -28,6 +28,11 @@ export class LentSocket extends Duplex {
     for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
   }
 
+  /** Until it is detached and uncorked, what is written goes no further than to the socket itself. */
+  corkSocket(): void {
+    this.#socket.cork();
+  }
+
   /** The socket itself, from now on the caller's. Nothing may be unsent here: it would be lost. */
   detach(): Socket {
     const socket = this.#socket;

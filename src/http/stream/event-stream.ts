@@ -49,7 +49,8 @@ export function openEventStream(
   }: { maxBufferedBytes: number; onClose: (reason: CloseReason) => void },
 ) {
   let isOpen = true;
-  let isGathering = false;
+  /** The socket may come corked, with the response's head: that goes out with the first frame. */
+  let isGathering = true;
   /** Since when the client has not taken what there is, by `performance.now()`; meaningless while it has. */
   let blockedSince = 0;
 
@@ -61,9 +62,11 @@ export function openEventStream(
 
   function sendGathered() {
     isGathering = false;
-    socket.uncork();
+    while (socket.writableCorked > 0) socket.uncork();
   }
 
+  socket.cork();
+  process.nextTick(sendGathered);
   socket.on("close", () => end("client"));
   socket.on("error", ignore);
   socket.on("data", destroy);
@@ -136,11 +139,12 @@ function destroy(this: Socket) {
   this.destroy();
 }
 
-/** Writes an event stream's head and takes the socket it goes on with from under the response. */
+/** Writes an event stream's head and takes the socket it goes on with from under the response; corked, with the head in it. */
 export function takeSocket(res: Response, lent: LentSocket): Socket {
   // No length and no chunks: the stream ends where the connection does, for HTTP/1.0 as for 1.1.
   res.removeHeader("Transfer-Encoding");
   res.writeHead(200, { ...HEADERS, Connection: "close" });
+  lent.corkSocket();
   res.flushHeaders();
   return lent.detach();
 }
