@@ -1,9 +1,10 @@
 import pg from "pg";
 import { openStreams, type Streams } from "./clients/streams.ts";
+import { bellwireStreams, expressStreams } from "./clients/wanted.ts";
 import { startExpressSse, USUAL_TRIGGER } from "./peers/express-sse.ts";
 import { findPgbench, NO_PGBENCH, SEED_USERS, USERS } from "./pgbench.ts";
 import type { Result } from "./result.ts";
-import { type Database, mintToken, startDatabase, startInstance } from "./service.ts";
+import { type Database, startDatabase, startInstance } from "./service.ts";
 
 /** Whoever delivers what is inserted into a database of its own, with one stream open for each user. */
 export interface Contender {
@@ -24,11 +25,7 @@ export async function startBellwire(
 ): Promise<Contender> {
   await query(databaseUrl, SEED_USERS);
   const instance = await startInstance(databaseUrl, { ...BELLWIRE, ...env });
-  const wanted = Array.from({ length: streamCount }, async (_, i) => ({
-    path: "/api/notifications/stream",
-    headers: { authorization: `Bearer ${await mintToken(String(i + 1))}` },
-  }));
-  const streams = await openStreams(instance.address, await Promise.all(wanted));
+  const streams = await openStreams(instance.address, await bellwireStreams(streamCount));
   return {
     name: "Bellwire",
     url: databaseUrl,
@@ -44,8 +41,7 @@ export async function startPlainExpress(databaseUrl: string): Promise<Contender>
   await query(databaseUrl, SEED_USERS);
   await query(databaseUrl, USUAL_TRIGGER);
   const server = await startExpressSse(databaseUrl);
-  const wanted = Array.from({ length: USERS }, (_, i) => ({ path: `/stream?recipient=${i + 1}` }));
-  const streams = await openStreams(server.address, wanted);
+  const streams = await openStreams(server.address, expressStreams(USERS));
   return {
     name: "plain Express",
     version: server.version,

@@ -1,8 +1,9 @@
 import pg from "pg";
 import { openStreams, type Streams } from "./clients/streams.ts";
+import { bellwireStreams, expressStreams } from "./clients/wanted.ts";
 import { boundGoal, ROUNDS } from "./compare.ts";
 import { cleanUp, query } from "./contenders.ts";
-import { bellwireStreams, expressStreams, now, prepareExpress, seedUsers } from "./crowd.ts";
+import { now, prepareExpress, seedUsers } from "./crowd.ts";
 import { startExpressSse } from "./peers/express-sse.ts";
 import { addRound, type Result } from "./result.ts";
 import { type Database, startDatabase, startInstance } from "./service.ts";

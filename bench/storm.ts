@@ -1,16 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { openEventSources } from "./clients/event-sources.ts";
+import { bellwireStreams, expressStreams, type Wanted } from "./clients/wanted.ts";
 import { boundGoal, inTurn, ROUNDS } from "./compare.ts";
 import { cleanUp, query } from "./contenders.ts";
-import {
-  bellwireStreams,
-  expressStreams,
-  now,
-  prepareExpress,
-  readMetric,
-  seedUsers,
-  type Wanted,
-} from "./crowd.ts";
+import { now, prepareExpress, readMetric, seedUsers } from "./crowd.ts";
 import { startExpressSse } from "./peers/express-sse.ts";
 import { addRound, type Result } from "./result.ts";
 import { type Database, startDatabase, startInstance } from "./service.ts";

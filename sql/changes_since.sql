@@ -13,7 +13,8 @@
 --                  how far that read had come: past this id among the new rows, or, with
 --                  after_changed, past all new rows and past this id among the changed ones
 -- and for each of them alike:
---   page_size      how many rows at the most; fewer where their texts come to more than a megabyte (many readers share it)
+--   page_size      how many rows at the most; fewer where their texts come to more than a megabyte, which many
+--                  readers share, though each has 64 KB
 --   most           a reader who has missed more than this is to fetch its list again: no more are looked for, and those
 --                  found are any. Null: no limit
 --

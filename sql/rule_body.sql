@@ -1,5 +1,5 @@
 -- The body of a rule's trigger function: what \sf shows a DBA. Which rows are wanted is said here and in
--- bellwire.is_wanted(): a function of its own costs each firing more than its one probe of an index.
+-- bellwire.is_wanted(): before PostgreSQL 18 a function in SQL is planned whenever it is called, for one probe of an index.
 --
 -- Rights   called by bellwire.define_rule(), and below, for the rules that are there
 -- Remove   with the schema

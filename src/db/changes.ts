@@ -75,7 +75,7 @@ interface Row {
 }
 
 /** What a reader may have of one page, and when it must fetch its list again. */
-export interface Limits {
+export interface PageLimits {
   pageSize: number;
   /** More rows than this are not looked for; `remaining` then says that there are more. */
   most: number | null;
@@ -92,7 +92,7 @@ export function createChangesReader(pool: Pool) {
   /** A page for each, in their order. */
   async function read(
     readers: readonly (Reader | { from: Cursor; recipientId: null })[],
-    { pageSize, most }: Limits,
+    { pageSize, most }: PageLimits,
   ): Promise<Changes[]> {
     const readings = readers.map(({ from }) => from.reading);
     const { rows } = await pool.query<Row>({
@@ -165,7 +165,10 @@ export function createChangesReader(pool: Pool) {
     },
 
     /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
-    async readRecipients(readers: readonly Reader[], limits: Limits): Promise<RecipientChanges[]> {
+    async readRecipients(
+      readers: readonly Reader[],
+      limits: PageLimits,
+    ): Promise<RecipientChanges[]> {
       const pages = await read(readers, limits);
       return pages.map((page, i) => ({
         ...page,

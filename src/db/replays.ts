@@ -16,7 +16,7 @@ export interface ReplaysOptions {
 /** Small enough to be sent before the next page is fetched. */
 const PAGE_SIZE = 200;
 
-/** They share the megabyte that one may have: see `bellwire.changes_since()`. */
+/** Each may have 64 KB of texts then, where one alone may have a megabyte: see `bellwire.changes_since()`. */
 const READERS_PER_QUERY = 500;
 
 /**

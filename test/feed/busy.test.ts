@@ -31,12 +31,11 @@ function createWorld(way: () => number) {
   const listening = new Set<Feed>();
   let suspendedUntil = 0;
   let nextXid = 1n;
-  const counts = { suspensions: 0, wakeUps: 0, reads: 0 };
+  const counts = { suspensions: 0, reads: 0 };
   const suspendedMs = () => Math.max(0, suspendedUntil - performance.now());
   const delay = () => new Promise((resolve) => setTimeout(resolve, way()));
 
   function wakeAll() {
-    counts.wakeUps++;
     for (const feed of listening)
       setTimeout(() => {
         if (listening.has(feed)) feed.wake();

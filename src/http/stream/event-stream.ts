@@ -62,10 +62,10 @@ export function openEventStream(
 
   function sendGathered() {
     isGathering = false;
-    while (socket.writableCorked > 0) socket.uncork();
+    socket.uncork();
   }
 
-  socket.cork();
+  if (socket.writableCorked === 0) socket.cork();
   process.nextTick(sendGathered);
   socket.on("close", () => end("client"));
   socket.on("error", ignore);
