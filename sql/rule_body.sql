@@ -34,7 +34,8 @@ begin
              from bellwire.preferences p
             where p.recipient_id = told.recipient_id::text
          ) is not true%6$s;
-  if found then
+  -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
+  if found and bellwire.wakeups_suspended_ms() = 0 then
     perform bellwire.wake_listeners();
   end if;
   if many then
