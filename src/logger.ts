@@ -13,8 +13,15 @@ const SECRETS = [
   "password",
 ];
 
+/** Of lines that nobody has read. */
+const MAX_UNWRITTEN_BYTES = 8_000_000;
+
+const STANDARD_OUTPUT = { dest: 1, sync: false, maxLength: MAX_UNWRITTEN_BYTES };
+
 /**
- * The process's log: one JSON object a line on standard output. A database error's `detail`, `where` and
+ * The process's log: one JSON object a line on standard output, which the process does not wait for: whoever reads it
+ * slowly would hold up every stream. What is not written when the process ends by itself, is written then; more than
+ * MAX_UNWRITTEN_BYTES of it are dropped. A database error's `detail`, `where` and
  * `internalQuery` can quote a row, so an `err` is logged by name, code and message only, and without the message where
  * that can quote one, too.
  */
@@ -26,7 +33,7 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
     redact: { paths: SECRETS.flatMap((key) => [key, `*.${key}`]), censor: "[redacted]" },
     serializers: { err: describeError },
   };
-  return destination ? pino(options, destination) : pino(options);
+  return pino(options, destination ?? pino.destination(STANDARD_OUTPUT));
 }
 
 function describeError(err: unknown): unknown {

@@ -1,7 +1,9 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
 import pg from "pg";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createLogger } from "../src/logger.ts";
 
 const CANARY = "canary";
@@ -96,4 +98,27 @@ test("a mistake ends the process with a line that holds no row", () => {
   expect(stdout + stderr).not.toContain(CANARY);
   expect(stdout).toContain("ended by a mistake");
   expect(status).toBe(1);
+});
+
+test("nobody waits for whoever reads the log, and what is not written at the end is written then", async () => {
+  const script = `
+    import { createLogger } from "./src/logger.ts";
+    const log = createLogger("info");
+    for (let n = 0; n < 2000; n++) log.info({ n, words: "x".repeat(1000) }, "a line");
+    process.stderr.write("still here");
+    process.stdin.once("data", () => {
+      log.info("the last");
+      process.exit(0);
+    });
+  `;
+  const args = ["--import", "tsx", "--input-type=module", "--eval", script];
+  const child = spawn(process.execPath, args);
+  onTestFinished(() => void child.kill("SIGKILL"));
+  // A pipe holds 64 KB of the two million, and nobody reads it yet.
+  const [words] = await once(child.stderr, "data");
+  expect(String(words)).toBe("still here");
+  child.stdin.write("end");
+  const lines = (await text(child.stdout)).trimEnd().split("\n");
+  expect(lines).toHaveLength(2001);
+  expect(lines.at(-1)).toContain("the last");
 });
