@@ -4,7 +4,7 @@ import { Duplex } from "node:stream";
 type Done = (err?: Error | null) => void;
 
 /**
- * A connection as the HTTP server sees it, which can be taken from it: for the server the client has then gone, so that
+ * A connection as the HTTP server sees it, which can be taken from it: the server's answer then ends, so that
  * it gives up parser, request and response (some 15 KB), and the socket lives on. A class, for whoever holds a
  * response must be able to ask whether its socket is one of these. https://nodejs.org/api/http.html#event-connection
  */
@@ -28,18 +28,16 @@ export class LentSocket extends Duplex {
     for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
   }
 
-  /** Until it is detached and uncorked, what is written goes no further than to the socket itself. */
-  corkSocket(): void {
-    this.#socket.cork();
-  }
-
-  /** The socket itself, from now on the caller's. Nothing may be unsent here: it would be lost. */
+  /**
+   * The socket itself, from now on the caller's, corked. What is still written here goes there at once; the end of the
+   * answer is no end of the socket.
+   */
   detach(): Socket {
     const socket = this.#socket;
     this.#isDetached = true;
     for (const [event, listener] of Object.entries(this.#listeners)) socket.off(event, listener);
     socket.setTimeout(0);
-    this.destroy();
+    socket.cork();
     return socket;
   }
 
@@ -48,7 +46,9 @@ export class LentSocket extends Duplex {
   }
 
   override _write(chunk: string | Buffer, encoding: BufferEncoding, done: Done): void {
-    this.#socket.write(chunk, encoding, done);
+    if (!this.#isDetached) return void this.#socket.write(chunk, encoding, done);
+    this.#socket.write(chunk, encoding);
+    done();
   }
 
   override _writev(chunks: { chunk: string | Buffer; encoding: BufferEncoding }[], done: Done) {
@@ -61,7 +61,8 @@ export class LentSocket extends Duplex {
   }
 
   override _final(done: Done): void {
-    this.#socket.end(done);
+    if (this.#isDetached) done();
+    else this.#socket.end(done);
   }
 
   override _destroy(err: Error | null, done: Done): void {

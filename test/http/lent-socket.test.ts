@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { IncomingMessage, RequestListener } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -27,9 +27,14 @@ function dial({ address }: { address: string }) {
 
 const GET = "GET / HTTP/1.1\r\nHost: bell\r\n\r\n";
 
-function detach(req: IncomingMessage): Socket {
-  if (!(req.socket instanceof LentSocket)) throw new Error("not lent");
-  return req.socket.detach();
+/** Takes the socket, as a stream does, behind the head of an answer. */
+function detach({ socket }: IncomingMessage, res: ServerResponse): Socket {
+  if (!(socket instanceof LentSocket)) throw new Error("not lent");
+  res.writeHead(200, { "Content-Length": 9, Connection: "close" });
+  const own = socket.detach();
+  res.end();
+  own.uncork();
+  return own;
 }
 
 test("answers are given as on any connection, one behind another", async () => {
@@ -114,9 +119,7 @@ test("a client that leaves in the middle ends request and response", async () =>
 test("a detached socket goes on in both directions behind what the server wrote", async () => {
   let own: Socket | undefined;
   const server = await start((req, res) => {
-    res.writeHead(200, { "Content-Length": 9, "Content-Type": "text/plain" });
-    res.flushHeaders();
-    own = detach(req);
+    own = detach(req, res);
     own.on("data", (chunk) => own?.write(chunk)).resume();
   });
   const { socket, heard } = dial(server);
@@ -135,8 +138,7 @@ test("nothing of request and response is held for a detached socket", async () =
   const held: WeakRef<object>[] = [];
   const server = await start((req, res) => {
     held.push(new WeakRef(req), new WeakRef(res), new WeakRef(req.socket));
-    res.writeHead(200).flushHeaders();
-    detach(req).resume();
+    detach(req, res).resume();
   });
   const first = dial(server);
   first.socket.write(GET);
@@ -156,8 +158,7 @@ test("nothing of request and response is held for a detached socket", async () =
 test("closing cuts also a detached socket whose client does not read", async () => {
   let own: Socket | undefined;
   const server = await start((req, res) => {
-    res.writeHead(200).flushHeaders();
-    own = detach(req);
+    own = detach(req, res);
   });
   const { socket } = dial(server);
   socket.write(GET);

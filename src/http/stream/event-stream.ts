@@ -144,7 +144,7 @@ export function takeSocket(res: Response, lent: LentSocket): Socket {
   // No length and no chunks: the stream ends where the connection does, for HTTP/1.0 as for 1.1.
   res.removeHeader("Transfer-Encoding");
   res.writeHead(200, { ...HEADERS, Connection: "close" });
-  lent.corkSocket();
-  res.flushHeaders();
-  return lent.detach();
+  const socket = lent.detach();
+  res.end();
+  return socket;
 }
