@@ -38,12 +38,14 @@ export const unavailable = (cause?: unknown) =>
     cause,
   });
 
-/** Gives every request its id, for the problem it may become and for the log. */
-export const requestId: RequestHandler = (_req, res, next) => {
-  res.locals.requestId = randomUUID();
-  res.set("X-Request-Id", res.locals.requestId);
-  next();
-};
+/** Says who answers, and gives every request its id, for the problem it may become and for the log. */
+export const requestId =
+  (version: string): RequestHandler =>
+  (_req, res, next) => {
+    res.locals.requestId = randomUUID();
+    res.set({ "X-Service-Version": version, "X-Request-Id": res.locals.requestId });
+    next();
+  };
 
 export const notFound: RequestHandler = () => {
   throw new Problem("route_unknown", "There is no such route.");

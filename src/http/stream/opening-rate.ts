@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import type { Request } from "express";
 import ipaddr from "ipaddr.js";
 
@@ -15,16 +16,15 @@ export interface OpeningRateOptions {
  * recipient. Both functions count, and say whether it is too many. The address is what `TRUST_PROXY` makes of it.
  */
 export function createOpeningRate(options: OpeningRateOptions) {
-  const perAddress = options.maxNewStreamsPerSecond;
-  const perRecipient =
-    perAddress === Number.POSITIVE_INFINITY ? perAddress : options.maxStreamsPerRecipient;
+  const { maxNewStreamsPerSecond: perAddress, maxStreamsPerRecipient: perRecipient } = options;
+  const isLimited = perAddress < Number.POSITIVE_INFINITY;
   const countAddress = createCounter();
   const countRecipient = createCounter();
 
   return {
-    isTooFastFrom: ({ ip }: Request) =>
-      ip !== undefined && countAddress(networkOf(ip)) > perAddress,
-    isTooFastFor: (recipientId: string) => countRecipient(recipientId) > perRecipient,
+    isTooFastFrom: (req: Request) =>
+      isLimited && req.ip !== undefined && countAddress(networkOf(req.ip)) > perAddress,
+    isTooFastFor: (recipientId: string) => isLimited && countRecipient(recipientId) > perRecipient,
   };
 }
 
@@ -46,6 +46,7 @@ function createCounter() {
 }
 
 function networkOf(ip: string): string {
+  if (isIPv4(ip)) return ip;
   // What a trusted proxy writes into X-Forwarded-For need not be an address.
   if (!ipaddr.isValid(ip)) return ip;
   const address = ipaddr.process(ip); // IPv4 also where it is written as IPv6
