@@ -19,11 +19,12 @@ export interface Delivery extends Pick<Changes, "epoch" | "from" | "upto" | "row
 /** Changed rows in one `state` event: 100 make about 12 KB. */
 const ROWS_PER_STATE_EVENT = 100;
 
-type Page = Pick<Changes, "epoch" | "from" | "upto" | "rows" | "isLast">;
+type Page = Pick<Changes, "epoch" | "from" | "upto" | "isLast">;
 
-/** Makes the events of a page, in its order. The last event of a read's last page ends at `upto`. */
+/** Makes the events of a page's rows, in its order. The last event of a read's last page ends at `upto`. */
 export function createDelivery(
-  { epoch, from, upto, rows, isLast }: Page,
+  { epoch, from, upto, isLast }: Page,
+  rows: readonly Change[],
   { unread, unseen }: Counts,
 ): Delivery {
   const counts = { unread, unseen };
@@ -63,6 +64,6 @@ export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
   if (!delivery.isLast && missing.some((row) => row.isNew && !isNewHere(row))) return undefined;
   const rows = missing.map((row) => ({ ...row, isNew: row.isNew && isNewHere(row) }));
   rows.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
-  const page = { ...delivery, from: at, upto: union(at, delivery.upto), rows };
-  return createDelivery(page, delivery.counts);
+  const page = { ...delivery, from: at, upto: union(at, delivery.upto) };
+  return createDelivery(page, rows, delivery.counts);
 }

@@ -104,7 +104,7 @@ export function follow(options: FollowOptions): () => void {
     if (reason) sink.reset(reason, page.unread, position);
     let isSent = true;
     if (reason || isFresh) cursor = position;
-    else isSent = send(createDelivery(page, page), false);
+    else isSent = send(createDelivery(page, page.rows, page), false);
     // The end of an earlier read is not the present: read on from there.
     if (!isSent || !page.isLast || from.reading) return undefined;
     const { unread, unseen, moment } = page;

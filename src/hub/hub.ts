@@ -40,11 +40,11 @@ export function createHub() {
     if (!recipient) return;
     const { subscribers, tally } = recipient;
     const isGood = tally && now - tally.countedAt < TALLY_IS_GOOD_MS;
-    const counts = bringUp(isGood ? tally : undefined, recipientId, { ...changes, rows }, now);
+    const counts = bringUp(isGood ? tally : undefined, recipientId, rows, changes, now);
     recipient.tally = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const delivery = createDelivery({ ...changes, rows }, counts);
+      const delivery = createDelivery(changes, rows, counts);
       for (const subscriber of subscribers) subscriber.deliver(delivery);
     }
   }

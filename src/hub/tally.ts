@@ -1,4 +1,4 @@
-import type { Changes } from "../db/changes.ts";
+import type { Change, Changes } from "../db/changes.ts";
 import type { Counts } from "../db/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
 
@@ -19,7 +19,8 @@ export const later = (a: Tally | undefined, b: Tally): Tally => (a && isSubset(b
 export function bringUp(
   tally: Tally | undefined,
   recipientId: string,
-  { rows, isLast, upto, moment, counts }: Changes,
+  rows: readonly Change[],
+  { isLast, upto, moment, counts }: Pick<Changes, "isLast" | "upto" | "moment" | "counts">,
   now: number,
 ): Tally | undefined {
   const counted = counts.get(recipientId);
