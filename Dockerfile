@@ -35,4 +35,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/readyz`).then((res) => process.exit(res.ok ? 0 : 1), () => process.exit(1))"]
 # No ENTRYPOINT: `docker run … node dist/cli.js migrate` and Fly's release_command replace CMD.
-CMD ["node", "--enable-source-maps", "dist/cli.js", "start"]
+# New objects get V8's most room (16 MB) from the start: a deploy brings every client at once.
+CMD ["node", "--enable-source-maps", "--min-semi-space-size=16", "dist/cli.js", "start"]

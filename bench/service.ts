@@ -12,6 +12,8 @@ import { createLogger } from "../src/logger.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 
+const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
+
 /** As pino counts. */
 const WARN = 40;
 
@@ -59,9 +61,10 @@ export async function startDatabase() {
   };
 }
 
-/** Starts `dist/cli.js` on a database; resolves when it listens. `env` is beside what it cannot do without. */
+/** Starts the built service on a database, as `npm start` does; resolves when it listens. `env` is beside what it cannot do without. */
 export async function startInstance(databaseUrl: string, env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [...nodeOptions(), "dist/cli.js", "start"], {
+  const [, ...args] = scripts.start.split(" ");
+  const child = spawn(process.execPath, [...nodeOptions(), ...args], {
     env: {
       PATH: process.env.PATH,
       DATABASE_URL: databaseUrl,
