@@ -18,8 +18,7 @@
 --   most           a reader who has missed more than this is to fetch its list again: no more are looked for, and those
 --                  found are any. Null: no limit
 --
--- Returns at least one row for each reader; with nothing to report its `id` is null. On every row:
---   reader                 which of them, from 1
+-- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head:
 --   epoch, snapshot        the history and the moment of this call
 --   newest                 the greatest transaction id of any row that is seen, or was before it was pruned: where a
 --                          reader who has this read may say he is
@@ -27,8 +26,8 @@
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since: of for_recipient, or of all
 --   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
---   unread, unseen         the counts of for_recipient; in a read for all those of the row's recipient, where one of the
---                          recipient's rows on this page was changed: an insert alone can be added up
+--   unread, unseen         the counts of for_recipient
+-- In a row of the page `unread` and `unseen` are its recipient's, if it was changed: an insert alone can be added up.
 -- A row is new (`is_new`) when its insert was not visible in `since`, even if it was read meanwhile.
 --
 -- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open
@@ -246,9 +245,23 @@ begin
          s.suspended_ms,
          c.unread,
          c.unseen,
+         null::boolean as is_new,
+         null::bigint as id,
+         r.recipient_id,
+         null, null, null, null, null, null::jsonb,
+         null::timestamptz, null::timestamptz, null::timestamptz, null::timestamptz, null::xid8, null::xid8
+    from readers r
+   cross join server s
+    left join whole w on w.reader = r.reader
+    left join counts c on c.recipient_id = r.recipient_id
+   union all
+  select p.reader,
+         null, null, null, null, null, null, null,
+         c.unread,
+         c.unseen,
          p.is_new,
          p.id,
-         coalesce(p.recipient_id, r.recipient_id),
+         p.recipient_id,
          p.type,
          p.actor_id,
          p.title,
@@ -261,12 +274,9 @@ begin
          p.archived_at,
          p.created_xid,
          p.changed_xid
-    from readers r
-   cross join server s
-    left join whole w on w.reader = r.reader
-    left join page p on p.reader = r.reader
-    left join counts c on c.recipient_id = coalesce(r.recipient_id, p.recipient_id)
-   order by r.reader, not p.is_new, p.id;
+    from page p
+    left join counts c on c.recipient_id = p.recipient_id and not p.is_new
+   order by reader, is_new desc nulls first, id;
 end;
 $$;
 

@@ -1,5 +1,5 @@
 import type { Config } from "./config.ts";
-import { createChangesReader } from "./db/changes.ts";
+import { createChangesReader } from "./db/changes-reader.ts";
 import { createDemo } from "./db/demo.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { createHorizon } from "./db/horizon.ts";

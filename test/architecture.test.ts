@@ -170,14 +170,14 @@ describe("a planted violation is named:", () => {
     [
       "hub imports what reads the database",
       "src/hub/follow.ts",
-      'import { createChangesReader } from "../db/changes.ts";',
-      "imports more than types from src/db/changes.ts",
+      'import { createChangesReader } from "../db/changes-reader.ts";',
+      "imports more than types from src/db/changes-reader.ts",
     ],
     [
       "feed does, with types beside it",
       "src/feed/feed.ts",
-      'import {\n  type Changes,\n  createChangesReader,\n} from "../db/changes.ts";',
-      "imports more than types from src/db/changes.ts",
+      'import {\n  type Changes,\n  createChangesReader,\n} from "../db/changes-reader.ts";',
+      "imports more than types from src/db/changes-reader.ts",
     ],
     [
       "a type marked one by one, which still runs the file",

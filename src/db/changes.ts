@@ -1,7 +1,6 @@
-import type { Pool } from "pg";
 import type { Cursor } from "./cursor.ts";
 import type { Counts, Notification } from "./notification.ts";
-import { formatSnapshot, parseSnapshot, type Snapshot, truncate } from "./snapshot.ts";
+import { parseSnapshot, type Snapshot, truncate } from "./snapshot.ts";
 
 /** A notification that a snapshot could not see, or not as it is now. */
 export interface Change extends Notification {
@@ -40,13 +39,8 @@ export interface Changes {
 
 export type RecipientChanges = Changes & Counts;
 
-/** One reader of several that are answered together. */
-export interface Reader {
-  readonly from: Cursor;
-  readonly recipientId: string;
-}
-
-interface Row {
+/** What `bellwire.changes_since()` returns for a reader: a head, then a page. */
+export interface Head {
   reader: string;
   epoch: string;
   snapshot: string;
@@ -55,11 +49,19 @@ interface Row {
   remaining: string;
   revoked: string[];
   suspended_ms: number;
+  recipient_id: string | null;
   unread: string | null;
   unseen: string | null;
-  is_new: boolean | null;
-  id: string | null;
-  recipient_id: string | null;
+  id: null;
+}
+
+export interface PageRow {
+  reader: string;
+  unread: string | null;
+  unseen: string | null;
+  is_new: boolean;
+  id: string;
+  recipient_id: string;
   type: string;
   actor_id: string | null;
   title: string | null;
@@ -74,153 +76,34 @@ interface Row {
   changed_xid: string;
 }
 
-/** What a reader may have of one page, and when it must fetch its list again. */
-export interface PageLimits {
-  pageSize: number;
-  /** More rows than this are not looked for; `remaining` then says that there are more. */
-  most: number | null;
-}
-
-/** Rows in one page of the feed's. */
-const PAGE_SIZE = 2000;
-
-/**
- * Reads `bellwire.changes_since()`: the feed's and the replays' query. Throws what `pg` throws, among it
- * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
- */
-export function createChangesReader(pool: Pool) {
-  /** A page for each, in their order. */
-  async function read(
-    readers: readonly (Reader | { from: Cursor; recipientId: null })[],
-    { pageSize, most }: PageLimits,
-  ): Promise<Changes[]> {
-    const readings = readers.map(({ from }) => from.reading);
-    const { rows } = await pool.query<Row>({
-      text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6, $7)",
-      values: [
-        readers.map(({ from }) => formatSnapshot(from.at)),
-        readers.map(({ recipientId }) => recipientId),
-        readings.map((reading) => reading && formatSnapshot(reading.upto)),
-        readings.map((reading) => reading?.place.changed),
-        readings.map((reading) => reading?.place.id),
-        pageSize,
-        most,
-      ],
-    });
-    // Only where one of them needs it, and then once for all.
-    let start: Promise<Cursor> | undefined;
-    const byReader = groupByReader(rows, readers.length);
-    return await Promise.all(
-      readers.map(async ({ from }, i) => {
-        const own = byReader[i] ?? [];
-        if (!isForeign(own, from)) return toChanges(own, from);
-        start ??= readNow();
-        return toForeign(own, from, await start);
-      }),
-    );
-  }
-
-  async function readNow(): Promise<Cursor> {
-    const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
-      `select bellwire.epoch(),
-                pg_current_snapshot() as snapshot,
-                greatest(
-                  (select greatest(created_xid, changed_xid)
-                     from bellwire.notifications
-                    order by changed_xid desc
-                    limit 1),
-                  -- Changed last by a transaction that began before the one that inserted it.
-                  (select created_xid
-                     from bellwire.notifications
-                    where created_xid > changed_xid
-                    order by created_xid desc
-                    limit 1),
-                  (select revoked_xid
-                     from bellwire.revocations
-                    order by revoked_xid desc
-                    limit 1),
-                  (select pruned_xid from bellwire.retention),
-                  '0'
-                ) as newest`,
-    );
-    const [row] = rows;
-    if (!row) throw new Error("a select without from returned no row");
-    const end = BigInt(row.newest) + 1n;
-    return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
-  }
-
-  return {
-    /** Turns rows that a restore has brought from another history into old ones. */
-    async adoptRestoredRows(): Promise<void> {
-      await pool.query("select bellwire.adopt_restored_rows()");
-    },
-
-    /** The position of a reader who wants nothing of what is there. */
-    now: readNow,
-
-    /** The next page of what every recipient was sent or changed since the cursor. */
-    async readAll(from: Cursor): Promise<Changes> {
-      const [page] = await read([{ from, recipientId: null }], { pageSize: PAGE_SIZE, most: null });
-      return page as Changes;
-    },
-
-    /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
-    async readRecipients(
-      readers: readonly Reader[],
-      limits: PageLimits,
-    ): Promise<RecipientChanges[]> {
-      const pages = await read(readers, limits);
-      return pages.map((page, i) => ({
-        ...page,
-        ...(page.counts.get(readers[i]?.recipientId ?? "") ?? { unread: 0, unseen: 0 }),
-      }));
-    },
-  };
-}
-
-function groupByReader(rows: readonly Row[], readers: number): Row[][] {
-  const groups = Array.from({ length: readers }, (): Row[] => []);
-  for (const row of rows) groups[Number(row.reader) - 1]?.push(row);
-  return groups;
-}
-
-function headOf([head]: readonly Row[]): Row {
-  if (!head) throw new Error("bellwire.changes_since() returned no row for a reader");
-  return head;
-}
-
 /** Whether the database has a history that the cursor's transactions are not of. */
-function isForeign(rows: readonly Row[], { epoch, at, reading }: Cursor): boolean {
-  const head = headOf(rows);
+export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
   return head.epoch !== epoch || parseSnapshot(head.snapshot).xmax < (reading?.upto ?? at).xmax;
 }
 
 /** `start` is not the read's moment, which ends at the server's newest transaction (see `truncate`). */
-const toForeign = (rows: readonly Row[], from: Cursor, start: Cursor): Changes => ({
-  ...toChanges(rows, from),
+export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => ({
+  ...toChanges(head, [], from),
   epoch: start.epoch,
   upto: start.at,
-  rows: [],
   isLast: true,
   remaining: 0,
   isForeign: true,
 });
 
-function toChanges(rows: readonly Row[], { at, reading }: Cursor): Changes {
-  const head = headOf(rows);
+export function toChanges(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Changes {
   const moment = parseSnapshot(head.snapshot);
   const remaining = Number(head.remaining);
-  const changes = head.id === null ? [] : rows.map(toChange);
   return {
     epoch: head.epoch,
     from: at,
     upto: reading?.upto ?? reached(at, moment, head.newest),
     moment,
-    rows: changes,
-    isLast: remaining <= changes.length,
+    rows: page.map(toChange),
+    isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,
-    counts: countsOf(rows),
+    counts: countsOf([head, ...page]),
     suspendedMs: head.suspended_ms,
     isForeign: false,
     isExpired: head.is_expired,
@@ -233,7 +116,7 @@ export function reached(from: Snapshot, now: Snapshot, newest: string): Snapshot
   return truncate(now, end > from.xmax ? end : from.xmax);
 }
 
-function countsOf(rows: readonly Row[]): Map<string, Counts> {
+function countsOf(rows: readonly (Head | PageRow)[]): Map<string, Counts> {
   const counts = new Map<string, Counts>();
   for (const { recipient_id, unread, unseen } of rows)
     if (recipient_id !== null && unread !== null)
@@ -241,9 +124,9 @@ function countsOf(rows: readonly Row[]): Map<string, Counts> {
   return counts;
 }
 
-const toChange = (row: Row): Change => ({
-  id: BigInt(row.id ?? 0),
-  recipientId: row.recipient_id ?? "",
+const toChange = (row: PageRow): Change => ({
+  id: BigInt(row.id),
+  recipientId: row.recipient_id,
   type: row.type,
   actorId: row.actor_id,
   title: row.title,
@@ -254,7 +137,7 @@ const toChange = (row: Row): Change => ({
   seenAt: row.seen_at,
   readAt: row.read_at,
   archivedAt: row.archived_at,
-  isNew: row.is_new === true,
+  isNew: row.is_new,
   createdXid: BigInt(row.created_xid),
   changedXid: BigInt(row.changed_xid),
 });

@@ -1,5 +1,6 @@
 import type { Pool } from "pg";
-import { createChangesReader, type Reader, type RecipientChanges } from "./changes.ts";
+import type { RecipientChanges } from "./changes.ts";
+import { createChangesReader, type Reader } from "./changes-reader.ts";
 import type { Cursor } from "./cursor.ts";
 import { together } from "./together.ts";
 

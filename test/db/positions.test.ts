@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { createChangesReader } from "../../src/db/changes.ts";
+import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";

@@ -1,0 +1,136 @@
+import type { Pool } from "pg";
+import {
+  type Changes,
+  type Head,
+  isForeign,
+  type PageRow,
+  type RecipientChanges,
+  toChanges,
+  toForeign,
+} from "./changes.ts";
+import type { Cursor } from "./cursor.ts";
+import { formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
+
+/** One reader of several that are answered together. */
+export interface Reader {
+  readonly from: Cursor;
+  readonly recipientId: string;
+}
+
+/** What a reader may have of one page, and when it must fetch its list again. */
+export interface PageLimits {
+  pageSize: number;
+  /** More rows than this are not looked for; `remaining` then says that there are more. */
+  most: number | null;
+}
+
+/** Rows in one page of the feed's. */
+const PAGE_SIZE = 2000;
+
+/**
+ * Reads `bellwire.changes_since()`: the feed's and the replays' query. Throws what `pg` throws, among it
+ * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
+ */
+export function createChangesReader(pool: Pool) {
+  /** A page for each, in their order. */
+  async function read(
+    readers: readonly (Reader | { from: Cursor; recipientId: null })[],
+    { pageSize, most }: PageLimits,
+  ): Promise<Changes[]> {
+    const readings = readers.map(({ from }) => from.reading);
+    const { rows } = await pool.query<Head | PageRow>({
+      text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6, $7)",
+      values: [
+        readers.map(({ from }) => formatSnapshot(from.at)),
+        readers.map(({ recipientId }) => recipientId),
+        readings.map((reading) => reading && formatSnapshot(reading.upto)),
+        readings.map((reading) => reading?.place.changed),
+        readings.map((reading) => reading?.place.id),
+        pageSize,
+        most,
+      ],
+    });
+    // Only where one of them needs it, and then once for all.
+    let start: Promise<Cursor> | undefined;
+    const answers = groupByReader(rows, readers.length);
+    return await Promise.all(
+      readers.map(async ({ from }, i) => {
+        const { head, page = [] } = answers[i] ?? {};
+        if (!head) throw new Error("bellwire.changes_since() returned no head for a reader");
+        if (!isForeign(head, from)) return toChanges(head, page, from);
+        start ??= readNow();
+        return toForeign(head, from, await start);
+      }),
+    );
+  }
+
+  async function readNow(): Promise<Cursor> {
+    const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
+      `select bellwire.epoch(),
+                pg_current_snapshot() as snapshot,
+                greatest(
+                  (select greatest(created_xid, changed_xid)
+                     from bellwire.notifications
+                    order by changed_xid desc
+                    limit 1),
+                  -- Changed last by a transaction that began before the one that inserted it.
+                  (select created_xid
+                     from bellwire.notifications
+                    where created_xid > changed_xid
+                    order by created_xid desc
+                    limit 1),
+                  (select revoked_xid
+                     from bellwire.revocations
+                    order by revoked_xid desc
+                    limit 1),
+                  (select pruned_xid from bellwire.retention),
+                  '0'
+                ) as newest`,
+    );
+    const [row] = rows;
+    if (!row) throw new Error("a select without from returned no row");
+    const end = BigInt(row.newest) + 1n;
+    return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
+  }
+
+  return {
+    /** Turns rows that a restore has brought from another history into old ones. */
+    async adoptRestoredRows(): Promise<void> {
+      await pool.query("select bellwire.adopt_restored_rows()");
+    },
+
+    /** The position of a reader who wants nothing of what is there. */
+    now: readNow,
+
+    /** The next page of what every recipient was sent or changed since the cursor. */
+    async readAll(from: Cursor): Promise<Changes> {
+      const [page] = await read([{ from, recipientId: null }], { pageSize: PAGE_SIZE, most: null });
+      return page as Changes;
+    },
+
+    /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
+    async readRecipients(
+      readers: readonly Reader[],
+      limits: PageLimits,
+    ): Promise<RecipientChanges[]> {
+      const pages = await read(readers, limits);
+      return pages.map((page, i) => ({
+        ...page,
+        ...(page.counts.get(readers[i]?.recipientId ?? "") ?? { unread: 0, unseen: 0 }),
+      }));
+    },
+  };
+}
+
+function groupByReader(rows: readonly (Head | PageRow)[], readers: number) {
+  const answers = Array.from({ length: readers }, (): { head?: Head; page: PageRow[] } => ({
+    page: [],
+  }));
+  for (const row of rows) {
+    const answer = answers[Number(row.reader) - 1];
+    if (!answer) continue;
+    if (row.id === null) answer.head = row;
+    else answer.page.push(row);
+  }
+  return answers;
+}
