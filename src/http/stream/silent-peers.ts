@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { SocketAddress } from "node:net";
 
 /**
@@ -11,28 +11,58 @@ import { SocketAddress } from "node:net";
  * https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
  */
 export async function readSilentPeers(): Promise<ReadonlyMap<string, number>> {
-  const tables = await Promise.all(
-    ["/proc/net/tcp", "/proc/net/tcp6"].map((path) => readFile(path, "latin1").catch(() => "")),
-  );
-  return parseSilentPeers(tables.join("\n"));
+  const peers = new Map<string, number>();
+  for (const path of ["/proc/net/tcp", "/proc/net/tcp6"])
+    for await (const lines of readLines(path)) findSilentPeers(lines, peers);
+  return peers;
+}
+
+/** Whole lines of a file, some at a time, in one piece of memory: of ten thousand connections there are megabytes. */
+async function* readLines(path: string): AsyncGenerator<Buffer> {
+  const file = await open(path).catch(() => undefined);
+  if (!file) return;
+  const bytes = Buffer.allocUnsafe(65_536);
+  try {
+    for (let held = 0, read = -1; read !== 0; ) {
+      ({ bytesRead: read } = await file.read(bytes, held, bytes.length - held));
+      const end = held + read;
+      const length = bytes.subarray(0, end).lastIndexOf("\n") + 1;
+      yield bytes.subarray(0, length);
+      held = bytes.copy(bytes, 0, length, end);
+    }
+  } catch {
+    // What cannot be read says nothing of anybody.
+  } finally {
+    await file.close();
+  }
 }
 
 /** State 01 (established), queues, timer, and retransmissions that are not 0; the peer stands before it. */
-const SILENT = / 01 [\dA-F]{8}:[\dA-F]{8} \d\d:[\dA-F]{8} (?!00000000)([\dA-F]{8})/g;
-const PEER = /^((?:[\dA-F]{8}){1,4}):([\dA-F]{4})$/;
+const SILENT =
+  /^ *\d+: [\dA-F]+:[\dA-F]{4} ((?:[\dA-F]{8}){1,4}):([\dA-F]{4}) 01 [\dA-F]{8}:[\dA-F]{8} \d\d:[\dA-F]{8} (?!00000000)([\dA-F]{8})/;
 
-export function parseSilentPeers(table: string): ReadonlyMap<string, number> {
-  const peers = new Map<string, number>();
-  for (const match of table.matchAll(SILENT)) {
-    const start = table.lastIndexOf(" ", match.index - 1) + 1;
-    const [, address = "", port = ""] = PEER.exec(table.slice(start, match.index)) ?? [];
+const NONE = Buffer.from(" 00000000 ");
+/** From behind the peer to the retransmissions: state, queues, timer. */
+const TO_RETRANSMISSIONS = " 01 00000000:00000000 00:00000000".length;
+
+/** Adds those that a table's whole lines name. Nearly no line does, so nearly none becomes a string. */
+export function findSilentPeers(lines: Buffer, peers: Map<string, number>): void {
+  for (let start = 0, end = 0; start < lines.length; start = end) {
+    end = lines.indexOf("\n", start) + 1 || lines.length;
+    const local = lines.indexOf(": ", start) + 2;
+    const peer = lines.indexOf(" ", local) + 1;
+    const at = peer + (peer - 1 - local) + TO_RETRANSMISSIONS;
+    const behind = at + NONE.length;
+    if (behind <= end && NONE.compare(lines, at, behind) === 0) continue;
+    const found = SILENT.exec(lines.toString("latin1", start, end));
+    if (!found) continue;
+    const [, address = "", port = "", count = ""] = found;
     if (address.length === 8 || address.length === 32)
       peers.set(
         `${decodeAddress(address)}|${Number.parseInt(port, 16)}`,
-        Number.parseInt(match[1] ?? "", 16),
+        Number.parseInt(count, 16),
       );
   }
-  return peers;
 }
 
 /** Each four bytes in the machine's order: on every machine Node runs on with Linux, but s390x, the reverse. */

@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { parseSilentPeers, readSilentPeers } from "../../../src/http/stream/silent-peers.ts";
+import { findSilentPeers, readSilentPeers } from "../../../src/http/stream/silent-peers.ts";
+
+function parseSilentPeers(table: string) {
+  const peers = new Map<string, number>();
+  findSilentPeers(Buffer.from(table), peers);
+  return peers;
+}
 
 const HEAD =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
