@@ -1,4 +1,4 @@
-import { openStreams } from "./clients/streams.ts";
+import { openStreams, type Streams } from "./clients/streams.ts";
 import { boundGoal, inTurn, ROUNDS, ratioGoal } from "./compare.ts";
 import { expressVersion } from "./peers/express-sse.ts";
 import { startMercure } from "./peers/mercure.ts";
@@ -36,9 +36,8 @@ export async function idleStreams(): Promise<Result> {
   };
   const { figures, goals, notes } = result;
   const versions = new Set<string>();
-  const left = new Map<string, () => Promise<IdleServer>>(
+  const peers = new Map<string, () => Promise<IdleServer>>(
     Object.entries({
-      Bellwire: () => startBellwire(database),
       "bare socket": () => startScript("bare-socket"),
       "Node http": () => startScript("node-http"),
       "plain Express": startPlainExpress,
@@ -46,17 +45,26 @@ export async function idleStreams(): Promise<Result> {
       Mercure: startMercure,
     }),
   );
-  for (let round = 0; round < ROUNDS; round++)
-    for (const [name, start] of inTurn([...left], round)) {
-      const server = await start().catch((err: Error) => void notes.push(err.message));
-      if (!server) {
-        left.delete(name);
-        continue;
-      }
+  const runTogether = async (servers: Map<string, IdleServer>) => {
+    for (const [name, found] of await measure(servers)) addRound(figures, name, found);
+    for (const server of servers.values()) {
       if (server.version) versions.add(server.version);
-      addRound(figures, name, await measure(server));
       await server.close();
     }
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    await runTogether(new Map([["Bellwire", await startBellwire(database)]]));
+    const servers = new Map<string, IdleServer>();
+    for (const [name, start] of inTurn([...peers], round))
+      await start().then(
+        (server) => servers.set(name, server),
+        (err: Error) => {
+          notes.push(err.message);
+          peers.delete(name);
+        },
+      );
+    await runTogether(servers);
+  }
   await database.close();
 
   const ours: [string, string] = ["Bellwire", PER_STREAM];
@@ -64,7 +72,7 @@ export async function idleStreams(): Promise<Result> {
   if (figures.nchan)
     goals.push(ratioGoal(figures, "nchan's, to ours", ["nchan", PER_STREAM], ours, 1));
   notes.push(
-    `Before, ${WARM_UP} streams were opened and closed. Memory is read 20 s after that, and 50 s after the last stream has opened, when it has stayed within 5 % for 10 s; nobody is made to collect garbage. What the kernel keeps for a socket is in none of it.`,
+    `The peers run at once, each with clients of its own, and Bellwire, which reads the machine's table of connections, by itself. Before, ${WARM_UP} streams of each were opened and closed. Memory is read 20 s after that, and 50 s after the last stream has opened, when it has stayed within 5 % for 10 s; nobody is made to collect garbage. The pages of programs, which processes share, are not in it, nor is what the kernel keeps for a socket.`,
   );
   result.place = [...versions, database.place].join(", ");
   return result;
@@ -72,20 +80,28 @@ export async function idleStreams(): Promise<Result> {
 
 const PER_STREAM = "KB a stream";
 
-async function measure(server: IdleServer): Promise<Record<string, number>> {
-  const open = async (count: number) => {
-    const wanted = Array.from({ length: count }, async (_, i) => ({
-      path: server.path(i + 1),
-      headers: { accept: "text/event-stream", ...(await server.headers?.(i + 1)) },
-    }));
-    return await openStreams(server.address, await Promise.all(wanted), server.ready);
-  };
-  await (await open(WARM_UP)).close();
-  const before = await settledPss(server.pid, 10_000);
-  const streams = await open(STREAMS);
-  const after = await settledPss(server.pid, 40_000);
-  await streams.close();
-  return { [PER_STREAM]: (after - before) / STREAMS, "MB before": before / 1024 };
+/** Of several at once, for most of it is waiting. */
+async function measure(servers: Map<string, IdleServer>) {
+  for (const server of servers.values()) await (await open(server, WARM_UP)).close();
+  const readAll = (leastMs: number) =>
+    Promise.all([...servers.values()].map(({ pid }) => settledPss(pid, leastMs)));
+  const before = await readAll(10_000);
+  const streams: Streams[] = [];
+  for (const server of servers.values()) streams.push(await open(server, STREAMS));
+  const after = await readAll(40_000);
+  for (const own of streams) await own.close();
+  return [...servers.keys()].map((name, i): [string, Record<string, number>] => {
+    const [kb = Number.NaN, then = Number.NaN] = [before[i], after[i]];
+    return [name, { [PER_STREAM]: (then - kb) / STREAMS, "MB before": kb / 1024 }];
+  });
+}
+
+async function open(server: IdleServer, count: number): Promise<Streams> {
+  const wanted = Array.from({ length: count }, async (_, i) => ({
+    path: server.path(i + 1),
+    headers: { accept: "text/event-stream", ...(await server.headers?.(i + 1)) },
+  }));
+  return await openStreams(server.address, await Promise.all(wanted), server.ready);
 }
 
 async function startBellwire(database: Database): Promise<IdleServer> {

@@ -8,7 +8,9 @@ const [TOLERANCE, SETTLED_MS, PAUSE_MS, LIMIT_MS] = [0.05, 10_000, 500, 180_000]
 /**
  * The proportional set size of a process and of all below it, in KB, when it has settled: `leastMs` from now at the earliest,
  * the median of ten seconds in which it stayed within 5 %. A process that collects its garbage does so when it has been
- * quiet for a while: before, it shows what it did, and not what it holds. What the kernel keeps for sockets is not in it.
+ * quiet for a while: before, it shows what it did, and not what it holds. Without the pages of files (the program's text):
+ * these are shared with whatever else runs the program, our own clients among them. What the kernel keeps for sockets is not
+ * in it either.
  */
 export async function settledPss(pid: number, leastMs: number): Promise<number> {
   const start = performance.now();
@@ -29,7 +31,9 @@ export async function settledPss(pid: number, leastMs: number): Promise<number> 
 async function pssOf(pids: number[]): Promise<number> {
   const sizes = pids.map(async (pid) => {
     const text = await readFile(`/proc/${pid}/smaps_rollup`, "utf8");
-    return Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.[1]);
+    const read = (field: string) =>
+      Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(text)?.[1]);
+    return read("Pss_Anon") + read("Pss_Shmem");
   });
   return (await Promise.all(sizes)).reduce((sum, kb) => sum + kb, 0);
 }
