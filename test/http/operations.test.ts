@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { administer, createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
@@ -28,17 +28,6 @@ async function get(url: string) {
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
   const body: any = await response.json();
   return { status: response.status, headers: response.headers, body };
-}
-
-/** One statement on the server itself, for what cannot be said from inside a database. */
-async function administer(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: inject("servers")[0]?.url });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
 }
 
 /** The samples of /metrics by name and labels, as they stand there. */

@@ -1,25 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
-import pg from "pg";
-import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { type ServiceProcess, startServiceProcess } from "../faults/support/service-process.ts";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { administer, createDatabase, type TestDatabase } from "../support/database.ts";
 
 /** In everything that is planted; nothing else holds it. */
 const CANARY = "canary";
 const BASE = "/api/notifications";
-
-/** One statement on the server itself, for what cannot be said from inside a database. */
-async function administer(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: inject("servers")[0]?.url });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
-}
 
 /** A login of the service whose password is a canary. */
 async function createLogin(own: TestDatabase): Promise<string> {

@@ -1,6 +1,5 @@
-import pg from "pg";
 import { expect, inject, onTestFinished, test } from "vitest";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { administer, createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
 const ROUTES: [method: string, path: string, body?: object][] = [
@@ -19,17 +18,6 @@ async function createOwn(): Promise<TestDatabase> {
   const own = await createDatabase();
   onTestFinished(own.close);
   return own;
-}
-
-/** One statement on the server itself, for what cannot be said from inside a database. */
-async function administer(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: inject("servers")[0]?.url });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
 }
 
 async function askEverything(service: Service) {

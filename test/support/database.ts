@@ -57,6 +57,12 @@ export async function createDatabase(
   };
 }
 
+/** One statement on the first server itself, for what cannot be said from inside a database. */
+export async function administer(sql: string): Promise<void> {
+  const [server] = inject("servers");
+  if (server) await runOnce(server.url, sql);
+}
+
 async function runOnce(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
