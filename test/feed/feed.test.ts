@@ -120,6 +120,27 @@ describe("the feed", () => {
     expect(reads.length - before).toBe(5);
   });
 
+  test("reads at once and then often when the listener has connected again, for nobody told it", async () => {
+    const { feed, reads, settle, adopted } = startFeed();
+    feed.wake();
+    // Long after the start it looks once a sweep.
+    for (let second = 0; second < 60; second++) {
+      for (const { answer } of reads) answer(page(START, 11n));
+      await vi.advanceTimersByTimeAsync(1000);
+    }
+    const before = reads.length;
+    for (const { answer } of reads) answer(page(START, 11n));
+    await settle();
+    feed.catchUp();
+    await settle();
+    expect(reads).toHaveLength(before + 1);
+    reads.at(-1)?.answer(page(START, 11n));
+    await vi.advanceTimersByTimeAsync(20);
+    expect(reads).toHaveLength(before + 2);
+    // Whoever was away may have been another server.
+    expect(adopted()).toBe(2);
+  });
+
   test("stays where it was when a read fails, says so, and tries again at the next sweep", async () => {
     const { feed, reads, published, settle } = startFeed();
     feed.wake();
