@@ -11,6 +11,8 @@ export interface Contender {
   name: string;
   version?: string;
   url: string;
+  /** Of the service's process. */
+  pid: number;
   streams: Streams;
   close(): Promise<void>;
 }
@@ -29,6 +31,7 @@ export async function startBellwire(
   return {
     name: "Bellwire",
     url: databaseUrl,
+    pid: instance.pid,
     streams,
     async close() {
       await streams.close();
@@ -46,6 +49,7 @@ export async function startPlainExpress(databaseUrl: string): Promise<Contender>
     name: "plain Express",
     version: server.version,
     url: databaseUrl,
+    pid: server.pid,
     streams,
     async close() {
       await streams.close();

@@ -1,5 +1,6 @@
 import { boundGoal, inTurn, ROUNDS } from "./compare.ts";
 import { type Contender, withContenders } from "./contenders.ts";
+import { type Shares, watchShares } from "./cpu.ts";
 import { type Delivered, deliver, lagQuantile, tellOf } from "./deliver.ts";
 import { ONE_MESSAGE, USERS } from "./pgbench.ts";
 import { addRound, type Result } from "./result.ts";
@@ -58,17 +59,33 @@ export function sustained(): Promise<Result> {
       const options = { pgbench, script: ONE_MESSAGE, clients: WRITERS };
       const run = async (contender: Contender, seconds: number) => {
         const until = { seconds };
+        const { url, pid, streams } = contender;
+        const readShares = await watchShares(url, { service: pid, clients: streams.pid });
         const found = await deliver(contender, { ...options, until }, { sampleEvery: 8 });
         notes.push(...tellOf(contender.name, found));
-        return found;
+        return { ...found, shares: await readShares() };
       };
-      const figuresOf = ({ run, report, lost, seconds, drainMs, lags }: Delivered) => ({
+      const figuresOf = ({
+        run,
+        report,
+        lost,
+        seconds,
+        drainMs,
+        lags,
+        shares,
+      }: Delivered & { shares: Shares }) => ({
         "inserts/s": run.perSecond,
         "delivered/s": report.frames / seconds,
         "median ms": lagQuantile(lags, 0.5),
         "99th ms": lagQuantile(lags, 0.99),
         "last commit to last frame, ms": drainMs,
         lost,
+        ...Object.fromEntries(
+          Object.entries(shares).map(([who, ms]) => [
+            `CPU µs a row: ${who}`,
+            (ms * 1000) / run.transactions,
+          ]),
+        ),
       });
       for (const contender of contenders) await run(contender, 3);
       for (let round = 0; round < ROUNDS; round++)

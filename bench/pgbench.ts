@@ -2,7 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endWithUs } from "./service.ts";
+import { asApplication, endWithUs } from "./service.ts";
 
 export const USERS = 1000;
 
@@ -66,7 +66,7 @@ export interface RunOptions {
   withCommits?: boolean;
 }
 
-/** Runs a script with prepared statements. Rejects when a writer fails. */
+/** Runs a script with prepared statements, as the application. Rejects when a writer fails. */
 export async function runPgbench(options: RunOptions): Promise<Run> {
   const { pgbench, url, script, clients, until, rate, withCommits = false } = options;
   const dir = await mkdtemp(join(tmpdir(), "bellwire-pgbench-"));
@@ -79,7 +79,7 @@ export async function runPgbench(options: RunOptions): Promise<Run> {
     else args.push(`--transactions=${until.transactions}`);
     if (rate) args.push(`--rate=${rate}`);
     if (withCommits) args.push("--log", `--log-prefix=${join(dir, "commits")}`);
-    const output = await run(pgbench, [...args, url]);
+    const output = await run(pgbench, [...args, asApplication(url)]);
     const read = (pattern: RegExp) => Number(pattern.exec(output)?.[1]);
     return {
       transactions: read(/transactions actually processed: (\d+)/),

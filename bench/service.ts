@@ -30,6 +30,7 @@ export async function startDatabase() {
   await chmod(dir, 0o755);
   const database = await startEmbedded({ dir: join(dir, "pg"), port: 0, log });
   await migrate({ url: database.url, folders: ["sql/example", "sql/rules"], log });
+  await admitApplication(database.url);
   // Where a scenario fails, nobody closes what it has opened.
   const remove = () => {
     const [pid] = readFileSync(join(database.dir, "data/postmaster.pid"), "utf8").split("\n");
@@ -50,6 +51,7 @@ export async function startDatabase() {
       await admin.query(`create database ${name}`);
       const url = database.url.replace(/\/bellwire$/, `/${name}`);
       await migrate({ url, folders: ["sql/example", ...folders], log });
+      await admitApplication(url);
       return url;
     },
     async close() {
@@ -59,6 +61,24 @@ export async function startDatabase() {
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** The database as an application has it: with a login that may write into its tables, and is no superuser. */
+export const asApplication = (url: string) =>
+  url.replace("//postgres:postgres@", "//application:application@");
+
+async function admitApplication(url: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  await client.query(`
+    do $$ begin
+      if to_regrole('application') is null then
+        create role application login password 'application';
+      end if;
+    end $$;
+    grant all on all tables in schema public to application;
+    alter default privileges in schema public grant all on tables to application`);
+  await client.end();
 }
 
 /** Starts the built service on a database, as `npm start` does; resolves when it listens. `env` is beside what it cannot do without. */

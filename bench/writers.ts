@@ -6,7 +6,7 @@ import { findPgbench, NO_PGBENCH, ONE_MESSAGE, runPgbench, SEED_USERS } from "./
 import { addRound, type Result } from "./result.ts";
 import { type Database, startDatabase } from "./service.ts";
 
-const SECONDS = 4;
+const SECONDS = 8;
 const WRITERS = [1, 16, 64];
 /** Of the service, while it is measured what it costs the writers. */
 const STREAMS = 10;

@@ -58,6 +58,8 @@ export async function openStreams(
   await ask({ kind: "open", port: Number(port), requests, ready });
 
   return {
+    pid: child.pid ?? 0,
+
     /** Forgets what came, and keeps when every so many-th message came. */
     start: (sampleEvery: number) => ask({ kind: "start", sampleEvery }),
 
