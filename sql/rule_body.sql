@@ -35,7 +35,7 @@ begin
             where p.recipient_id = told.recipient_id::text
          ) is not true%6$s;
   -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
-  if found and bellwire.wakeups_suspended_ms() = 0 then
+  if found and not bellwire.wakeups_are_suspended() then
     perform bellwire.wake_listeners();
   end if;
   if many then

@@ -7,13 +7,13 @@
 --          wake-ups are suspended, by the service under load or by bellwire.suspend_wakeups() for good
 -- Rights   called by the triggers, as bellwire_owner
 -- Remove   with the schema
--- requires: wakeups_suspended_ms.sql
+-- requires: wakeups_are_suspended.sql
 create or replace function bellwire.wake_listeners()
   returns void
   language sql
   volatile
   return case
-           when bellwire.wakeups_suspended_ms() = 0 then pg_notify('bellwire', '')
+           when not bellwire.wakeups_are_suspended() then pg_notify('bellwire', '')
          end;
 
 comment on function bellwire.wake_listeners() is

@@ -68,6 +68,32 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(await heard()).toBe(2);
   });
 
+  test.each([
+    ["they never were", null, false],
+    ["that was long ago", "0", false],
+    ["a lease has run out", "epoch_ms() - 1", false],
+    ["a lease runs", "epoch_ms() + 900", true],
+    ["a clock was set back", "epoch_ms() + 2000", false],
+    ["it is for good", "9223372036854775807", true],
+  ])("what an insert asks is what the milliseconds say: %s", async (_, until, expected) => {
+    const client = await database.connect();
+    await client.query(`
+      create or replace function pg_temp.epoch_ms() returns bigint
+        return floor(extract(epoch from clock_timestamp()) * 1000)`);
+    // As it is before the first setval().
+    if (until === null)
+      await client.query("alter sequence bellwire.wakeups_suspended_until_ms restart");
+    else
+      await client.query(
+        `select setval('bellwire.wakeups_suspended_until_ms', ${until.replace("epoch_ms", "pg_temp.epoch_ms")})`,
+      );
+    const { rows } = await client.query(
+      "select bellwire.wakeups_are_suspended() as are, bellwire.wakeups_suspended_ms() > 0 as ms",
+    );
+    expect(rows).toEqual([{ are: expected, ms: expected }]);
+    await database.query("select bellwire.resume_wakeups()");
+  });
+
   test("a lease runs out by itself, and is no longer than a second", async () => {
     await lease(1_000_000);
     expect(await suspendedMs()).toBeLessThanOrEqual(1000);
