@@ -49,8 +49,8 @@ insert into public.messages (sender_id, recipient_id, body) values (1, :recipien
 /** What each index of bellwire.notifications serves, for which test/db/index-use.test.ts has the plans. */
 const INDEXES: Record<string, string> = {
   pkey: "one notification (mark, the page of a read), and the oldest (`prune()`)",
-  changed_xid_idx: "the feed: `changes_since()` for everybody",
-  recipient_id_changed_xid_idx: "a replay: `changes_since()` for one recipient",
+  changed_xid_idx: "the feed: `changes_since()`",
+  recipient_id_changed_xid_idx: "a replay: `changes_for()`",
   recipient_id_id_open_idx: "the inbox's page",
   recipient_id_id_unread_idx: "the badge, and the page of the unread",
   recipient_id_id_archived_idx: "the page of the archived; no insert enters it",

@@ -1,49 +1,39 @@
--- Everything snapshots could not see: new notifications and changed ones, oldest first.
+-- Everything a snapshot could not see: new notifications and changed ones, oldest first, of all recipients.
 --
--- This is the one read behind the live feed (for all recipients), the replays of streams (each for one, many in one call)
--- and the inbox's cursor. It is exact whatever the commit order: a row visible now whose transaction was not
+-- This is the live feed's read; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
+-- order: a row visible now whose transaction was not
 -- visible in `since` (at or past its xmax, or in its in-progress list) has not been delivered yet, and
 -- every other row has. `id > last` cannot know that: ids are drawn at insert and seen at commit.
 --
--- Each reader is one element of every array; an array that is shorter, or left out, gives nulls.
 --   since          the reader's position
---   for_recipient  one recipient only; null for all
 --   upto           goes on with an earlier, unfinished read: the snapshot that read returned
 --   after_changed, after_id
 --                  how far that read had come: past this id among the new rows, or, with
 --                  after_changed, past all new rows and past this id among the changed ones
--- and for each of them alike:
---   page_size      how many rows at the most; fewer where their texts come to more than a megabyte, which many
---                  readers share, though each has 64 KB
---   most           a reader who has missed more than this is to fetch its list again: no more are looked for, and those
---                  found are any. Null: no limit
+--   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
 --
--- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head:
+-- Returns first a head, whose `id` is null, then a page. In the head:
 --   epoch, snapshot        the history and the moment of this call
 --   newest                 the greatest transaction id of any row that is seen, or was before it was pruned: where a
 --                          reader who has this read may say he is
 --   is_expired             notifications that `since` had not seen have been pruned, so the read may lack some
 --   remaining              how many rows the read had left, this page included
---   revoked                recipients whose access was revoked since: of for_recipient, or of all
+--   revoked                recipients whose access was revoked since
 --   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
---   unread, unseen         the counts of for_recipient
 -- In a row of the page `unread` and `unseen` are its recipient's, if it was changed: an insert alone can be added up.
 -- A row is new (`is_new`) when its insert was not visible in `since`, even if it was read meanwhile.
 --
--- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open
+-- Cost     two index probes; nothing depends on how long other transactions stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
 create or replace function bellwire.changes_since(
-  since         pg_snapshot[],
-  for_recipient text[]        default null,
-  upto          pg_snapshot[] default null,
-  after_changed boolean[]     default null,
-  after_id      bigint[]      default null,
-  page_size     integer       default 1000,
-  most          integer       default null
+  since         pg_snapshot,
+  upto          pg_snapshot default null,
+  after_changed boolean     default false,
+  after_id      bigint      default 0,
+  page_size     integer     default 1000
 )
   returns table (
-    reader       bigint,
     epoch        text,
     snapshot     pg_snapshot,
     newest       xid8,
@@ -80,111 +70,54 @@ create or replace function bellwire.changes_since(
 as $$
 #variable_conflict use_column
 declare
-  page_bytes bigint := greatest(65536, 1048576 / cardinality(since));
+  since_xmax        xid8 := pg_snapshot_xmax(since);
+  since_in_progress xid8[] := array(select pg_snapshot_xip(since));
+  moment            pg_snapshot := coalesce(upto, pg_current_snapshot());
 begin
   return query
-  with readers as materialized (
-    select r.reader,
-           r.recipient_id,
-           r.since,
-           pg_snapshot_xmax(r.since) as since_xmax,
-           array(select pg_snapshot_xip(r.since)) as since_in_progress,
-           coalesce(r.upto, pg_current_snapshot()) as moment,
-           coalesce(r.after_changed, false) as after_changed,
-           coalesce(r.after_id, 0) as after_id
-      from unnest(since, for_recipient, upto, after_changed, after_id) with ordinality
-           as r (since, recipient_id, upto, after_changed, after_id, reader)
-  ),
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
-  pending as materialized (
-    select r.reader, f.*
-      from readers r
-     cross join lateral (
-             select found.is_new, found.id, greatest(found.created_xid, found.changed_xid) as xid
-               from (
-                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since) as is_new
-                        from bellwire.notifications n
-                       where r.recipient_id is null
-                         and n.changed_xid >= r.since_xmax
-                      union all
-                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
-                        from bellwire.notifications n
-                       where r.recipient_id is null
-                         and n.changed_xid = any (r.since_in_progress)
-                      union all
-                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
-                        from bellwire.notifications n
-                       where n.recipient_id = r.recipient_id
-                         and n.changed_xid >= r.since_xmax
-                      union all
-                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
-                        from unnest(r.since_in_progress) as missing (xid)
-                       -- A probe for each; with = any() a table that few transactions have written (an import) is read by
-                       -- its recipient alone.
-                       cross join lateral (
-                               select m.id, m.created_xid, m.changed_xid
-                                 from bellwire.notifications m
-                                where m.recipient_id = r.recipient_id
-                                  and m.changed_xid = missing.xid
-                               offset 0
-                             ) n
-                    ) found
-              -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
-              -- rows of another history (a restored dump), whose ids this server has not reached.
-              where pg_visible_in_snapshot(case when found.is_new then found.created_xid else found.changed_xid end, r.moment)
-                and (not found.is_new, found.id) > (r.after_changed, r.after_id)
-              limit most + 1
-           ) f
-  ),
-  whole as materialized (
-    select p.reader,
-           count(*) as remaining,
-           -- xid8 has no max() before PostgreSQL 16
-           (array_agg(p.xid order by p.xid desc))[1] as newest
-      from pending p
-     group by p.reader
+  with pending as materialized (
+    select found.is_new, found.id, greatest(found.created_xid, found.changed_xid) as xid
+      from (
+             select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
+               from bellwire.notifications n
+              where n.changed_xid >= since_xmax
+             union all
+             select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since)
+               from bellwire.notifications n
+              where n.changed_xid = any (since_in_progress)
+           ) found
+     -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
+     -- rows of another history (a restored dump), whose ids this server has not reached.
+     where pg_visible_in_snapshot(case when found.is_new then found.created_xid else found.changed_xid end, moment)
+       and (not found.is_new, found.id) > (after_changed, after_id)
   ),
   stored as (
-    select p.reader,
-           p.is_new,
+    select p.is_new,
            n.*,
            sum(coalesce(pg_column_size(n.title), 0) + coalesce(pg_column_size(n.body), 0) + pg_column_size(n.data))
-             over (
-               partition by p.reader order by not p.is_new, p.id
-               rows between unbounded preceding and 1 preceding
-             ) as stored_before
-      from (
-             select p.*, row_number() over (partition by p.reader order by not p.is_new, p.id) as position
-               from pending p
-           ) p
+             over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as stored_before
+      from (select p.* from pending p order by not p.is_new, p.id limit page_size) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
      cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
-     where p.position <= page_size
   ),
   -- The size as it is read, of those only that are small enough as stored: to know it, data must be fetched.
   sized as (
     select s.*,
            sum(coalesce(octet_length(s.title), 0) + coalesce(octet_length(s.body), 0) + octet_length(s.data::text))
-             over (
-               partition by s.reader order by not s.is_new, s.id
-               rows between unbounded preceding and 1 preceding
-             ) as bytes_before
+             over (order by not s.is_new, s.id rows between unbounded preceding and 1 preceding) as bytes_before
       from stored s
-     where coalesce(s.stored_before, 0) < page_bytes
+     where coalesce(s.stored_before, 0) < 1048576
   ),
   page as materialized (
     select s.*
       from sized s
      -- Whoever reads a page holds it in memory. The first row has none before it, so there is always one.
-     where coalesce(s.bytes_before, 0) < page_bytes
+     where coalesce(s.bytes_before, 0) < 1048576
   ),
-  counts as materialized (
+  counts as (
     select told.recipient_id, badge.unread, badge.unseen
-      from (
-             select r.recipient_id from readers r where r.recipient_id is not null
-             union
-             select p.recipient_id from page p where not p.is_new
-           ) told
+      from (select distinct p.recipient_id from page p where not p.is_new) told
      cross join lateral (
              select count(*) as unread,
                     count(*) filter (where n.seen_at is null) as unseen
@@ -195,68 +128,49 @@ begin
            ) badge
   ),
   ended as materialized (
-    select r.reader, v.recipient_id, v.revoked_xid
-      from readers r
-     cross join lateral (
-             select e.recipient_id, e.revoked_xid
-               from bellwire.revocations e
-              where r.recipient_id is null
-                and e.revoked_xid >= r.since_xmax
-             union all
-             select e.recipient_id, e.revoked_xid
-               from bellwire.revocations e
-              where r.recipient_id is null
-                and e.revoked_xid = any (r.since_in_progress)
-             union all
-             select e.recipient_id, e.revoked_xid
-               from bellwire.revocations e
-              where e.recipient_id = r.recipient_id
-                and not pg_visible_in_snapshot(e.revoked_xid, r.since)
-           ) v
+    select e.recipient_id, e.revoked_xid
+      from bellwire.revocations e
+     where e.revoked_xid >= since_xmax
+     union all
+    select e.recipient_id, e.revoked_xid
+      from bellwire.revocations e
+     where e.revoked_xid = any (since_in_progress)
   ),
-  -- Once, not for every row.
   server as materialized (
-    select bellwire.epoch() as epoch,
-           -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
+    select -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
            (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
            -- As a subselect, which gives a value also where a restore has left no row.
-           coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
-           bellwire.wakeups_suspended_ms() as suspended_ms
+           coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid
   )
-  select r.reader,
-         s.epoch,
+  select bellwire.epoch(),
          pg_current_snapshot(),
+         -- xid8 has no max() before PostgreSQL 16
          greatest(
-           w.newest,
-           (select e.revoked_xid from ended e where e.reader = r.reader order by e.revoked_xid desc limit 1),
+           (select p.xid from pending p order by p.xid desc limit 1),
+           (select e.revoked_xid from ended e order by e.revoked_xid desc limit 1),
            s.pruned_xid,
            s.newest
          ),
          -- What is still in progress has had nothing pruned.
-         s.pruned_xid >= r.since_xmax
+         s.pruned_xid >= since_xmax
            or exists (
                 select
-                  from unnest(r.since_in_progress) as xid
+                  from unnest(since_in_progress) as xid
                  where xid <= s.pruned_xid
                    and pg_visible_in_snapshot(xid, pg_current_snapshot())
               ),
-         coalesce(w.remaining, 0),
-         array(select e.recipient_id from ended e where e.reader = r.reader),
-         s.suspended_ms,
-         c.unread,
-         c.unseen,
+         (select count(*) from pending),
+         array(select e.recipient_id from ended e),
+         bellwire.wakeups_suspended_ms(),
+         null::bigint,
+         null::bigint,
          null::boolean as is_new,
          null::bigint as id,
-         r.recipient_id,
-         null, null, null, null, null, null::jsonb,
+         null, null, null, null, null, null, null::jsonb,
          null::timestamptz, null::timestamptz, null::timestamptz, null::timestamptz, null::xid8, null::xid8
-    from readers r
-   cross join server s
-    left join whole w on w.reader = r.reader
-    left join counts c on c.recipient_id = r.recipient_id
+    from server s
    union all
-  select p.reader,
-         null, null, null, null, null, null, null,
+  select null, null, null, null, null, null, null,
          c.unread,
          c.unseen,
          p.is_new,
@@ -276,12 +190,12 @@ begin
          p.changed_xid
     from page p
     left join counts c on c.recipient_id = p.recipient_id and not p.is_new
-   order by reader, is_new desc nulls first, id;
+   order by is_new desc nulls first, id;
 end;
 $$;
 
 comment on function bellwire.changes_since is
-  'Everything a snapshot could not see, oldest first: the one read behind live feed, replay and cursor.';
+  'Everything a snapshot could not see, oldest first, of all recipients: the live feed''s read.';
 
 revoke all on function bellwire.changes_since from public;
 grant execute on function bellwire.changes_since to bellwire_service;

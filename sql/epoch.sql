@@ -11,16 +11,13 @@
 create or replace function bellwire.epoch()
   returns text
   language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select left(md5(concat_ws(
+  volatile
+  return left(md5(concat_ws(
            '/',
-           (select system_identifier from pg_control_system()),
-           left(pg_walfile_name(pg_current_wal_lsn()), 8),  -- the timeline, at once after a promotion
-           (select oid from pg_database where datname = current_database())
+           (pg_control_system()).system_identifier,
+           left(pg_walfile_name(pg_current_wal_lsn()), 8),          -- the timeline, at once after a promotion
+           split_part(pg_relation_filepath('pg_class'), '/', -2)    -- the database's oid, as its folder is named
          )), 8);
-$$;
 
 comment on function bellwire.epoch() is
   'Names the history that transaction ids belong to (cluster, timeline, database). Fails on a standby.';

@@ -1,8 +1,6 @@
 -- Whether no wake-ups are sent just now: whether bellwire.wakeups_suspended_ms() is above 0.
 --
--- Asked by every insert that makes notifications, so it reads the sequence once, where the milliseconds take four times. Of
--- how far away its time is, the buckets are: past (0), a lease (1), further than any lease, by a clock that was set back
--- (2), for good (3).
+-- Asked by every insert that makes notifications, so it reads the sequence once, and does without the milliseconds.
 --
 -- Cost     some microseconds: it becomes part of the expression that calls it
 -- Rights   called by the triggers, as bellwire_owner
@@ -15,7 +13,7 @@ create or replace function bellwire.wakeups_are_suspended()
            width_bucket(
              pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
                - date_part('epoch', clock_timestamp()) * 1000,
-             '{0, 1000, 1e18}'::double precision[]
+             '{0, 1000, 1e18}'::double precision[]  -- past, a lease, further than any, for good
            ) = any ('{1, 3}')
          ) is true;  -- before the first setval() there is no value
 

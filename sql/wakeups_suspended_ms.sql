@@ -13,13 +13,14 @@ create or replace function bellwire.wakeups_suspended_ms()
   returns double precision
   language sql
   volatile
-  return case
-           when pg_sequence_last_value('bellwire.wakeups_suspended_until_ms') = 9223372036854775807
-             then 'infinity'
-           when pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
-                  - date_part('epoch', clock_timestamp()) * 1000 between 0 and 1000
-             then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
-                    - date_part('epoch', clock_timestamp()) * 1000
+  return case width_bucket(
+                pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                  - date_part('epoch', clock_timestamp()) * 1000,
+                '{0, 1000, 1e18}'::double precision[]  -- past, a lease, further than any, for good
+              )
+           when 1 then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                         - date_part('epoch', clock_timestamp()) * 1000
+           when 3 then 'infinity'
            else 0
          end;
 

@@ -28,42 +28,10 @@ export interface PageLimits {
 const PAGE_SIZE = 2000;
 
 /**
- * Reads `bellwire.changes_since()`: the feed's and the replays' query. Throws what `pg` throws, among it
+ * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws, among it
  * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
  */
 export function createChangesReader(pool: Pool) {
-  /** A page for each, in their order. */
-  async function read(
-    readers: readonly (Reader | { from: Cursor; recipientId: null })[],
-    { pageSize, most }: PageLimits,
-  ): Promise<Changes[]> {
-    const readings = readers.map(({ from }) => from.reading);
-    const { rows } = await pool.query<Head | PageRow>({
-      text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6, $7)",
-      values: [
-        readers.map(({ from }) => formatSnapshot(from.at)),
-        readers.map(({ recipientId }) => recipientId),
-        readings.map((reading) => reading && formatSnapshot(reading.upto)),
-        readings.map((reading) => reading?.place.changed),
-        readings.map((reading) => reading?.place.id),
-        pageSize,
-        most,
-      ],
-    });
-    // Only where one of them needs it, and then once for all.
-    let start: Promise<Cursor> | undefined;
-    const answers = groupByReader(rows, readers.length);
-    return await Promise.all(
-      readers.map(async ({ from }, i) => {
-        const { head, page = [] } = answers[i] ?? {};
-        if (!head) throw new Error("bellwire.changes_since() returned no head for a reader");
-        if (!isForeign(head, from)) return toChanges(head, page, from);
-        start ??= readNow();
-        return toForeign(head, from, await start);
-      }),
-    );
-  }
-
   async function readNow(): Promise<Cursor> {
     const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
       `select bellwire.epoch(),
@@ -104,25 +72,59 @@ export function createChangesReader(pool: Pool) {
 
     /** The next page of what every recipient was sent or changed since the cursor. */
     async readAll(from: Cursor): Promise<Changes> {
-      const [page] = await read([{ from, recipientId: null }], { pageSize: PAGE_SIZE, most: null });
-      return page as Changes;
+      const { reading } = from;
+      const { rows } = await pool.query<Head | PageRow>({
+        text: "select * from bellwire.changes_since($1, $2, $3, $4, $5)",
+        values: [
+          formatSnapshot(from.at),
+          reading && formatSnapshot(reading.upto),
+          reading?.place.changed ?? false,
+          reading?.place.id ?? 0,
+          PAGE_SIZE,
+        ],
+      });
+      const [head, ...page] = rows as [Head, ...PageRow[]];
+      return isForeign(head, from)
+        ? toForeign(head, from, await readNow())
+        : toChanges(head, page, from);
     },
 
     /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
     async readRecipients(
       readers: readonly Reader[],
-      limits: PageLimits,
+      { pageSize, most }: PageLimits,
     ): Promise<RecipientChanges[]> {
-      const pages = await read(readers, limits);
-      return pages.map((page, i) => ({
-        ...page,
-        ...(page.counts.get(readers[i]?.recipientId ?? "") ?? { unread: 0, unseen: 0 }),
-      }));
+      const readings = readers.map(({ from }) => from.reading);
+      const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
+        text: "select * from bellwire.changes_for($1, $2, $3, $4, $5, $6, $7)",
+        values: [
+          readers.map(({ from }) => formatSnapshot(from.at)),
+          readers.map(({ recipientId }) => recipientId),
+          readings.map((reading) => reading && formatSnapshot(reading.upto)),
+          readings.map((reading) => reading?.place.changed),
+          readings.map((reading) => reading?.place.id),
+          pageSize,
+          most,
+        ],
+      });
+      // Only where one of them needs it, and then once for all.
+      let start: Promise<Cursor> | undefined;
+      const answers = groupByReader(rows, readers.length);
+      return await Promise.all(
+        readers.map(async ({ from }, i) => {
+          const { head, page = [] } = answers[i] ?? {};
+          if (!head) throw new Error("bellwire.changes_for() returned no head for a reader");
+          const counts = { unread: Number(head.unread), unseen: Number(head.unseen) };
+          if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...counts };
+          start ??= readNow();
+          return { ...toForeign(head, from, await start), ...counts };
+        }),
+      );
     },
   };
 }
 
-function groupByReader(rows: readonly (Head | PageRow)[], readers: number) {
+function groupByReader(rows: readonly ({ reader: string } & (Head | PageRow))[], readers: number) {
   const answers = Array.from({ length: readers }, (): { head?: Head; page: PageRow[] } => ({
     page: [],
   }));

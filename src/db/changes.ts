@@ -39,9 +39,8 @@ export interface Changes {
 
 export type RecipientChanges = Changes & Counts;
 
-/** What `bellwire.changes_since()` returns for a reader: a head, then a page. */
+/** What `bellwire.changes_since()` returns: a head, then a page. */
 export interface Head {
-  reader: string;
   epoch: string;
   snapshot: string;
   newest: string;
@@ -56,7 +55,6 @@ export interface Head {
 }
 
 export interface PageRow {
-  reader: string;
   unread: string | null;
   unseen: string | null;
   is_new: boolean;

@@ -92,12 +92,12 @@ export function createInbox(pool: Pool) {
                limit ${limit + 1}`,
             prisma.$queryRaw<SnapshotRow[]>`
               select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
-                from bellwire.changes_since(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], most => 0)`,
+                from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], most => 0)`,
           ],
           ONE_SNAPSHOT,
         ),
       );
-      if (!snapshot) throw new Error("bellwire.changes_since() returned no row");
+      if (!snapshot) throw new Error("bellwire.changes_for() returned no row");
       const { epoch, unread, unseen, newest } = snapshot;
       const now = parseSnapshot(snapshot.snapshot);
       // Of another history than the feed knows yet: with the old position a stream says so (`epoch_changed`).

@@ -17,7 +17,7 @@ export interface ReplaysOptions {
 /** Small enough to be sent before the next page is fetched. */
 const PAGE_SIZE = 200;
 
-/** Each may have 64 KB of texts then, where one alone may have a megabyte: see `bellwire.changes_since()`. */
+/** Each may have 64 KB of texts then, where one alone may have a megabyte: see `bellwire.changes_for()`. */
 const READERS_PER_QUERY = 500;
 
 /**

@@ -2,7 +2,7 @@ import type pg from "pg";
 import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
-/** A row of bellwire.changes_since(), its head or one of its page, as far as these tests look at it. */
+/** A row of bellwire.changes_since() or changes_for(), its head or one of its page, as far as these tests look at it. */
 type Row = {
   snapshot: string;
   remaining: string;
@@ -70,14 +70,22 @@ describe.each(inject("servers"))("on $name", (server) => {
       pageSize = 1000,
     } = options;
     const rows = rowsOf<Row>(
-      await by.query("select * from bellwire.changes_since($1, $2, $3, $4, $5, $6)", [
-        [since],
-        [recipient],
-        [upto],
-        [afterChanged],
-        [afterId],
-        pageSize,
-      ]),
+      recipient === undefined
+        ? await by.query("select * from bellwire.changes_since($1, $2, $3, $4, $5)", [
+            since,
+            upto,
+            afterChanged,
+            afterId,
+            pageSize,
+          ])
+        : await by.query("select * from bellwire.changes_for($1, $2, $3, $4, $5, $6)", [
+            [since],
+            [recipient],
+            [upto],
+            [afterChanged],
+            [afterId],
+            pageSize,
+          ]),
     );
     const [head, ...found] = rows;
     expect(head).toMatchObject({ id: null, remaining: expect.any(String) });
@@ -113,7 +121,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return client;
   }
 
-  describe("changes_since()", () => {
+  describe("changes_since() and changes_for()", () => {
     test("finds an early id that is committed late", async () => {
       const start = await now();
       const late = await begin();
@@ -128,10 +136,9 @@ describe.each(inject("servers"))("on $name", (server) => {
     });
 
     test("returns a head alone where there is nothing", async () => {
-      const [row, ...others] = await query(
-        "select * from bellwire.changes_since(array[$1]::pg_snapshot[])",
-        [await now()],
-      );
+      const [row, ...others] = await query("select * from bellwire.changes_since($1)", [
+        await now(),
+      ]);
       expect(others).toEqual([]);
       expect(row).toMatchObject({
         id: null,
@@ -186,7 +193,7 @@ describe.each(inject("servers"))("on $name", (server) => {
         ["1", "2", "1"],
       ]);
       const [empty] = await query(
-        "select id, unread, unseen from bellwire.changes_since(array[$1]::pg_snapshot[], array['1'])",
+        "select id, unread, unseen from bellwire.changes_for(array[$1]::pg_snapshot[], array['1'])",
         [await now()],
       );
       expect(empty).toEqual({ id: null, unread: "2", unseen: "1" });
@@ -423,6 +430,45 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(after.fetched - before.fetched).toBeLessThan(100);
     });
 
+    test("find the same, from wherever and for whomever", async () => {
+      const recipients = ["1", "2", "3"];
+      const open = await Promise.all(Array.from({ length: 4 }, begin));
+      const positions = [await now()];
+      for (let i = 0; i < 24; i++) {
+        const client = open[i % 4] as pg.Client;
+        const by: Queryable = i % 3 === 0 ? { query } : client;
+        const ids = await notify(recipients.slice(i % 3), by);
+        if (i % 2 === 0) await markRead(ids.slice(0, 1), by);
+        if (i % 5 === 0) await query("select bellwire.revoke($1)", [recipients[i % 3]]);
+        if (i > 16 && i % 2 === 1) {
+          await client.query("commit");
+          await client.query("begin");
+        }
+        positions.push(await now());
+      }
+      for (const client of open) await client.query("commit");
+      let found = 0;
+      for (const since of positions) {
+        const all = await read({ since });
+        for (const recipient of recipients) {
+          const own = await read({ since, recipient });
+          const isOwn = (row: Row) => row.recipient_id === recipient;
+          const withoutCounts = (row: Row) => ({
+            ...row,
+            reader: null,
+            unread: null,
+            unseen: null,
+          });
+          expect(own.rows.map(withoutCounts)).toEqual(all.rows.filter(isOwn).map(withoutCounts));
+          expect(own.revoked).toEqual(all.revoked.filter((revoked) => revoked === recipient));
+          for (const row of all.rows.filter((row) => isOwn(row) && !row.is_new))
+            expect([row.unread, row.unseen]).toEqual(own.counts);
+          found += own.rows.length;
+        }
+      }
+      expect(found).toBeGreaterThan(500);
+    });
+
     test("answers many readers at once, each as if it were alone", async () => {
       const start = await now();
       const ids = await notify(["1", "1", "2", "1"]);
@@ -430,7 +476,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       await notify(["2"]);
       await query("select bellwire.revoke('2')");
       const answers = await query<Row & { reader: string }>(
-        `select * from bellwire.changes_since($1, $2, $3, $4, $5, page_size => 2)
+        `select * from bellwire.changes_for($1, $2, $3, $4, $5, page_size => 2)
           order by reader, id nulls first`,
         [
           [start, start, later, start, start],
@@ -460,7 +506,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       const start = await now();
       await query("select bellwire.notify('1', 'test') from generate_series(1, 50)");
       const [row] = await query<Row>(
-        "select * from bellwire.changes_since(array[$1]::pg_snapshot[], array['1'], most => 10)",
+        "select * from bellwire.changes_for(array[$1]::pg_snapshot[], array['1'], most => 10)",
         [start],
       );
       expect(row?.remaining).toBe("11");
@@ -473,7 +519,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       );
       const [row] = await query<{ bytes: number; readers: number }>(
         `select sum(length(title))::int as bytes, count(distinct reader)::int as readers
-           from bellwire.changes_since(
+           from bellwire.changes_for(
                   array(select $1::pg_snapshot from generate_series(1, 10)),
                   array(select n::text from generate_series(1, 10) n))`,
         [start],
@@ -557,10 +603,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       await query("select bellwire.revoke('1')");
       await query(`update bellwire.revocations set revoked_xid = ${FUTURE}`);
       await adopt();
-      const [row] = await query(
-        "select revoked from bellwire.changes_since(array[$1]::pg_snapshot[])",
-        [await now()],
-      );
+      const [row] = await query("select revoked from bellwire.changes_since($1)", [await now()]);
       expect(row).toEqual({ revoked: [] });
     });
   });
@@ -571,14 +614,13 @@ describe.each(inject("servers"))("on $name", (server) => {
       await query("select bellwire.revoke('1')");
       await notify(["2"]);
       const first = await query<{ revoked: string[]; snapshot: string; id: string }>(
-        "select revoked, snapshot, id from bellwire.changes_since(array[$1]::pg_snapshot[])",
+        "select revoked, snapshot, id from bellwire.changes_since($1)",
         [since],
       );
       expect(first.map(({ revoked }) => revoked)).toEqual([["1"], null]);
-      const next = await query(
-        "select revoked, id from bellwire.changes_since(array[$1]::pg_snapshot[])",
-        [first[0]?.snapshot],
-      );
+      const next = await query("select revoked, id from bellwire.changes_since($1)", [
+        first[0]?.snapshot,
+      ]);
       expect(next).toEqual([{ revoked: [], id: null }]);
     });
 
@@ -588,11 +630,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       const since = await now();
       await open.query("commit");
       const listRevoked = async (snapshot: string) =>
-        (
-          await query("select revoked from bellwire.changes_since(array[$1]::pg_snapshot[])", [
-            snapshot,
-          ])
-        )[0]?.revoked;
+        (await query("select revoked from bellwire.changes_since($1)", [snapshot]))[0]?.revoked;
       expect(await listRevoked(since)).toEqual(["1"]);
       const later = await now();
       expect(await listRevoked(later)).toEqual([]);

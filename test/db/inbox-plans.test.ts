@@ -154,7 +154,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       await service.query(beside?.text ?? "", beside?.values);
       return (await countRead()) - before;
     });
-    expect(beside?.text).toContain("changes_since");
+    expect(beside?.text).toContain("changes_for");
     expect(read).toBeLessThan(100);
   });
 

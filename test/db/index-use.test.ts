@@ -26,7 +26,7 @@ const USES: [index: string, use: string, query: string][] = [
   [
     "changed_xid_idx",
     "the feed",
-    "select count(*) from bellwire.changes_since(array['984:984:']::pg_snapshot[], page_size => 10)",
+    "select count(*) from bellwire.changes_since('984:984:', page_size => 10)",
   ],
   [
     "changed_xid_idx",
@@ -36,7 +36,7 @@ const USES: [index: string, use: string, query: string][] = [
   [
     "recipient_id_changed_xid_idx",
     "a replay",
-    "select count(*) from bellwire.changes_since(array['504:504:']::pg_snapshot[], array['7'], page_size => 10)",
+    "select count(*) from bellwire.changes_for(array['504:504:']::pg_snapshot[], array['7'], page_size => 10)",
   ],
   [
     "created_xid_idx",

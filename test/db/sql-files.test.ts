@@ -15,7 +15,8 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 /** What the process may execute. */
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
-  "bellwire.changes_since(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer)",
+  "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer)",
+  "bellwire.changes_since(pg_snapshot,pg_snapshot,boolean,bigint,integer)",
   "bellwire.epoch()",
   "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
   "bellwire.mute_types(text,text[])",
@@ -308,7 +309,8 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "update bellwire.notifications set seen_at = now(), read_at = now(), archived_at = now()",
         "select bellwire.mute_types('2', '{x}'), bellwire.mute_types('2', '{}')",
         "select bellwire.issue_ticket('y', '1', now(), now() + interval '1 hour', '30 s'), bellwire.redeem_ticket('y')",
-        "select * from bellwire.changes_since(array[pg_current_snapshot()])",
+        "select * from bellwire.changes_since(pg_current_snapshot())",
+        "select * from bellwire.changes_for(array[pg_current_snapshot()], array['1'])",
         "select bellwire.suspend_wakeups_for(0), bellwire.wakeups_suspended_ms()",
         "select bellwire.epoch(), bellwire.prune('2000-01-01')",
       ]) {
@@ -382,7 +384,8 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       select bellwire.notify('1', 'test', '2', dedupe_key => 'k');
       select bellwire.revoke('1');
       update bellwire.notifications set read_at = pg_catalog.now();
-      select * from bellwire.changes_since(array[pg_catalog.pg_current_snapshot()]);
+      select * from bellwire.changes_since(pg_catalog.pg_current_snapshot());
+      select * from bellwire.changes_for(array[pg_catalog.pg_current_snapshot()], array['1']);
       select bellwire.adopt_restored_rows(), bellwire.prune('2000-01-01'), bellwire.epoch();
       select bellwire.mute_types('1', '{x}'), bellwire.issue_ticket('x', '1', '2026-01-01', '2126-01-01', '30 s');
       select * from bellwire.redeem_ticket('x');
