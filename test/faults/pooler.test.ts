@@ -69,6 +69,9 @@ async function prepare() {
   await postgres.query(`create role ${user} login password '${password}' in role bellwire_service`);
   // So that a session which lost the service's own setting would be seen by its times.
   await postgres.query(`alter role ${user} set timezone = 'Asia/Kolkata'`);
+  // As docs/dba.md asks; without them the service would warn.
+  for (const limit of ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
+    await postgres.query(`alter role ${user} set ${limit} = '10s'`);
   const pgbouncer = await startPgbouncer({
     postgresPort: postgres.port,
     user,

@@ -30,7 +30,12 @@ test.each([
     const databaseUrl = await createMigrated(postgres);
     const service = await startServiceProcess({
       databaseUrl,
-      env: { TICK_MS: `${tickMs}`, REPLAY_LIMIT: "100000" },
+      // Never suspended: else there is no flood.
+      env: {
+        TICK_MS: `${tickMs}`,
+        WAKEUPS_PER_SECOND_BUSY: "0",
+        REPLAY_LIMIT: "100000",
+      },
     });
     await service.waitUntilReady();
     const readers = await startReaders({
