@@ -36,13 +36,14 @@ export function createHttpApp(options: HttpOptions) {
   app.use(requestId(version));
   app.use(requireHost, cutUnreadBody);
   if (trustedHops === 0) app.use(warnOfProxy(log));
-  // First, for all that were lost with another instance come at once.
+  // Its page's visitors have no token of their own.
+  if (demo) app.use(demo);
+  // Early, for all that were lost with another instance come at once.
   app.use(BASE, crossOrigin(allowedOrigins));
   app.get(`${BASE}/stream`, options.stream);
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
   app.get("/openapi.json", describeApi(version));
-  if (demo) app.use(demo);
   app.use(BASE, noStore, logRequest(log), identify, readJson);
   app.get(`${BASE}/poll`, options.poll);
   app.post(`${BASE}/tickets`, options.issueTicket);
