@@ -1,9 +1,9 @@
 import { boundGoal, inTurn, ROUNDS } from "./compare.ts";
 import { type Contender, withContenders } from "./contenders.ts";
-import { type Shares, watchShares } from "./cpu.ts";
 import { type Delivered, deliver, lagQuantile, tellOf } from "./deliver.ts";
 import { ONE_MESSAGE, USERS } from "./pgbench.ts";
 import { addRound, type Result } from "./result.ts";
+import { type Shares, watchShares } from "./shares.ts";
 
 const WRITERS = 64;
 

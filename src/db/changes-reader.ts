@@ -83,7 +83,8 @@ export function createChangesReader(pool: Pool) {
           PAGE_SIZE,
         ],
       });
-      const [head, ...page] = rows as [Head, ...PageRow[]];
+      const [head, ...page] = rows as [Head?, ...PageRow[]];
+      if (!head) throw new Error("bellwire.changes_since() returned no head");
       return isForeign(head, from)
         ? toForeign(head, from, await readNow())
         : toChanges(head, page, from);

@@ -22,7 +22,7 @@ export interface Changes {
   readonly remaining: number;
   /** Recipients revoked since `from`; in a recipient's own read itself at the most. */
   readonly revoked: readonly string[];
-  /** Of the recipients some of whose rows here were changed, at `moment`; in a recipient's own read, of it. */
+  /** In a read for all: of the recipients some of whose rows here were changed, at `moment`. */
   readonly counts: ReadonlyMap<string, Counts>;
   /** When this page was read. */
   readonly moment: Snapshot;
@@ -48,7 +48,6 @@ export interface Head {
   remaining: string;
   revoked: string[];
   suspended_ms: number;
-  recipient_id: string | null;
   unread: string | null;
   unseen: string | null;
   id: null;
@@ -101,7 +100,7 @@ export function toChanges(head: Head, page: readonly PageRow[], { at, reading }:
     isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,
-    counts: countsOf([head, ...page]),
+    counts: countsOf(page),
     suspendedMs: head.suspended_ms,
     isForeign: false,
     isExpired: head.is_expired,
@@ -114,10 +113,10 @@ export function reached(from: Snapshot, now: Snapshot, newest: string): Snapshot
   return truncate(now, end > from.xmax ? end : from.xmax);
 }
 
-function countsOf(rows: readonly (Head | PageRow)[]): Map<string, Counts> {
+function countsOf(page: readonly PageRow[]): Map<string, Counts> {
   const counts = new Map<string, Counts>();
-  for (const { recipient_id, unread, unseen } of rows)
-    if (recipient_id !== null && unread !== null)
+  for (const { recipient_id, unread, unseen } of page)
+    if (unread !== null)
       counts.set(recipient_id, { unread: Number(unread), unseen: Number(unseen) });
   return counts;
 }

@@ -3,7 +3,7 @@ import express, { type RequestHandler, type Router } from "express";
 import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
 import { openApi } from "./openapi.ts";
-import { notFound, Problem, problemHandler, requestId } from "./problem.ts";
+import { labelAnswer, notFound, Problem, problemHandler } from "./problem.ts";
 import { cutUnreadBody, readJson } from "./read-json.ts";
 
 export interface HttpOptions {
@@ -33,7 +33,7 @@ export function createHttpApp(options: HttpOptions) {
   app.disable("etag");
   app.set("trust proxy", trustedHops);
 
-  app.use(requestId(version));
+  app.use(labelAnswer(version));
   app.use(requireHost, cutUnreadBody);
   if (trustedHops === 0) app.use(warnOfProxy(log));
   // Its page's visitors have no token of their own.

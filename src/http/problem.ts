@@ -39,7 +39,7 @@ export const unavailable = (cause?: unknown) =>
   });
 
 /** Says who answers, and gives every request its id, for the problem it may become and for the log. */
-export const requestId =
+export const labelAnswer =
   (version: string): RequestHandler =>
   (_req, res, next) => {
     res.locals.requestId = randomUUID();
