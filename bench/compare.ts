@@ -4,10 +4,11 @@ import type { Result } from "./result.ts";
 /** Fewer, while one works on a scenario: `BENCH_ROUNDS=1 npm run bench -- load`. */
 export const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 
-/** The contenders in another order each round, so that none always comes after the same. */
+/** The contenders in another order each round: there and back, then the next begins. So none always comes after the same. */
 export function inTurn<T>(contenders: readonly T[], round: number): T[] {
-  const start = round % contenders.length;
-  return [...contenders.slice(start), ...contenders.slice(0, start)];
+  const start = Math.floor(round / 2) % contenders.length;
+  const turned = [...contenders.slice(start), ...contenders.slice(0, start)];
+  return round % 2 === 0 ? turned : turned.toReversed();
 }
 
 type Figure = [contender: string, figure: string];
