@@ -41,7 +41,13 @@ export async function latency(): Promise<Result> {
   };
   const { figures, goals, notes } = result;
   const contenders: Contender[] = [];
-  for (const start of [startBellwire, startPlainExpress, startEventserv, startCentrifugoPeer])
+  for (const start of [
+    startBellwire,
+    startReader,
+    startPlainExpress,
+    startEventserv,
+    startCentrifugoPeer,
+  ])
     await start(database).then(
       (contender) => contenders.push(contender),
       (err: Error) => notes.push(err.message),
@@ -64,7 +70,7 @@ export async function latency(): Promise<Result> {
       ),
     );
   notes.push(
-    "LISTEN is a bare client of the same inserts as Bellwire's: the floor. pg_eventserv and Centrifugo send what the trigger has made of the row; Bellwire and plain Express read it when they are woken.",
+    "LISTEN is a bare client of the same inserts as Bellwire's: the floor. The next is a bare client as well, and asks the database one thing when it is woken: the floor of whoever reads. pg_eventserv and Centrifugo send what the trigger has made of the row; Bellwire and plain Express read it when they are woken.",
   );
   result.place = [...contenders.flatMap(({ version }) => version ?? []), database.place].join(", ");
   return result;
@@ -149,6 +155,22 @@ async function startBellwire({ url }: Database): Promise<Contender> {
     async close() {
       open.close();
       await Promise.all([writer.end(), listener.end(), service.close()]);
+    },
+  };
+}
+
+/** The least that anybody needs who reads when he is woken: one round trip. */
+async function startReader(database: Database): Promise<Contender> {
+  const url = await database.addDatabase("reader", ["sql/rules"]);
+  const ear = createEar();
+  const [writer, listener, reader] = [await connect(url), await connect(url), await connect(url)];
+  listener.on("notification", () => reader.query("select 1").then(ear.heard));
+  await listener.query("listen bellwire");
+  return {
+    writer,
+    ears: new Map([["LISTEN, then `select 1`", ear]]),
+    async close() {
+      await Promise.all([writer.end(), listener.end(), reader.end()]);
     },
   };
 }
