@@ -35,10 +35,7 @@ const MARK = "<!-- The rest is written by `npm run bench`. -->";
 
 /** Keeps a scenario's result in `bench/results/`, and writes the tables of docs/performance.md anew from all that are kept. */
 export async function keep(result: Result): Promise<void> {
-  await writeFile(
-    new URL(`${result.scenario}.json`, RESULTS),
-    `${JSON.stringify(result, null, 2)}\n`,
-  );
+  await writeFile(new URL(`${result.scenario}.json`, RESULTS), toJson(result));
   const names = (await readdir(RESULTS)).filter((name) => name.endsWith(".json")).toSorted();
   const results = names.map(
     async (name): Promise<Result> => JSON.parse(await readFile(new URL(name, RESULTS), "utf8")),
@@ -46,6 +43,12 @@ export async function keep(result: Result): Promise<void> {
   const [head] = (await readFile(PAGE, "utf8")).split(MARK);
   const sections = (await Promise.all(results)).map(toMarkdown);
   await writeFile(PAGE, `${head}${MARK}\n\n${sections.join("\n")}`);
+}
+
+/** With the rounds of a figure in one line, as they are read. */
+function toJson(result: Result): string {
+  const json = JSON.stringify(result, null, 2);
+  return `${json.replace(/\[[-\d.e,\s]*\]/g, (rounds) => rounds.replace(/\s+/g, " "))}\n`;
 }
 
 /** A scenario's section: its goals, and a table of medians with the least and the greatest of the rounds. */
