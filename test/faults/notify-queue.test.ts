@@ -60,15 +60,18 @@ test("after a service that was stopped goes on, the queue it held up empties, an
   const pid = service.pid();
   service.signal("SIGSTOP");
   const stoppedAt = performance.now();
-  // The kernel's buffers fill first, with some megabytes.
+  // The kernel's buffers fill first: some megabytes, and seconds later it may have room for some tens more.
   let sent = 0;
-  while (!(await isHeldUp(writer))) {
-    await writer.query("select pg_notify('bellwire', $1)", [LONG + sent++]);
-    if (sent % 100 === 0) await writer.query(NOTIFY, [`${sent}`]);
-    expect(sent).toBeLessThan(20_000);
+  for (;;) {
+    const isFull = await isHeldUp(writer);
+    if (isFull && performance.now() - stoppedAt > 30_000) break;
+    if (isFull) await delay(100);
+    else {
+      await writer.query("select pg_notify('bellwire', $1)", [LONG + sent++]);
+      if (sent % 100 === 0) await writer.query(NOTIFY, [`${sent}`]);
+      expect(sent).toBeLessThan(20_000);
+    }
   }
-  await delay(Math.max(0, 30_000 - (performance.now() - stoppedAt)));
-  expect(await serverUsage(writer)).toBeGreaterThan(0.1);
 
   const faultEndedAt = performance.now();
   service.signal("SIGCONT");
