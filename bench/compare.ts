@@ -4,7 +4,7 @@ import type { Result } from "./result.ts";
 /** Fewer, while one works on a scenario: `BENCH_ROUNDS=1 npm run bench -- load`. */
 export const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 
-/** The contenders in another order each round: there and back, then the next begins. So none always comes after the same. */
+/** The contenders' order in a round: there and back, then the next begins; so none always comes after the same. */
 export function inTurn<T>(contenders: readonly T[], round: number): T[] {
   const start = Math.floor(round / 2) % contenders.length;
   const turned = [...contenders.slice(start), ...contenders.slice(0, start)];

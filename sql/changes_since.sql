@@ -1,9 +1,9 @@
 -- Everything a snapshot could not see: new notifications and changed ones, oldest first, of all recipients.
 --
 -- This is the live feed's read; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
--- order: a row visible now whose transaction was not
--- visible in `since` (at or past its xmax, or in its in-progress list) has not been delivered yet, and
--- every other row has. `id > last` cannot know that: ids are drawn at insert and seen at commit.
+-- order: a row visible now whose transaction was not visible in `since` (at or past its xmax, or in its in-progress list)
+-- has not been delivered yet, and every other row has. `id > last` cannot know that: ids are drawn at insert and seen at
+-- commit.
 --
 --   since          the reader's position
 --   upto           goes on with an earlier, unfinished read: the snapshot that read returned
@@ -23,7 +23,7 @@
 -- In a row of the page `unread` and `unseen` are its recipient's, if it was changed: an insert alone can be added up.
 -- A row is new (`is_new`) when its insert was not visible in `since`, even if it was read meanwhile.
 --
--- Cost     two index probes; nothing depends on how long other transactions stay open
+-- Cost     an index probe, and one for each transaction in progress in `since`; nothing depends on how long those stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
 create or replace function bellwire.changes_since(
@@ -87,8 +87,7 @@ begin
                        union all
                       select xid, xid from unnest(since_in_progress) as xid
                     ) unseen
-              -- A range, also of one: of a range the planner expects little, of equality in a table that few
-              -- transactions have written (an import) a great part.
+              -- Between two bounds the planner expects little; of what is past one, a third of the table.
               cross join lateral (
                       select m.id, m.created_xid, m.changed_xid
                         from bellwire.notifications m

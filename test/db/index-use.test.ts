@@ -137,19 +137,16 @@ describe.each(inject("servers"))("on $name", (server) => {
   );
 
   // As after an import, or CLUSTER: another index then has the order in which the rows lie, and to walk it looks cheap.
-  test.each([400, 1])(
-    "the feed does not walk a table in its recipients' order, of %i transactions",
-    async (transactions) => {
-      await database.query(`
-        truncate bellwire.notifications;
-        insert into bellwire.notifications (recipient_id, type, body, created_xid, changed_xid)
-        select to_char(n / 200, '000'), 'test', repeat('a body ', 50), xid::text::xid8, xid::text::xid8
-          from generate_series(1, 100000) n
-         cross join lateral (select 3 + n % ${transactions} as xid) x`);
-      await database.query("vacuum analyze bellwire.notifications");
-      const read = "select * from bellwire.changes_since('500:510:502,505')";
-      await blocksOf(read);
-      expect(await blocksOf(read)).toBeLessThan(100);
-    },
-  );
+  test("the feed does not walk a table in its recipients' order", async () => {
+    await database.query(`
+      truncate bellwire.notifications;
+      insert into bellwire.notifications (recipient_id, type, body, created_xid, changed_xid)
+      select to_char(n / 200, '000'), 'test', repeat('a body ', 50), xid::text::xid8, xid::text::xid8
+        from generate_series(1, 100000) n
+       cross join lateral (select 3 + n % 400 as xid) x`);
+    await database.query("vacuum analyze bellwire.notifications");
+    const read = "select * from bellwire.changes_since('500:510:502,505')";
+    await blocksOf(read);
+    expect(await blocksOf(read)).toBeLessThan(100);
+  });
 });
