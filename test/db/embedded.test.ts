@@ -68,6 +68,7 @@ async function startElsewhere(dir: string): Promise<{ process: ChildProcess; tex
 }
 
 async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
   const exited = once(child, "exit");
   child.kill("SIGKILL");
   await exited;
@@ -149,8 +150,11 @@ test("a server that was killed with its Bellwire recovers at the next start", as
   const dir = join(await createFolder(), "pg");
   const { process: child, text: url } = await startElsewhere(dir);
   await query(url, "create table kept as select 1 as one");
+  // First the server, while its parent lives: an orphan's pid is taken until init, of whatever make, has waited for it.
+  const pid = await readPid(dir);
+  process.kill(pid, "SIGKILL");
+  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), 10_000);
   await kill(child);
-  process.kill(await readPid(dir), "SIGKILL");
 
   // Its sessions hold the shared memory for some milliseconds more, and PostgreSQL refuses to start beside them.
   const next = await vi.waitFor(() => start(dir), 10_000);
