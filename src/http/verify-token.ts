@@ -1,6 +1,13 @@
-import { createPublicKey, subtle } from "node:crypto";
-import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { createPublicKey } from "node:crypto";
+import {
+  errors,
+  type JWTClaimVerificationOptions,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from "jose";
 import type { KeyConfig } from "../config.ts";
+import { createHs256Verifier } from "./hs256.ts";
 import { Problem } from "./problem.ts";
 import { createRemoteKeys } from "./remote-keys.ts";
 
@@ -34,38 +41,38 @@ const ACCESS_TOKEN_TYPES = /^(application\/)?(at\+)?jwt$/i;
  */
 export function createTokenVerifier(options: TokenOptions): VerifyToken {
   const { issuer, audience, userClaim } = options;
-  const { key, algorithms } = verificationKey(options.key);
-  const claims = {
-    algorithms,
+  const verify = createJwtVerifier(options.key, {
     requiredClaims: ["exp", userClaim],
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
-  };
+  });
 
   return async (token) => {
     if (token.length > MAX_TOKEN_LENGTH) throw tokenInvalid();
-    const { payload, protectedHeader } = await jwtVerify(token, key, claims).catch(refuse);
+    const { payload, protectedHeader } = await verify(token).catch(refuse);
     const { typ = "JWT" } = protectedHeader;
     if (!ACCESS_TOKEN_TYPES.test(typ)) throw tokenInvalid();
     return toIdentity(payload, userClaim);
   };
 }
 
-function verificationKey(key: TokenOptions["key"]): { key: JWTVerifyGetKey; algorithms: string[] } {
-  if (key.kind === "secret") {
-    // As WebCrypto has it; anything else jose would import anew for every token.
-    const secret = subtle.importKey("raw", Buffer.from(key.secret), HMAC, false, ["verify"]);
-    return { key: () => secret, algorithms: ["HS256"] };
-  }
+function createJwtVerifier(key: TokenOptions["key"], claims: JWTClaimVerificationOptions) {
+  if (key.kind === "secret") return createHs256Verifier(key.secret, claims);
+  const { getKey, algorithms } = publicKeys(key);
+  return (token: string) => jwtVerify(token, getKey, { ...claims, algorithms });
+}
+
+function publicKeys(key: Exclude<TokenOptions["key"], { kind: "secret" }>): {
+  getKey: JWTVerifyGetKey;
+  algorithms: string[];
+} {
   const algorithms = Object.values(ALGORITHMS);
-  if (key.kind === "jwks") return { key: createRemoteKeys(key.url), algorithms };
+  if (key.kind === "jwks") return { getKey: createRemoteKeys(key.url), algorithms };
   const publicKey = createPublicKey(key.pem);
   const own = ALGORITHMS[publicKey.asymmetricKeyType ?? ""];
   // Pinned: what is thrown where a token's `alg` does not fit the key, differs between Node's versions.
-  return { key: async () => publicKey, algorithms: own ? [own] : algorithms };
+  return { getKey: async () => publicKey, algorithms: own ? [own] : algorithms };
 }
-
-const HMAC = { name: "HMAC", hash: "SHA-256" };
 
 /** What is verified by which kind of key. */
 const ALGORITHMS: Record<string, string> = { rsa: "RS256", ec: "ES256", ed25519: "EdDSA" };

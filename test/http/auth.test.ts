@@ -319,7 +319,9 @@ describe("a bad token is refused without saying why:", () => {
     ["a recipient with U+0000, which no text of Postgres holds", () => hs({ sub: "4\u00002" })],
     ["more than 8 KB", () => hs({ filler: "x".repeat(8192) })],
     ["a critical header that nobody knows", criticalToken],
-    ["claims that are a list", listToken],
+    ["a critical header that nobody knows, rightly signed", () => signed({ crit: ["x"], x: 1 })],
+    ["a payload that is not encoded, rightly signed", () => signed({ crit: ["b64"], b64: false })],
+    ["claims that are a list", () => signed({}, [good()])],
     ["a logout token, rightly signed", () => sign(secret, "HS256", {}, { typ: "logout+jwt" })],
     ["a proof of possession", () => sign(secret, "HS256", {}, { typ: "dpop+jwt" })],
     [
@@ -345,8 +347,8 @@ describe("a bad token is refused without saying why:", () => {
     return `${body}.${createSign("sha256").update(body).sign(rsa.privateKey, "base64url")}`;
   }
 
-  function listToken(): string {
-    const body = unsigned({ alg: "HS256" }, [good()]);
+  function signed(header: object, payload: object = good()): string {
+    const body = unsigned({ alg: "HS256", ...header }, payload);
     return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
   }
 
