@@ -90,8 +90,8 @@ const WITHOUT_PART = {
        'where bellwire.is_wanted(told.recipient_id::text, told.type::text, null)')`,
   ),
   "wake-ups sent": "select bellwire.resume_wakeups()",
-  "without wake_listeners()": eachRule(
-    "replace(body, 'perform bellwire.wake_listeners();', 'null;')",
+  "without asking whether they are": eachRule(
+    "replace(body, 'if found and not bellwire.wakeups_are_suspended() then', 'if false then')",
   ),
   "a row trigger, no NOTIFY": rowTrigger(""),
   "a row trigger, NOTIFY with the row": rowTrigger(

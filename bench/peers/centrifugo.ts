@@ -41,7 +41,8 @@ const OUTBOX = `
 /** Centrifugo, woken by NOTIFY, with its unidirectional event stream for one channel a user. */
 export async function startCentrifugo(databaseUrl: string) {
   const path = await installGoProgram({
-    module: `github.com/centrifugal/centrifugo/v6@${VERSION}`,
+    package: "github.com/centrifugal/centrifugo/v6",
+    version: VERSION,
     name: "centrifugo",
   });
   await query(databaseUrl, OUTBOX);

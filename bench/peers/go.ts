@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile } from "node:child_process";
-import { access } from "node:fs/promises";
+import { access, mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,29 +10,42 @@ import { promisify } from "node:util";
 const BIN = join(tmpdir(), "bellwire-bench-bin");
 
 export interface GoProgram {
-  /** What `go install` takes: `module@version`. */
-  module: string;
+  /** Of its command, as `import` names it. */
+  package: string;
+  version: string;
+  tags?: string[];
   name: string;
 }
 
 /** Where the program is; built where it is not there yet. Rejects with why it cannot be had. */
-export async function installGoProgram({ module, name }: GoProgram): Promise<string> {
-  const path = join(BIN, name);
+export async function installGoProgram(program: GoProgram): Promise<string> {
+  const path = join(BIN, program.name);
   const isThere = await access(path).then(
     () => true,
     () => false,
   );
   if (!isThere)
-    await promisify(execFile)("go", ["install", module], {
-      env: { ...process.env, GOBIN: BIN },
-    }).catch((err: Error & { code?: string }) => {
+    await build(program, path).catch((err: Error & { code?: string }) => {
       const isMissing = err.code === "ENOENT";
       const why = isMissing
         ? "there is no Go here to build it with"
-        : `\`go install ${module}\` fails here`;
-      throw new Error(`${name} is left out: ${why}`, { cause: err });
+        : `Go cannot build ${program.package}@${program.version} here`;
+      throw new Error(`${program.name} is left out: ${why}`, { cause: err });
     });
   return path;
+}
+
+/** As `go install` does, but for the list of its module's versions, which not every proxy has. */
+async function build({ package: name, version, tags = [] }: GoProgram, path: string) {
+  const folder = await mkdtemp(join(tmpdir(), "bellwire-bench-go-"));
+  const go = (...args: string[]) => promisify(execFile)("go", args, { cwd: folder });
+  try {
+    await go("mod", "init", "peer");
+    await go("get", `${name}@${version}`);
+    await go("build", "-tags", tags.join(), "-o", path, name);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 export async function findFreePort(): Promise<number> {

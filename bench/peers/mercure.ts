@@ -2,13 +2,15 @@ import { spawn } from "node:child_process";
 import { endWithUs } from "../service.ts";
 import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 
-/** Of these, the command that builds without Caddy. */
+/** Its own command, which builds without Caddy; that needs the tags. */
 const VERSION = "v0.24.2";
 
 /** Mercure with its in-memory transport, and a topic for each recipient. */
 export async function startMercure() {
   const path = await installGoProgram({
-    module: `github.com/dunglas/mercure/cmd/mercure@${VERSION}`,
+    package: "github.com/dunglas/mercure/cmd/mercure",
+    version: VERSION,
+    tags: ["deprecated_server", "deprecated_transport"],
     name: `mercure-${VERSION}`,
   });
   const port = await findFreePort();

@@ -7,7 +7,8 @@ import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 /** pg_eventserv: whatever is sent to a NOTIFY channel goes to every WebSocket that listens to it. */
 export async function startPgEventserv(databaseUrl: string) {
   const path = await installGoProgram({
-    module: "github.com/crunchydata/pg_eventserv@latest",
+    package: "github.com/CrunchyData/pg_eventserv",
+    version: "latest",
     name: "pg_eventserv",
   });
   await query(databaseUrl, USUAL_TRIGGER);
