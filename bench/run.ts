@@ -36,6 +36,8 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
 // Not the default, with which nothing would be cleaned up.
 process.once("SIGINT", () => process.exit(130));
 process.once("SIGTERM", () => process.exit(143));
+// Each process that a scenario starts is ended with us.
+process.setMaxListeners(100);
 
 const named = process.argv.slice(2);
 const unknown = named.filter((name) => !SCENARIOS.has(name));
