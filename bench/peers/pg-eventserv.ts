@@ -7,7 +7,8 @@ import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 /** pg_eventserv: whatever is sent to a NOTIFY channel goes to every WebSocket that listens to it. */
 export async function startPgEventserv(databaseUrl: string) {
   const path = await installGoProgram({
-    package: "github.com/CrunchyData/pg_eventserv",
+    // As its go.mod calls it; it lives at CrunchyData's.
+    package: "github.com/pramsey/pg_eventserv",
     version: "latest",
     name: "pg_eventserv",
   });

@@ -58,7 +58,7 @@ const token = fc
   .tuple(header, payload, mostly("sha256", "sha384", "sha512"))
   .map(([h, p, hash]) => sign(h, p, String(hash)));
 
-/** The token with one of its characters changed, taken away or doubled. */
+/** Puts a character in, or changes one, or takes it away. */
 const damaged = fc
   .tuple(fc.nat(), fc.constantFrom("", ".", "=", "A", "_", "+", " ", "é", "\0"), fc.nat(2))
   .map(([at, other, keep]) => (text: string) => {
