@@ -90,7 +90,7 @@ const WITHOUT_PART = {
        'where bellwire.is_wanted(told.recipient_id::text, told.type::text, null)')`,
   ),
   "wake-ups sent": "select bellwire.resume_wakeups()",
-  "without asking whether they are": eachRule(
+  "without asking whether wake-ups are suspended": eachRule(
     "replace(body, 'if found and not bellwire.wakeups_are_suspended() then', 'if false then')",
   ),
   "a row trigger, no NOTIFY": rowTrigger(""),

@@ -41,9 +41,9 @@ const OUTBOX = `
 /** Centrifugo, woken by NOTIFY, with its unidirectional event stream for one channel a user. */
 export async function startCentrifugo(databaseUrl: string) {
   const path = await installGoProgram({
+    name: "centrifugo",
     package: "github.com/centrifugal/centrifugo/v6",
     version: VERSION,
-    name: "centrifugo",
   });
   await query(databaseUrl, OUTBOX);
   const dir = await mkdtemp(join(tmpdir(), "bellwire-centrifugo-"));

@@ -10,16 +10,17 @@ import { promisify } from "node:util";
 const BIN = join(tmpdir(), "bellwire-bench-bin");
 
 export interface GoProgram {
-  /** Of its command, as `import` names it. */
+  name: string;
+  /** The command's path, as `go install` takes it. */
   package: string;
   version: string;
+  /** For `go build`. */
   tags?: string[];
-  name: string;
 }
 
 /** Where the program is; built where it is not there yet. Rejects with why it cannot be had. */
 export async function installGoProgram(program: GoProgram): Promise<string> {
-  const path = join(BIN, program.name);
+  const path = join(BIN, `${program.name}-${program.version}`);
   const isThere = await access(path).then(
     () => true,
     () => false,

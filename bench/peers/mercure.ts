@@ -8,10 +8,10 @@ const VERSION = "v0.24.2";
 /** Mercure with its in-memory transport, and a topic for each recipient. */
 export async function startMercure() {
   const path = await installGoProgram({
+    name: "mercure",
     package: "github.com/dunglas/mercure/cmd/mercure",
     version: VERSION,
     tags: ["deprecated_server", "deprecated_transport"],
-    name: `mercure-${VERSION}`,
   });
   const port = await findFreePort();
   const child = spawn(path, [], {

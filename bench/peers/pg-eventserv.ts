@@ -7,10 +7,10 @@ import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 /** pg_eventserv: whatever is sent to a NOTIFY channel goes to every WebSocket that listens to it. */
 export async function startPgEventserv(databaseUrl: string) {
   const path = await installGoProgram({
+    name: "pg_eventserv",
     // As its go.mod calls it; it lives at CrunchyData's.
     package: "github.com/pramsey/pg_eventserv",
     version: "latest",
-    name: "pg_eventserv",
   });
   await query(databaseUrl, USUAL_TRIGGER);
   const port = await findFreePort();

@@ -3,12 +3,12 @@ import {
   decodeProtectedHeader,
   errors,
   type JWTClaimVerificationOptions,
-  type JWTHeaderParameters,
   type JWTPayload,
+  type ProtectedHeaderParameters,
   UnsecuredJWT,
 } from "jose";
 
-type Verified = { payload: JWTPayload; protectedHeader: JWTHeaderParameters };
+type Verified = { payload: JWTPayload; protectedHeader: ProtectedHeaderParameters };
 
 /**
  * jose's `jwtVerify` for HS256 with one secret (RFC 7515 §5.2, RFC 7518 §3.2), and rejects as that does. Only the
@@ -20,16 +20,19 @@ export function createHs256Verifier(secret: string, claims: JWTClaimVerification
   const key = createSecretKey(secret, "utf8");
 
   return async (token: string): Promise<Verified> => {
-    const header = decodeProtectedHeader(token);
-    if (header.alg !== "HS256") throw new errors.JOSEAlgNotAllowed("alg is not HS256");
+    const protectedHeader = decodeProtectedHeader(token);
+    if (protectedHeader.alg !== "HS256") throw new errors.JOSEAlgNotAllowed("alg is not HS256");
     const [encodedHeader, encodedPayload, signature, ...more] = token.split(".");
     if (signature === undefined || more.length > 0) throw new errors.JWTInvalid("not a JWS");
     const expected = createHmac("sha256", key).update(`${encodedHeader}.${encodedPayload}`);
     if (!isSame(signature, expected.digest("base64url")))
       throw new errors.JWSSignatureVerificationFailed();
-    const unsecured = Buffer.from(JSON.stringify({ ...header, alg: "none" })).toString("base64url");
-    const { payload } = UnsecuredJWT.decode(`${unsecured}.${encodedPayload}.`, claims);
-    return { payload, protectedHeader: { ...header, alg: header.alg } };
+    const unsecured = JSON.stringify({ ...protectedHeader, alg: "none" });
+    const { payload } = UnsecuredJWT.decode(
+      `${Buffer.from(unsecured).toString("base64url")}.${encodedPayload}.`,
+      claims,
+    );
+    return { payload, protectedHeader };
   };
 }
 

@@ -150,7 +150,7 @@ test("a server that was killed with its Bellwire recovers at the next start", as
   const dir = join(await createFolder(), "pg");
   const { process: child, text: url } = await startElsewhere(dir);
   await query(url, "create table kept as select 1 as one");
-  // First the server, while its parent lives: an orphan's pid is taken until init, of whatever make, has waited for it.
+  // First the server, while its parent lives: an orphan's pid is taken until init has waited for it.
   const pid = await readPid(dir);
   process.kill(pid, "SIGKILL");
   await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), 10_000);
