@@ -68,7 +68,7 @@ async function startElsewhere(dir: string): Promise<{ process: ChildProcess; tex
 }
 
 async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.kill("SIGKILL");
   await exited;
