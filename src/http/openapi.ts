@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OPERATIONS, type Operation } from "./operations.ts";
-import { meaningOf, type ProblemCode, statusOf } from "./problem-codes.ts";
+import { meaningOf, type PublicCode, statusOf } from "./problem-codes.ts";
 import {
   ChangedJson,
   ChangeJson,
@@ -104,7 +104,7 @@ function describeAnswers(answers: Operation["answers"]) {
 }
 
 /** One answer a status, which names its codes. */
-function describeProblems(codes: readonly ProblemCode[]) {
+function describeProblems(codes: readonly PublicCode[]) {
   const statuses = new Set(codes.map(statusOf));
   return Object.fromEntries(
     [...statuses].map((status) => {

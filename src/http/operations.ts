@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { ProblemCode } from "./problem-codes.ts";
+import type { PublicCode } from "./problem-codes.ts";
 import {
   ApiJson,
   ChangedJson,
@@ -31,7 +31,7 @@ export interface Operation {
   body?: { schema: z.ZodType; isRequired: boolean };
   /** Of the answers that are no problems. */
   answers: Record<number, z.ZodType | "event stream">;
-  problems: readonly ProblemCode[];
+  problems: readonly PublicCode[];
   /** What lets in here, where it is not what lets in everywhere. */
   security?: object[];
 }

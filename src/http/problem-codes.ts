@@ -1,4 +1,6 @@
-/** Every `code` there is, with its status and when it is given. Stable: clients decide by it. */
+type Codes = Record<string, readonly [status: number, meaning: string]>;
+
+/** Every `code` of the API, with its status and when it is given. Stable: clients decide by it. */
 const CODES = {
   request_malformed: [400, "No HTTP, no JSON, or an address that cannot be decoded."],
   request_invalid: [400, "A field is missing, unknown, or not of its kind; `detail` says which."],
@@ -7,9 +9,7 @@ const CODES = {
   origin_refused: [403, "The page that sent the cookie is of an origin that may not use it."],
   notification_unknown: [404, "This recipient has no such notification."],
   route_unknown: [404, "There is no such route."],
-  user_unknown: [404, "The demo has no such user."],
   request_timeout: [408, "The request did not come to its end in time."],
-  act_not_possible: [409, "The demo's marketplace does not allow this (any more)."],
   body_too_large: [413, "The body has more than 16 KB."],
   body_not_json: [415, "The body, or a write with a cookie, is not declared as application/json."],
   body_encoding: [415, "The body's charset or compression is not one that is read."],
@@ -19,12 +19,21 @@ const CODES = {
   keys_unavailable: [503, "The keys that verify tokens cannot be fetched. Try again."],
   overloaded: [503, "The service holds as many streams and waiting polls as it may. Try again."],
   unavailable: [503, "The database does not answer. Try again."],
-} as const satisfies Record<string, readonly [status: number, meaning: string]>;
+} as const satisfies Codes;
 
-export type ProblemCode = keyof typeof CODES;
+/** Those of the demo's own routes, which no client of the API ever gets. */
+const DEMO_CODES = {
+  user_unknown: [404, "The demo has no such user."],
+  act_not_possible: [409, "The demo's marketplace does not allow this (any more)."],
+} as const satisfies Codes;
 
-export const PROBLEM_CODES = Object.keys(CODES) as ProblemCode[];
+export type PublicCode = keyof typeof CODES;
+export type ProblemCode = PublicCode | keyof typeof DEMO_CODES;
 
-export const statusOf = (code: ProblemCode): number => CODES[code][0];
+export const PROBLEM_CODES = Object.keys(CODES) as PublicCode[];
 
-export const meaningOf = (code: ProblemCode): string => CODES[code][1];
+const ALL_CODES = { ...CODES, ...DEMO_CODES };
+
+export const statusOf = (code: ProblemCode): number => ALL_CODES[code][0];
+
+export const meaningOf = (code: PublicCode): string => CODES[code][1];
