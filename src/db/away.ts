@@ -1,6 +1,6 @@
 import pg from "pg";
 import { Prisma } from "./generated/client.ts";
-import { isPassing } from "./read-problem.ts";
+import { isOfItsArguments, isPassing } from "./read-problem.ts";
 
 /** The database could not be asked or did not answer, and next time it may. `cause` says why. */
 export class DatabaseAwayError extends Error {
@@ -36,7 +36,7 @@ const PRISMA_AWAY = new Set([
  * connection that could not be had or was lost, and carries no code to tell it by.
  */
 function isAway(err: unknown): boolean {
-  if (!(err instanceof Error) || err instanceof TypeError) return false;
+  if (!(err instanceof Error) || isOfItsArguments(err) || err instanceof TypeError) return false;
   if (err instanceof Prisma.PrismaClientValidationError) return false;
   const state = sqlStateOf(err);
   // 28, 3D: not let in, no such database. Somebody must see to that, and then it is back.

@@ -37,7 +37,10 @@ export interface Changes {
   readonly isExpired: boolean;
 }
 
-export type RecipientChanges = Changes & Counts;
+export interface RecipientChanges extends Changes, Counts {
+  /** The database does not take the position. Then there are no rows, and `upto` is where to go on. */
+  readonly isRefused?: boolean;
+}
 
 /** What `bellwire.changes_since()` returns: a head, then a page. */
 export interface Head {

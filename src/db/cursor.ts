@@ -1,4 +1,4 @@
-import { type Snapshot, truncate } from "./snapshot.ts";
+import { isGiven, type Snapshot, truncate } from "./snapshot.ts";
 
 /**
  * A reader's position, as sent in every SSE `id`. Exact whatever the commit order, and why:
@@ -38,25 +38,28 @@ const MAX_LENGTH = 128;
 const MAX_GAPS = 64;
 
 const PATTERN =
-  /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([nc])([0-9a-z]{1,13}))?$/;
+  /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([nc])([0-9a-z]{1,13}))?_$/;
 
 /**
- * `v1.<epoch>.<xmax>.<gaps>`, and within a read `.<how far at's xmax is below>.<at's gaps>.<n|c><id>`,
+ * `v1.<epoch>.<xmax>.<gaps>_`, and within a read `.<how far at's xmax is below>.<at's gaps>.<n|c><id>` before the `_`,
  * where the first pair is then the read's `upto`. Numbers are base 36; gaps run down from xmax to each
  * transaction in progress. At most 128 characters of `[A-Za-z0-9._-]`: a position that does not fit is
  * replaced by an earlier one that does, from which a few rows may be sent twice and none is lost.
+ *
+ * `_` stands at the end and nowhere else. Many clients keep what arrived of an id before a cut: without an end mark half an
+ * id within a read would say that all of that read has arrived.
  */
 export function encodeCursor({ epoch, at, reading }: Cursor): string {
   if (reading) {
     const { upto, place } = reading;
     const lag = encodeNumber(upto.xmax - at.xmax);
     const mark = `${place.changed ? "c" : "n"}${encodeNumber(place.id)}`;
-    const full = `v1.${epoch}.${encodeSnapshot(upto)}.${lag}.${encodeGaps(at)}.${mark}`;
+    const full = `v1.${epoch}.${encodeSnapshot(upto)}.${lag}.${encodeGaps(at)}.${mark}_`;
     if (full.length <= MAX_LENGTH) return full;
   }
   let fitting = truncate(at, at.inProgress[MAX_GAPS] ?? at.xmax);
   for (;;) {
-    const text = `v1.${epoch}.${encodeSnapshot(fitting)}`;
+    const text = `v1.${epoch}.${encodeSnapshot(fitting)}_`;
     if (text.length <= MAX_LENGTH) return text;
     // Ending at the newest transaction in progress leaves that one out of the list.
     fitting = truncate(fitting, fitting.inProgress.at(-1) ?? fitting.xmax);
@@ -94,18 +97,19 @@ function encodeGaps({ xmax, inProgress }: Snapshot): string {
     .join("-");
 }
 
-/** Undefined where the gaps are not those of a snapshot: one of zero, or past the first transaction. */
+/** Undefined where these are not a snapshot's: a gap of zero, or an id that no transaction has. */
 function decodeSnapshot(xmax: bigint, gaps: string): Snapshot | undefined {
+  if (!isGiven(xmax)) return undefined;
   const inProgress: bigint[] = [];
   let below = xmax;
   for (const gap of gaps === "" ? [] : gaps.split("-")) {
     if (gap === "" || gap.length > 12) return undefined;
     const step = decodeNumber(gap);
-    if (step === 0n) return undefined;
     below -= step;
+    if (step === 0n || !isGiven(below)) return undefined;
     inProgress.push(below);
   }
-  return below >= 1n ? { xmax, inProgress: inProgress.reverse() } : undefined;
+  return { xmax, inProgress: inProgress.reverse() };
 }
 
 const encodeNumber = (value: bigint) => value.toString(36);

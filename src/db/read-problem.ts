@@ -9,6 +9,16 @@ const OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
  */
 export const isPassing = (sqlState: string): boolean => /^(08|25006|53|55|57|58)/.test(sqlState);
 
+/**
+ * Whether a query may have been refused for what it was asked with or for what it found, and may answer if asked for
+ * something else: data exception, program limit exceeded, corrupted data; or a value that JavaScript cannot hold. What is
+ * refused whoever asks (no such function, no right, the database away) is none of these.
+ */
+export function isOfItsArguments(err: unknown): boolean {
+  if (err instanceof pg.DatabaseError) return /^(22|54|XX)/.test(err.code ?? "");
+  return err instanceof RangeError || err instanceof SyntaxError;
+}
+
 /** Why a read failed, in a sentence for the operator. */
 export function explainReadError(err: unknown): string {
   const code = err instanceof pg.DatabaseError ? err.code : undefined;

@@ -2,6 +2,7 @@ import type { Pool } from "pg";
 import type { RecipientChanges } from "./changes.ts";
 import { createChangesReader, type Reader } from "./changes-reader.ts";
 import type { Cursor } from "./cursor.ts";
+import { isOfItsArguments } from "./read-problem.ts";
 import { together } from "./together.ts";
 
 export interface ReplaysOptions {
@@ -22,19 +23,30 @@ const READERS_PER_QUERY = 500;
 
 /**
  * The next page of what one recipient was sent or changed since the cursor. Whoever comes back after a restart comes with
- * everybody else: they share queries, and none waits for one of them that has missed a great deal. Throws what `pg` throws.
+ * everybody else: they share queries, and none waits for one of them that has missed a great deal, nor fails for one whose
+ * position the database refuses. Throws what `pg` throws.
  */
 export function createReplays({ pool, atOnce, replayLimit, onRead }: ReplaysOptions) {
-  const { readRecipients } = createChangesReader(pool);
+  const { readRecipients, now } = createChangesReader(pool);
   const read = together({
     call: async (readers: readonly Reader[]) => {
       const pages = await readRecipients(readers, { pageSize: PAGE_SIZE, most: replayLimit });
       onRead(readers.length);
       return pages;
     },
+    isOnesFault: isOfItsArguments,
     atOnce,
     most: READERS_PER_QUERY,
   });
-  return (from: Cursor, recipientId: string): Promise<RecipientChanges> =>
-    read({ from, recipientId });
+  return async (from: Cursor, recipientId: string): Promise<RecipientChanges> => {
+    try {
+      return await read({ from, recipientId });
+    } catch (err) {
+      if (!isOfItsArguments(err)) throw err;
+      // Alone it was refused as well. If it is not the position, the next read is, too.
+      const start = await now();
+      const page = await read({ from: start, recipientId });
+      return { ...page, upto: start.at, rows: [], isLast: true, remaining: 0, isRefused: true };
+    }
+  };
 }

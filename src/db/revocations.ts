@@ -1,5 +1,6 @@
 import type { Pool } from "pg";
 import { orAway } from "./away.ts";
+import { isOfItsArguments } from "./read-problem.ts";
 import { together } from "./together.ts";
 
 export interface IssuedToken {
@@ -17,6 +18,7 @@ export async function isRevoked(pool: Pool, token: IssuedToken): Promise<boolean
 export const createRevocationCheck = (pool: Pool) =>
   together({
     call: (tokens: readonly IssuedToken[]) => areRevoked(pool, tokens),
+    isOnesFault: isOfItsArguments,
     atOnce: 1,
     most: 1000,
   });

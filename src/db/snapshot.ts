@@ -10,8 +10,19 @@ export interface Snapshot {
   readonly inProgress: readonly bigint[];
 }
 
-/** The first transaction id a cluster gives to a user's transaction; no snapshot ends below it. */
+/**
+ * A transaction's id has 64 bits. PostgreSQL never gives one whose low 32 are 0, 1 or 2, neither at a cluster's beginning nor
+ * later (src/include/access/transam.h), and `pg_snapshot` refuses such an end.
+ */
 const FIRST_XID = 3n;
+
+const lowBits = (xid: bigint) => BigInt.asUintN(32, xid);
+
+/** Whether a transaction can have this id. */
+export const isGiven = (xid: bigint): boolean => xid > 0n && lowBits(xid) >= FIRST_XID;
+
+/** This id, or the next that a transaction can have. */
+const orNextGiven = (xid: bigint): bigint => (isGiven(xid) ? xid : xid - lowBits(xid) + FIRST_XID);
 
 /** Reads `pg_snapshot` as text: `xmin:xmax:xip,xip,…`. */
 export function parseSnapshot(text: string): Snapshot {
@@ -35,9 +46,11 @@ export function isVisible(snapshot: Snapshot, xid: bigint): boolean {
  * A position must end at the newest row, not at the server's newest transaction: the id of a transaction
  * that rolled back may be given again after a crash of the server, if its abort never reached the disk.
  * Ids below a committed row's are never given again.
+ *
+ * The one place where an end is made and not read from the server: so that it is one a transaction can have.
  */
 export function truncate(snapshot: Snapshot, end: bigint): Snapshot {
-  const xmax = end < FIRST_XID ? FIRST_XID : end;
+  const xmax = orNextGiven(end);
   if (xmax >= snapshot.xmax) return snapshot;
   return { xmax, inProgress: snapshot.inProgress.filter((xid) => xid < xmax) };
 }

@@ -1,10 +1,18 @@
 export interface TogetherOptions<Item, Result> {
-  /** Gives a result for each, in their order. Where it rejects, all of them do. */
+  /** Gives a result for each, in their order. */
   call: (items: readonly Item[]) => Promise<readonly Result[]>;
+  /** Whether a call may have been refused for one item's sake: then the others are asked for without it. */
+  isOnesFault: (err: unknown) => boolean;
   /** So many calls run at a time, */
   atOnce: number;
   /** each for no more than this many. */
   most: number;
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (err: unknown) => void;
 }
 
 /** So many calls may follow one another at once after a quiet time, so that whoever comes alone never waits. */
@@ -16,17 +24,14 @@ const GAP_MS = 60;
 /**
  * A function for one, made of a call for many: those who come while earlier calls run, or faster than calls may follow one
  * another, are answered together. First come, first served. However many come, the calls are few: 27 in the first
- * second, 17 in each that follows.
+ * second, 17 in each that follows. A call that is refused for one's sake is made again in halves, down to that one, within
+ * the refused call's turn: so that whoever is refused keeps nobody else out, and costs a few calls.
  */
 export function together<Item, Result>(
   options: TogetherOptions<Item, Result>,
 ): (item: Item) => Promise<Result> {
-  const { call, atOnce, most } = options;
-  const waiting: {
-    item: Item;
-    resolve: (result: Result) => void;
-    reject: (err: unknown) => void;
-  }[] = [];
+  const { call, isOnesFault, atOnce, most } = options;
+  const waiting: Waiting<Item, Result>[] = [];
   let running = 0;
   let callsLeft = CALLS_AT_ONCE;
   let countedAt = performance.now();
@@ -56,14 +61,23 @@ export function together<Item, Result>(
 
   async function run(group: typeof waiting): Promise<void> {
     running++;
+    await answer(group);
+    running--;
+    gather();
+  }
+
+  async function answer(group: typeof waiting): Promise<void> {
     try {
       const results = await call(group.map(({ item }) => item));
       for (const [i, { resolve }] of group.entries()) resolve(results[i] as Result);
     } catch (err) {
-      for (const { reject } of group) reject(err);
-    } finally {
-      running--;
-      gather();
+      if (group.length === 1 || !isOnesFault(err)) {
+        for (const { reject } of group) reject(err);
+        return;
+      }
+      const half = group.length >> 1;
+      await answer(group.slice(0, half));
+      await answer(group.slice(half));
     }
   }
 

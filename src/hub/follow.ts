@@ -112,7 +112,7 @@ export function follow(options: FollowOptions): () => void {
   }
 
   function whyReset(page: RecipientChanges, isFirst: boolean): ResetReason | undefined {
-    if (isFirst && since === "unknown") return "cursor_unknown";
+    if (page.isRefused || (isFirst && since === "unknown")) return "cursor_unknown";
     if (page.isForeign) return "epoch_changed";
     if (isFirst && since === "now") return undefined;
     if (page.isExpired) return "cursor_expired";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Cursor, encodeCursor, parseCursor } from "../../src/db/cursor.ts";
-import { isSubset, type Snapshot } from "../../src/db/snapshot.ts";
+import { isGiven, isSubset, type Snapshot } from "../../src/db/snapshot.ts";
 
 const FORM = /^[A-Za-z0-9._-]{1,128}$/;
 const epochs = fc.stringMatching(/^[0-9a-f]{8}$/);
@@ -15,7 +15,8 @@ const snapshots = fc
   .map(({ xmax, gaps }): Snapshot => {
     let xid = xmax;
     return { xmax, inProgress: gaps.map((gap) => (xid -= gap)).reverse() };
-  });
+  })
+  .filter(({ xmax, inProgress }) => [xmax, ...inProgress].every(isGiven));
 
 const plain = fc.record({ epoch: epochs, at: snapshots });
 const withinRead = fc
@@ -29,17 +30,18 @@ const withinRead = fc
   .map(({ epoch, at, ahead, changed, id }): Cursor => {
     const upto = { xmax: at.xmax + ahead, inProgress: at.inProgress.slice(0, 3) };
     return { epoch, at, reading: { upto, place: { changed, id } } };
-  });
+  })
+  .filter(({ reading }) => isGiven(reading?.upto.xmax ?? 0n));
 
 describe("a cursor", () => {
   test("looks like this", () => {
     const at = { xmax: 1000n, inProgress: [990n, 997n] };
-    expect(encodeCursor({ epoch: "4a9a6061", at })).toBe("v1.4a9a6061.rs.3-7");
+    expect(encodeCursor({ epoch: "4a9a6061", at })).toBe("v1.4a9a6061.rs.3-7_");
     const reading = {
       upto: { xmax: 1003n, inProgress: [990n] },
       place: { changed: false, id: 71n },
     };
-    expect(encodeCursor({ epoch: "4a9a6061", at, reading })).toBe("v1.4a9a6061.rv.d.3.3-7.n1z");
+    expect(encodeCursor({ epoch: "4a9a6061", at, reading })).toBe("v1.4a9a6061.rv.d.3.3-7.n1z_");
   });
 
   test("is a safe id of at most 128 characters, whatever it says", () => {
@@ -70,6 +72,31 @@ describe("a cursor", () => {
     );
   });
 
+  test("cut short anywhere is none", () => {
+    fc.assert(
+      fc.property(fc.oneof(plain, withinRead), (cursor) => {
+        const text = encodeCursor(cursor);
+        const cuts = Array.from(text, (_, length) => text.slice(0, length));
+        expect(cuts.filter((cut) => parseCursor(cut) !== undefined)).toEqual([]);
+      }),
+    );
+  });
+
+  test("names no transaction that there cannot be: PostgreSQL gives no id whose low 32 bits are 0, 1 or 2", () => {
+    const high = fc.bigInt({ min: 0n, max: 2n ** 28n });
+    fc.assert(
+      fc.property(high, fc.constantFrom(0n, 1n, 2n), fc.bigInt(1n, 50n), (bits, low, ahead) => {
+        const none = (bits << 32n) + low;
+        const text = (xid: bigint) => xid.toString(36);
+        expect(parseCursor(`v1.4a9a6061.${text(none)}._`)).toBeUndefined();
+        const gap = `v1.4a9a6061.${text(none + 2n + ahead)}.${text(2n + ahead)}_`;
+        expect(parseCursor(gap)).toBeUndefined();
+        const lag = `v1.4a9a6061.${text(none + 2n + ahead)}..${text(2n + ahead)}..n5_`;
+        expect(parseCursor(lag)).toBeUndefined();
+      }),
+    );
+  });
+
   test.each([
     "",
     "abc",
@@ -78,28 +105,32 @@ describe("a cursor", () => {
     "1e30",
     "unknown",
     "v1",
-    "v1.4a9a6061",
-    "v1.4a9a6061.rs",
-    "v2.4a9a6061.rs.",
-    "v1.4A9A6061.rs.",
-    "v1.4a9a60612.rs.",
-    "v1.4a9a6061.-1.",
-    "v1.4a9a6061.rs.0",
-    "v1.4a9a6061.rs.-",
-    "v1.4a9a6061.rs.1-",
-    "v1.4a9a6061.rs.zzzz",
-    "v1.4a9a6061.0.",
-    "v1.4a9a6061.rs..1.",
-    "v1.4a9a6061.rs..1..x1",
-    "v1.4a9a6061.rs..zzzz..n1",
-    "v1.4a9a6061.rs..1..nzzzzzzzzzzzzz",
-    "v1.4a9a6061.rs.\n",
-    "v1.4a9a6061.rs. ",
+    "v1.4a9a6061_",
+    "v1.4a9a6061.rs_",
+    "v2.4a9a6061.rs._",
+    "v1.4A9A6061.rs._",
+    "v1.4a9a60612.rs._",
+    "v1.4a9a6061.-1._",
+    "v1.4a9a6061.rs.0_",
+    "v1.4a9a6061.rs.-_",
+    "v1.4a9a6061.rs.1-_",
+    "v1.4a9a6061.rs.zzzz_",
+    "v1.4a9a6061.0._",
+    "v1.4a9a6061.rs..1._",
+    "v1.4a9a6061.rs..1..x1_",
+    "v1.4a9a6061.rs..zzzz..n1_",
+    "v1.4a9a6061.rs..1..nzzzzzzzzzzzzz_",
+    "v1.4a9a6061.rs.",
+    "v1.4a9a6061.rs._.",
+    "v1.4a9a6061.rs.__",
+    "_",
+    "v1.4a9a6061.rs._\n",
+    "v1.4a9a6061.rs._ ",
     "' or 1=1 --",
-    "v1.4a9a6061.rs.'",
+    "v1.4a9a6061.rs.'_",
     "\u0000",
     "١",
-    `v1.4a9a6061.rs.${"1-".repeat(100)}1`,
+    `v1.4a9a6061.rs.${"1-".repeat(100)}1_`,
     "x".repeat(10_000),
   ])("refuses %j", (text) => {
     expect(parseCursor(text)).toBeUndefined();

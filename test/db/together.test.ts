@@ -9,6 +9,7 @@ function start(limits: { atOnce: number; most: number }) {
   const calls: { items: readonly number[]; answer: () => void; fail: (err: Error) => void }[] = [];
   const double = together({
     ...limits,
+    isOnesFault: (err) => err instanceof RangeError,
     call: (items: readonly number[]) =>
       new Promise<number[]>((resolve, fail) => {
         calls.push({ items, answer: () => resolve(items.map((item) => item * 2)), fail });
@@ -80,4 +81,29 @@ test("a call that fails fails for those who shared it, and for nobody else", asy
   await soon();
   calls[1]?.answer();
   expect(await third).toBe(6);
+});
+
+test("who makes a call fail fails alone, at the cost of a few calls in that call's turn", async () => {
+  let calls = 0;
+  let running = 0;
+  const double = together({
+    atOnce: 1,
+    most: 500,
+    isOnesFault: (err) => err instanceof RangeError,
+    async call(items: readonly number[]) {
+      calls++;
+      expect(++running).toBe(1);
+      await Promise.resolve();
+      running--;
+      if (items.some((item) => item < 0)) throw new RangeError("below zero");
+      return items.map((item) => item * 2);
+    },
+  });
+  const items = Array.from({ length: 500 }, (_, i) => (i % 250 === 100 ? -i : i));
+  const answers = Promise.allSettled(items.map(double));
+  await soon();
+  for (const [i, answer] of (await answers).entries())
+    if (i % 250 === 100) expect(answer).toMatchObject({ reason: { message: "below zero" } });
+    else expect(answer).toMatchObject({ value: i * 2 });
+  expect(calls).toBeLessThan(40);
 });

@@ -139,7 +139,7 @@ describe("a poll", () => {
     ["a word", "abc"],
     ["nothing", ""],
     ["a number", "-1"],
-    ["of another history", "v1.00000000.3."],
+    ["of another history", "v1.00000000.3._"],
     ["very long", "x".repeat(10_000)],
   ])("since a cursor that is %s is a reset", async (_, since) => {
     await start();

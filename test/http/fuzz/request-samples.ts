@@ -70,7 +70,7 @@ export const HEADERS = [
   `Last-Event-ID: ${CANARY}`,
   "Last-Event-ID: \xff\xfe\xed\xa0\x80",
   `Last-Event-ID: ${"9".repeat(5000)}`,
-  "Last-Event-ID: v1.00000000.zzzzzzzzzzzz.",
+  "Last-Event-ID: v1.00000000.zzzzzzzzzzzz._",
   `Cookie: ${CANARY}=%E0%A4%A; session=${CANARY}`,
   "Cookie: session=%00; session=%ff; =; ;;",
   `Cookie: ${"a=b; ".repeat(1000)}`,

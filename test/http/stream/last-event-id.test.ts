@@ -64,30 +64,34 @@ const HOSTILE: Record<string, string> = {
   "SQL that ends a string": "' or 1=1 --",
   "SQL that ends a statement": "'; drop table bellwire.notifications; --",
   "a snapshot of PostgreSQL": "10:20:15",
-  "no version": ".00000000.rs.",
-  "another version": "v2.00000000.rs.",
-  "no epoch": "v1..rs.",
-  "an epoch in capitals": "v1.ABCDEF00.rs.",
-  "no xmax": "v1.00000000..",
-  "a transaction below the first": "v1.00000000.3.zzzz",
-  "a gap of zero": "v1.00000000.rs.0",
-  "an empty gap": "v1.00000000.rs.1--1",
-  "a gap at the end": "v1.00000000.rs.1-",
-  "a number with a sign": "v1.00000000.-5.",
-  "a place without a read": "v1.00000000.rs..n5",
-  "half a read": "v1.00000000.rs..0.",
-  "a read that ends before it begins": "v1.00000000.3..zz..n5",
-  "a place past every bigint": "v1.00000000.rs..0..nzzzzzzzzzzzzz",
-  "a place that is neither new nor changed": "v1.00000000.rs..0..x5",
-  "more gaps than fit": `v1.00000000.zzzzzz.${"1-".repeat(70)}1`,
-  "129 characters": `v1.00000000.${"z".repeat(117)}`,
+  "no version": ".00000000.rs._",
+  "another version": "v2.00000000.rs._",
+  "no epoch": "v1..rs._",
+  "an epoch in capitals": "v1.ABCDEF00.rs._",
+  "no xmax": "v1.00000000.._",
+  "a transaction below the first": "v1.00000000.3.zzzz_",
+  "a gap of zero": "v1.00000000.rs.0_",
+  "an empty gap": "v1.00000000.rs.1--1_",
+  "a gap at the end": "v1.00000000.rs.1-_",
+  "a number with a sign": "v1.00000000.-5._",
+  "a place without a read": "v1.00000000.rs..n5_",
+  "half a read": "v1.00000000.rs..0._",
+  "a read that ends before it begins": "v1.00000000.3..zz..n5_",
+  "a place past every bigint": "v1.00000000.rs..0..nzzzzzzzzzzzzz_",
+  "a place that is neither new nor changed": "v1.00000000.rs..0..x5_",
+  "more gaps than fit": `v1.00000000.zzzzzz.${"1-".repeat(70)}1_`,
+  "129 characters": `v1.00000000.${"z".repeat(116)}_`,
   "10 KB": "x".repeat(10_000),
-  "10 KB of gaps": `v1.00000000.zzzzzz.${"1-".repeat(5000)}1`,
-  "two values": "v1.00000000.rs., v1.00000000.rs.",
-  "spaces around": "  v1 .00000000.rs.  x",
-  "Latin-1": "v1.é.rs.",
-  "UTF-8 and an emoji": "v1.😀.rs.",
-  "a tab": "v1.\t.rs.",
+  "10 KB of gaps": `v1.00000000.zzzzzz.${"1-".repeat(5000)}1_`,
+  "two values": "v1.00000000.rs._, v1.00000000.rs._",
+  "spaces around": "  v1 .00000000.rs._  x",
+  "Latin-1": "v1.é.rs._",
+  "UTF-8 and an emoji": "v1.😀.rs._",
+  "a tab": "v1.\t.rs._",
+  "an id of before it had an end mark": "v1.00000000.rs.",
+  "half of it": "v1.00000000.rs.3",
+  "a transaction that cannot be, 2^32": "v1.00000000.1z141z4._",
+  "one open that cannot be": "v1.00000000.1z141z9.5_",
   "our own word for it": "unknown",
 };
 
@@ -103,13 +107,38 @@ describe("a Last-Event-ID that is no cursor of ours is 200, ready and reset", ()
 
   test("in the address, where there is nothing that cannot be sent", async () => {
     await start();
-    const more = ["\0", "v1.00000000.rs.\0", "\r\n\r\n", "\u2028", "v1.00000000.rs.\n"];
+    const more = ["\0", "v1.00000000.rs._\0", "\r\n\r\n", "\u2028", "v1.00000000.rs._\n"];
     const paths = [...Object.values(HOSTILE), ...more].map(encodeURIComponent);
     for (const path of [...paths, "a&lastEventId=b", "%ff%fe"]) {
       const request = `${await head("9", `?lastEventId=${path}`)}\r\n\r\n`;
       expect(await ask(Buffer.from(request), "event: reset"), path).toMatch(RESET);
     }
   });
+});
+
+test("an id cut short anywhere is a reset, never silence", async () => {
+  await start();
+  const first = await openStream(service, "7");
+  await first.waitFor(({ event }) => event === "ready");
+  await database.query(
+    "select bellwire.notify('7', 'test', title => n::text) from generate_series(1, 3) n",
+  );
+  const [{ id = "" } = {}, , { id: last = "" } = {}] = await first.take(3);
+  expect(id).toMatch(/^(?:[^.]*\.){6}[^.]+_$/); // within the read of all three
+  const behindFourthDot = id.split(".").slice(0, 4).join(".").length + 1;
+  for (const [text, cuts] of [
+    [id, [behindFourthDot, behindFourthDot - 1, 2, id.length - 1]],
+    [last, [last.length - 1, 5]],
+    ["unknown", [6, 1]],
+  ] as const)
+    for (const cut of cuts) {
+      const resumed = await openStream(service, "7", { lastEventId: text.slice(0, cut) });
+      await resumed.waitFor(({ event }) => event === "reset");
+      expect(resumed.events.map(({ event }) => event)).toEqual(["ready", "reset"]);
+      resumed.close();
+    }
+  const whole = await openStream(service, "7", { lastEventId: id });
+  expect((await whole.take(2)).map(({ data }) => data.title)).toEqual(["2", "3"]);
 });
 
 test("an empty one is none", async () => {
@@ -128,7 +157,7 @@ test("a NUL byte in a header is no HTTP (RFC 9110 §5.5), whatever the header, a
   await start();
   const other = await openStream(service, "8");
   for (const name of ["Last-Event-ID", "X-Anything"])
-    expect(await askWithHeader(Buffer.from("v1.\0.rs."), name)).toMatch(/^HTTP\/1\.1 400 /);
+    expect(await askWithHeader(Buffer.from("v1.\0.rs._"), name)).toMatch(/^HTTP\/1\.1 400 /);
   await database.query("select bellwire.notify('8', 'test', title => 'still here')");
   expect((await other.take(1))[0]?.data.title).toBe("still here");
 });

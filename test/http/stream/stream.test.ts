@@ -377,7 +377,7 @@ describe("a resumed stream", () => {
     const { id } = await first.waitFor(({ event }) => event === "ready");
     const [, epoch = ""] = id?.split(".") ?? [];
     const foreign = id?.replace(epoch, epoch === "00000000" ? "00000001" : "00000000") ?? "";
-    const future = `v1.${epoch}.zzzzzzzz.`;
+    const future = `v1.${epoch}.zzzzzzzz._`;
     for (const lastEventId of [foreign, future]) {
       const stream = await openStream(service, recipient, { lastEventId });
       const reset = await stream.waitFor(({ event }) => event === "reset");
@@ -395,7 +395,7 @@ describe("a resumed stream", () => {
     "v1",
     "unknown",
     "' or 1=1 --",
-    "v1.00000000.rs.zzzz",
+    "v1.00000000.rs.zzzz_",
     "x".repeat(8000),
   ])("answers the id %j with 200, ready and reset, and goes on", async (lastEventId) => {
     const service = await start();

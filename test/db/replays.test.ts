@@ -1,0 +1,79 @@
+import type pg from "pg";
+import { beforeAll, expect, test } from "vitest";
+import { createChangesReader } from "../../src/db/changes-reader.ts";
+import type { Cursor } from "../../src/db/cursor.ts";
+import { createPool } from "../../src/db/pool.ts";
+import { createReplays } from "../../src/db/replays.ts";
+import { createRevocationCheck } from "../../src/db/revocations.ts";
+import { createLogger } from "../../src/logger.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+let database: TestDatabase;
+let pool: pg.Pool;
+let start: Cursor;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  const opened = createPool({ url: database.url, size: 3, log: createLogger("silent") });
+  pool = opened;
+  start = await createChangesReader(pool).now();
+  await database.query("select bellwire.notify(n::text, 'test') from generate_series(0, 99) n");
+  return async () => {
+    await opened.close();
+    await database.close();
+  };
+});
+
+/** What `parseCursor` lets through today must not be what others depend on: this is none of what it does. */
+const refused = (): Cursor => ({ ...start, at: { xmax: 2n ** 32n, inProgress: [] } });
+
+test("a position that the database refuses is one reader's alone, and that one is told to begin anew", async () => {
+  let queries = 0;
+  const read = createReplays({ pool, atOnce: 2, replayLimit: 100, onRead: () => queries++ });
+  const pages = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => read(i % 50 === 7 ? refused() : start, `${i}`)),
+  );
+  for (const [i, page] of pages.entries())
+    if (i % 50 === 7) expect(page).toMatchObject({ isRefused: true, rows: [], unread: 1 });
+    else expect(page.rows.map(({ recipientId }) => recipientId)).toEqual([`${i}`]);
+  expect(queries).toBeLessThan(40);
+});
+
+test("sixty refused positions a second keep nobody else waiting", async () => {
+  const read = createReplays({ pool, atOnce: 2, replayLimit: 100, onRead: () => {} });
+  let isOver = false;
+  const hostile = (async () => {
+    const all: Promise<unknown>[] = [];
+    while (!isOver) {
+      for (let i = 0; i < 6; i++) all.push(read(refused(), "hostile"));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await Promise.all(all);
+  })();
+  const waits: number[] = [];
+  for (let i = 0; i < 30; i++) {
+    const askedAt = performance.now();
+    expect((await read(start, `${i}`)).rows.length).toBe(1);
+    waits.push(performance.now() - askedAt);
+  }
+  isOver = true;
+  await hostile;
+  expect(Math.max(...waits)).toBeLessThan(5000);
+});
+
+test("a recipient whom the database cannot name is refused alone", async () => {
+  const read = createReplays({ pool, atOnce: 2, replayLimit: 100, onRead: () => {} });
+  const isRevoked = createRevocationCheck(pool);
+  const strange = "\0"; // as a letter would be that the database's encoding has not
+  const issuedAt = new Date();
+  const [bad, good, badToken, goodToken, noDate] = await Promise.allSettled([
+    read(start, strange),
+    read(start, "1"),
+    isRevoked({ recipientId: strange, issuedAt }),
+    isRevoked({ recipientId: "1", issuedAt }),
+    isRevoked({ recipientId: "2", issuedAt: new Date(Number.NaN) }),
+  ]);
+  expect([bad.status, badToken.status, noDate.status]).toEqual(Array(3).fill("rejected"));
+  expect(good).toMatchObject({ value: { rows: [{ recipientId: "1" }] } });
+  expect(goodToken).toMatchObject({ value: false });
+});
