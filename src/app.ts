@@ -145,6 +145,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     readAgeSeconds: () => feed.readAgeSeconds(),
     oldestTransaction: horizon.oldest,
     ruleErrors: () => countRuleErrors(pool),
+    droppedLogLines: log.droppedLines,
   });
 
   const feed = createFeed({

@@ -9,6 +9,7 @@ import { createMinter } from "./http/token.ts";
 import { verificationKey } from "./jwt-secret.ts";
 import { createLogger } from "./logger.ts";
 import { loadConfig, runService } from "./main.ts";
+import { createOutput } from "./output.ts";
 
 const USAGE = `bellwire <command>
 
@@ -72,7 +73,7 @@ function parseTtl(text: string): number {
 
 function greet({ address, embeddedUrl }: App): void {
   if (!embeddedUrl) return;
-  print(`
+  createOutput(1).write(`
   Bellwire is running with a PostgreSQL of its own.
 
   page    ${address}
@@ -80,10 +81,16 @@ function greet({ address, embeddedUrl }: App): void {
           insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
   token   npm run -s token -- 2
   stream  curl -N -H "Authorization: Bearer $(npm run -s token -- 2)" ${address}/api/notifications/stream
+
 `);
 }
 
+/** For whoever reads it, however slowly; who has read enough, as `head` has, ends the command. */
 function print(text: string): void {
+  process.stdout.once("error", (err: NodeJS.ErrnoException) => {
+    if (err.code !== "EPIPE") fail(err);
+    process.exit();
+  });
   process.stdout.write(`${text}\n`);
 }
 
@@ -91,8 +98,8 @@ function fail(err: unknown): void {
   const isUsage =
     err instanceof UsageError ||
     (err instanceof Error && "code" in err && String(err.code).startsWith("ERR_PARSE_ARGS"));
-  process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
-  if (isUsage) process.stderr.write(`\n${USAGE}`);
+  const message = `${err instanceof Error ? err.message : String(err)}\n`;
+  createOutput(2).write(isUsage ? `${message}\n${USAGE}` : message);
   process.exitCode = isUsage ? 64 : 1;
 }
 

@@ -1,6 +1,10 @@
-import { type DestinationStream, type Logger, pino } from "pino";
+import { type DestinationStream, type Logger as Pino, pino } from "pino";
+import { createOutput } from "./output.ts";
 
-export type { Logger };
+export interface Logger extends Pino {
+  /** How many lines could not be written, and were dropped. */
+  droppedLines(): number;
+}
 
 /** Keys whose values are secrets or a user's words, wherever they turn up in a logged object. */
 const SECRETS = [
@@ -13,17 +17,10 @@ const SECRETS = [
   "password",
 ];
 
-/** Of lines that nobody has read. */
-const MAX_UNWRITTEN_BYTES = 8_000_000;
-
-const STANDARD_OUTPUT = { dest: 1, sync: false, maxLength: MAX_UNWRITTEN_BYTES };
-
 /**
- * The process's log: one JSON object a line on standard output, which the process does not wait for: whoever reads it
- * slowly would hold up every stream. What is not written when the process ends by itself, is written then; more than
- * MAX_UNWRITTEN_BYTES of it are dropped. A database error's `detail`, `where` and
- * `internalQuery` can quote a row, so an `err` is logged by name, code and message only, and without the message where
- * that can quote one, too.
+ * The process's log: one JSON object a line, on standard output where no destination is given: see `createOutput`. A database
+ * error's `detail`, `where` and `internalQuery` can quote a row, so an `err` is logged by name, code and message only,
+ * and without the message where that can quote one, too.
  */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = {
@@ -33,7 +30,12 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
     redact: { paths: SECRETS.flatMap((key) => [key, `*.${key}`]), censor: "[redacted]" },
     serializers: { err: describeError },
   };
-  return pino(options, destination ?? pino.destination(STANDARD_OUTPUT));
+  if (destination) return Object.assign(pino(options, destination), { droppedLines: () => 0 });
+  const output = createOutput(1, (lines) => {
+    log.warn({ lines }, "the log can be written again; lines were dropped");
+  });
+  const log = Object.assign(pino(options, output), { droppedLines: output.droppedLines });
+  return log;
 }
 
 function describeError(err: unknown): unknown {

@@ -1,10 +1,15 @@
 import { existsSync } from "node:fs";
 import { type App, startApp } from "./app.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
+import { endWithin } from "./last-resort.ts";
 import { createLogger, type Logger } from "./logger.ts";
+import { createOutput } from "./output.ts";
 
 /** sysexits.h: the configuration is wrong, and trying again will not help. */
 const EX_CONFIG = 78;
+
+/** For the last lines of the log, and for threads that ask the disk or the resolver: an exit waits for them. */
+const LAST_MS = 5000;
 
 /** The environment, with `.env` of the working directory under it. Ends the process where it is wrong. */
 export function loadConfig(): Config {
@@ -13,9 +18,14 @@ export function loadConfig(): Config {
     return readConfig(process.env);
   } catch (err) {
     if (!(err instanceof ConfigError)) throw err;
-    process.stderr.write(`The configuration is wrong:\n${err.message}\n`);
-    process.exit(EX_CONFIG);
+    createOutput(2).write(`The configuration is wrong:\n${err.message}\n`);
+    return exit(EX_CONFIG);
   }
+}
+
+function exit(code: number): never {
+  endWithin(LAST_MS);
+  process.exit(code);
 }
 
 /**
@@ -25,7 +35,7 @@ export function loadConfig(): Config {
 export function endOnMistake(log: Logger): void {
   process.on("uncaughtException", (err) => {
     log.fatal({ err }, "ended by a mistake");
-    process.exit(1);
+    exit(1);
   });
 }
 
@@ -44,10 +54,12 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
     // terminal has sent to all of us, one Ctrl-C is two.
     setTimeout(() => process.off("SIGTERM", onSignal).off("SIGINT", onSignal), 500).unref();
     // Streams get `drainMs`; a database that does not answer gets the rest.
+    const limitMs = config.drainMs + 5000;
+    endWithin(limitMs + LAST_MS);
     setTimeout(() => {
       log.fatal("stopping took too long");
       process.exit(1);
-    }, config.drainMs + 5000).unref();
+    }, limitMs).unref();
     if (app) stop(app);
   }
   // systemd and Docker send SIGTERM, PM2 SIGINT.
@@ -68,8 +80,8 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
     app = await startApp(config, log);
   } catch (err) {
     log.fatal({ err }, "could not start");
-    process.stderr.write(`${err instanceof Error ? err.message : String(err)}\n`);
-    process.exit(1);
+    createOutput(2).write(`${err instanceof Error ? err.message : String(err)}\n`);
+    exit(1);
   }
   if (isStopping) stop(app);
   else greet(app);

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
 /** Single files in one folder, which may know one another. */
-const GROUND = ["config", "logger", "jwt-secret", "version"];
+const GROUND = ["config", "last-resort", "logger", "jwt-secret", "output", "version"];
 
 /** Lowest first. A part imports from itself and from the floors below it; parts of one floor, not from each other. */
 const FLOORS = [GROUND, ["db"], ["feed", "hub"], ["http"], ["app"], ["main"], ["cli"]];

@@ -22,6 +22,7 @@ export interface Observed {
   readAgeSeconds: () => number;
   oldestTransaction: () => Promise<OldestTransaction | undefined>;
   ruleErrors: () => Promise<RuleErrors[]>;
+  droppedLogLines: () => number;
 }
 
 /** Prometheus metrics. No label holds a recipient. */
@@ -133,6 +134,15 @@ export function createMetrics(observed: Observed) {
   observe("bellwire_wakeups_suspended", "1 while wake-ups are suspended for good", () =>
     Number(observed.lastProbe()?.isSuspended ?? false),
   );
+  new Counter({
+    name: "bellwire_log_lines_dropped_total",
+    help: "Lines of the log that could not be written",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(observed.droppedLogLines());
+    },
+  });
   new Gauge({
     name: "bellwire_oldest_transaction_seconds",
     help: "For how long we have seen the oldest writing transaction of the cluster open, and whose it is",
