@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, "test/faults/**"],
+    exclude: [...configDefaults.exclude, "test/faults/**", "test/clients/**"],
     globalSetup: ["test/support/cluster.ts"],
     testTimeout: 20_000,
     hookTimeout: 60_000,

@@ -1,0 +1,18 @@
+// The browser's own, on a page of the same host, with the token in a cookie.
+let cursor = "";
+
+function open() {
+  const stream = new EventSource(`/api/notifications/stream?lastEventId=${cursor}`);
+  for (const name of ["ready", "notification", "state", "reset"]) {
+    stream.addEventListener(name, ({ data, lastEventId }) => {
+      cursor = lastEventId;
+      if (name === "notification") console.log(data);
+    });
+  }
+  stream.addEventListener("error", () => {
+    // It comes again by itself, except after an answer other than 200, and does not say which that was.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(open, 2000 + Math.random() * 3000);
+  });
+}
+
+open();

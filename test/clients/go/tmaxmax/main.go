@@ -1,0 +1,30 @@
+// github.com/tmaxmax/go-sse
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/tmaxmax/go-sse"
+)
+
+func main() {
+	request, err := http.NewRequest(http.MethodGet, os.Getenv("STREAM_URL"), nil)
+	if err != nil {
+		panic(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
+	client := sse.Client{Backoff: sse.Backoff{MaxInterval: 30 * time.Second}} // no upper bound unless set
+	stream := client.NewConnection(request)
+	stream.Buffer(nil, 1<<20) // 64 KB a line unless set
+	stream.SubscribeEvent("notification", func(event sse.Event) {
+		fmt.Println(event.Data)
+	})
+	for {
+		// Returns after any status but 200; goes on at the last id.
+		fmt.Fprintln(os.Stderr, stream.Connect())
+		time.Sleep(3 * time.Second)
+	}
+}

@@ -1,0 +1,25 @@
+// undici 7 (npm): the EventSource of Node itself.
+import { Agent, EventSource } from "undici";
+
+const dispatcher = new Agent().compose((dispatch) => (options, handler) => {
+  const headers = { ...options.headers, authorization: `Bearer ${process.env.TOKEN}` };
+  return dispatch({ ...options, headers }, handler);
+});
+let cursor = "";
+
+function open() {
+  const stream = new EventSource(`${process.env.STREAM_URL}?lastEventId=${cursor}`, { dispatcher });
+  for (const name of ["ready", "notification", "state", "reset"]) {
+    stream.addEventListener(name, ({ data, lastEventId }) => {
+      cursor = lastEventId;
+      if (name === "notification") console.log(data);
+    });
+  }
+  stream.addEventListener("error", () => {
+    // It comes again by itself, except after an answer other than 200, and does not say which that was.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(open, 2000 + Math.random() * 3000);
+  });
+}
+
+open();
+setInterval(() => {}, 60_000); // an open stream does not keep the process alive

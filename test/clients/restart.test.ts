@@ -1,0 +1,84 @@
+import { beforeAll, expect, test } from "vitest";
+import { createMigrated, startPostgres } from "../faults/support/postgres.ts";
+import { startServiceProcess } from "../faults/support/service-process.ts";
+import { hasNginx, startNginx } from "../support/nginx.ts";
+import { build } from "./support/build.ts";
+import { CLIENTS, type Client } from "./support/clients.ts";
+import { runClient } from "./support/run.ts";
+
+const ROWS = 20;
+/** For the slowest: requests-sse doubles what it is told, and again with each failure. */
+const SETTLE_MS = 60_000;
+
+const only = process.env.CLIENTS?.split(",");
+const clients: Client[] = [];
+
+beforeAll(async () => {
+  const chosen = CLIENTS.filter(({ name }) => !only || only.some((part) => name.includes(part)));
+  const languages = [...new Set(chosen.map(({ language }) => language))];
+  const there = new Set<string>();
+  for (const language of languages) if (await build(language)) there.add(language);
+  clients.push(...chosen.filter(({ language }) => there.has(language)));
+});
+
+test.each([
+  ["direct", false],
+  ["through Debian's nginx with its defaults", true],
+])("each client gets each of 60 rows once, in order, over a restart: %s", async (_, isProxied) => {
+  if (isProxied && !hasNginx) return console.warn("No nginx: apt-get install nginx. Skipped.");
+  const postgres = await startPostgres();
+  const databaseUrl = await createMigrated(postgres);
+  const service = await startServiceProcess({ databaseUrl, env: { JWT_COOKIE: "session" } });
+  await service.waitUntilReady();
+  const nginx = isProxied
+    ? await startNginx({ locations: `location / { proxy_pass ${service.url}; }` })
+    : undefined;
+  const { url } = nginx ?? service;
+
+  const recipients = clients.map((_, i) => `${i + 1}`);
+  /** One row for each, in each of `count` transactions. */
+  async function write(count: number) {
+    const sql = "select bellwire.notify(id, 'note', title => 'Hello') from unnest($1::text[]) id";
+    for (let i = 0; i < count; i++) await postgres.query(sql, [recipients], "bellwire");
+  }
+
+  const running = await Promise.all(
+    clients.map(async (client, i) =>
+      runClient(client, { url, token: await service.token(recipients[i] ?? "") }),
+    ),
+  );
+  /** False where not every client has so many lines in time. */
+  const all = (count: number, timeout: number) =>
+    expect
+      .poll(() => running.every(({ lines }) => lines.length >= count), { timeout })
+      .toBe(true)
+      .then(
+        () => true,
+        () => false,
+      );
+  await expect
+    .poll(async () => (await service.metrics())("bellwire_streams"), { timeout: 60_000 })
+    .toBe(clients.length);
+
+  await write(ROWS);
+  await all(ROWS, 20_000);
+  await service.kill("SIGTERM");
+  await write(ROWS);
+  await service.start();
+  await service.waitUntilReady();
+  await write(ROWS);
+  await all(3 * ROWS, SETTLE_MS);
+  // What comes after it shows that nothing more came before it.
+  await write(1);
+  await all(3 * ROWS + 1, 10_000);
+
+  for (const [i, { client, lines, said }] of running.entries()) {
+    const rows = await postgres.query<{ id: string }>(
+      "select id from bellwire.notifications where recipient_id = $1 order by id",
+      [recipients[i]],
+      "bellwire",
+    );
+    const got = lines.map((line) => JSON.parse(line).id);
+    expect.soft(got, `${client.name} ${said()}`).toEqual(rows.map(({ id }) => id));
+  }
+});

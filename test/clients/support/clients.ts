@@ -1,0 +1,69 @@
+import { existsSync } from "node:fs";
+import { LAUNCH } from "../../browser/support/chromium.ts";
+import { built, type Language, source } from "./build.ts";
+
+/** A client of somebody else's: its program is `file`, as docs/clients.md shows it. */
+export interface Client {
+  name: string;
+  language: Language;
+  file: string;
+  /** Undefined: a page in Chromium. */
+  command?: string[];
+}
+
+const node = (name: string): Client => ({
+  name: `${name} (Node)`,
+  language: "node",
+  file: `node/${name}.js`,
+  command: [process.execPath, built(`node/${name}.js`)],
+});
+const python = (name: string): Client => ({
+  name: `${name} (Python)`,
+  language: "python",
+  file: `python/${name}.py`,
+  command: [built("python/bin/python"), source(`python/${name}.py`)],
+});
+const go = (name: string): Client => ({
+  name: `${name} (Go)`,
+  language: "go",
+  file: `go/${name}/main.go`,
+  command: [built(`go/${name}`)],
+});
+const java = (name: string): Client => ({
+  name: `${name} (Java)`,
+  language: "java",
+  file: `java/${name}.java`,
+  command: ["java", "-Xmx64m", "-cp", `${built("java")}:${built("java/jars")}/*`, name],
+});
+const rust = (name: string): Client => ({
+  name: `${name} (Rust)`,
+  language: "rust",
+  file: `rust/src/bin/${name}.rs`,
+  command: [built(`rust/debug/${name}`)],
+});
+
+export const CLIENTS: Client[] = [
+  ...(existsSync(LAUNCH.executablePath)
+    ? [{ name: "Chromium", language: "browser" as const, file: "browser/eventsource.js" }]
+    : []),
+  node("eventsource"),
+  node("eventsource-2"),
+  node("eventsource-client"),
+  node("fetch-event-source"),
+  node("launchdarkly-eventsource"),
+  node("undici"),
+  python("httpx-sse"),
+  python("sseclient-py-requests"),
+  python("sseclient-py-urllib3"),
+  python("requests-sse"),
+  python("aiohttp-sse-client2"),
+  python("launchdarkly-eventsource"),
+  go("r3labs"),
+  go("tmaxmax"),
+  go("launchdarkly"),
+  go("donovanhide"),
+  java("OkHttpSse"),
+  java("OkHttpEventSource"),
+  rust("reqwest-eventsource"),
+  rust("eventsource-client"),
+];
