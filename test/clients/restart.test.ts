@@ -64,7 +64,13 @@ test.each([
   await all(ROWS, 20_000);
   await service.kill("SIGTERM");
   await write(ROWS);
+  // While its database is away the service answers, and sends everybody away.
+  await postgres.stop("fast");
   await service.start();
+  const refused = async () =>
+    (await service.metrics())("bellwire_streams_refused_total", { reason: "unavailable" });
+  await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThanOrEqual(clients.length);
+  await postgres.start();
   await service.waitUntilReady();
   await write(ROWS);
   await all(3 * ROWS, SETTLE_MS);
