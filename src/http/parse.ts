@@ -12,3 +12,6 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   });
   throw new Problem("request_invalid", issues.join("; "));
 }
+
+/** Of a parameter that stands more than once in an address, the last. */
+export const lastOf = (value: unknown): unknown => (Array.isArray(value) ? value.at(-1) : value);

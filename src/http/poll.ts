@@ -6,7 +6,7 @@ import type { Hub } from "../hub/hub.ts";
 import { type IsRevoked, identityOf, positionOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
 import { changeJson, notificationJson } from "./notification-json.ts";
-import { parse } from "./parse.ts";
+import { lastOf, parse } from "./parse.ts";
 import { unavailable } from "./problem.ts";
 import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "./schemas.ts";
 import { type Identity, tokenInvalid } from "./verify-token.ts";
@@ -33,7 +33,8 @@ export function createPolls(options: PollOptions) {
   let isClosed = false;
 
   const route: RequestHandler = async (req, res) => {
-    const { since, wait } = parse(PollQuery, req.query);
+    // As on the stream the last counts.
+    const { since, wait } = parse(PollQuery, { ...req.query, since: lastOf(req.query.since) });
     const identity = identityOf(res);
     const start = positionOf(res);
     if (!start) throw unavailable();

@@ -43,7 +43,10 @@ export const ListQuery = z.strictObject({
 
 /** Anything is taken for it: what is no cursor gets a `reset`, and other parameters are not looked at. */
 export const StreamQuery = z.looseObject({
-  lastEventId: z.string().optional().describe("Where to resume: the `cursor` of a list or poll."),
+  lastEventId: z
+    .string()
+    .optional()
+    .describe("Where to resume: the `cursor` of a list or poll. Of several the last counts."),
   last_event_id: z.string().optional().describe("The same."),
   ticket: z.string().optional().describe("A ticket, in the place of a token."),
 });

@@ -150,7 +150,18 @@ describe("a poll", () => {
     expect(await poll(answer.cursor)).toMatchObject({ notifications: [], reset: null });
   });
 
-  test.each(["?wait=-1", "?wait=x", "?wait=1&wait=2", "?since=a&since=b", "?ticket=x"])(
+  test("of several cursors the last counts", async () => {
+    await start();
+    const { cursor } = await poll();
+    await notify("new");
+    const { body } = await call(service, me, `/poll?since=abc&since=${cursor}`);
+    expect(titlesOf(body)).toEqual(["new"]);
+    expect((await call(service, me, `/poll?since=${cursor}&since=abc`)).body.reset).toBe(
+      "cursor_unknown",
+    );
+  });
+
+  test.each(["?wait=-1", "?wait=x", "?wait=1&wait=2", "?since[]=a", "?ticket=x"])(
     "%s is refused",
     async (query) => {
       await start();

@@ -159,9 +159,21 @@ function openStream(
   });
 }
 
-/** What a browser sends by itself wins over the address, which is as old as the page. */
+/**
+ * What a browser sends by itself wins over the address, which is as old as the page; there the last counts, for some clients
+ * append where they are. No browser sends an empty header: who does had an id that a cut has left nothing of.
+ */
 function lastEventId(req: Request): FollowOptions["since"] {
-  const value = req.get("last-event-id") || req.query.lastEventId || req.query.last_event_id;
-  if (!value) return "now";
-  return (typeof value === "string" ? parseCursor(value) : undefined) ?? "unknown";
+  const header = req.get("last-event-id");
+  const value = header || lastInAddress(req);
+  if (value) return parseCursor(value) ?? "unknown";
+  return header === undefined ? "now" : "unknown";
+}
+
+function lastInAddress(req: Request): string | undefined {
+  const { originalUrl } = req;
+  // `req.query` has each name's values, and not which of two names stood last.
+  return [...new URLSearchParams(originalUrl.slice(originalUrl.indexOf("?") + 1))].findLast(
+    ([name, value]) => (name === "lastEventId" || name === "last_event_id") && value !== "",
+  )?.[1];
 }

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
-import { type Service, startService } from "../../support/service.ts";
+import { call, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
 let service: Service;
@@ -141,16 +141,62 @@ test("an id cut short anywhere is a reset, never silence", async () => {
   expect((await whole.take(2)).map(({ data }) => data.title)).toEqual(["2", "3"]);
 });
 
-test("an empty one is none", async () => {
+test("an empty one in the address is none", async () => {
   await start();
-  for (const path of ["", "?lastEventId=", "?last_event_id="]) {
-    const text = await ask(
-      Buffer.from(`${await head("9", path, "Last-Event-ID:")}\r\n\r\n`),
-      "event: ready",
-    );
+  for (const path of ["", "?lastEventId=", "?last_event_id=", "?lastEventId=&last_event_id="]) {
+    const text = await ask(Buffer.from(`${await head("9", path)}\r\n\r\n`), "event: ready");
     expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(text).not.toContain("event: reset");
   }
+});
+
+test("an empty header is what a cut has left of an id: a reset, unless the address knows more", async () => {
+  await start();
+  expect(await askWithHeader(Buffer.from(""))).toMatch(
+    /event: reset\ndata: {"reason":"cursor_unkn/,
+  );
+  const { cursor } = (await call(service, "6", "")).body;
+  await database.query("select bellwire.notify('6', 'test', title => 'missed')");
+  const request = `${await head("6", `?lastEventId=${cursor}`, "Last-Event-ID:")}\r\n\r\n`;
+  const text = await ask(Buffer.from(request), "event: notification");
+  expect(text).toContain("missed");
+  expect(text).not.toContain("event: reset");
+});
+
+test("of several in the address the last counts, whatever its name, and the header before all", async () => {
+  await start();
+  const { cursor } = (await call(service, "5", "")).body;
+  await database.query("select bellwire.notify('5', 'test', title => 'missed')");
+  const resumes = [
+    `?lastEventId=abc&lastEventId=${cursor}`,
+    `?last_event_id=abc&last_event_id=${cursor}`,
+    `?lastEventId=abc&last_event_id=${cursor}`,
+    `?last_event_id=abc&lastEventId=${cursor}`,
+    `?lastEventId=a&lastEventId=b&lastEventId=c&lastEventId=${cursor}&lastEventId=`,
+  ];
+  for (const query of resumes) {
+    const stream = await openStream(service, "5", { query });
+    expect((await stream.take(1))[0]?.data.title, query).toBe("missed");
+    expect(stream.text()).not.toContain("event: reset");
+    stream.close();
+  }
+  for (const query of [
+    `?last_event_id=${cursor}&lastEventId=abc`,
+    `?lastEventId=${cursor}&last_event_id=abc`,
+  ]) {
+    const stream = await openStream(service, "5", { query });
+    await stream.waitFor(({ event }) => event === "reset");
+    stream.close();
+  }
+  const header = await openStream(service, "5", {
+    query: "?lastEventId=a&lastEventId=b",
+    lastEventId: cursor,
+  });
+  expect((await header.take(1))[0]?.data.title).toBe("missed");
+  // Forms of an array are parameters of other names.
+  const array = await openStream(service, "5", { query: "?lastEventId[]=a&lastEventId[0]=b" });
+  await array.waitFor(({ event }) => event === "ready");
+  expect(array.text()).not.toContain("event: reset");
 });
 
 test("a NUL byte in a header is no HTTP (RFC 9110 §5.5), whatever the header, and harms nobody else", async () => {
