@@ -6,14 +6,16 @@
 --   for_recipient  whose changes
 --   upto, after_changed, after_id
 --                  go on with an earlier, unfinished read
+--   page_bytes     what its page may take, 256 bytes a row beside the texts; null: its part of a megabyte, 64 KB at the least
 -- and for each of them alike:
---   page_size      how many rows at the most; fewer where their texts come to more than a megabyte, which many
---                  readers share, though each has 64 KB
+--   page_size      how many rows at the most
 --   most           a reader who has missed more than this is to fetch its list again: no more are looked for, and those
 --                  found are any. Null: no limit
+--   cut_at         as in changes_since()
 --
 -- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page, as changes_since() does. In the
--- head `unread` and `unseen` are the recipient's, and `revoked` is it at the most.
+-- head `unread` and `unseen` are the recipient's, `revoked` is it at the most, and `bytes` is what the page takes. Where its first
+-- row alone takes more than page_bytes the page is empty, and `bytes` is what that row takes.
 --
 -- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open
 -- Rights   bellwire_service
@@ -25,7 +27,9 @@ create or replace function bellwire.changes_for(
   after_changed boolean[]     default null,
   after_id      bigint[]      default null,
   page_size     integer       default 1000,
-  most          integer       default null
+  most          integer       default null,
+  cut_at        integer       default null,
+  page_bytes    bigint[]      default null
 )
   returns table (
     reader       bigint,
@@ -34,6 +38,7 @@ create or replace function bellwire.changes_for(
     newest       xid8,
     is_expired   boolean,
     remaining    bigint,
+    bytes        bigint,
     revoked      text[],
     suspended_ms double precision,
     unread       bigint,
@@ -46,11 +51,12 @@ create or replace function bellwire.changes_for(
     title        text,
     body         text,
     link         text,
-    data         jsonb,
-    created_at   timestamptz,
-    seen_at      timestamptz,
-    read_at      timestamptz,
-    archived_at  timestamptz,
+    data         text,
+    is_cut       boolean,
+    created_at   text,
+    seen_at      text,
+    read_at      text,
+    archived_at  text,
     created_xid  xid8,
     changed_xid  xid8
   )
@@ -65,7 +71,7 @@ create or replace function bellwire.changes_for(
 as $$
 #variable_conflict use_column
 declare
-  page_bytes bigint := greatest(65536, 1048576 / cardinality(since));
+  shared_bytes bigint := greatest(65536, 1048576 / cardinality(since));
 begin
   return query
   with readers as materialized (
@@ -76,9 +82,10 @@ begin
            array(select pg_snapshot_xip(r.since)) as since_in_progress,
            coalesce(r.upto, pg_current_snapshot()) as moment,
            coalesce(r.after_changed, false) as after_changed,
-           coalesce(r.after_id, 0) as after_id
-      from unnest(since, for_recipient, upto, after_changed, after_id) with ordinality
-           as r (since, recipient_id, upto, after_changed, after_id, reader)
+           coalesce(r.after_id, 0) as after_id,
+           coalesce(r.page_bytes, shared_bytes) as page_bytes
+      from unnest(since, for_recipient, upto, after_changed, after_id, page_bytes) with ordinality
+           as r (since, recipient_id, upto, after_changed, after_id, page_bytes, reader)
   ),
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
   pending as materialized (
@@ -121,37 +128,84 @@ begin
   ),
   stored as (
     select p.reader,
+           p.page_bytes,
            p.is_new,
            n.*,
-           sum(coalesce(pg_column_size(n.title), 0) + coalesce(pg_column_size(n.body), 0) + pg_column_size(n.data))
+           sum(
+             256
+               + least(pg_column_size(n.type), cut_at)
+               + least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
+               + least(coalesce(pg_column_size(n.title), 0), cut_at)
+               + least(coalesce(pg_column_size(n.body), 0), cut_at)
+               + least(coalesce(pg_column_size(n.link), 0), cut_at)
+               + least(pg_column_size(n.data), cut_at)
+           )
              over (
                partition by p.reader order by not p.is_new, p.id
                rows between unbounded preceding and 1 preceding
              ) as stored_before
       from (
-             select p.*, row_number() over (partition by p.reader order by not p.is_new, p.id) as position
+             select p.*,
+                    r.page_bytes,
+                    row_number() over (partition by p.reader order by not p.is_new, p.id) as position
                from pending p
+               join readers r on r.reader = p.reader
            ) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
      cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
      where p.position <= page_size
   ),
-  -- The size as it is read, of those only that are small enough as stored: to know it, data must be fetched.
-  sized as (
-    select s.*,
-           sum(coalesce(octet_length(s.title), 0) + coalesce(octet_length(s.body), 0) + octet_length(s.data::text))
-             over (
-               partition by s.reader order by not s.is_new, s.id
-               rows between unbounded preceding and 1 preceding
-             ) as bytes_before
+  -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.
+  cut as materialized (
+    select s.reader,
+           s.page_bytes,
+           s.is_new,
+           s.id,
+           s.recipient_id,
+           bellwire.cut_text(s.type, cut_at) as type,
+           bellwire.cut_text(s.actor_id, cut_at) as actor_id,
+           bellwire.cut_text(s.title, cut_at) as title,
+           bellwire.cut_text(s.body, cut_at) as body,
+           bellwire.cut_text(s.link, cut_at) as link,
+           s.data::text as data,
+           coalesce(
+             greatest(
+               octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
+             ) > cut_at,
+             false
+           ) as is_cut,
+           s.created_at,
+           s.seen_at,
+           s.read_at,
+           s.archived_at,
+           s.created_xid,
+           s.changed_xid
       from stored s
-     where coalesce(s.stored_before, 0) < page_bytes
+     where coalesce(s.stored_before, 0) < s.page_bytes
   ),
-  page as materialized (
-    select s.*
+  -- With the first that does not fit, which tells what it takes.
+  sized as materialized (
+    select c.*,
+           coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,
+           sum(
+             256
+               + octet_length(c.type)
+               + coalesce(octet_length(c.actor_id), 0)
+               + coalesce(octet_length(c.title), 0)
+               + coalesce(octet_length(c.body), 0)
+               + coalesce(octet_length(c.link), 0)
+               + least(octet_length(c.data), cut_at)
+           )
+             over (
+               partition by c.reader order by not c.is_new, c.id
+               rows between unbounded preceding and current row
+             ) as bytes
+      from cut c
+  ),
+  taken as materialized (
+    select s.reader, coalesce(max(s.bytes) filter (where s.bytes <= s.page_bytes), min(s.bytes)) as bytes
       from sized s
-     -- Whoever reads a page holds it in memory. The first row has none before it, so there is always one.
-     where coalesce(s.bytes_before, 0) < page_bytes
+     group by s.reader
   ),
   counts as materialized (
     select told.recipient_id, badge.unread, badge.unseen
@@ -203,6 +257,7 @@ begin
                    and pg_visible_in_snapshot(xid, pg_current_snapshot())
               ),
          coalesce(w.remaining, 0),
+         coalesce(t.bytes, 0)::bigint,
          array(select e.recipient_id from ended e where e.reader = r.reader),
          s.suspended_ms,
          c.unread,
@@ -210,15 +265,15 @@ begin
          null::boolean as is_new,
          null::bigint as id,
          r.recipient_id,
-         null, null, null, null, null, null::jsonb,
-         null::timestamptz, null::timestamptz, null::timestamptz, null::timestamptz, null::xid8, null::xid8
+         null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
     from readers r
    cross join server s
     left join whole w on w.reader = r.reader
+    left join taken t on t.reader = r.reader
     left join counts c on c.recipient_id = r.recipient_id
    union all
   select p.reader,
-         null, null, null, null, null, null, null, null, null,
+         null, null, null, null, null, null, null, null, null, null,
          p.is_new,
          p.id,
          p.recipient_id,
@@ -227,14 +282,16 @@ begin
          p.title,
          p.body,
          p.link,
-         p.data,
-         p.created_at,
-         p.seen_at,
-         p.read_at,
-         p.archived_at,
+         case when p.is_data_cut then '{}' else p.data end,
+         p.is_cut or p.is_data_cut,
+         bellwire.wire_time(p.created_at),
+         bellwire.wire_time(p.seen_at),
+         bellwire.wire_time(p.read_at),
+         bellwire.wire_time(p.archived_at),
          p.created_xid,
          p.changed_xid
-    from page p
+    from sized p
+   where p.bytes <= p.page_bytes
    order by reader, is_new desc nulls first, id;
 end;
 $$;

@@ -11,6 +11,7 @@
 --                  how far that read had come: past this id among the new rows, or, with
 --                  after_changed, past all new rows and past this id among the changed ones
 --   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
+--   cut_at         texts of more bytes are cut to as many characters, and such data is {}; null: nothing is cut
 --
 -- Returns first a head, whose `id` is null, then a page. In the head:
 --   epoch, snapshot        the history and the moment of this call
@@ -20,7 +21,8 @@
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
 --   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
--- In a row of the page `unread` and `unseen` are its recipient's, if it was changed: an insert alone can be added up.
+-- In a row of the page `data` is JSON as PostgreSQL prints it, times are as bellwire.wire_time() says, `is_cut` tells that there is
+-- more of it in the table, and `unread` and `unseen` are its recipient's, if it was changed: an insert alone can be added up.
 -- A row is new (`is_new`) when its insert was not visible in `since`, even if it was read meanwhile.
 --
 -- Cost     an index probe, and one for each transaction in progress in `since`; nothing depends on how long those stay open
@@ -31,7 +33,8 @@ create or replace function bellwire.changes_since(
   upto          pg_snapshot default null,
   after_changed boolean     default false,
   after_id      bigint      default 0,
-  page_size     integer     default 1000
+  page_size     integer     default 1000,
+  cut_at        integer     default null
 )
   returns table (
     epoch        text,
@@ -51,11 +54,12 @@ create or replace function bellwire.changes_since(
     title        text,
     body         text,
     link         text,
-    data         jsonb,
-    created_at   timestamptz,
-    seen_at      timestamptz,
-    read_at      timestamptz,
-    archived_at  timestamptz,
+    data         text,
+    is_cut       boolean,
+    created_at   text,
+    seen_at      text,
+    read_at      text,
+    archived_at  text,
     created_xid  xid8,
     changed_xid  xid8
   )
@@ -103,19 +107,58 @@ begin
   stored as (
     select p.is_new,
            n.*,
-           sum(coalesce(pg_column_size(n.title), 0) + coalesce(pg_column_size(n.body), 0) + pg_column_size(n.data))
+           sum(
+             least(pg_column_size(n.type), cut_at)
+               + least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
+               + least(coalesce(pg_column_size(n.title), 0), cut_at)
+               + least(coalesce(pg_column_size(n.body), 0), cut_at)
+               + least(coalesce(pg_column_size(n.link), 0), cut_at)
+               + least(pg_column_size(n.data), cut_at)
+           )
              over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as stored_before
       from (select p.* from pending p order by not p.is_new, p.id limit page_size) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
      cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
   ),
-  -- The size as it is read, of those only that are small enough as stored: to know it, data must be fetched.
-  sized as (
-    select s.*,
-           sum(coalesce(octet_length(s.title), 0) + coalesce(octet_length(s.body), 0) + octet_length(s.data::text))
-             over (order by not s.is_new, s.id rows between unbounded preceding and 1 preceding) as bytes_before
+  -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.
+  cut as materialized (
+    select s.is_new,
+           s.id,
+           s.recipient_id,
+           bellwire.cut_text(s.type, cut_at) as type,
+           bellwire.cut_text(s.actor_id, cut_at) as actor_id,
+           bellwire.cut_text(s.title, cut_at) as title,
+           bellwire.cut_text(s.body, cut_at) as body,
+           bellwire.cut_text(s.link, cut_at) as link,
+           s.data::text as data,
+           coalesce(
+             greatest(
+               octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
+             ) > cut_at,
+             false
+           ) as is_cut,
+           s.created_at,
+           s.seen_at,
+           s.read_at,
+           s.archived_at,
+           s.created_xid,
+           s.changed_xid
       from stored s
      where coalesce(s.stored_before, 0) < 1048576
+  ),
+  sized as (
+    select c.*,
+           coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,
+           sum(
+             octet_length(c.type)
+               + coalesce(octet_length(c.actor_id), 0)
+               + coalesce(octet_length(c.title), 0)
+               + coalesce(octet_length(c.body), 0)
+               + coalesce(octet_length(c.link), 0)
+               + least(octet_length(c.data), cut_at)
+           )
+             over (order by not c.is_new, c.id rows between unbounded preceding and 1 preceding) as bytes_before
+      from cut c
   ),
   page as materialized (
     select s.*
@@ -174,8 +217,7 @@ begin
          null::bigint,
          null::boolean as is_new,
          null::bigint as id,
-         null, null, null, null, null, null, null::jsonb,
-         null::timestamptz, null::timestamptz, null::timestamptz, null::timestamptz, null::xid8, null::xid8
+         null, null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
     from server s
    union all
   select null, null, null, null, null, null, null,
@@ -189,11 +231,12 @@ begin
          p.title,
          p.body,
          p.link,
-         p.data,
-         p.created_at,
-         p.seen_at,
-         p.read_at,
-         p.archived_at,
+         case when p.is_data_cut then '{}' else p.data end,
+         p.is_cut or p.is_data_cut,
+         bellwire.wire_time(p.created_at),
+         bellwire.wire_time(p.seen_at),
+         bellwire.wire_time(p.read_at),
+         bellwire.wire_time(p.archived_at),
          p.created_xid,
          p.changed_xid
     from page p

@@ -67,11 +67,12 @@ export interface PageRow {
   title: string | null;
   body: string | null;
   link: string | null;
-  data: unknown;
-  created_at: Date;
-  seen_at: Date | null;
-  read_at: Date | null;
-  archived_at: Date | null;
+  data: string;
+  is_cut: boolean;
+  created_at: string;
+  seen_at: string | null;
+  read_at: string | null;
+  archived_at: string | null;
   created_xid: string;
   changed_xid: string;
 }
@@ -133,6 +134,7 @@ const toChange = (row: PageRow): Change => ({
   body: row.body,
   link: row.link,
   data: row.data,
+  isCut: row.is_cut,
   createdAt: row.created_at,
   seenAt: row.seen_at,
   readAt: row.read_at,

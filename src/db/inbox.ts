@@ -42,6 +42,22 @@ export interface Which {
 
 export type Inbox = ReturnType<typeof createInbox>;
 
+/** A row as it goes over the wire: neither `data` nor a time survives JavaScript's own types. */
+const ROW = Prisma.sql`
+  id,
+  recipient_id as "recipientId",
+  type,
+  actor_id as "actorId",
+  title,
+  body,
+  link,
+  data::text as data,
+  false as "isCut",
+  bellwire.wire_time(created_at) as "createdAt",
+  bellwire.wire_time(seen_at) as "seenAt",
+  bellwire.wire_time(read_at) as "readAt",
+  bellwire.wire_time(archived_at) as "archivedAt"`;
+
 /** Each as its index says it (migrations/0003). */
 const FILTERS = {
   all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
@@ -71,18 +87,7 @@ export function createInbox(pool: Pool) {
             // The recipient's, with ids below `before`: said as a pair and ordered by both, for were the recipient simply
             // equal, PostgreSQL might walk the primary key from its end, over everybody's newer rows.
             prisma.$queryRaw<Notification[]>`
-              select id,
-                     recipient_id as "recipientId",
-                     type,
-                     actor_id as "actorId",
-                     title,
-                     body,
-                     link,
-                     data,
-                     created_at as "createdAt",
-                     seen_at as "seenAt",
-                     read_at as "readAt",
-                     archived_at as "archivedAt"
+              select ${ROW}
                 from bellwire.notifications
                where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
                  and recipient_id >= ${recipientId}
@@ -124,16 +129,21 @@ export function createInbox(pool: Pool) {
 
     /** Undefined where the recipient has no such notification. What is already so keeps its time. */
     async mark(recipientId: string, id: bigint, marks: Marks): Promise<Notification | undefined> {
-      const where = { id, recipientId };
-      const current = await orAway(prisma.notification.findUnique({ where }));
+      const which = Prisma.sql`id = ${id} and recipient_id = ${recipientId}`;
+      const [current] = await orAway(
+        prisma.$queryRaw<Notification[]>`select ${ROW} from bellwire.notifications where ${which}`,
+      );
       if (!current) return undefined;
-      const data = {
-        ...stamp("readAt", current.readAt, marks.read),
-        ...stamp("seenAt", current.seenAt, marks.seen),
-        ...stamp("archivedAt", current.archivedAt, marks.archived),
-      };
-      if (Object.keys(data).length === 0) return current;
-      const [changed] = await orAway(prisma.notification.updateManyAndReturn({ where, data }));
+      const changes = [
+        ...stamp("read_at", current.readAt, marks.read),
+        ...stamp("seen_at", current.seenAt, marks.seen),
+        ...stamp("archived_at", current.archivedAt, marks.archived),
+      ];
+      if (changes.length === 0) return current;
+      const [changed] = await orAway(
+        prisma.$queryRaw<Notification[]>`
+          update bellwire.notifications set ${Prisma.join(changes)} where ${which} returning ${ROW}`,
+      );
       return changed;
     },
 
@@ -182,8 +192,8 @@ interface SnapshotRow extends Counts {
   newest: string;
 }
 
-/** The field to write, or nothing where it already is as asked. */
-function stamp<Field extends string>(field: Field, current: Date | null, wanted?: boolean) {
-  if (wanted === undefined || wanted === (current !== null)) return {};
-  return { [field]: wanted ? new Date() : null } as { [F in Field]: Date | null };
+/** What to set the column to, or nothing where it already is as asked. */
+function stamp(column: string, current: string | null, wanted?: boolean): Prisma.Sql[] {
+  if (wanted === undefined || wanted === (current !== null)) return [];
+  return [Prisma.sql`${Prisma.raw(column)} = ${wanted ? Prisma.sql`now()` : null}`];
 }

@@ -7,11 +7,15 @@ export interface Notification {
   readonly title: string | null;
   readonly body: string | null;
   readonly link: string | null;
-  readonly data: unknown;
-  readonly createdAt: Date;
-  readonly seenAt: Date | null;
-  readonly readAt: Date | null;
-  readonly archivedAt: Date | null;
+  /** JSON as PostgreSQL prints it; nothing here reads it. */
+  readonly data: string;
+  /** There is more of a text or of `data` in the table. */
+  readonly isCut: boolean;
+  /** As `bellwire.wire_time()` says it, and so are the others. */
+  readonly createdAt: string;
+  readonly seenAt: string | null;
+  readonly readAt: string | null;
+  readonly archivedAt: string | null;
 }
 
 /** A recipient's badge: unread is not read and not archived; unseen, not seen either. */

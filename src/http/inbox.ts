@@ -2,7 +2,7 @@ import { Router } from "express";
 import { encodeCursor } from "../db/cursor.ts";
 import type { Inbox } from "../db/inbox.ts";
 import { positionOf, recipientOf } from "./identify.ts";
-import { notificationJson } from "./notification-json.ts";
+import { encodeAnswer, encodeNotification } from "./notification-json.ts";
 import { parse } from "./parse.ts";
 import { Problem, unavailable } from "./problem.ts";
 import { Id, type ListJson, ListQuery, MAX_LIMIT, MarkAll, Marks, Preferences } from "./schemas.ts";
@@ -20,14 +20,13 @@ export function inboxRoutes(inbox: Inbox) {
       limit: Math.min(limit, MAX_LIMIT),
       position,
     });
-    const answer: ListJson = {
-      notifications: list.notifications.map(notificationJson),
+    const rest: Omit<ListJson, "notifications"> = {
       nextBefore: list.nextBefore?.toString() ?? null,
       unread: list.unread,
       unseen: list.unseen,
       cursor: encodeCursor(list.cursor),
     };
-    res.json(answer);
+    res.type("json").send(encodeAnswer(list.notifications.map(encodeNotification), rest));
   });
 
   router.get("/unread-count", async (_req, res) => {
@@ -39,7 +38,7 @@ export function inboxRoutes(inbox: Inbox) {
     const id = parse(Id, req.params.id);
     const notification = await inbox.mark(recipientOf(res), id, parse(Marks, req.body));
     if (!notification) throw new Problem("notification_unknown", "You have no such notification.");
-    res.json(notificationJson(notification));
+    res.type("json").send(encodeNotification(notification));
   });
 
   router.post("/mark-all-read", async (req, res) => {

@@ -48,6 +48,11 @@ export function createMetrics(observed: Observed) {
     buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
+  function observeDelivery(createdAt: string) {
+    const seconds = (Date.now() - Date.parse(createdAt)) / 1000;
+    // `infinity`, and years that JavaScript has not.
+    if (Number.isFinite(seconds)) deliverySeconds.observe(seconds);
+  }
   const wakeUps = new Counter({
     name: "bellwire_wakeups_total",
     help: "NOTIFY wake-ups heard",
@@ -182,8 +187,7 @@ export function createMetrics(observed: Observed) {
     },
     delivered(event: Delivered, isLive: boolean) {
       deliveredOf[event.kind].inc();
-      if (isLive && event.kind === "notification")
-        deliverySeconds.observe((Date.now() - Number(event.row.createdAt)) / 1000);
+      if (isLive && event.kind === "notification") observeDelivery(event.row.createdAt);
     },
     streamClosed: (reason: CloseReason) => closes.inc({ reason }),
     streamRefused: (reason: RefusalReason) => refusals.inc({ reason }),

@@ -5,7 +5,7 @@ import { type FollowOptions, follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
 import { type IsRevoked, identityOf, positionOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
-import { changeJson, notificationJson } from "./notification-json.ts";
+import { changeJson, encodeAnswer, encodeNotification } from "./notification-json.ts";
 import { lastOf, parse } from "./parse.ts";
 import { unavailable } from "./problem.ts";
 import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "./schemas.ts";
@@ -48,7 +48,7 @@ export function createPolls(options: PollOptions) {
     waiting.add(poll.answerNow);
     res.on("close", poll.answerNow);
     try {
-      res.json(await poll.answer);
+      res.type("json").send(await poll.answer);
     } finally {
       poll.close();
       waiting.delete(poll.answerNow);
@@ -83,8 +83,8 @@ interface CollectOptions extends Omit<PollOptions, "limits"> {
 /** Follows, and resolves `answer` with what that gave: see `createPolls`. It follows on until `close`. */
 function collect({ identity, since, position, waitMs, isRevoked, ...options }: CollectOptions) {
   const { recipientId } = identity;
-  const poll: PollJson = {
-    notifications: [],
+  const notifications: string[] = [];
+  const poll: Omit<PollJson, "notifications"> = {
     changes: [],
     unread: 0,
     unseen: 0,
@@ -97,14 +97,14 @@ function collect({ identity, since, position, waitMs, isRevoked, ...options }: C
   let timer: NodeJS.Timeout | undefined;
   /** Until it resolves nothing is answered; it rejects where the token turns out to have been revoked. */
   let checked: Promise<unknown> = Promise.resolve();
-  let resolve: (poll: PollJson) => void;
+  let resolve: (answer: string) => void;
   let reject: (problem: unknown) => void;
-  const answer = new Promise<PollJson>((...settle) => {
+  const answer = new Promise<string>((...settle) => {
     [resolve, reject] = settle;
   });
 
   /** A moment later, so that the rest of what is sent just now comes along. */
-  const give = () => void checked.then(() => resolve(poll), reject);
+  const give = () => void checked.then(() => resolve(encodeAnswer(notifications, poll)), reject);
 
   function answerNow() {
     isDue = true;
@@ -114,9 +114,9 @@ function collect({ identity, since, position, waitMs, isRevoked, ...options }: C
   function add(event: Delivered) {
     Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
     if (event.kind === "state") return void poll.changes.push(...event.rows.map(changeJson));
-    const notification = notificationJson(event.row);
-    poll.notifications.push(notification);
-    length += JSON.stringify(notification).length;
+    const notification = encodeNotification(event.row);
+    notifications.push(notification);
+    length += notification.length;
   }
 
   const stop = follow({
@@ -141,7 +141,7 @@ function collect({ identity, since, position, waitMs, isRevoked, ...options }: C
       },
       caughtUp() {
         hasCaughtUp = true;
-        if (isDue || poll.notifications.length + poll.changes.length > 0) give();
+        if (isDue || notifications.length + poll.changes.length > 0) give();
         else timer ??= setTimeout(answerNow, waitMs);
       },
       checkToken() {

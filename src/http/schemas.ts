@@ -82,6 +82,14 @@ export const Preferences = z.strictObject({
 
 const IdText = z.string().regex(/^[0-9]+$/);
 const Time = z.iso.datetime();
+/** A time that PostgreSQL holds, which may be none of this era. */
+const StoredTime = z
+  .union([
+    Time,
+    z.enum(["infinity", "-infinity"]),
+    z.string().regex(/^(\+0\d|\+[12]\d|-00)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+  ])
+  .describe("RFC 3339; `infinity`; and years beyond 9999 or before 0 in ISO 8601's expanded form.");
 const Count = z.int().min(0);
 const Cursor = z
   .string()
@@ -89,9 +97,9 @@ const Cursor = z
   .describe("A position: give it to the stream or to a poll, and nothing falls between.");
 
 const State = z.strictObject({
-  seenAt: Time.nullable(),
-  readAt: Time.nullable(),
-  archivedAt: Time.nullable(),
+  seenAt: StoredTime.nullable(),
+  readAt: StoredTime.nullable(),
+  archivedAt: StoredTime.nullable(),
 });
 
 export const NotificationJson = z.strictObject({
@@ -101,8 +109,12 @@ export const NotificationJson = z.strictObject({
   title: z.string().nullable(),
   body: z.string().nullable(),
   link: z.string().nullable(),
-  data: z.unknown().describe("Whatever JSON the rule made; an object, if it made none."),
-  createdAt: Time,
+  data: z
+    .unknown()
+    .describe(
+      "Whatever JSON the rule made, digit by digit as PostgreSQL holds it; an object, if it made none.",
+    ),
+  createdAt: StoredTime,
   ...State.shape,
 });
 

@@ -12,7 +12,7 @@ type Row = {
   is_new: boolean | null;
   id: string | null;
   recipient_id: string | null;
-  read_at: Date | null;
+  read_at: string | null;
 };
 
 type Read = {
@@ -275,14 +275,68 @@ describe.each(inject("servers"))("on $name", (server) => {
         await query("select bellwire.notify('1', 'test', body => repeat('я', $1))", [
           kilobytes * 512,
         ]);
-      const first = await read({ since, recipient: "1" });
+      const first = await read({ since });
       expect([first.rows.length, first.remaining]).toEqual([3, 5]);
       const upto = first.snapshot;
-      const second = await read({ since, recipient: "1", upto, afterId: first.told[2] ?? "" });
+      const second = await read({ since, upto, afterId: first.told[2] ?? "" });
       expect([second.rows.length, second.remaining]).toEqual([1, 2]);
-      const third = await read({ since, recipient: "1", upto, afterId: second.told[0] ?? "" });
+      const third = await read({ since, upto, afterId: second.told[0] ?? "" });
       expect([third.rows.length, third.remaining]).toEqual([1, 1]);
     });
+
+    test("a reader's page takes no more than its page_bytes, and where not even one row fits says how many do", async () => {
+      const since = await now();
+      const ids: string[] = [];
+      for (const bytes of [1000, 1000, 5000, 10]) {
+        const [row] = await query<{ id: string }>(
+          "select bellwire.notify('1', 'test', title => repeat('x', $1 / 2), data => to_jsonb(repeat('x', $1 / 2 - 2))) as id",
+          [bytes],
+        );
+        ids.push(row?.id ?? "");
+      }
+      const page = async (bytes: number, afterId = "0") => {
+        const [head, ...rows] = await query<Row & { bytes: string }>(
+          "select * from bellwire.changes_for(array[$1]::pg_snapshot[], array['1'], after_id => array[$2]::bigint[], page_bytes => array[$3]::bigint[])",
+          [since, afterId, bytes],
+        );
+        return [Number(head?.bytes), rows.map(({ id }) => id)];
+      };
+      const one = 1000 + 4 + 256; // its type, and what is beside the texts
+      expect(await page(3 * one)).toEqual([2 * one, ids.slice(0, 2)]);
+      expect(await page(one)).toEqual([one, ids.slice(0, 1)]);
+      expect(await page(one - 1)).toEqual([one, []]);
+      expect(await page(3 * one, ids[1])).toEqual([4000 + one, []]);
+      expect(await page(4000 + one, ids[1])).toEqual([4000 + one, ids.slice(2, 3)]);
+      expect(await page(9000, ids[3])).toEqual([0, []]);
+    });
+
+    test.each(["changes_for", "changes_since"])(
+      "%s cuts texts of more bytes than cut_at to as many characters, leaves such data out, and says so",
+      async (reader) => {
+        const since = await now();
+        await query(
+          `insert into bellwire.notifications (recipient_id, type, actor_id, title, body, link, data)
+           select '1', 'я' || repeat('t', n), repeat('a', n), repeat('я', n), repeat('😀', n), repeat('l', n), to_jsonb(repeat('d', n))
+             from unnest(array[10, 98, 99, 101]) n`,
+        );
+        const call =
+          reader === "changes_for"
+            ? "changes_for(array[$1]::pg_snapshot[], array['1'], cut_at => 100)"
+            : "changes_since($1, cut_at => 100)";
+        const rows = await query(
+          `select is_cut, octet_length(type) as type, length(actor_id) as actor, length(title) as title, length(body) as body, length(link) as link, data
+             from bellwire.${call} where id is not null order by id`,
+          [since],
+        );
+        const data = (n: number) => `"${"d".repeat(n)}"`;
+        expect(rows).toEqual([
+          { is_cut: false, type: 12, actor: 10, title: 10, body: 10, link: 10, data: data(10) },
+          { is_cut: true, type: 100, actor: 98, title: 98, body: 98, link: 98, data: data(98) },
+          { is_cut: true, type: 101, actor: 99, title: 99, body: 99, link: 99, data: "{}" },
+          { is_cut: true, type: 101, actor: 100, title: 100, body: 100, link: 100, data: "{}" },
+        ]);
+      },
+    );
 
     test("does not look at what is too big for the page", async () => {
       const since = await now();
@@ -311,8 +365,8 @@ describe.each(inject("servers"))("on $name", (server) => {
         const last = new Map(
           reads.flatMap(({ rows }) => rows.map(({ id, read_at }) => [id, read_at])),
         );
-        const rows = await query<{ id: string; read_at: Date | null }>(
-          "select id, read_at from bellwire.notifications",
+        const rows = await query<{ id: string; read_at: string | null }>(
+          "select id, bellwire.wire_time(read_at) as read_at from bellwire.notifications",
         );
         expect(last).toEqual(new Map(rows.map(({ id, read_at }) => [id, read_at])));
         // The same writers under "id > last" show that the check can fail.
@@ -456,6 +510,7 @@ describe.each(inject("servers"))("on $name", (server) => {
           const withoutCounts = (row: Row) => ({
             ...row,
             reader: null,
+            bytes: null,
             unread: null,
             unseen: null,
           });

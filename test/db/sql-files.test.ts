@@ -15,8 +15,9 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 /** What the process may execute. */
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
-  "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer)",
-  "bellwire.changes_since(pg_snapshot,pg_snapshot,boolean,bigint,integer)",
+  "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer,integer,bigint[])",
+  "bellwire.changes_since(pg_snapshot,pg_snapshot,boolean,bigint,integer,integer)",
+  "bellwire.cut_text(text,integer)",
   "bellwire.epoch()",
   "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
   "bellwire.mute_types(text,text[])",
@@ -25,6 +26,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.redeem_ticket(bytea)",
   "bellwire.suspend_wakeups_for(integer)",
   "bellwire.wakeups_suspended_ms()",
+  "bellwire.wire_time(timestamp with time zone)",
 ];
 
 /** Run with their owner's rights; what is not named here must not. */

@@ -7,7 +7,7 @@ interface Version {
   recipientId: string;
   createdXid: bigint;
   changedXid: bigint;
-  readAt: Date | null;
+  readAt: string | null;
 }
 
 interface Transaction {
@@ -78,7 +78,7 @@ export function createHistory() {
       transaction.written.set(target.id, {
         ...target,
         changedXid: transaction.xid,
-        readAt: target.readAt ? null : new Date(0),
+        readAt: target.readAt ? null : "1970-01-01T00:00:00.000Z",
       });
     },
 
@@ -145,8 +145,9 @@ const BLANK: Omit<Change, keyof Version | "isNew"> = {
   title: null,
   body: null,
   link: null,
-  data: {},
-  createdAt: new Date(0),
+  data: "{}",
+  isCut: false,
+  createdAt: "1970-01-01T00:00:00.000Z",
   seenAt: null,
   archivedAt: null,
 };

@@ -3,7 +3,8 @@ import type { Counts } from "../../db/notification.ts";
 import type { Snapshot } from "../../db/snapshot.ts";
 import type { Delivered } from "../../hub/delivery.ts";
 import type { ResetReason } from "../../hub/follow.ts";
-import { changeJson, notificationJson } from "../notification-json.ts";
+import { encodeJson } from "../json-line.ts";
+import { changeJson, encodeNotification } from "../notification-json.ts";
 import type { EventData, EventName } from "../schemas.ts";
 import { encodeEvent } from "./server-sent-event.ts";
 
@@ -55,10 +56,11 @@ export function createFrames(version: string) {
 
 function encodeDelivered(event: Delivered, id: string): string {
   const { unread } = event.counts;
-  return event.kind === "notification"
-    ? encode("notification", { ...notificationJson(event.row), unread }, id)
-    : encode("state", { changes: event.rows.map(changeJson), unread }, id);
+  if (event.kind === "state")
+    return encode("state", { changes: event.rows.map(changeJson), unread }, id);
+  const data = `${encodeNotification(event.row).slice(0, -1)},"unread":${unread}}`;
+  return encodeEvent({ event: "notification", data, id });
 }
 
 const encode = <Name extends EventName>(event: Name, data: EventData<Name>, id?: string) =>
-  encodeEvent({ event, data, ...(id === undefined ? {} : { id }) });
+  encodeEvent({ event, data: encodeJson(data), ...(id === undefined ? {} : { id }) });

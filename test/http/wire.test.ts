@@ -1,0 +1,163 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { type Service, startService } from "../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+/** A recipient of its own for each test. */
+let me: string;
+let recipients = 0;
+beforeEach(() => {
+  me = `recipient ${++recipients}`;
+});
+
+async function get(service: Service, path: string, init: RequestInit = {}): Promise<string> {
+  const response = await fetch(`${service.url}/api/notifications${path}`, {
+    ...init,
+    headers: {
+      authorization: `Bearer ${await service.token(me)}`,
+      "content-type": "application/json",
+    },
+  });
+  const text = await response.text();
+  expect(response.status, text.slice(0, 200)).toBe(200);
+  return text;
+}
+
+/** A stream's bytes as they come. */
+async function listen(service: Service, cursor?: string) {
+  const { hostname, port } = new URL(service.url);
+  const socket = connect(Number(port), hostname);
+  onTestFinished(() => void socket.destroy());
+  await once(socket, "connect");
+  const query = cursor === undefined ? "" : `?lastEventId=${cursor}`;
+  socket.write(
+    `GET /api/notifications/stream${query} HTTP/1.0\r\nAuthorization: Bearer ${await service.token(me)}\r\n\r\n`,
+  );
+  let heard = "";
+  socket.setEncoding("utf8").on("data", (text) => {
+    heard += text;
+  });
+  await expect.poll(() => heard).toContain("event: ready");
+  return {
+    /** The data of so many notifications. */
+    async take(count: number): Promise<string[]> {
+      const found = () =>
+        [...heard.matchAll(/^event: notification\ndata: (.*)\nid: /gm)].map(
+          ([, data]) => data ?? "",
+        );
+      await expect.poll(() => found().length, { timeout: 5000 }).toBe(count);
+      return found();
+    },
+    heard: () => heard,
+  };
+}
+
+/** What every way to a client gives of the one notification that `insert` makes. */
+async function everyWay(
+  service: Service,
+  insert: () => Promise<unknown>,
+): Promise<[way: string, text: string][]> {
+  const { cursor } = JSON.parse(await get(service, "/"));
+  const stream = await listen(service);
+  await insert();
+  const [live = ""] = await stream.take(1);
+  const { id } = JSON.parse(live);
+  const [replayed = ""] = await (await listen(service, cursor)).take(1);
+  return [
+    ["live", live],
+    ["replayed", replayed],
+    ["listed", await get(service, "/")],
+    ["polled", await get(service, `/poll?since=${cursor}`)],
+    [
+      "marked",
+      await get(service, `/${id}`, { method: "PATCH", body: JSON.stringify({ seen: true }) }),
+    ],
+    [
+      "marked again",
+      await get(service, `/${id}`, { method: "PATCH", body: JSON.stringify({ seen: true }) }),
+    ],
+  ];
+}
+
+describe("data arrives digit by digit as PostgreSQL prints it,", () => {
+  test.each([
+    ["an integer beyond 2^53", '{"id": 1161380288898609914}'],
+    [
+      "a number that no double holds",
+      '{"big": 1e400, "small": 1e-400, "exact": 0.1000000000000000055511151231257827}',
+    ],
+    ["zeros behind the point, minus nought", "[1.0, 1.10, -0, 100e2]"],
+    ["a text that says __proto__", '{"__proto__": {"a": 1}, "constructor": null}'],
+    ["arrays 5,000 deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
+    ["objects 5,000 deep", `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`],
+    ["a bare text", '"a \\" \\\\ \\n \\u0001 😀"'],
+    ["null", "null"],
+  ])("%s, in whatever way", async (_, data) => {
+    const service = await startService({ databaseUrl: database.url });
+    const [row] = await database.query<{ text: string }>("select $1::jsonb::text as text", [data]);
+    const ways = await everyWay(service, () =>
+      database.query("select bellwire.notify($1, 'note', data => $2)", [me, data]),
+    );
+    for (const [way, text] of ways) expect(text, way).toContain(`"data":${row?.text},"createdAt"`);
+  });
+});
+
+describe("a time is on the wire", () => {
+  test.each([
+    ["infinity", "infinity"],
+    ["-infinity", "-infinity"],
+    ["9999-12-31 23:59:59.9999+00", "9999-12-31T23:59:59.999Z"],
+    ["10000-01-01 00:00:00+00", "+010000-01-01T00:00:00.000Z"],
+    ["294276-12-31 23:59:59.999999+00", "+294276-12-31T23:59:59.999Z"],
+    ["0001-01-01 00:00:00+00", "0001-01-01T00:00:00.000Z"],
+    ["0001-12-31 00:00:00+00 BC", "0000-12-31T00:00:00.000Z"],
+    ["0002-12-31 00:00:00+00 BC", "-000001-12-31T00:00:00.000Z"],
+    ["0044-03-15 12:00:00+00 BC", "-000043-03-15T12:00:00.000Z"],
+    ["4713-01-01 00:00:00+00 BC", "-004712-01-01T00:00:00.000Z"],
+    ["1969-12-31 23:59:59.9999+00", "1969-12-31T23:59:59.999Z"],
+    ["2026-06-30 12:00:00.000001+05:30", "2026-06-30T06:30:00.000Z"],
+  ])("%s as %s, in whatever way and whichever time it is", async (stored, sent) => {
+    const service = await startService({ databaseUrl: database.url });
+    const ways = await everyWay(service, () =>
+      database.query(
+        `insert into bellwire.notifications (recipient_id, type, created_at, seen_at, read_at, archived_at)
+         values ($1, 'note', $2, $2, $2, null)`,
+        [me, stored],
+      ),
+    );
+    for (const [way, text] of ways)
+      expect(text, way).toContain(
+        `"createdAt":"${sent}","seenAt":"${sent}","readAt":"${sent}","archivedAt":null`,
+      );
+    const stream = await listen(service);
+    await database.query(
+      "update bellwire.notifications set archived_at = $2 where recipient_id = $1",
+      [me, stored],
+    );
+    await expect.poll(stream.heard).toContain(`"archivedAt":"${sent}"`);
+  });
+});
+
+test("what some readers take for a line's end is escaped: U+0085, U+2028, U+2029", async () => {
+  const service = await startService({ databaseUrl: database.url });
+  const text = "a\u0085b\u2028c\u2029d";
+  const ways = await everyWay(service, () =>
+    database.query("select bellwire.notify($1, 'note', null, $2, $2, $2, $3)", [
+      me,
+      text,
+      JSON.stringify({ [text]: text }),
+    ]),
+  );
+  for (const [way, got] of ways) {
+    expect(got, way).not.toMatch(/[\u0085\u2028\u2029]/);
+    expect(got, way).toContain('"title":"a\\u0085b\\u2028c\\u2029d"');
+    expect(got, way).toContain('{"a\\u0085b\\u2028c\\u2029d": "a\\u0085b\\u2028c\\u2029d"}');
+  }
+});
