@@ -1,7 +1,8 @@
 -- Sends no wake-ups for so many milliseconds, a second at the most, because the service reads without: it calls this again
 -- and again while it is busy, and when it does not (it is idle again, or dead) they are sent again by themselves.
 --
--- When they were being sent until now, one more is: it has every other service look, and see that it must read without.
+-- When they were being sent until now, one more is: it has every other service look, and see that it must read without. But none
+-- when half of the queue of notifications is full: this may be the reason for the call, and a full one takes no more.
 -- What bellwire.suspend_wakeups() has suspended for good stays so.
 --
 -- Cost     one sequence written; the first of a row one NOTIFY
@@ -28,7 +29,7 @@ begin
     'bellwire.wakeups_suspended_until_ms',
     floor(date_part('epoch', clock_timestamp()) * 1000 + least(greatest(ms, 0), 1000))::bigint
   );
-  if suspended_ms = 0 then
+  if suspended_ms = 0 and pg_notification_queue_usage() < 0.5 then
     perform pg_notify('bellwire', '');
   end if;
 end;

@@ -7,6 +7,7 @@ import { createInbox } from "./db/inbox.ts";
 import { createListener } from "./db/listener.ts";
 import { migrate } from "./db/migrate.ts";
 import { refuseOldSchema } from "./db/migrations/check-schema.ts";
+import { watchNotifyQueue } from "./db/notify-queue.ts";
 import { asService, createPool } from "./db/pool.ts";
 import { explainReadError } from "./db/read-problem.ts";
 import { createReplays } from "./db/replays.ts";
@@ -142,6 +143,8 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     isBusy: () => feed.isBusy(),
     isReading: () => feed.problem() === undefined,
     lastProbe: () => listener.lastProbe(),
+    notifyQueueUsage: () => queue.usage(),
+    isQueueHeld: () => queue.isHeld(),
     readAgeSeconds: () => feed.readAgeSeconds(),
     oldestTransaction: horizon.oldest,
     ruleErrors: () => countRuleErrors(pool),
@@ -161,6 +164,13 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     log,
   });
   onClose(feed.close);
+  const queue = watchNotifyQueue({
+    pool: feedPool,
+    suspendWakeups: (ms) => suspendWakeupsFor(feedPool, ms),
+    onHold: feed.hold,
+    log,
+  });
+  onClose(queue.close);
   await feed.start();
   const listener = createListener({
     url: database.directUrl,
@@ -204,7 +214,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
         listener.problem(),
         feed.problem(),
       ].filter((problem) => problem !== undefined),
-      warnings: listener.warnings(),
+      warnings: [...listener.warnings(), ...queue.warnings()],
     }),
     identify: identify(authenticate, (token) => isRevoked(pool, token), position),
     stream: streamRoute({

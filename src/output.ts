@@ -25,7 +25,7 @@ const LAST_READ_MS = 500;
  * the process ends is written then, within `LAST_LINES_MS`.
  */
 export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = () => {}): Output {
-  const { isFile, target } = openTarget(fd);
+  let opened: Target | undefined;
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let dropped = 0;
@@ -50,16 +50,17 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
     isDue = false;
     if (isWriting || waiting.length === 0) return;
     const piece = nextPiece();
+    const { isFile, descriptor } = open();
     // A disk may take its time, so that another thread waits for it. Nothing else can: it is non-blocking.
     if (isFile) {
       isWriting = true;
-      write(target, piece, (err, bytes) => {
+      write(descriptor, piece, (err, bytes) => {
         isWriting = false;
         goOn(err ?? undefined, bytes);
       });
     } else
       try {
-        goOn(undefined, writeSync(target, piece));
+        goOn(undefined, writeSync(descriptor, piece));
       } catch (err) {
         goOn(err, 0);
       }
@@ -117,7 +118,7 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
     const end = performance.now() + LAST_LINES_MS;
     for (let read = performance.now(); waiting.length > 0; ) {
       try {
-        settle(undefined, writeSync(target, nextPiece()));
+        settle(undefined, writeSync(open().descriptor, nextPiece()));
         read = performance.now();
       } catch (err) {
         const now = performance.now();
@@ -126,10 +127,18 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
       }
     }
   }
-  process.once("exit", finish);
+
+  /** Only when there is something to write: not every log has a line. */
+  function open(): Target {
+    if (opened) return opened;
+    process.once("exit", finish);
+    opened = openTarget(fd);
+    return opened;
+  }
 
   return {
     write(lines) {
+      open();
       const bytes = Buffer.from(isTorn ? `\n${lines}` : lines);
       isTorn = false;
       if (waitingBytes + bytes.length > MAX_UNWRITTEN_BYTES) return drop(bytes);
@@ -141,19 +150,24 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
   };
 }
 
+interface Target {
+  isFile: boolean;
+  descriptor: number;
+}
+
 /** A descriptor that is written to without waiting, except for a file's. */
-function openTarget(fd: 1 | 2): { isFile: boolean; target: number } {
+function openTarget(fd: 1 | 2): Target {
   const stream = fd === 1 ? process.stdout : process.stderr;
   // Where it is a pipe or a socket, Node has made it non-blocking now, and makes it as it was when the process ends. What
   // Node itself has to say, such as a warning, must not end us either.
   stream.on("error", () => {});
-  if (!stream.isTTY) return { isFile: fstatSync(fd).isFile(), target: fd };
+  if (!stream.isTTY) return { isFile: fstatSync(fd).isFile(), descriptor: fd };
   // A terminal it makes wait, as one that Ctrl-S has stopped: it gets a descriptor of its own.
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   try {
-    return { isFile: false, target: openSync(`/dev/fd/${fd}`, flags) };
+    return { isFile: false, descriptor: openSync(`/dev/fd/${fd}`, flags) };
   } catch {
-    return { isFile: true, target: fd }; // for another thread to wait for
+    return { isFile: true, descriptor: fd }; // for another thread to wait for
   }
 }
 

@@ -39,8 +39,9 @@ function isAway(err: unknown): boolean {
   if (!(err instanceof Error) || isOfItsArguments(err) || err instanceof TypeError) return false;
   if (err instanceof Prisma.PrismaClientValidationError) return false;
   const state = sqlStateOf(err);
-  // 28, 3D: not let in, no such database. Somebody must see to that, and then it is back.
-  if (state !== undefined) return isPassing(state) || /^(28|3D)/.test(state);
+  // 28, 3D: not let in, no such database. Somebody must see to that, and then it is back. 54000, of what the inbox writes:
+  // the queue of notifications is full, and soon none will be sent (`watchNotifyQueue`).
+  if (state !== undefined) return isPassing(state) || /^(28|3D|54000)/.test(state);
   if (err instanceof Prisma.PrismaClientKnownRequestError) return PRISMA_AWAY.has(err.code);
   return true;
 }

@@ -5,6 +5,11 @@ import pgListen from "pg-listen";
 import { KEEP_ALIVE } from "./pool.ts";
 
 const CHANNEL = "bellwire";
+/** Nobody notifies it. */
+const ANSWER = "bellwire_answer";
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const TOO_MANY_NOTIFICATIONS = "54000";
 
 export interface ListeningOptions {
   url: string;
@@ -20,8 +25,6 @@ export interface ListeningOptions {
 export interface Probe {
   /** From before it was sent to when it was heard, in milliseconds. */
   readonly ms: number;
-  /** How much of PostgreSQL's notification queue waits for some listener, 0 to 1. */
-  readonly queueUsage: number;
   /** Wake-ups are suspended for good (`bellwire.suspend_wakeups()`): nothing was sent, and nothing need be heard. */
   readonly isSuspended: boolean;
 }
@@ -94,16 +97,28 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
       giveUp = () => resolve(false);
     });
     try {
-      const { isSuspended, queueUsage } = await sendProbe(pool, nonce).catch((err) => {
+      const { isSuspended, isFull } = await sendProbe(pool, nonce).catch((err) => {
+        if (codeOf(err) === TOO_MANY_NOTIFICATIONS) return { isSuspended: false, isFull: true };
         throw new UnsentError(err);
       });
       // Only now: before, it may have waited for somebody else's commit.
       timer = setTimeout(giveUp, probeTimeoutMs);
-      if (!isSuspended && !(await heard)) throw new DeafError(hasHeard);
+      if (isFull) await answers();
+      else if (!isSuspended && !(await heard)) throw new DeafError(hasHeard);
       hasHeard = true;
-      if (!isEnded) onProbe({ ms: performance.now() - sentAt, queueUsage, isSuspended });
+      if (!isEnded) onProbe({ ms: performance.now() - sentAt, isSuspended });
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** The connection answers what it is asked: as good as a NOTIFY can be known, when none may be sent. */
+  async function answers(): Promise<void> {
+    try {
+      await subscriber.listenTo(ANSWER);
+      await subscriber.unlisten(ANSWER);
+    } catch {
+      throw new DeafError(hasHeard);
     }
   }
 
@@ -145,23 +160,30 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
 }
 
 /**
- * Sends a NOTIFY unless wake-ups are suspended for good: whoever suspends them wants none of its lock either. The
- * lock may be held by a commit that waits for a standby; without a limit each probe's backend would wait for it long
- * after we have gone.
+ * Sends a NOTIFY unless wake-ups are suspended for good: whoever suspends them wants none of its lock either; or the queue is
+ * half full (see `watchNotifyQueue`). The lock may be held by a commit that waits for a standby; without a limit each probe's
+ * backend would wait for it long after we have gone.
  */
 async function sendProbe(pool: Pool, payload: string) {
-  const { rows } = await pool.query<{ is_suspended: boolean; queue_usage: number }>(
+  const { rows } = await pool.query<{ is_suspended: boolean; is_full: boolean }>(
     `select set_config('lock_timeout', '5s', true), -- counts at COMMIT, too
-            s.last_value = 9223372036854775807 as is_suspended,
-            pg_notification_queue_usage() as queue_usage,
-            case when s.last_value < 9223372036854775807 then pg_notify($1, $2) end
-       from bellwire.wakeups_suspended_until_ms s`,
+            state.is_suspended,
+            state.is_full,
+            case when not state.is_suspended and not state.is_full then pg_notify($1, $2) end
+       from (
+              select last_value = 9223372036854775807 as is_suspended,
+                     pg_notification_queue_usage() > 0.5 as is_full
+                from bellwire.wakeups_suspended_until_ms
+              offset 0
+            ) state`,
     [CHANNEL, payload],
   );
   const [row] = rows;
   if (!row) throw new Error("a sequence has one row");
-  return { isSuspended: row.is_suspended, queueUsage: row.queue_usage };
+  return { isSuspended: row.is_suspended, isFull: row.is_full };
 }
+
+const codeOf = (err: unknown) => (err instanceof Error && "code" in err ? err.code : undefined);
 
 function raise(error: unknown): never {
   throw error;

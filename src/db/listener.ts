@@ -26,9 +26,6 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** PostgreSQL's queue of notifications that some listener has not read; full, every NOTIFY in the cluster fails. */
-const QUEUE_IS_FILLING = 0.1;
-
 /**
  * The one LISTEN connection. Begins at once, tries for ever, and never rejects.
  *
@@ -98,15 +95,8 @@ export function createListener(options: ListenerOptions): Listener {
   };
 }
 
-function findWarnings(probe: Probe | undefined): string[] {
-  if (!probe) return [];
-  return [
-    ...(probe.isSuspended ? ["wake-ups are suspended for good: rows arrive with the sweep"] : []),
-    ...(probe.queueUsage > QUEUE_IS_FILLING
-      ? ["the notification queue fills: some session listens and does not read"]
-      : []),
-  ];
-}
+const findWarnings = (probe: Probe | undefined): string[] =>
+  probe?.isSuspended ? ["wake-ups are suspended for good: rows arrive with the sweep"] : [];
 
 interface Problem {
   /** What mends itself is a warning; what needs a person is an error. */

@@ -188,6 +188,12 @@ export function createFeed(options: FeedOptions) {
       wake();
     },
 
+    /** Wake-ups are kept suspended by somebody else, or no longer. */
+    hold(isHeld: boolean) {
+      pace.hold(isHeld, performance.now());
+      if (!running && !isDue && !isClosed) poll();
+    },
+
     /** Whether wake-ups are suspended for now, and it reads every tick. */
     isBusy: () => pace.isBusy(performance.now()),
 

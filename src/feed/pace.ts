@@ -33,8 +33,8 @@ const READS_AT_ONCE = 10;
  * wake-ups were last seen suspended. A commit that was held up for `t` waits `t / 20` at the most, until that is the sweep,
  * and the pace is idle again.
  *
- * Suspended for good (`bellwire.suspend_wakeups()`), it is the same: it ticks while reads find something, slows down while they
- * do not, and never renews anything.
+ * Suspended for good (`bellwire.suspend_wakeups()`), or held by somebody else for longer than a lease, it is the same: it ticks
+ * while reads find something, slows down while they do not, and never renews anything.
  */
 export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOptions, now: number) {
   const perMs = wakeupsPerSecondBusy / 1000;
@@ -46,6 +46,7 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
   let unannouncedAt = now;
   let leaseEndsAt = Number.NEGATIVE_INFINITY;
   let isForGood = false;
+  let isHeld = false;
   let readsLeft = READS_AT_ONCE;
   let readsCountedAt = now;
 
@@ -62,7 +63,7 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
       bucket = Math.max(0, bucket - (now - filledAt) * perMs);
       filledAt = now;
       bucket = Math.min(full, bucket + new Set(rows.map((row) => row.changedXid)).size);
-      isForGood = suspendedMs === Number.POSITIVE_INFINITY;
+      isForGood = isHeld || suspendedMs === Number.POSITIVE_INFINITY;
       leaseEndsAt = isForGood ? Number.NEGATIVE_INFINITY : now + suspendedMs;
       if (isForGood ? rows.length > 0 : suspendedMs > 0) unannouncedAt = now;
     },
@@ -72,6 +73,12 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
       if (wakeupsPerSecondBusy === 0 || isForGood) return false;
       const leftMs = leaseEndsAt - now;
       return leftMs > 0 ? leftMs < LEASE_MS / 2 && bucket > 0 : bucket >= worthSuspending;
+    },
+
+    /** Somebody keeps wake-ups suspended, and will say when no longer. */
+    hold(held: boolean, now: number): void {
+      isHeld = held;
+      unannouncedAt = now;
     },
 
     /** Rows may come unannounced: wake-ups are about to be suspended, or were not heard for a while. */

@@ -19,6 +19,8 @@ export interface Observed {
   isReading: () => boolean;
   isBusy: () => boolean;
   lastProbe: () => Probe | undefined;
+  notifyQueueUsage: () => number;
+  isQueueHeld: () => boolean;
   readAgeSeconds: () => number;
   oldestTransaction: () => Promise<OldestTransaction | undefined>;
   ruleErrors: () => Promise<RuleErrors[]>;
@@ -134,10 +136,12 @@ export function createMetrics(observed: Observed) {
   observe(
     "bellwire_notify_queue_usage",
     "How full PostgreSQL's notification queue is, 0 to 1",
-    () => observed.lastProbe()?.queueUsage ?? 0,
+    observed.notifyQueueUsage,
   );
-  observe("bellwire_wakeups_suspended", "1 while wake-ups are suspended for good", () =>
-    Number(observed.lastProbe()?.isSuspended ?? false),
+  observe(
+    "bellwire_wakeups_suspended",
+    "1 while wake-ups are suspended, for good or because the notification queue is half full",
+    () => Number((observed.lastProbe()?.isSuspended ?? false) || observed.isQueueHeld()),
   );
   new Counter({
     name: "bellwire_log_lines_dropped_total",

@@ -93,6 +93,105 @@ test("after a service that was stopped goes on, the queue it held up empties, an
   expectExact(verdict, { minReconnects: 0 });
 });
 
+test("a full queue fails no write: wake-ups are suspended by themselves, the session is named, and all goes on when it has gone", async () => {
+  const { postgres, databaseUrl, service, readers, writer } = await startAll();
+  await postgres.query("create role somebody login password 'somebody'");
+  const sleeper = await connect(postgres.url().replace("postgres:postgres@", "somebody:somebody@"));
+  await writer.query(
+    "insert into public.users (id, name) overriding system value values (1, 'One'), (2, 'Two') on conflict do nothing",
+  );
+  // In another database, by a role without any right.
+  await sleeper.query("listen another");
+  await sleeper.query("begin");
+  const { rows } = await sleeper.query("select pg_backend_pid() as pid");
+  const { pid } = rows[0];
+
+  for (let i = 0; i < 36; i++) await writer.query("select pg_notify('another', $1)", [LONG + i]);
+  const isSuspended = async () => (await service.metrics())("bellwire_wakeups_suspended");
+  await expect.poll(isSuspended, { timeout: 10_000, interval: 100 }).toBe(1);
+  // Somebody else fills it to the last page.
+  const full = await fillUp(writer);
+  expect(full.code).toBe("54000");
+  const [row] = (await writer.query("select bellwire.notify('1', 'test')::text as id")).rows;
+  const headers = {
+    authorization: `Bearer ${await service.token("1")}`,
+    "content-type": "application/json",
+  };
+  const mark = () =>
+    fetch(`${service.url}/api/notifications/${row.id}`, {
+      method: "PATCH",
+      headers,
+      body: JSON.stringify({ read: true }),
+    }).then(({ status }) => status);
+  const statuses = new Map<number, number>();
+  const startedAt = performance.now();
+  // For longer than two probes, and any lease.
+  for (let i = 0; performance.now() - startedAt < 25_000; i++) {
+    await writer.query(NOTIFY, [`${i}`]);
+    await writer.query(
+      "insert into public.messages (sender_id, recipient_id, body) values (2, 1, 'x')",
+    );
+    const status = i % 2 ? await mark() : (await service.readiness()).status;
+    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    await delay(50);
+  }
+  expect([...statuses.keys()]).toEqual([200]);
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 5000 });
+  const { body } = await service.readiness();
+  expect(body).toMatchObject({
+    problems: [],
+    warnings: [expect.stringContaining(`pid ${pid}, role somebody`)],
+  });
+
+  // To members of pg_monitor PostgreSQL tells more.
+  await postgres.query("grant pg_monitor to bellwire_service");
+  const warnings = async () => JSON.stringify((await service.readiness()).body);
+  await expect
+    .poll(warnings, { timeout: 10_000 })
+    .toMatch(/role somebody, database postgres, idle in transaction since 20/);
+
+  // A service that starts now finds it so.
+  await service.restart("SIGTERM");
+  await service.waitUntilReady(20_000);
+  await expect.poll(isSuspended, { timeout: 10_000, interval: 100 }).toBe(1);
+  await writer.query(NOTIFY, ["after a restart"]);
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 20_000 });
+
+  const faultEndedAt = performance.now();
+  await sleeper.query("rollback");
+  await expect.poll(isSuspended, { timeout: 5000, interval: 50 }).toBe(0);
+  const onMs = performance.now() - faultEndedAt;
+  await expect.poll(() => canNotify(writer), { timeout: 5000, interval: 50 }).toBe(true);
+  await writer.query(NOTIFY, ["after all"]);
+  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
+  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  report({ fault: "a full queue", verdict });
+  console.log(
+    `  ${[...statuses]} answers; wake-ups again ${Math.round(onMs)} ms after the session`,
+  );
+  expectExact(verdict, { minReconnects: 0 });
+  expect((await service.readiness()).body).toMatchObject({ problems: [], warnings: [] });
+});
+
+/** Until PostgreSQL refuses one; how it does. */
+async function fillUp(client: pg.Client): Promise<{ code?: string }> {
+  for (let i = 0; i < 200; i++) {
+    try {
+      await client.query("select pg_notify('another', $1)", [LONG + i]);
+    } catch (err) {
+      return err as { code?: string };
+    }
+  }
+  throw new Error("the queue takes everything");
+}
+
+async function canNotify(client: pg.Client): Promise<boolean> {
+  return await client.query("select pg_notify('another', 'x')").then(
+    () => true,
+    () => false,
+  );
+}
+
 async function startAll() {
   const postgres = await startPostgres({ settings: SETTINGS });
   const databaseUrl = await createMigrated(postgres);

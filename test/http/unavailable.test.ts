@@ -97,3 +97,27 @@ test("a row that somebody holds and a pool that is used up are 503, not 500", as
   await holder.query("rollback");
   expect((await call(service, "1", `/${row?.id}`, { method: "PATCH", body: {} })).status).toBe(200);
 });
+
+test("a full queue of notifications, which fails what is marked, is 503, not 500", async () => {
+  const own = await createOwn();
+  const [row] = await own.query<{ id: string }>("select bellwire.notify('1', 'note')::text as id");
+  const service = await startService({ databaseUrl: own.url });
+  // As PostgreSQL does at the commit of whoever notifies; a real one is in test/faults/notify-queue.test.ts.
+  await own.query(`
+    create function public.refuse() returns trigger language plpgsql as $$
+      begin
+        raise exception 'too many notifications in the NOTIFY queue' using errcode = '54000';
+      end $$;
+    create constraint trigger refuse after update on bellwire.notifications
+      deferrable initially deferred for each row execute function public.refuse()`);
+  const marks: [path: string, method: string, body: object][] = [
+    [`/${row?.id}`, "PATCH", { read: true }],
+    ["/mark-all-read", "POST", {}],
+    ["/mark-all-seen", "POST", {}],
+  ];
+  for (const [path, method, body] of marks) {
+    const answer = await call(service, "1", path, { method, body });
+    expect(answer).toMatchObject({ status: 503, body: { code: "unavailable" } });
+    expect(answer.headers.get("retry-after")).toMatch(/^[1-9]/);
+  }
+});
