@@ -2,23 +2,16 @@ import { beforeAll, expect, test } from "vitest";
 import { createMigrated, startPostgres } from "../faults/support/postgres.ts";
 import { startServiceProcess } from "../faults/support/service-process.ts";
 import { hasNginx, startNginx } from "../support/nginx.ts";
-import { build } from "./support/build.ts";
-import { CLIENTS, type Client } from "./support/clients.ts";
+import { buildClients, type Client } from "./support/clients.ts";
 import { runClient } from "./support/run.ts";
 
 const ROWS = 20;
 /** For the slowest: requests-sse doubles what it is told, and again with each failure. */
 const SETTLE_MS = 60_000;
 
-const only = process.env.CLIENTS?.split(",");
-const clients: Client[] = [];
-
+let clients: Client[];
 beforeAll(async () => {
-  const chosen = CLIENTS.filter(({ name }) => !only || only.some((part) => name.includes(part)));
-  const languages = [...new Set(chosen.map(({ language }) => language))];
-  const there = new Set<string>();
-  for (const language of languages) if (await build(language)) there.add(language);
-  clients.push(...chosen.filter(({ language }) => there.has(language)));
+  clients = await buildClients();
 });
 
 test.each([
@@ -68,7 +61,7 @@ test.each([
   await postgres.stop("fast");
   await service.start();
   const refused = async () =>
-    (await service.metrics())("bellwire_streams_refused_total", { reason: "unavailable" });
+    (await service.metrics())("bellwire_stream_refusals_total", { reason: "unavailable" });
   await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThanOrEqual(clients.length);
   await postgres.start();
   await service.waitUntilReady();

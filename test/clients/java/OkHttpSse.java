@@ -17,11 +17,10 @@ public class OkHttpSse {
     while (true) { // it opens one stream and does not come again
       var request = new Request.Builder()
           .url(System.getenv("STREAM_URL"))
-          .header("Authorization", "Bearer " + System.getenv("TOKEN"))
-          .header("Last-Event-ID", cursor)
-          .build();
+          .header("Authorization", "Bearer " + System.getenv("TOKEN"));
+      if (!cursor.isEmpty()) request.header("Last-Event-ID", cursor);
       var ended = new CompletableFuture<Integer>();
-      EventSources.createFactory(client).newEventSource(request, new EventSourceListener() {
+      EventSources.createFactory(client).newEventSource(request.build(), new EventSourceListener() {
         @Override
         public void onEvent(EventSource stream, String id, String type, String data) {
           if (id != null) cursor = id;

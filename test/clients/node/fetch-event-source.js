@@ -1,7 +1,7 @@
 // @microsoft/fetch-event-source 2 (npm).
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 
-globalThis.window = globalThis; // outside a browser only
+Object.assign(globalThis, { window: globalThis, document: new EventTarget() }); // outside a browser only
 
 class SignedOut extends Error {}
 

@@ -1,8 +1,10 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { LAUNCH } from "../../browser/support/chromium.ts";
 
 const SOURCES = fileURLToPath(new URL("..", import.meta.url));
 /** Outlives a run; remove it to begin anew. */
@@ -60,7 +62,12 @@ const BUILDS: Record<Exclude<Language, "browser">, Build> = {
 
 /** False, with a word, where the language or its registry is missing; throws where a client does not compile. */
 export async function build(language: Language): Promise<boolean> {
-  if (language === "browser") return true;
+  if (language === "browser") {
+    const { executablePath } = LAUNCH;
+    const isThere = existsSync(executablePath);
+    if (!isThere) console.warn(`No ${executablePath}: apt-get install chromium. Skipped.`);
+    return isThere;
+  }
   const { lock, fetch, compile } = BUILDS[language];
   const folder = built(language);
   await mkdir(folder, { recursive: true });

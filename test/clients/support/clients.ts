@@ -1,6 +1,4 @@
-import { existsSync } from "node:fs";
-import { LAUNCH } from "../../browser/support/chromium.ts";
-import { built, type Language, source } from "./build.ts";
+import { build, built, type Language, source } from "./build.ts";
 
 /** A client of somebody else's: its program is `file`, as docs/clients.md shows it. */
 export interface Client {
@@ -43,9 +41,7 @@ const rust = (name: string): Client => ({
 });
 
 export const CLIENTS: Client[] = [
-  ...(existsSync(LAUNCH.executablePath)
-    ? [{ name: "Chromium", language: "browser" as const, file: "browser/eventsource.js" }]
-    : []),
+  { name: "EventSource (browser)", language: "browser", file: "browser/eventsource.js" },
   node("eventsource"),
   node("eventsource-2"),
   node("eventsource-client"),
@@ -67,3 +63,14 @@ export const CLIENTS: Client[] = [
   rust("reqwest-eventsource"),
   rust("eventsource-client"),
 ];
+
+const only = process.env.CLIENTS?.split(",");
+
+/** Those that can run here, built; of them only what `CLIENTS=Rust,undici` names, where it is set. */
+export async function buildClients(): Promise<Client[]> {
+  const chosen = CLIENTS.filter(({ name }) => !only || only.some((part) => name.includes(part)));
+  const isBuilt = new Map<Language, boolean>();
+  for (const { language } of chosen)
+    if (!isBuilt.has(language)) isBuilt.set(language, await build(language));
+  return chosen.filter(({ language }) => isBuilt.get(language));
+}

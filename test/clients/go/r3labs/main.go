@@ -2,7 +2,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"log"
+	"net/http"
 	"os"
 	"time"
 
@@ -13,14 +16,24 @@ func main() {
 	// A longer line ends the stream again and again; 64 KB unless set.
 	client := sse.NewClient(os.Getenv("STREAM_URL"), sse.ClientMaxBufferSize(1<<20))
 	client.Headers["Authorization"] = "Bearer " + os.Getenv("TOKEN")
+	client.ResponseValidator = func(_ *sse.Client, response *http.Response) error {
+		switch response.StatusCode {
+		case 200:
+			return nil
+		case 401, 403:
+			log.Fatal("sign in again") // else it tries again
+		}
+		response.Body.Close()
+		return errors.New(response.Status)
+	}
 	for {
-		// Returns at the end of a stream, and after 15 minutes of failures; goes on at the last id. It tries again after 401, too.
+		// Returns at the end of a stream, and after 15 minutes of failures; goes on at the last id.
 		err := client.SubscribeRaw(func(event *sse.Event) {
 			if string(event.Event) == "notification" {
 				fmt.Println(string(event.Data))
 			}
 		})
-		fmt.Fprintln(os.Stderr, err)
-		time.Sleep(3 * time.Second)
+		log.Print(err)
+		time.Sleep(3 * time.Second) // it does not follow `retry`
 	}
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"log"
 	"net/http"
 	"os"
 	"time"
@@ -16,7 +17,15 @@ func main() {
 		panic(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
-	client := sse.Client{Backoff: sse.Backoff{MaxInterval: 30 * time.Second}} // no upper bound unless set
+	client := sse.Client{
+		Backoff: sse.Backoff{MaxInterval: 30 * time.Second}, // no upper bound unless set
+		ResponseValidator: func(response *http.Response) error {
+			if response.StatusCode == 401 || response.StatusCode == 403 {
+				log.Fatal("sign in again")
+			}
+			return sse.DefaultValidator(response)
+		},
+	}
 	stream := client.NewConnection(request)
 	stream.Buffer(nil, 1<<20) // 64 KB a line unless set
 	stream.SubscribeEvent("notification", func(event sse.Event) {
@@ -24,7 +33,7 @@ func main() {
 	})
 	for {
 		// Returns after any status but 200; goes on at the last id.
-		fmt.Fprintln(os.Stderr, stream.Connect())
+		log.Print(stream.Connect())
 		time.Sleep(3 * time.Second)
 	}
 }
