@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createDatabase, type TestDatabase } from "./support/database.ts";
+import { LAST_WORDS } from "./support/event-source.ts";
 import { call, startService } from "./support/service.ts";
 
 const TSX = import.meta.resolve("tsx");
@@ -284,7 +285,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
 
     await stop(started, "SIGTERM");
     await reading;
-    expect(text).toMatch(/retry: \d+\n\n$/);
+    expect(text).toMatch(LAST_WORDS);
   });
 
   test("SIGINT ends it as SIGTERM does; the next start has the data and takes the old tokens", async () => {

@@ -79,7 +79,7 @@ withCurl("the lines for curl do what they say", async () => {
   expect(JSON.parse(changed)).toEqual({ changed: 1 });
   expect(JSON.parse(poll)).toMatchObject({ notifications: [{ title: "hello" }], unseen: 0 });
   expect(stream.join("\n")).toMatch(
-    /^retry: \d+\n\nevent: ready\n[\s\S]*event: notification\n.*"title":"hello"/,
+    /^retry: \d+\nevent: ready\n[\s\S]*event: notification\n.*"title":"hello"/,
   );
 });
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { REFUSAL } from "../support/event-source.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { createRandom, seeds } from "./support/random.ts";
@@ -52,7 +53,7 @@ test.each([5, 30])(
     expect((await service.metrics())("bellwire_listener_up")).toBe(0);
     expect((await sweeping.metrics())("bellwire_listener_up")).toBe(0);
     expect((await sweeping.metrics())("bellwire_feed_up")).toBe(0);
-    expect(await readStream(service)).toMatch(/^retry: \d+\n\n$/);
+    expect(await readStream(service)).toMatch(REFUSAL);
     await delay(seconds * 1000 - (performance.now() - stoppedAt));
     await writers.stop(); // they have knocked in vain
     await postgres.start();

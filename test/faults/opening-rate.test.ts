@@ -190,7 +190,8 @@ async function openFrom(
   return await openAll(port, requests);
 }
 
-const COME_LATER = /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n[0-9a-f]+\r\nretry: (\d+)\n\n\r\n0\r\n\r\n$/s;
+const COME_LATER =
+  /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n[0-9a-f]+\r\nretry: (\d+)\nevent: ping\ndata: .*\n\n\r\n0\r\n\r\n$/s;
 
 /** As fast as they are answered; what becomes of each is a stream, or a time to wait and nothing else. */
 async function openAll(port: number, requests: readonly string[]) {

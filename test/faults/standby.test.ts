@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
+import { REFUSAL } from "../support/event-source.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { createEventReader, type StreamBlock } from "./support/event-reader.ts";
 import { startForwarder } from "./support/forwarder.ts";
@@ -32,7 +33,7 @@ test.skipIf(!canStandBy)("a standby is named, and no stream is held open on it",
   expect(metrics("bellwire_feed_up")).toBe(0);
   const response = await openStream(service);
   expect(response.status).toBe(200);
-  expect(await response.text()).toMatch(/^retry: \d+\n\n$/);
+  expect(await response.text()).toMatch(REFUSAL);
 
   forwarder.pointTo(primary.port);
   forwarder.cutAll();

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { LAST_WORDS, REFUSAL } from "../support/event-source.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { createRandom } from "./support/random.ts";
@@ -29,7 +30,7 @@ test("a service that starts before its database waits for it", async () => {
   });
   expect((await service.metrics())("bellwire_listener_up")).toBe(0);
   expect((await service.metrics())("bellwire_feed_up")).toBe(0);
-  expect(await readStream(service)).toMatch(/^retry: \d+\n\n$/);
+  expect(await readStream(service)).toMatch(REFUSAL);
   // To stop it needs no database either.
   expect(await service.restart("SIGTERM")).toMatchObject({ code: 0 });
   const readers = await openReaders(service);
@@ -97,7 +98,8 @@ test.each(["SIGTERM", "SIGINT"] as const)(
     console.log(`${`healthy, ${signal}`.padEnd(32)}  exit after ${seconds(exit.afterMs)}`);
     expect(exit).toMatchObject({ code: 0, signal: null });
     expect(exit.afterMs).toBeLessThan(DRAIN_MS + 1000);
-    for (const text of await texts) expect(text).toMatch(/event: ready.*\n\nretry: \d+\n\n$/s);
+    for (const text of await texts)
+      expect(text).toMatch(new RegExp(`event: ready\n.*\n\n${LAST_WORDS.source}`, "s"));
   },
 );
 

@@ -9,6 +9,12 @@ export interface StreamEvent {
   id: string | undefined;
 }
 
+/** How a stream that the service ends, ends: a ping that says how long to wait. */
+export const LAST_WORDS = /retry: (\d+)\nevent: ping\ndata: \{"time":"[^"]+"\}\n\n$/;
+
+/** All that a refused stream says, with the id that its client sent, if it did. */
+export const REFUSAL = /^retry: (\d+)\nevent: ping\ndata: \{"time":"[^"]+"\}\n(?:id: (\S+)\n)?\n$/;
+
 export interface OpenOptions {
   lastEventId?: string;
   query?: string;

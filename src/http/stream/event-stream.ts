@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { Response } from "express";
 import type { LentSocket } from "../lent-socket.ts";
-import { encodeRetry } from "./server-sent-event.ts";
+import { type Frame, LAST_CHUNK } from "./frame.ts";
 
 /** Why a stream ended; also the metric label. A closed list, so dashboards can rely on it. */
 export type CloseReason =
@@ -23,6 +23,8 @@ export type EventStream = ReturnType<typeof openEventStream>;
 const HEADERS = {
   "Content-Type": "text/event-stream; charset=utf-8",
   "Cache-Control": "no-cache, no-transform",
+  // Caddy 2.6 with `encode` does not care about no-transform, and never flushes what it compresses.
+  "Content-Encoding": "identity",
   "X-Accel-Buffering": "no",
 };
 
@@ -34,8 +36,12 @@ export function startEventStream(res: Response): void {
   res.writeHead(200, HEADERS);
 }
 
-/** 2 s to 5 s, so that clients that lost us together do not come back together. */
-export const retryMs = () => 2000 + Math.random() * 3000;
+export interface EventStreamOptions {
+  /** As its head has said. */
+  isChunked: boolean;
+  maxBufferedBytes: number;
+  onClose: (reason: CloseReason) => void;
+}
 
 /**
  * One open event stream: the socket that is left of a response, and how much of it the client has not taken. Calls
@@ -43,16 +49,17 @@ export const retryMs = () => 2000 + Math.random() * 3000;
  */
 export function openEventStream(
   socket: Socket,
-  {
-    maxBufferedBytes,
-    onClose,
-  }: { maxBufferedBytes: number; onClose: (reason: CloseReason) => void },
+  { isChunked, maxBufferedBytes, onClose }: EventStreamOptions,
 ) {
   let isOpen = true;
+  let hasBegun = false;
   /** The socket may come corked, with the response's head: that goes out with the first frame. */
   let isGathering = true;
   /** Since when the client has not taken what there is, by `performance.now()`; meaningless while it has. */
   let blockedSince = 0;
+
+  /** In one piece: a frame's chunk is never cut by us. */
+  const encoded = (frame: Frame) => (isChunked ? frame.chunk : frame.bytes);
 
   function end(reason: CloseReason) {
     if (!isOpen) return;
@@ -73,26 +80,36 @@ export function openEventStream(
   socket.allowHalfOpen = false;
   socket.resume();
 
-  const stream = {
+  function write(frame: Frame): boolean {
+    if (!isOpen) return true;
+    if (!isGathering) {
+      isGathering = true;
+      socket.cork();
+      process.nextTick(sendGathered);
+    }
+    const wasBlocked = socket.writableNeedDrain;
+    if (!socket.write(encoded(frame)) || socket.writableLength > maxBufferedBytes) {
+      // Enough to be sent at once: only what the kernel does not take is unsent.
+      socket.uncork();
+      socket.cork();
+      if (!wasBlocked) blockedSince = performance.now();
+    }
+    return socket.writableLength <= maxBufferedBytes;
+  }
+
+  return {
+    /** Writes `ready`, before which nothing may be written: some clients forget their position at a first event without an id. */
+    begin(ready: Frame): void {
+      hasBegun = true;
+      write(ready);
+    },
+
+    hasBegun: () => hasBegun,
+
     /**
      * What is written in one turn of the event loop goes out together. False when more than `maxBufferedBytes` are unsent.
      */
-    write(frame: string | Buffer): boolean {
-      if (!isOpen) return true;
-      if (!isGathering) {
-        isGathering = true;
-        socket.cork();
-        process.nextTick(sendGathered);
-      }
-      const wasBlocked = socket.writableNeedDrain;
-      if (!socket.write(frame) || socket.writableLength > maxBufferedBytes) {
-        // Enough to be sent at once: only what the kernel does not take is unsent.
-        socket.uncork();
-        socket.cork();
-        if (!wasBlocked) blockedSince = performance.now();
-      }
-      return socket.writableLength <= maxBufferedBytes;
-    },
+    write,
 
     /** Resolves when the client has taken what there is, or the stream has ended. */
     drained(): Promise<void> {
@@ -115,20 +132,19 @@ export function openEventStream(
     /** Who is at the other end of the connection: `address|port`. */
     peer: () => `${socket.remoteAddress}|${socket.remotePort}`,
 
-    /** Ends the stream behind a last frame. Where the client takes nothing it is cut: the end would wait behind that. */
-    close(reason: CloseReason, lastFrame = ""): void {
+    /** Ends the stream behind a last frame, if it has begun. Where the client takes nothing it is cut: the end would wait behind that. */
+    close(reason: CloseReason, lastFrame?: Frame): void {
       if (!isOpen) return;
       end(reason);
       if (reason === "slow" || reason === "vanished") return void socket.destroy();
-      socket.end(lastFrame);
+      if (lastFrame && hasBegun) socket.write(encoded(lastFrame));
+      socket.end(isChunked ? LAST_CHUNK : "");
       socket.destroySoon();
       // Behind unsent data the end may wait for ever.
       const cut = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
       socket.on("close", () => clearTimeout(cut));
     },
   };
-  stream.write(encodeRetry(retryMs()));
-  return stream;
 }
 
 /** A reset connection; "close" follows. */
@@ -140,10 +156,13 @@ function destroy(this: Socket) {
 }
 
 /** Writes an event stream's head and takes the socket it goes on with from under the response; corked, with the head in it. */
-export function takeSocket(res: Response, lent: LentSocket): Socket {
-  // No length and no chunks: the stream ends where the connection does, for HTTP/1.0 as for 1.1.
-  res.removeHeader("Transfer-Encoding");
+export function takeSocket(res: Response, lent: LentSocket, isChunked: boolean): Socket {
+  if (isChunked) res.setHeader("Transfer-Encoding", "chunked");
+  // Node's own chunks would come instead; without any, and without a length, the connection's end is the stream's.
+  else res.removeHeader("Transfer-Encoding");
   res.writeHead(200, { ...HEADERS, Connection: "close" });
+  // The last chunk is the stream's to send, not that of the response, which ends here.
+  res.chunkedEncoding = false;
   const socket = lent.detach();
   res.end();
   return socket;

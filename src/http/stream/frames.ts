@@ -2,10 +2,11 @@ import { type Cursor, encodeCursor } from "../../db/cursor.ts";
 import type { Counts } from "../../db/notification.ts";
 import type { Snapshot } from "../../db/snapshot.ts";
 import type { Delivered } from "../../hub/delivery.ts";
-import type { ResetReason } from "../../hub/follow.ts";
+import type { FollowOptions, ResetReason } from "../../hub/follow.ts";
 import { encodeJson } from "../json-line.ts";
 import { changeJson, encodeNotification } from "../notification-json.ts";
 import type { EventData, EventName } from "../schemas.ts";
+import { encodeFrame, type Frame } from "./frame.ts";
 import { encodeEvent } from "./server-sent-event.ts";
 
 /** Why a stream's token matters now. */
@@ -14,11 +15,10 @@ export type AuthReason = EventData<"auth">["reason"];
 export type Frames = ReturnType<typeof createFrames>;
 
 /**
- * The events of the contract, encoded. What several streams send is encoded once, and as bytes: a string that waits in
- * a socket takes up to three times its length, in each.
+ * The events of the contract, encoded. What several streams send is encoded once.
  */
 export function createFrames(version: string) {
-  const encoded = new WeakMap<Delivered, Buffer>();
+  const encoded = new WeakMap<Delivered, Frame>();
   /** The ids of whole snapshots: what one read gives many recipients ends with the same. */
   const ids = new WeakMap<Snapshot, string>();
 
@@ -32,27 +32,41 @@ export function createFrames(version: string) {
   }
 
   return {
-    ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown"): string {
+    /** `retryMs` is how long the client waits before it comes again, should it lose us. */
+    ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown", retryMs: number): Frame {
       const cursor = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
-      return encode("ready", { unread, unseen, cursor, version }, cursor);
+      const data = { unread, unseen, cursor, version };
+      return encodeFrame(encode("ready", data, cursor, retryMs));
     },
 
-    delivered(event: Delivered): Buffer {
+    delivered(event: Delivered): Frame {
       const known = encoded.get(event);
       if (known !== undefined) return known;
-      const bytes = Buffer.from(encodeDelivered(event, idOf(event.cursor)));
-      encoded.set(event, bytes);
-      return bytes;
+      const frame = encodeFrame(encodeDelivered(event, idOf(event.cursor)));
+      encoded.set(event, frame);
+      return frame;
     },
 
-    reset: (reason: ResetReason, unread: number, position: Cursor): string =>
-      encode("reset", { reason, unread }, encodeCursor(position)),
+    reset: (reason: ResetReason, unread: number, position: Cursor): Frame =>
+      encodeFrame(encode("reset", { reason, unread }, encodeCursor(position))),
 
-    auth: (reason: AuthReason): string => encode("auth", { reason }),
+    auth: (reason: AuthReason): Frame => encodeFrame(encode("auth", { reason })),
 
-    ping: (): string => encode("ping", { time: new Date().toISOString() }),
+    /**
+     * All that a refused stream says. With the position that the client came with, which some clients forget at a first
+     * event without an id.
+     */
+    refusal(since: FollowOptions["since"], retryMs: number): Frame {
+      const id = typeof since === "string" ? since : encodeCursor(since);
+      return encodeFrame(encode("ping", now(), id === "now" ? undefined : id, retryMs));
+    },
+
+    /** With `retryMs` a stream's last words. */
+    ping: (retryMs?: number): Frame => encodeFrame(encode("ping", now(), undefined, retryMs)),
   };
 }
+
+const now = () => ({ time: new Date().toISOString() });
 
 function encodeDelivered(event: Delivered, id: string): string {
   const { unread } = event.counts;
@@ -62,5 +76,15 @@ function encodeDelivered(event: Delivered, id: string): string {
   return encodeEvent({ event: "notification", data, id });
 }
 
-const encode = <Name extends EventName>(event: Name, data: EventData<Name>, id?: string) =>
-  encodeEvent({ event, data: encodeJson(data), ...(id === undefined ? {} : { id }) });
+const encode = <Name extends EventName>(
+  event: Name,
+  data: EventData<Name>,
+  id?: string,
+  retryMs?: number,
+) =>
+  encodeEvent({
+    event,
+    data: encodeJson(data),
+    ...(id === undefined ? {} : { id }),
+    ...(retryMs === undefined ? {} : { retryMs }),
+  });

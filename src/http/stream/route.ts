@@ -14,14 +14,14 @@ import { type Identity, tokenInvalid } from "../verify-token.ts";
 import {
   openEventStream,
   type RefusalReason,
-  retryMs,
   startEventStream,
   takeSocket,
 } from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
 import type { OpeningRate } from "./opening-rate.ts";
-import { encodeRetry } from "./server-sent-event.ts";
+import { RETRY_MS } from "./retry-ms.ts";
 import type { Streams } from "./streams.ts";
+import { wantsChunks } from "./wants-chunks.ts";
 
 export interface StreamRouteOptions {
   authenticate: Authenticate;
@@ -41,19 +41,20 @@ export interface StreamRouteOptions {
 
 /**
  * `GET /stream`. For good: 401, 403, and 429 where the recipient has too many streams. Whatever will pass (the database
- * is away, or the keys for tokens; draining, overload) is 200, `retry` and an end: any other status stops a
+ * is away, or the keys for tokens; draining, overload) is 200, a ping with `retry` and an end: any other status stops a
  * browser's EventSource for ever.
  */
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
-  const { authenticate, isRevoked, limits, rate, streams, position, metrics, log } = options;
+  const { authenticate, isRevoked, limits, rate, streams, frames, position, metrics, log } =
+    options;
 
-  function sendAway(res: Response, reason: RefusalReason) {
+  function sendAway(req: Request, res: Response, reason: RefusalReason) {
     metrics.streamRefused(reason);
-    const ms = reason === "rate" ? BUSY_RETRY_MS * (1 + Math.random()) : retryMs();
+    const ms = reason === "rate" ? RETRY_MS.slowedDown() : RETRY_MS.refused();
     // For clients that are no EventSource.
     res.set("Retry-After", String(Math.ceil(ms / 1000)));
     startEventStream(res);
-    res.end(encodeRetry(ms));
+    res.end(frames.refusal(lastEventId(req), ms).bytes);
   }
 
   function refuseFull(recipientId: string) {
@@ -70,13 +71,13 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
 
   return async (req, res) => {
     // Before a ticket is used up, and before anything that costs.
-    if (streams.isDraining()) return sendAway(res, "draining");
-    if (rate.isTooFastFrom(req)) return sendAway(res, "rate");
+    if (streams.isDraining()) return sendAway(req, res, "draining");
+    if (rate.isTooFastFrom(req)) return sendAway(req, res, "rate");
     const identity = await authenticate(req).catch(otherwise);
-    if (!identity) return sendAway(res, "unavailable");
+    if (!identity) return sendAway(req, res, "unavailable");
     const { recipientId } = identity;
     refuseFull(recipientId);
-    if (rate.isTooFastFor(recipientId)) return sendAway(res, "rate");
+    if (rate.isTooFastFor(recipientId)) return sendAway(req, res, "rate");
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
     const isOut = await isRevoked(identity).catch(otherwise);
@@ -86,25 +87,24 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     const { socket } = res;
     // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
     const isBehind = !(socket instanceof LentSocket) || socket.writableLength > 0;
-    if (isBehind || !start || isOut === undefined) return sendAway(res, "unavailable");
-    if (streams.isDraining()) return sendAway(res, "draining");
+    if (isBehind || !start || isOut === undefined) return sendAway(req, res, "unavailable");
+    if (streams.isDraining()) return sendAway(req, res, "draining");
     refuseFull(recipientId);
-    if (limits.refusal(recipientId)) return sendAway(res, "full");
+    if (limits.refusal(recipientId)) return sendAway(req, res, "full");
     if (req.method === "HEAD") {
       startEventStream(res);
       return void res.end();
     }
-    openStream(req, res, takeSocket(res, socket), identity, start, options);
+    const isChunked = wantsChunks(req);
+    const own = { socket: takeSocket(res, socket, isChunked), isChunked };
+    openStream(req, res, own, identity, start, options);
   };
 }
-
-/** Who comes too fast waits longer, 5 s to 10 s, and not together. */
-const BUSY_RETRY_MS = 5000;
 
 function openStream(
   req: Request,
   res: Response,
-  socket: Socket,
+  { socket, isChunked }: { socket: Socket; isChunked: boolean },
   identity: Identity,
   position: Cursor,
   options: StreamRouteOptions,
@@ -114,6 +114,7 @@ function openStream(
   const { recipientId, issuedAt } = identity;
   const { requestId } = res.locals;
   const stream = openEventStream(socket, {
+    isChunked,
     maxBufferedBytes,
     onClose(reason) {
       remove();
@@ -133,7 +134,10 @@ function openStream(
     read,
     replayLimit,
     sink: {
-      ready: (counts, resumeAt) => stream.write(frames.ready(counts, resumeAt)),
+      ready(counts, resumeAt) {
+        const ms = RETRY_MS.opened(streams.size());
+        stream.begin(frames.ready(counts, resumeAt, ms));
+      },
       send(event, isLive) {
         const keepsUp = stream.write(frames.delivered(event));
         metrics.delivered(event, isLive);

@@ -2,13 +2,15 @@ import type { Limits } from "../limits.ts";
 import type { Identity } from "../verify-token.ts";
 import type { CloseReason, EventStream } from "./event-stream.ts";
 import type { Frames } from "./frames.ts";
-import { encodeRetry, HEARTBEAT } from "./server-sent-event.ts";
+import { RETRY_MS } from "./retry-ms.ts";
 import { readSilentPeers } from "./silent-peers.ts";
 
 export interface StreamsOptions {
   frames: Frames;
   limits: Limits;
+  /** A quiet stream gets a ping in about this time, so that no proxy closes it, */
   heartbeatMs: number;
+  /** and in no longer than this, so that a script can tell that it is alive. */
   pingMs: number;
   stalledMs: number;
   maxStreamMs: number;
@@ -19,7 +21,6 @@ export interface StreamsOptions {
 /** An open stream and what is due when, by `performance.now()`: no step of the clock ends a stream or keeps it. */
 interface Entry {
   stream: EventStream;
-  heartbeatAt: number;
   pingAt: number;
   expiringAt: number;
   expiresAt: number;
@@ -44,6 +45,8 @@ export function createStreams(options: StreamsOptions) {
   const entries = new Set<Entry>();
   let isDraining = false;
 
+  const untilPing = () => Math.min(jittered(heartbeatMs), pingMs);
+
   function tick() {
     const now = performance.now();
     const ping = frames.ping();
@@ -51,24 +54,20 @@ export function createStreams(options: StreamsOptions) {
       const { stream } = entry;
       if (stream.blockedMs(now) > stalledMs) stream.close("slow");
       else if (now >= entry.expiresAt) stream.close("expired", frames.auth("expired"));
-      else if (now >= entry.agedAt)
-        stream.close("max_age", encodeRetry(1000 + Math.random() * 1000));
+      else if (now >= entry.agedAt) stream.close("max_age", frames.ping(RETRY_MS.aged()));
+      if (!stream.hasBegun()) continue;
       if (now >= entry.expiringAt) {
         entry.expiringAt = Number.POSITIVE_INFINITY;
         stream.write(frames.auth("expiring"));
       }
       if (now >= entry.pingAt) {
-        entry.pingAt = now + pingMs;
+        entry.pingAt = now + untilPing();
         stream.write(ping);
-      }
-      if (now >= entry.heartbeatAt) {
-        entry.heartbeatAt = now + jittered(heartbeatMs);
-        stream.write(HEARTBEAT);
       }
     }
   }
 
-  /** With a heartbeat unacknowledged for `stalledMs` the client has vanished, or its network has. */
+  /** With a ping unacknowledged for `stalledMs` the client has vanished, or its network has. */
   async function closeVanished() {
     if (entries.size === 0) return;
     const resends = await readSilentPeers();
@@ -95,8 +94,7 @@ export function createStreams(options: StreamsOptions) {
       const expiresAt = now + (identity.expiresAt.getTime() - Date.now());
       const entry: Entry = {
         stream,
-        heartbeatAt: now + jittered(heartbeatMs),
-        pingAt: now + pingMs,
+        pingAt: now + untilPing(),
         expiringAt: expiresAt - EXPIRING_MS,
         expiresAt,
         agedAt: now + jittered(maxStreamMs),
@@ -123,10 +121,11 @@ export function createStreams(options: StreamsOptions) {
     async close(): Promise<void> {
       isDraining = true;
       const reason: CloseReason = "shutdown";
-      const gap = options.drainMs / Math.max(1, entries.size);
+      const { size } = entries;
+      const gap = options.drainMs / Math.max(1, size);
       const endings = [...entries].map(async ({ stream }, i) => {
         await new Promise((resolve) => setTimeout(resolve, i * gap));
-        stream.close(reason, encodeRetry(1000 + Math.random() * 9000));
+        stream.close(reason, frames.ping(RETRY_MS.drained(size)));
       });
       await Promise.all(endings);
       clearInterval(ticking);

@@ -2,8 +2,8 @@
 export interface StreamBlock {
   event: string;
   id: string | undefined;
-  /** Undefined where there was no `data`: a `retry`, a comment. */
   data: string | undefined;
+  retry: string | undefined;
 }
 
 /** Splits an event stream into its complete blocks; the rest of a stream that was cut is never seen. */
@@ -28,5 +28,6 @@ function parseBlock(text: string): StreamBlock {
     event: fields.get("event") ?? "message",
     id: fields.get("id"),
     data: fields.get("data"),
+    retry: fields.get("retry"),
   };
 }

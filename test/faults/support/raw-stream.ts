@@ -47,8 +47,9 @@ export function createRawReader(options: RawReaderOptions) {
     opening.write(streamRequest({ token, lastEventId: lastId }));
 
     return new Promise((resolve, reject) => {
-      function onBlock({ event, id, data }: StreamBlock) {
+      function onBlock({ event, id, data, retry }: StreamBlock) {
         lastId = id ?? lastId;
+        if (retry) retryMs = Number(retry);
         if (event === "ready") resolve();
         if (event !== "notification" || data === undefined) return;
         const { id: notificationId, title, body } = JSON.parse(data);
@@ -62,11 +63,7 @@ export function createRawReader(options: RawReaderOptions) {
       const readEvents = createEventReader(onBlock);
       const readResponse = createResponseReader({
         onHead: (status) => reader.statuses.set(status, (reader.statuses.get(status) ?? 0) + 1),
-        onBody(bytes) {
-          const retry = bytes.length < 100 && /^retry: (\d+)$/m.exec(bytes.toString("latin1"))?.[1];
-          if (retry) retryMs = Number(retry);
-          readEvents(bytes);
-        },
+        onBody: readEvents,
         onEnd: () => opening.destroy(),
       });
       opening.on("data", (bytes) => {

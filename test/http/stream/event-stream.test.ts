@@ -2,9 +2,10 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { type CloseReason, openEventStream } from "../../../src/http/stream/event-stream.ts";
+import { encodeFrame } from "../../../src/http/stream/frame.ts";
 
 /** A stream on one end of a real connection; the client on the other reads when it is told to. */
-async function openPair({ maxBufferedBytes = 65_536 } = {}) {
+async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun = true } = {}) {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -24,9 +25,11 @@ async function openPair({ maxBufferedBytes = 65_536 } = {}) {
   const reasons: CloseReason[] = [];
   const toKernel = [vi.spyOn(socket, "_write"), vi.spyOn(socket, "_writev")];
   const stream = openEventStream(socket, {
+    isChunked,
     maxBufferedBytes,
     onClose: (reason) => reasons.push(reason),
   });
+  if (hasBegun) stream.begin(encodeFrame("ready\n"));
   return {
     stream,
     client,
@@ -39,11 +42,11 @@ async function openPair({ maxBufferedBytes = 65_536 } = {}) {
   };
 }
 
-const KILOBYTE = Buffer.alloc(1024, "x");
+const KILOBYTE = encodeFrame("x".repeat(1024));
 
 /** Writes until the client has not taken more than it may leave; resolves with how much was written. */
 async function fill({ stream }: Awaited<ReturnType<typeof openPair>>): Promise<number> {
-  for (let bytes = KILOBYTE.length; ; bytes += KILOBYTE.length) {
+  for (let bytes = 1024; ; bytes += 1024) {
     if (!stream.write(KILOBYTE)) return bytes;
     if (bytes % 65_536 === 0) await new Promise(setImmediate);
   }
@@ -52,14 +55,46 @@ async function fill({ stream }: Awaited<ReturnType<typeof openPair>>): Promise<n
 test("what is written in one turn goes out together, and the next turn's on its own", async () => {
   const { stream, read, heard, sends } = await openPair();
   read();
-  stream.write("a\n");
-  stream.write(Buffer.from("b\n"));
+  stream.write(encodeFrame("a\n"));
+  stream.write(encodeFrame("b\n"));
   expect(sends()).toBe(0);
-  await expect.poll(heard).toMatch(/^retry: \d+\n\na\nb\n$/);
+  await expect.poll(heard).toMatch(/^ready\na\nb\n$/);
   expect(sends()).toBe(1);
-  stream.write("c\n");
+  stream.write(encodeFrame("c\n"));
   await expect.poll(heard).toMatch(/c\n$/);
   expect(sends()).toBe(2);
+});
+
+test("in chunks each frame is one, in one piece, and the last one ends them", async () => {
+  const { stream, client, read, heard, sends } = await openPair({
+    isChunked: true,
+    hasBegun: false,
+  });
+  stream.begin(encodeFrame("ready"));
+  read();
+  stream.write(encodeFrame("a\n"));
+  stream.write(encodeFrame("ünf\n"));
+  await expect.poll(heard).toBe("5\r\nready\r\n2\r\na\n\r\n5\r\n\u00c3\u00bcnf\n\r\n");
+  expect(sends()).toBe(1);
+  stream.close("shutdown", encodeFrame("x".repeat(26)));
+  await once(client, "end");
+  expect(heard().slice(27)).toBe(`1a\r\n${"x".repeat(26)}\r\n0\r\n\r\n`);
+});
+
+test("nothing is said before ready, not even last words: some clients forget their position", async () => {
+  const { stream, client, read, heard } = await openPair({ isChunked: true, hasBegun: false });
+  read();
+  expect(stream.hasBegun()).toBe(false);
+  stream.close("shutdown", encodeFrame("last\n"));
+  await once(client, "end");
+  expect(heard()).toBe("0\r\n\r\n");
+});
+
+test("a frame and its chunk are the same memory", () => {
+  const { bytes, chunk } = encodeFrame("event: ping\n\n");
+  expect(bytes.buffer).toBe(chunk.buffer);
+  expect(`${bytes}`).toBe("event: ping\n\n");
+  expect(`${chunk}`).toBe("d\r\nevent: ping\n\n\r\n");
 });
 
 test("a client that reads is not held to have left what one turn wrote, however much", async () => {
@@ -80,7 +115,7 @@ test("a client that does not read is told of: how much it left, and since when, 
   expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
   expect(stream.blockedMs(now)).toBeLessThanOrEqual(now - before);
   // Not anew with every write.
-  expect(stream.write("more")).toBe(false);
+  expect(stream.write(encodeFrame("more"))).toBe(false);
   expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
   read();
   await stream.drained();
@@ -92,12 +127,12 @@ test("a client that does not read is told of: how much it left, and since when, 
 test("an end comes behind everything that was written in its turn, and once", async () => {
   const { stream, client, reasons, read, heard } = await openPair();
   read();
-  stream.write("a\n");
-  stream.close("shutdown", "last\n");
-  stream.close("expired", "never\n");
-  stream.write("never\n");
+  stream.write(encodeFrame("a\n"));
+  stream.close("shutdown", encodeFrame("last\n"));
+  stream.close("expired", encodeFrame("never\n"));
+  stream.write(encodeFrame("never\n"));
   await once(client, "end");
-  expect(heard()).toMatch(/^retry: \d+\n\na\nlast\n$/);
+  expect(heard()).toMatch(/^ready\na\nlast\n$/);
   client.destroy();
   await stream.drained();
   expect(reasons).toEqual(["shutdown"]);

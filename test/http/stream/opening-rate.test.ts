@@ -2,7 +2,7 @@ import type { Request } from "express";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { createOpeningRate } from "../../../src/http/stream/opening-rate.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
-import { openStream } from "../../support/event-source.ts";
+import { openStream, REFUSAL } from "../../support/event-source.ts";
 import { type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
@@ -70,7 +70,7 @@ async function isLetIn(service: Service, recipientId: string, forwardedFor?: str
     if (!done) continue;
     expect(response.status).toBe(200);
     expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
-    const [, retry] = /^retry: (\d+)\n\n$/.exec(text) ?? [];
+    const [, retry] = REFUSAL.exec(text) ?? [];
     expect(Number(retry)).toBeGreaterThanOrEqual(5000);
     expect(Number(retry)).toBeLessThanOrEqual(10_000);
     return false;

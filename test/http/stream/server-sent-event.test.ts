@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeJson } from "../../../src/http/json-line.ts";
-import { encodeEvent, encodeRetry, HEARTBEAT } from "../../../src/http/stream/server-sent-event.ts";
+import { encodeEvent } from "../../../src/http/stream/server-sent-event.ts";
 
 /** What str.splitlines() of Python takes for one. */
 const LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029";
@@ -16,6 +16,12 @@ describe("an event on the wire", () => {
 
   test("has no id where it must not move the position", () => {
     expect(encodeEvent({ event: "ping", data: "{}" })).toBe("event: ping\ndata: {}\n\n");
+  });
+
+  test("has the time to wait in its own block, before the rest, in whole milliseconds", () => {
+    expect(encodeEvent({ event: "ready", data: "{}", id: "v1.x", retryMs: 2000.7 })).toBe(
+      "retry: 2001\nevent: ready\ndata: {}\nid: v1.x\n\n",
+    );
   });
 
   test("cannot be forged by what it carries", () => {
@@ -56,12 +62,4 @@ describe("an event on the wire", () => {
   test.each(["", "no tification", "a\nb", "Ping"])("refuses the event name %j", (event) => {
     expect(() => encodeEvent({ event, data: "{}" })).toThrow(TypeError);
   });
-});
-
-test("the time to wait is in whole milliseconds", () => {
-  expect(encodeRetry(2000.7)).toBe("retry: 2001\n\n");
-});
-
-test("a heartbeat is a comment, so no script sees it", () => {
-  expect(HEARTBEAT).toMatch(/^:[^\n]*\n$/);
 });
