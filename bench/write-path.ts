@@ -55,7 +55,7 @@ const INDEXES: Record<string, string> = {
   recipient_id_id_unread_idx: "the badge, and the page of the unread",
   recipient_id_id_archived_idx: "the page of the archived; no insert enters it",
   created_xid_idx: "the newest position, and rows of a restored dump; no insert enters it",
-  recipient_id_dedupe_key_idx: "not again: `on conflict` of rows with a `dedupe_key`",
+  recipient_id_dedupe_key_type_idx: "not again: `on conflict` of rows with a `dedupe_key`",
 };
 
 /** Without the unique index `on conflict` would be an error; the rules here have none. */

@@ -1,8 +1,9 @@
 -- Refuses a rule that could not work: a table that cannot have it, a query that is not one SELECT, does
 -- not fit the table, may not read what it names, or returns what a notification does not have.
 --
--- Returns the columns the query returns, in the order of bellwire.notifications. Runs the query's plan as bellwire_owner,
--- as the rule will, and no further: no row is read.
+-- Returns the columns the query returns, in the order of bellwire.notifications. No row is read, but to look at a query runs
+-- code: the check of a domain behind a literal, an immutable function. That has the rights of bellwire_rules, as the rule will,
+-- cannot set another role, and whatever it does is rolled back with the view that tells us what the query is.
 --
 -- Rights   called by bellwire.define_rule()
 -- Remove   with the schema
@@ -15,11 +16,11 @@ declare
   known     constant text[] := array['recipient_id', 'type', 'actor_id', 'title', 'body', 'link', 'data', 'dedupe_key'];
   -- Volatile, for they answer differently each time; but they write nothing.
   harmless  constant oid[] := array['clock_timestamp()', 'gen_random_uuid()', 'random()']::regprocedure[];
-  caller    constant text := current_setting('role');
   relation  pg_class;
+  visible   text;    -- what new_rows and old_rows have
+  virtual   text[];  -- and what they have not: PostgreSQL computes it when a table is read, and they are none
   probe     text;
-  plan      refcursor;
-  returned  text[];
+  returned  text[] := '{}';
   offender  text;
   message   text;
   hint      text;
@@ -40,20 +41,39 @@ begin
     raise exception 'rule "%": the query is null', rule using errcode = 'null_value_not_allowed';
   end if;
 
+  select string_agg(format('(null::%s).%I', on_table, attname), ', ' order by attnum) filter (where attgenerated <> 'v'),
+         array_agg(attname) filter (where attgenerated = 'v')
+    into visible, virtual
+    from pg_attribute
+   where attrelid = on_table and attnum > 0 and not attisdropped;
   probe := format(
-    e'with new_rows as (select (null::%1$s).* where false)%2$s\nselect * from (\n%3$s\n) as told',
-    on_table,
-    case when on_event = 'update' then format(', old_rows as (select (null::%s).* where false)', on_table) end,
+    e'with new_rows as (select %1$s where false)%2$s\nselect * from (\n%3$s\n) as told',
+    visible,
+    case when on_event = 'update' then format(', old_rows as (select %s where false)', visible) end,
     query
   );
   begin
-    perform set_config('role', 'bellwire_owner', true);
-    -- A cursor takes one statement that returns rows and nothing else, so what passes here cannot
-    -- be two statements; opening it checks names, types and rights.
-    open plan for execute probe;
-    close plan;
-    -- A view is a SELECT that modifies nothing, and tells the names and types of its columns.
-    execute 'create view bellwire.rule_in_question as ' || probe;
+    grant create on schema bellwire to bellwire_rules;
+    create function bellwire.look_at_query(probe text)
+      returns void
+      language plpgsql
+      security definer
+      set search_path = pg_catalog, pg_temp
+      set row_security = off
+    as $look$
+    declare
+      plan refcursor;
+    begin
+      -- A cursor takes one statement that returns rows and nothing else, so what passes here cannot
+      -- be two statements; opening it checks names, types and rights.
+      open plan for execute probe;
+      close plan;
+      -- A view is a SELECT that modifies nothing, and tells the names and types of its columns.
+      execute 'create view bellwire.rule_in_question as ' || probe;
+    end;
+    $look$;
+    alter function bellwire.look_at_query(text) owner to bellwire_rules;
+    perform bellwire.look_at_query(probe);
     returned := array(
       select attname from pg_attribute
        where attrelid = 'bellwire.rule_in_question'::regclass and attnum > 0 order by attnum
@@ -82,17 +102,39 @@ begin
         using errcode = 'datatype_mismatch',
               hint = 'Use jsonb_build_object(''taskId'', …).';
     end if;
-    drop view bellwire.rule_in_question;
-    perform set_config('role', caller, true);
+    if virtual is not null
+       and exists (
+             select
+               from pg_rewrite w
+              where w.ev_class = 'bellwire.rule_in_question'::regclass
+                and w.ev_action::text ~ '\{VAR :varno \d+ :varattno 0 :vartype 2249 '
+           )
+    then
+      raise exception 'the query takes whole rows, in which % would be null', array_to_string(virtual, ', ')
+        using errcode = 'feature_not_supported',
+              hint = 'Name the columns: a virtual generated column has no value in new_rows. Write its expression in the query, or make it stored.';
+    end if;
+    raise exception using errcode = 'BW000';  -- seen enough: roll it back
   exception
+    when sqlstate 'BW000' then
+      null;
     when others then
       get stacked diagnostics message = message_text, hint = pg_exception_hint;
       hint := case
+        when exists (select from unnest(virtual) v where strpos(message, v) > 0) then coalesce(
+          nullif(hint, ''),
+          'A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.'
+        )
         when sqlstate in ('42P11', '42601', '0A000') then
           'A rule''s query is one SELECT, with no semicolon and nothing that modifies.'
         when sqlstate = '42P01' and on_event = 'insert' and message ~ 'old_rows' then 'Only an update has old_rows.'
         when sqlstate = '42P01' then 'Name tables with their schema, as in public.tasks; new_rows and old_rows have none.'
-        when sqlstate = '42501' then 'Rules run as bellwire_owner: grant select on the tables they read, and usage on their schemas, to bellwire_owner.'
+        when sqlstate = '42501'
+             and exists (select from pg_class c where c.relrowsecurity and strpos(message, format('"%s"', c.relname)) > 0)
+        then
+          'Its policies would hide rows from the rule without a word. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls.'
+        when sqlstate = '42501' then
+          'Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.'
         when sqlstate in ('42703', '42702') then format(
           'new_rows and old_rows have the columns of %s: %s.',
           on_table,

@@ -11,7 +11,7 @@
 --   on_event  insert or update
 --   query     one SELECT from new_rows (and, on update, old_rows) that returns, by name, recipient_id and
 --             type, and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with
---             their schema; bellwire_owner, as whom the rule runs, needs SELECT on them.
+--             their schema; bellwire_rules, as whom the rule runs, needs SELECT on them.
 --   on_error  record: a failure is written to bellwire.rule_errors and the application's write goes on;
 --             raise: the write fails, and no subtransaction is spent on each statement
 --
@@ -79,12 +79,7 @@ begin
     perform bellwire.drop_rule(rule_name);
   end if;
 
-  execute format(
-    'create or replace function bellwire.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
-    object_name, body
-  );
-  execute format('alter function bellwire.%I() owner to bellwire_owner', object_name);
-  execute format('revoke all on function bellwire.%I() from public', object_name);
+  perform bellwire.write_rule_function(format('bellwire.%I()', object_name), body);
   execute format(
     'comment on function bellwire.%I() is %L',
     object_name,

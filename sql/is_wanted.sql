@@ -1,7 +1,7 @@
 -- Whether a notification should become a row: somebody is told, it is not the actor, and the recipient has not muted the type.
 -- Rules say the same in their bodies, see bellwire.rule_body().
 --
--- Rights   called by bellwire.notify(), as bellwire_owner
+-- Rights   called by bellwire.notify(), as bellwire_owner, and by bellwire.tell_what_can_be(), as bellwire_rules
 -- Remove   with the schema
 create or replace function bellwire.is_wanted(recipient_id text, type text, actor_id text)
   returns boolean
@@ -24,3 +24,4 @@ comment on function bellwire.is_wanted(text, text, text) is
   'Whether a notification should become a row: a recipient, not the actor, not muted.';
 
 revoke all on function bellwire.is_wanted(text, text, text) from public;
+grant execute on function bellwire.is_wanted(text, text, text) to bellwire_rules;

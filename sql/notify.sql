@@ -3,7 +3,9 @@
 --   select bellwire.notify('42', 'report.ready', title => 'Your report is ready', link => '/reports/7');
 --
 -- Returns its id, or null where it was dropped: no recipient, the actor telling itself, a muted type, or
--- a dedupe_key this recipient has had already. Unlike a rule it raises what goes wrong: the caller asked.
+-- a dedupe_key this recipient has had already of this type. Unlike a rule it raises what goes wrong: the caller asked. But a key
+-- never fails the transaction for another transaction's key. A deadlock of the two is recorded in bellwire.rule_errors, as of
+-- notify(), and the notification dropped; one that is committed already, where this transaction cannot see it, is a duplicate.
 --
 -- Rights   none by default; grant usage on schema bellwire to <role>;
 --          grant execute on function bellwire.notify to <role>;
@@ -26,17 +28,38 @@ as $$
 #variable_conflict use_column
 declare
   notified bigint;
+  reason   text;
 begin
-  insert into bellwire.notifications
-         (recipient_id, type, actor_id, title, body, link, data, dedupe_key)
-  select notify.recipient_id, notify.type, notify.actor_id, notify.title,
-         notify.body, notify.link, coalesce(notify.data, '{}'), notify.dedupe_key
-   where bellwire.is_wanted(notify.recipient_id, notify.type, notify.actor_id)
-      on conflict (recipient_id, dedupe_key) where dedupe_key is not null
-         do nothing
-  returning id
-    into notified;
-  if found then
+  if notify.dedupe_key is null then
+    insert into bellwire.notifications (recipient_id, type, actor_id, title, body, link, data)
+    select notify.recipient_id, notify.type, notify.actor_id, notify.title,
+           notify.body, notify.link, coalesce(notify.data, '{}')
+     where bellwire.is_wanted(notify.recipient_id, notify.type, notify.actor_id)
+    returning id
+      into notified;
+  else
+    begin
+      insert into bellwire.notifications
+             (recipient_id, type, actor_id, title, body, link, data, dedupe_key)
+      select notify.recipient_id, notify.type, notify.actor_id, notify.title,
+             notify.body, notify.link, coalesce(notify.data, '{}'), notify.dedupe_key
+       where bellwire.is_wanted(notify.recipient_id, notify.type, notify.actor_id)
+          on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
+             do nothing
+      returning id
+        into notified;
+    exception
+      when deadlock_detected then
+        perform bellwire.record_rule_error('notify()', sqlstate, sqlerrm, 1);
+      when serialization_failure then
+        get stacked diagnostics reason = pg_exception_detail;
+        -- Without a reason it is the key, see bellwire.tell_what_can_be().
+        if reason <> '' then
+          raise;
+        end if;
+    end;
+  end if;
+  if notified is not null then
     perform bellwire.wake_listeners();
   end if;
   return notified;

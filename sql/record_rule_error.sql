@@ -6,19 +6,29 @@
 -- Under repeatable read and serializable each failure is a row of its own: to read a row that others count
 -- up would be a serialization failure, there or in the application's commit.
 --
--- Rights   called by rules, as bellwire_owner
+-- `silenced` is of how many rows nobody was told.
+--
+-- Rights   bellwire_rules, whose rules call it; what it writes only its owner may
 -- Remove   with the schema
-create or replace function bellwire.record_rule_error(failed_rule text, failed_sqlstate text, failed_message text)
+create or replace function bellwire.record_rule_error(
+  failed_rule     text,
+  failed_sqlstate text,
+  failed_message  text,
+  silenced        bigint default 0
+)
   returns void
   language plpgsql
+  security definer
   set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
   brief text := left(failed_message, 500);
 begin
   if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
     update bellwire.rule_error_log
        set errors = errors + 1,
+           silenced = silenced + record_rule_error.silenced,
            last_at = clock_timestamp()
      where id = (
              select id
@@ -33,8 +43,8 @@ begin
       return;
     end if;
   end if;
-  insert into bellwire.rule_error_log (rule, sqlstate, message)
-  values (failed_rule, failed_sqlstate, brief);
+  insert into bellwire.rule_error_log (rule, sqlstate, message, silenced)
+  values (failed_rule, failed_sqlstate, brief, record_rule_error.silenced);
 exception
   when others then
     raise warning 'bellwire: rule "%" failed (% %), and so did writing it down: %',
@@ -42,7 +52,8 @@ exception
 end;
 $$;
 
-comment on function bellwire.record_rule_error(text, text, text) is
+comment on function bellwire.record_rule_error(text, text, text, bigint) is
   'Writes down that a rule failed, without ever failing or waiting itself.';
 
-revoke all on function bellwire.record_rule_error(text, text, text) from public;
+revoke all on function bellwire.record_rule_error(text, text, text, bigint) from public;
+grant execute on function bellwire.record_rule_error(text, text, text, bigint) to bellwire_rules;

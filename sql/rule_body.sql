@@ -3,26 +3,21 @@
 --
 -- Rights   called by bellwire.define_rule(), and below, for the rules that are there
 -- Remove   with the schema
+-- requires: check_rule_query.sql
+-- requires: rules_rights.sql
+-- requires: write_rule_function.sql
 create or replace function bellwire.rule_body(rule text, query text, columns text[], on_error text)
   returns text
-  language sql
+  language plpgsql
   immutable
   set search_path = pg_catalog, pg_temp
 as $body$
-  select format(
-$template$
--- Written by bellwire.define_rule(); to change it, define the rule again.
-#variable_conflict use_column
 declare
-  many boolean;
+  action  text;  -- what is done with what the query returns; it sets FOUND
+  handler text := '';
 begin
-  -- A session keeps a plan, made for as many rows as there were: one row's takes the square of the time for many, and that
-  -- of many may read a whole table for each single row. So many rows are planned for by themselves.
-  many := exists (select from new_rows offset 100);
-  if many then
-    discard plans;
-  end if;
-  insert into bellwire.notifications (%1$s)
+  action := format(
+$notify$  insert into bellwire.notifications (%1$s)
   select %2$s
     from (
 %3$s
@@ -33,17 +28,8 @@ begin
            select told.type::text = any (p.muted_types)
              from bellwire.preferences p
             where p.recipient_id = told.recipient_id::text
-         ) is not true%6$s;
-  -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
-  if found and not bellwire.wakeups_are_suspended() then
-    perform bellwire.wake_listeners();
-  end if;
-  if many then
-    discard plans;
-  end if;
-  return null;
-%5$send;
-$template$,
+         ) is not true%5$s;
+$notify$,
     array_to_string(columns, ', '),
     (
       select string_agg(
@@ -59,32 +45,138 @@ $template$,
     case
       when 'actor_id' = any (columns) then e'     and told.recipient_id::text is distinct from told.actor_id::text\n'
     end,
+    -- Without a key nothing can be in conflict, and a row that might be costs a lock and a record in the WAL. With keys, two
+    -- statements that wrote them in different orders would wait for each other.
     case
-      when on_error = 'record' then format(
+      when 'dedupe_key' = any (columns) then $keys$
+   order by told.recipient_id::text collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"
+      on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
+         do nothing$keys$
+    end
+  );
+
+  if on_error = 'record' then
+    handler := format(
 $handler$exception
-  -- What the application must see to try again. A cancellation is not among "others" and passes too.
-  when serialization_failure or deadlock_detected then
-    raise;
+  -- A cancellation is not among "others": the application sees it.
   when others or assert_failure then
-    perform bellwire.record_rule_error(%L, sqlstate, sqlerrm);
+    begin
+      if sqlstate in ('40P01', '55P03', '09000') then
+        -- A deadlock or a time-out is about a key, for the query locks nothing: it would come again. What is below too deep, too.
+        raise;
+      end if;
+      -- Which was at fault, the query or what it returned? It is asked by itself, and what can be written is.
+      execute bellwire.rule_answer(%1$L, %2$L) into answer;
+      if bellwire.tell_what_can_be(%1$L, answer) then
+        perform bellwire.wake_listeners();
+      end if;
+    exception
+      -- Of the query: the application must see it to try again.
+      when serialization_failure then
+        raise;
+      when others or assert_failure then
+        perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from new_rows));
+    end;
     if many then
       discard plans;
     end if;
     return null;
-$handler$, rule)
-      else ''
-    end,
-    -- Without a key nothing can be in conflict, and a row that might be costs a lock and a record in the WAL.
-    case
-      when 'dedupe_key' = any (columns) then e'\n      on conflict (recipient_id, dedupe_key) where dedupe_key is not null\n         do nothing'
-    end
+$handler$, rule, columns);
+  end if;
+
+  return format(
+$template$
+-- Written by bellwire.define_rule(); to change it, define the rule again.
+#variable_conflict use_column
+declare
+  many boolean;
+  answer bellwire.told[];
+  callers text;
+begin
+  -- Somebody has altered it. What its query calls must not run with the rights of whoever writes to the table.
+  if current_user <> 'bellwire_rules' then
+    raise warning 'bellwire: rule %% is not run, for its function does not run as bellwire_rules; define it again', %3$L;
+    return null;
+  end if;
+  -- Does it run inside of its own query, which calls what writes? Asked where triggers are nested, not of every write.
+  if pg_trigger_depth() > 2 then
+    get diagnostics callers = pg_context;
+    if split_part(callers, %4$L, 3) <> '' then
+      raise exception 'what the rule''s query calls fires the rule again'
+        using errcode = 'triggered_action_exception';
+    end if;
+  end if;
+  -- A session keeps a plan, made for as many rows as there were: one row's takes the square of the time for many, and that
+  -- of many may read a whole table for each single row. So many rows are planned for by themselves.
+  many := exists (select from new_rows offset 100);
+  if many then
+    discard plans;
+  end if;
+%1$s  -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
+  if found and not bellwire.wakeups_are_suspended() then
+    perform bellwire.wake_listeners();
+  end if;
+  if many then
+    discard plans;
+  end if;
+  return null;
+%2$send;
+$template$,
+    action,
+    handler,
+    rule,
+    format('bellwire.%I()', bellwire.rule_object_name(rule))
   );
+end;
 $body$;
 
 comment on function bellwire.rule_body(text, text, text[], text) is
   'The body of a rule''s trigger function.';
 
 revoke all on function bellwire.rule_body(text, text, text[], text) from public;
+
+-- Rules ran as bellwire_owner until bellwire_rules came. What that role might read it may read as well, where whoever runs
+-- this may grant it; what not, the next block says for each rule.
+do $grants$
+declare
+  given text;
+begin
+  if not exists (
+    select
+      from bellwire.rule_definitions d
+      join pg_proc p on p.oid = to_regprocedure(d.function)
+     where p.proowner = 'bellwire_owner'::regrole
+  ) then
+    return;
+  end if;
+  for given in
+    select format('usage on schema %I', n.nspname)
+      from pg_namespace n, aclexplode(n.nspacl) a
+     where a.grantee = 'bellwire_owner'::regrole and a.privilege_type = 'USAGE' and n.nspname <> 'bellwire'
+    union all
+    select format('select on table %s', c.oid::regclass)
+      from pg_class c, aclexplode(c.relacl) a
+     where a.grantee = 'bellwire_owner'::regrole and a.privilege_type = 'SELECT'
+       and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relnamespace <> 'bellwire'::regnamespace
+    union all
+    select format('select (%I) on table %s', t.attname, c.oid::regclass)
+      from pg_class c
+      join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a
+     where a.grantee = 'bellwire_owner'::regrole and a.privilege_type = 'SELECT'
+       and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relnamespace <> 'bellwire'::regnamespace
+    union all
+    select format('execute on routine %s', p.oid::regprocedure)
+      from pg_proc p, aclexplode(p.proacl) a
+     where a.grantee = 'bellwire_owner'::regrole and p.pronamespace <> 'bellwire'::regnamespace
+  loop
+    begin
+      execute format('grant %s to bellwire_rules', given);
+    exception
+      when insufficient_privilege then null;
+    end;
+  end loop;
+end
+$grants$;
 
 -- A rule keeps the body it was given: those that are there get this one. One that would not be accepted any more keeps
 -- its own, with a warning. Not by define_rule(), which would enable what somebody has disabled.
@@ -94,9 +186,10 @@ declare
   body text;
 begin
   for rule in
-    select d.*
+    select d.*, p.prosrc as old_body, p.proowner <> 'bellwire_rules'::regrole as is_owners
       from bellwire.rule_definitions d
       join pg_trigger t on t.tgrelid = d.on_table and t.tgname = d.trigger_name
+      join pg_proc p on p.oid = t.tgfoid
      where t.tgfoid = to_regprocedure(d.function)
      order by d.name
   loop
@@ -107,17 +200,25 @@ begin
         bellwire.check_rule_query(rule.name, rule.on_table, rule.on_event, rule.query),
         rule.on_error
       );
-      continue when body = (select p.prosrc from pg_proc p where p.oid = to_regprocedure(rule.function));
-      execute format(
-        'create or replace function %s returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
-        rule.function, body
-      );
-      update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
     exception
       when others then
-        raise warning 'bellwire: rule "%" keeps the body that an older release gave it: %', rule.name, sqlerrm
+        raise warning 'bellwire: rule "%" keeps the body that an older release gave it%: %',
+          rule.name, case when rule.is_owners then ', and runs as bellwire_owner' else '' end, sqlerrm
           using hint = 'Mend it and define it again, or drop it.';
+        -- But a key is one of a type now.
+        body := replace(rule.old_body, 'on conflict (recipient_id, dedupe_key) where', 'on conflict (recipient_id, dedupe_key, type) where');
+        if body <> rule.old_body then
+          execute format(
+            'create or replace function %s returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
+            rule.function, body
+          );
+          update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
+        end if;
+        continue;
     end;
+    continue when body = rule.old_body and not rule.is_owners;
+    perform bellwire.write_rule_function(rule.function, body);
+    update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
   end loop;
 end
 $renew$;

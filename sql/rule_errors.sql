@@ -1,4 +1,4 @@
--- What went wrong in rules: which, how, how often, since when.
+-- What went wrong in rules: which, how, how often, since when, and of how many rows nobody was told (silenced).
 --
 -- Rights   bellwire_service (the metrics count them)
 -- Remove   with the schema; forget the errors of one rule:
@@ -9,7 +9,8 @@ select rule,
        message,
        sum(errors)::bigint as errors,
        min(first_at)       as first_at,
-       max(last_at)        as last_at
+       max(last_at)        as last_at,
+       sum(silenced)::bigint as silenced
   from bellwire.rule_error_log
  group by rule, sqlstate, message;
 

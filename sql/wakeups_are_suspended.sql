@@ -3,7 +3,7 @@
 -- Asked by every insert that makes notifications, so it reads the sequence once, and does without the milliseconds.
 --
 -- Cost     some microseconds: it becomes part of the expression that calls it
--- Rights   called by the triggers, as bellwire_owner
+-- Rights   called by triggers, as bellwire_rules or bellwire_owner
 -- Remove   with the schema
 create or replace function bellwire.wakeups_are_suspended()
   returns boolean
@@ -21,3 +21,4 @@ comment on function bellwire.wakeups_are_suspended() is
   'Whether no wake-ups are sent just now: by a lease, or for good.';
 
 revoke all on function bellwire.wakeups_are_suspended() from public;
+grant execute on function bellwire.wakeups_are_suspended() to bellwire_rules;

@@ -4,7 +4,7 @@
 -- One rule for both, because each rule is a trigger more on every message.
 --
 -- Remove   select bellwire.drop_rule('message_received');
-grant select on public.tasks to bellwire_owner;
+grant select on public.tasks to bellwire_rules;
 
 -- Until 2026-11 it was a rule of its own.
 select bellwire.drop_rule(name)

@@ -1,7 +1,7 @@
 -- A response is accepted or rejected: who responded is told.
 --
 -- Remove   select bellwire.drop_rule('response_answered');
-grant select on public.tasks to bellwire_owner;
+grant select on public.tasks to bellwire_rules;
 
 select bellwire.define_rule('response_answered', 'public.responses', 'update', $$
   select new.user_id as recipient_id,

@@ -1,7 +1,7 @@
 -- A response to a task: the task's customer is told.
 --
 -- Remove   select bellwire.drop_rule('response_received');
-grant select on public.tasks to bellwire_owner;
+grant select on public.tasks to bellwire_rules;
 
 select bellwire.define_rule('response_received', 'public.responses', 'insert', $$
   select t.customer_id as recipient_id,

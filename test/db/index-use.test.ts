@@ -63,7 +63,7 @@ const USES: [index: string, use: string, query: string][] = [
       order by recipient_id desc, id desc limit 21`,
   ],
   [
-    "recipient_id_dedupe_key_idx",
+    "recipient_id_dedupe_key_type_idx",
     "not again",
     "select bellwire.notify('0', 'test', dedupe_key => 'key 50000')",
   ],

@@ -333,21 +333,23 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await listForeign(database)).toEqual([]);
   });
 
-  test.each(["superuser", "login"])(
-    "an owner who is %s is refused, with the way out: its functions would run as that",
-    async (attribute) => {
-      const database = await createEmpty();
-      const client = await database.connect();
-      // The role is everybody's here, so nobody else may see this.
-      await client.query(`begin; alter role bellwire_owner ${attribute}`);
-      await expect(client.query(createPrerequisites("postgres"))).rejects.toMatchObject({
-        message: expect.stringContaining("alter role bellwire_owner nosuperuser nologin;"),
-        code: "0P000",
-      });
-      await client.query("rollback");
-      await client.query(createPrerequisites("postgres"));
-    },
-  );
+  test.each([
+    ["bellwire_owner", "superuser"],
+    ["bellwire_owner", "login"],
+    ["bellwire_rules", "superuser"],
+    ["bellwire_rules", "login"],
+  ])("%s who is %s is refused, with the way out: functions would run as that", async (role, is) => {
+    const database = await createEmpty();
+    const client = await database.connect();
+    // The role is everybody's here, so nobody else may see this.
+    await client.query(`begin; alter role ${role} ${is}`);
+    await expect(client.query(createPrerequisites("postgres"))).rejects.toMatchObject({
+      message: expect.stringContaining(`alter role ${role} nosuperuser nologin;`),
+      code: "0P000",
+    });
+    await client.query("rollback");
+    await client.query(createPrerequisites("postgres"));
+  });
 
   test("a user who may manage roles needs no administrator", async () => {
     const database = await createEmpty();

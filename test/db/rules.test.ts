@@ -106,18 +106,18 @@ const REFUSED: [
     "Name tables with their schema, as in public.tasks; new_rows and old_rows have none.",
   ],
   [
-    "a table that bellwire_owner may not read",
+    "a table that bellwire_rules may not read",
     { query: `${TELL_OWNER} join public.secrets s on s.id = r.id` },
     "42501",
     "permission denied for table secrets",
-    "Rules run as bellwire_owner: grant select on the tables they read, and usage on their schemas, to bellwire_owner.",
+    "Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.",
   ],
   [
-    "a schema that bellwire_owner may not look into",
+    "a schema that bellwire_rules may not look into",
     { query: `${TELL_OWNER} join hidden.things t on t.id = r.id` },
     "42501",
     "permission denied for schema hidden",
-    "Rules run as bellwire_owner: grant select on the tables they read, and usage on their schemas, to bellwire_owner.",
+    "Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.",
   ],
   [
     "data that is not json",
@@ -549,7 +549,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       onTestFinished(async () => {
         await query(`drop schema ${identifier} cascade`);
       });
-      await query(`create schema ${identifier}; grant usage on schema ${identifier} to bellwire_owner;
+      await query(`create schema ${identifier}; grant usage on schema ${identifier} to bellwire_rules;
                    create table ${table} (${identifier} bigint)`);
 
       await define({ name, table, query: tell(name) });
@@ -865,7 +865,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await query(`
         create table public.owners (id bigint primary key, name text);
         insert into public.owners select n, 'Somebody' from generate_series(0, 1000) n;
-        grant select on public.owners to bellwire_owner`);
+        grant select on public.owners to bellwire_rules`);
       await query("analyze public.owners");
       onTestFinished(async () => {
         await query("drop table public.owners cascade");

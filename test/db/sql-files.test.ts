@@ -29,6 +29,17 @@ const SERVICE_FUNCTIONS = [
   "bellwire.wire_time(timestamp with time zone)",
 ];
 
+/** What rules may execute, but for their own functions, which are of use to a trigger only. */
+const RULE_FUNCTIONS = [
+  "bellwire.is_wanted(text,text,text)",
+  "bellwire.preview(text)",
+  "bellwire.record_rule_error(text,text,text,bigint)",
+  "bellwire.rule_answer(text,text[])",
+  "bellwire.tell_what_can_be(text,bellwire.told[])",
+  "bellwire.wake_listeners()",
+  "bellwire.wakeups_are_suspended()",
+];
+
 /** Run with their owner's rights; what is not named here must not. */
 const DEFINER_FUNCTIONS = [
   "adopt_restored_rows",
@@ -37,6 +48,7 @@ const DEFINER_FUNCTIONS = [
   "notifications_wake",
   "notify",
   "prune",
+  "record_rule_error",
   "redeem_ticket",
   "resume_wakeups",
   "revoke",
@@ -53,7 +65,12 @@ const AUDIT = `
            ('its search_path is the caller''s',
             -- what an SQL-standard body names was looked up when it was created
             p.prosqlbody is null and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
-           ('it does not belong to bellwire_owner', p.proowner <> 'bellwire_owner'::regrole),
+           ('it does not belong to bellwire_owner, or as a rule''s to bellwire_rules',
+            p.proowner <> case
+              when exists (select from bellwire.rule_definitions d where to_regprocedure(d.function) = p.oid)
+              then 'bellwire_rules'::regrole
+              else 'bellwire_owner'::regrole
+            end),
            ('it runs with its owner''s rights, and is not known to',
             p.prosecdef and p.proname <> all ($1) and not exists (
               select from bellwire.rule_definitions d where to_regprocedure(d.function) = p.oid)),
@@ -145,7 +162,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       const text = readFileSync(join(PACKAGE_ROOT, name), "utf8");
       const made = [...text.matchAll(/^create or replace (?:function|view) bellwire\.(\w+)/gm)];
       const object = /^sql\/(\w+)\.sql$/.exec(name)?.[1];
-      expect(made.map(([, object]) => object)).toEqual(object === "service_rights" ? [] : [object]);
+      expect(made.map(([, object]) => object)).toEqual(object?.endsWith("_rights") ? [] : [object]);
     }
   });
 
@@ -170,14 +187,14 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       expect(rows.map(({ finding }) => finding)).toEqual([
         "anybody may execute it",
         "bellwire_service may execute it, and need not",
-        "it does not belong to bellwire_owner",
+        "it does not belong to bellwire_owner, or as a rule's to bellwire_rules",
         "it runs with its owner's rights, and is not known to",
         "its search_path is the caller's",
       ]);
       await client.query("rollback");
     });
 
-    test("every table and view belongs to bellwire_owner, who cannot log in and is no superuser", async () => {
+    test("every table and view belongs to bellwire_owner, and no role can log in or is a superuser", async () => {
       expect(
         await query(
           `select oid::regclass::text as name from pg_class
@@ -187,10 +204,10 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       expect(
         await query(
           `select rolname, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls
-             from pg_roles where rolname in ('bellwire_owner', 'bellwire_service') order by 1`,
+             from pg_roles where rolname in ('bellwire_owner', 'bellwire_rules', 'bellwire_service') order by 1`,
         ),
       ).toEqual(
-        ["bellwire_owner", "bellwire_service"].map((rolname) => ({
+        ["bellwire_owner", "bellwire_rules", "bellwire_service"].map((rolname) => ({
           rolname,
           rolcanlogin: false,
           rolsuper: false,
@@ -213,10 +230,12 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     test.each([
       ["PUBLIC", "public", PUBLIC_FUNCTIONS],
       ["bellwire_service", "bellwire_service", SERVICE_FUNCTIONS],
+      ["A rule", "bellwire_rules", RULE_FUNCTIONS],
     ])("%s may execute just what it needs", async (_, role, functions) => {
       const rows = await query<{ name: string }>(
         `select oid::regprocedure::text as name from pg_proc
           where pronamespace = 'bellwire'::regnamespace
+            and not exists (select from bellwire.rule_definitions d where to_regprocedure(d.function) = oid)
             and has_function_privilege($1, oid, 'execute') order by 1`,
         [role],
       );
@@ -252,10 +271,54 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       ).toEqual([]);
     });
 
-    test("no rule and no check leaves its view behind", async () => {
-      expect(await query("select to_regclass('bellwire.rule_in_question') as view")).toEqual([
-        { view: null },
-      ]);
+    test("no rule and no check leaves behind what the check makes, nor the right to make it", async () => {
+      expect(
+        await query(
+          `select to_regclass('bellwire.rule_in_question') as view,
+                  to_regproc('bellwire.look_at_query') as function,
+                  has_schema_privilege('bellwire_rules', 'bellwire', 'create') as may_create`,
+        ),
+      ).toEqual([{ view: null, function: null, may_create: false }]);
+    });
+
+    test("bellwire_rules owns the rules' functions and nothing else", async () => {
+      expect(
+        await query(
+          `select classid::regclass::text as kind,
+                  coalesce((select prorettype = 'trigger'::regtype from pg_proc where oid = objid), false) as is_rule
+             from pg_shdepend
+            where refobjid = 'bellwire_rules'::regrole and deptype = 'o'
+              and dbid = (select oid from pg_database where datname = current_database())
+            group by 1, 2`,
+        ),
+      ).toEqual([{ kind: "pg_proc", is_rule: true }]);
+    });
+  });
+
+  describe("bellwire_rules", () => {
+    test.each([
+      "select * from bellwire.notifications",
+      "update bellwire.notifications set read_at = now()",
+      "delete from bellwire.notifications",
+      "insert into bellwire.notifications (recipient_id, type, created_xid) values ('1', 'x', '3')",
+      "insert into bellwire.preferences values ('1', '{x}')",
+      "select * from bellwire.revocations",
+      "select * from bellwire.tickets",
+      "select * from bellwire.rule_error_log",
+      "update bellwire.rule_definitions set query = 'x'",
+      "select bellwire.define_rule('x', null, 'x', 'x')",
+      "select setval('bellwire.wakeups_suspended_until_ms', 1)",
+      "select bellwire.notify('1', 'test')",
+      "create table bellwire.mine ()",
+      "create function bellwire.mine() returns int language sql as 'select 1'",
+      "create or replace function bellwire.rule_message_received() returns trigger language plpgsql as 'begin return null; end'",
+      "drop function bellwire.preview(text)",
+      "select * from public.messages",
+      "update public.tasks set status = 'completed'",
+    ])("may not: %s", async (sql) => {
+      const rules = await database.connect();
+      await rules.query("begin; set role bellwire_rules");
+      await expect(rules.query(sql)).rejects.toMatchObject({ code: "42501" });
     });
   });
 
@@ -297,10 +360,15 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       await expect(service.query(sql)).rejects.toMatchObject({ code: "42501" });
     });
 
-    test("is not a member of bellwire_owner", async () => {
-      expect(
-        await query("select pg_has_role('bellwire_service', 'bellwire_owner', 'member') as member"),
-      ).toEqual([{ member: false }]);
+    test.each([
+      ["bellwire_service", "bellwire_owner", false],
+      ["bellwire_service", "bellwire_rules", false],
+      ["bellwire_rules", "bellwire_owner", false],
+      ["bellwire_owner", "bellwire_rules", true],
+    ])("%s is a member of %s: %s", async (role, of, member) => {
+      expect(await query("select pg_has_role($1, $2, 'member') as member", [role, of])).toEqual([
+        { member },
+      ]);
     });
 
     test("may read, change a notification's state and a recipient's preferences, and maintain", async () => {

@@ -34,7 +34,7 @@ const BROKEN: [title: string, query: string, damage: string, sqlstate: string, m
     [
       "the right to read a joined table is revoked",
       `${TELL} join public.other o on true`,
-      "revoke all on public.other from bellwire_owner",
+      "revoke all on public.other from bellwire_rules",
       "42501",
       "permission denied for table other",
     ],
@@ -135,11 +135,11 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
 
   beforeEach(() =>
     query(`
-      create table public.work (id bigint generated always as identity primary key, recipient bigint, note text);
+      create table public.work (id bigint generated always as identity primary key, recipient bigint default 7, note text);
       create table public.more (id bigint generated always as identity primary key, recipient bigint, note text);
       create table public.other (id bigint);
       insert into public.other values (1);
-      grant select on public.other to bellwire_owner;
+      grant select on public.other to bellwire_rules;
       create function public.who() returns text stable language sql as 'select ''1''';
       create function public.noise() returns text stable language sql
         as 'select string_agg(md5(n::text), '''') from generate_series(1, 500) n';
@@ -184,8 +184,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     test.each(BROKEN)("%s", async (_, text, damage, sqlstate, message) => {
       await define(text);
       await query(damage);
-      await query("insert into public.work default values");
-      await query("insert into public.work default values");
+      for (let n = 0; n < 2; n++) await query("insert into public.work default values");
       expect(await countWork()).toBe(2);
       const errors = await query(
         "select rule, sqlstate, message, errors::int from bellwire.rule_errors",
@@ -344,7 +343,6 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
         "raise exception 'again' using errcode = '40001'",
         "40001",
       ],
-      ["the rule meets a deadlock", "raise exception 'stuck' using errcode = '40P01'", "40P01"],
       ["the write is cancelled while the rule runs", "perform pg_sleep(60)", "57014"],
     ])("%s: the application must see it", async (_, statement, code) => {
       await query("drop function public.who()");

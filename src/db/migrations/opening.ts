@@ -62,7 +62,7 @@ export function createPrerequisites(user: string): string {
 declare
   wanted text;
 begin
-  foreach wanted in array array['bellwire_owner', 'bellwire_service'] loop
+  foreach wanted in array array['bellwire_owner', 'bellwire_rules', 'bellwire_service'] loop
     if to_regrole(wanted) is null then
       begin
         execute format('create role %I nologin', wanted);
@@ -71,11 +71,17 @@ begin
       end;
     end if;
   end loop;
-  -- Rules and every function that is SECURITY DEFINER run as this role.
-  if exists (select from pg_roles where rolname = 'bellwire_owner' and (rolsuper or rolcanlogin)) then
-    raise exception 'bellwire_owner is a superuser or may log in, and its functions would run as that; '
-                    'as an administrator: alter role bellwire_owner nosuperuser nologin;'
-      using errcode = 'invalid_role_specification';
+  -- Every function that is SECURITY DEFINER runs as the first, rules as the second.
+  foreach wanted in array array['bellwire_owner', 'bellwire_rules'] loop
+    if exists (select from pg_roles where rolname = wanted and (rolsuper or rolcanlogin)) then
+      raise exception '% is a superuser or may log in, and its functions would run as that; '
+                      'as an administrator: alter role % nosuperuser nologin;', wanted, wanted
+        using errcode = 'invalid_role_specification';
+    end if;
+  end loop;
+  -- So whoever may define a rule may write its function and look at its query. Not the other way round.
+  if not pg_has_role('bellwire_owner', 'bellwire_rules', 'usage') then
+    grant bellwire_rules to bellwire_owner;
   end if;
   if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
     grant bellwire_owner to ${name};

@@ -76,7 +76,7 @@ async function readRoles(client: ClientBase): Promise<Status["roles"]> {
   const { rows } = await client.query<Status["roles"][number]>(
     `select name,
             case when to_regrole(name) is null then 'missing' else 'present' end as state
-       from unnest(array['bellwire_owner', 'bellwire_service']) as name`,
+       from unnest(array['bellwire_owner', 'bellwire_rules', 'bellwire_service']) as name`,
   );
   return rows;
 }

@@ -1,0 +1,33 @@
+-- The query that asks a rule's query once more, by itself, for an array of what it returns. Run where telling it failed, to
+-- find out whether the query was at fault or what it returned; in the rule's trigger, which alone sees new_rows.
+--
+-- Rights   called by rules, as bellwire_rules
+-- Remove   with the schema
+create or replace function bellwire.rule_answer(rule text, columns text[])
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select format(
+           e'select array(\nselect row(%s)::bellwire.told from (\n%s\n) as told where told.recipient_id is not null%s)',
+           (
+             select string_agg(
+                      case when a.attname = any (columns) then format('told.%I::text', a.attname) else 'null' end,
+                      ', ' order by a.attnum
+                    )
+               from pg_attribute a
+              where a.attrelid = 'bellwire.told'::regclass
+           ),
+           d.query,
+           case when 'dedupe_key' = any (columns) then ' order by told.recipient_id::text collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"' end
+         )
+    from bellwire.rule_definitions d
+   where d.name = rule;
+$$;
+
+comment on function bellwire.rule_answer(text, text[]) is
+  'The query that asks a rule''s query once more, by itself.';
+
+revoke all on function bellwire.rule_answer(text, text[]) from public;
+grant execute on function bellwire.rule_answer(text, text[]) to bellwire_rules;

@@ -1,0 +1,215 @@
+import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+
+/** Code of a table's owner that a rule's query runs, and how it gets there after the rule was defined. */
+const LATER: [title: string, query: string, change: string][] = [
+  [
+    "a function that it calls",
+    "select public.name_of(w.recipient) as recipient_id, 'x' as type from new_rows w",
+    "create or replace function public.name_of(bigint) returns text stable language plpgsql as $$ begin return public.trap($1); end $$",
+  ],
+  [
+    "a view that it reads",
+    "select v.name as recipient_id, 'x' as type from new_rows w join public.named v on v.id = w.recipient",
+    "create or replace view public.named as select n.id, public.trap(n.id) as name from generate_series(1::bigint, 9) n (id)",
+  ],
+  [
+    "the type of a column, by its cast to text",
+    "select w.tag as recipient_id, 'x' as type from new_rows w",
+    `create type public.tagged as enum ('7');
+     create function public.untag(public.tagged) returns text stable language plpgsql as $$ begin return public.trap(7); end $$;
+     create cast (public.tagged as text) with function public.untag(public.tagged) as implicit;
+     alter table public.work alter tag drop default, alter tag type public.tagged using '7'::public.tagged, alter tag set default '7'`,
+  ],
+  [
+    "a domain's check, behind a cast",
+    "select w.recipient::public.tame as recipient_id, 'x' as type from new_rows w",
+    "alter domain public.tame add check (public.trap(value::bigint) is not null)",
+  ],
+];
+
+/** Run as that code: what the owner of the schema may do, and no rule. */
+const DAMAGE = [
+  "delete from bellwire.notifications",
+  "select bellwire.define_rule('evil', 'public.work', 'insert', 'select 1')",
+  "select bellwire.revoke('7')",
+  "create table bellwire.mine ()",
+  "create or replace function bellwire.wake_listeners() returns void language sql as ''",
+  "drop function bellwire.notify",
+  "set role bellwire_owner",
+  "set local role bellwire_owner",
+  "reset role",
+  "set session authorization default",
+];
+
+describe.each(inject("servers"))("what a rule's query runs, on $name,", (server) => {
+  let database: TestDatabase;
+  let query: TestDatabase["query"];
+
+  beforeAll(async () => {
+    database = await createDatabase(server);
+    query = database.query;
+    await query("select bellwire.drop_rule(name) from bellwire.rules");
+    return () => database.close();
+  });
+
+  beforeEach(async () => {
+    await query(`
+      create table public.work (id bigint generated always as identity, recipient bigint default 7, tag text default '7');
+      create table public.shared (id bigint);
+      insert into public.shared values (7);
+      grant select on public.shared to bellwire_rules;
+      create domain public.tame as text;
+      create table public.seen (who text, what text);
+      grant insert on public.seen to public;
+      -- Notes as whom it runs; stable, it calls what is volatile and so may write. Says what came of the damage.
+      create function public.note_and_damage(damage text) returns void volatile language plpgsql as $$
+      begin
+        begin
+          execute damage;
+          insert into public.seen values (current_user, 'done');
+        exception when others then
+          insert into public.seen values (current_user, sqlstate);
+        end;
+      end $$;
+      create function public.damage() returns text immutable language sql as 'select ''select 1''';
+      create function public.trap(bigint) returns text stable language plpgsql as $$
+      begin perform public.note_and_damage(public.damage()); return $1::text; end $$;
+      create function public.name_of(bigint) returns text stable language sql as 'select $1::text';
+      create view public.named as select n.id, n.id::text as name from generate_series(1::bigint, 9) n (id);
+      grant select on public.named to bellwire_rules`);
+    onTestFinished(async () => {
+      await query(`
+        drop table public.work, public.shared, public.seen cascade;
+        drop view public.named;
+        drop type if exists public.tagged cascade;
+        drop domain public.tame cascade;
+        drop function if exists public.trap, public.note_and_damage, public.damage, public.name_of, public.untag cascade;
+        select bellwire.drop_rule(name) from bellwire.rules;
+        truncate bellwire.notifications, bellwire.rule_error_log`);
+    });
+  });
+
+  const define = (text: string, onError = "record") =>
+    query("select bellwire.define_rule('told', 'public.work', 'insert', $1, $2)", [text, onError]);
+
+  const setDamage = (sql: string) =>
+    query(
+      `create or replace function public.damage() returns text immutable language sql as $f$ select $d$${sql}$d$ $f$`,
+    );
+
+  describe.each(LATER)("%s", (_, text, change) => {
+    test("changed after the rule was defined, has the rights of bellwire_rules", async () => {
+      await define(text);
+      await query(change);
+      await query("insert into public.work default values");
+      expect(await query("select distinct who, what from public.seen")).toEqual([
+        { who: "bellwire_rules", what: "done" },
+      ]);
+      expect(
+        await query(
+          "select errors::int, recipient_id from bellwire.rules full join bellwire.notifications on true",
+        ),
+      ).toEqual([{ errors: 0, recipient_id: "7" }]);
+    });
+  });
+
+  test("that another role's function was made of its own is not run", async () => {
+    await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
+    await setDamage("alter function bellwire.rule_told() security invoker");
+    await query("insert into public.work default values");
+    expect(await query("select distinct what from public.seen")).toEqual([{ what: "done" }]);
+    await query("truncate public.seen");
+    const client = await database.connect();
+    const warnings: (string | undefined)[] = [];
+    client.on("notice", ({ message }) => warnings.push(message));
+    await client.query("insert into public.work default values");
+    expect(warnings).toEqual([
+      "bellwire: rule told is not run, for its function does not run as bellwire_rules; define it again",
+    ]);
+    expect(await query("select what from public.seen")).toEqual([]);
+  });
+
+  test("fires the rule again without end: the third level is recorded, and the write goes on", async () => {
+    await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
+    await setDamage("insert into public.work default values");
+    await query("grant insert on public.work to bellwire_rules");
+    // The rule's statement names the recipient three times, so each level has three of the next.
+    await query("insert into public.work default values");
+    expect(await query("select count(*)::int as n from public.work")).toEqual([{ n: 13 }]);
+    expect(
+      await query("select sqlstate, message, errors::int, silenced::int from bellwire.rule_errors"),
+    ).toEqual([
+      {
+        sqlstate: "09000",
+        message: "what the rule's query calls fires the rule again",
+        errors: 9,
+        silenced: 9,
+      },
+    ]);
+    expect(await query("select count(*)::int as n from bellwire.notifications")).toEqual([
+      { n: 4 },
+    ]);
+  });
+
+  test("is no matter to a rule under triggers that are nested as deep", async () => {
+    await query(`
+      create function public.dig() returns trigger language plpgsql as $$
+      begin
+        if new.id < 30 then insert into public.work default values; end if;
+        return null;
+      end $$;
+      create trigger dig after insert on public.work for each row execute function public.dig()`);
+    onTestFinished(async () => {
+      await query("drop function public.dig() cascade");
+    });
+    await define("select w.recipient as recipient_id, 'x' as type from new_rows w");
+    await query("insert into public.work default values");
+    expect(await query("select count(*)::int as n from bellwire.notifications")).toEqual([
+      { n: 30 },
+    ]);
+    expect(await query("select * from bellwire.rule_errors")).toEqual([]);
+  });
+
+  test.each([
+    ["a literal of a domain's composite", `'(7)'::public.boxed`, "(x.b).t"],
+    ["a literal of a domain's array", `'{7}'::public.tame[]`, "x.b[1]"],
+    ["an immutable function", "public.constant()", "x.b"],
+  ])(
+    "when it is defined, by %s, has those rights too, and is undone",
+    async (_, literal, recipient) => {
+      await query(`
+      create function public.constant() returns text immutable language plpgsql as $$ begin return public.trap(7); end $$;
+      alter domain public.tame add check (public.trap(value::bigint) is not null);
+      create type public.boxed as (t public.tame)`);
+      onTestFinished(async () => {
+        await query("drop function public.constant; drop type public.boxed");
+      });
+      // What was seen is told by a notice, for everything else is rolled back.
+      await query(`
+      create or replace function public.note_and_damage(damage text) returns void volatile language plpgsql as $$
+      begin
+        insert into public.seen values (current_user, 'seen');
+        begin reset role; exception when others then raise notice 'role is kept: %', sqlstate; end;
+        raise notice 'ran as %', current_user;
+      end $$`);
+      const client = await database.connect();
+      const notices = new Set<string | undefined>();
+      client.on("notice", ({ message }) => notices.add(message));
+      await client.query("select bellwire.define_rule('told', 'public.work', 'insert', $1)", [
+        `select ${recipient} as recipient_id, 'x' as type from new_rows, (select ${literal} as b) x`,
+      ]);
+      expect([...notices].sort()).toEqual(["ran as bellwire_rules", "role is kept: 42501"]);
+      expect(await query("select * from public.seen")).toEqual([]);
+    },
+  );
+
+  test.each(DAMAGE)("cannot do what the schema's owner can: %s", async (sql) => {
+    await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
+    await setDamage(sql);
+    await query("insert into public.work default values");
+    expect(await query("select distinct who, what from public.seen")).toEqual([
+      { who: "bellwire_rules", what: expect.stringMatching(/^(42501|42601|0A000|22023)$/) },
+    ]);
+  });
+});
