@@ -25,6 +25,7 @@ import { identify } from "./http/identify.ts";
 import { inboxRoutes } from "./http/inbox.ts";
 import { createLimits } from "./http/limits.ts";
 import { createMetrics } from "./http/metrics.ts";
+import { createNotificationEncoder } from "./http/notification-json.ts";
 import { createPolls } from "./http/poll.ts";
 import { startHttpServer } from "./http/server.ts";
 import { createFrames } from "./http/stream/frames.ts";
@@ -126,12 +127,13 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   onClose(() => Promise.all([pool.close(), streamPool.close(), feedPool.close()]));
   await refuseOldSchema(pool, log);
   await warnOfMissingLimits(pool, log);
-  const live = createChangesReader(feedPool);
-  const inbox = createInbox(pool);
+  const live = createChangesReader(feedPool, config.maxEventBytes);
+  const inbox = createInbox(pool, config.maxEventBytes);
   onClose(inbox.close);
 
   const hub = createHub();
-  const frames = createFrames(version);
+  const encoder = createNotificationEncoder({ ...config, log });
+  const frames = createFrames(version, encoder);
   const limits = createLimits(config);
   const streams = createStreams({ ...config, frames, limits });
   const horizon = createHorizon(pool);
@@ -193,7 +195,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     pool: streamPool,
     // One connection is left for the door.
     atOnce: Math.max(1, forStreams - 1),
-    replayLimit: config.replayLimit,
+    ...config,
     onRead: metrics.replayed,
   });
   const { position } = feed;
@@ -201,6 +203,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     ...config,
     hub,
     read,
+    encoder,
     limits,
     isRevoked: (token) => isRevoked(pool, token),
   });
@@ -233,7 +236,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     }),
     poll: polls.route,
     issueTicket: issueTicket(tickets.issue),
-    inbox: inboxRoutes(inbox),
+    inbox: inboxRoutes(inbox, encoder),
     demo:
       database.demo &&
       demoRoutes({ demo: database.demo, mintToken: createMinter({ ...config.token, key }) }),

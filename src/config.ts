@@ -71,6 +71,10 @@ const Environment = z.object({
   MAX_BUFFERED_BYTES: count(262_144, 1024),
   STALLED_SECONDS: count(30, 1, 3600),
   REPLAY_LIMIT: count(1000, 1),
+  MAX_EVENT_BYTES: count(60_000).refine(
+    (bytes) => bytes === 0 || bytes >= 1024,
+    "Expected 0 (no limit) or at least 1024",
+  ),
   DRAIN_SECONDS: count(3, 0, 300),
   RETENTION_DAYS: count(90, 1, 36_500),
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
@@ -117,6 +121,7 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
     maxBufferedBytes: values.MAX_BUFFERED_BYTES,
     stalledMs: values.STALLED_SECONDS * 1000,
     replayLimit: values.REPLAY_LIMIT,
+    maxEventBytes: values.MAX_EVENT_BYTES || Number.POSITIVE_INFINITY,
     drainMs: values.DRAIN_SECONDS * 1000,
     retentionDays: values.RETENTION_DAYS,
     logLevel: values.LOG_LEVEL,

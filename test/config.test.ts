@@ -44,6 +44,7 @@ describe("defaults", () => {
       maxBufferedBytes: 262_144,
       stalledMs: 30_000,
       replayLimit: 1000,
+      maxEventBytes: 60_000,
       drainMs: 3000,
       retentionDays: 90,
       logLevel: "info",

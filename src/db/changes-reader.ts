@@ -9,6 +9,7 @@ import {
   toForeign,
 } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
+import { cutAtOf } from "./notification.ts";
 import { formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
 
 /** One reader of several that are answered together. */
@@ -31,7 +32,9 @@ const PAGE_SIZE = 2000;
  * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws, among it
  * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
  */
-export function createChangesReader(pool: Pool) {
+export function createChangesReader(pool: Pool, maxEventBytes: number) {
+  const cutAt = cutAtOf(maxEventBytes);
+
   async function readNow(): Promise<Cursor> {
     const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
       `select bellwire.epoch(),
@@ -74,13 +77,14 @@ export function createChangesReader(pool: Pool) {
     async readAll(from: Cursor): Promise<Changes> {
       const { reading } = from;
       const { rows } = await pool.query<Head | PageRow>({
-        text: "select * from bellwire.changes_since($1, $2, $3, $4, $5)",
+        text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6)",
         values: [
           formatSnapshot(from.at),
           reading && formatSnapshot(reading.upto),
           reading?.place.changed ?? false,
           reading?.place.id ?? 0,
           PAGE_SIZE,
+          cutAt,
         ],
       });
       const [head, ...page] = rows as [Head?, ...PageRow[]];
@@ -97,7 +101,7 @@ export function createChangesReader(pool: Pool) {
     ): Promise<RecipientChanges[]> {
       const readings = readers.map(({ from }) => from.reading);
       const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
-        text: "select * from bellwire.changes_for($1, $2, $3, $4, $5, $6, $7)",
+        text: "select * from bellwire.changes_for($1, $2, $3, $4, $5, $6, $7, $8)",
         values: [
           readers.map(({ from }) => formatSnapshot(from.at)),
           readers.map(({ recipientId }) => recipientId),
@@ -106,6 +110,7 @@ export function createChangesReader(pool: Pool) {
           readings.map((reading) => reading?.place.id),
           pageSize,
           most,
+          cutAt,
         ],
       });
       // Only where one of them needs it, and then once for all.

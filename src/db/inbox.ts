@@ -4,7 +4,7 @@ import { orAway } from "./away.ts";
 import { reached } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
 import { Prisma, PrismaClient } from "./generated/client.ts";
-import type { Counts, Notification } from "./notification.ts";
+import { type Counts, cutAtOf, type Notification } from "./notification.ts";
 import { formatSnapshot, parseSnapshot } from "./snapshot.ts";
 
 export interface ListOptions {
@@ -43,16 +43,22 @@ export interface Which {
 export type Inbox = ReturnType<typeof createInbox>;
 
 /** A row as it goes over the wire: neither `data` nor a time survives JavaScript's own types. */
-const ROW = Prisma.sql`
+const rowCutAt = (cutAt: number | null) => Prisma.sql`
   id,
   recipient_id as "recipientId",
-  type,
-  actor_id as "actorId",
-  title,
-  body,
-  link,
-  data::text as data,
-  false as "isCut",
+  bellwire.cut_text(type, ${cutAt}) as type,
+  bellwire.cut_text(actor_id, ${cutAt}) as "actorId",
+  bellwire.cut_text(title, ${cutAt}) as title,
+  bellwire.cut_text(body, ${cutAt}) as body,
+  bellwire.cut_text(link, ${cutAt}) as link,
+  case when octet_length(data::text) > ${cutAt} then '{}' else data::text end as data,
+  coalesce(
+    greatest(
+      octet_length(type), octet_length(actor_id), octet_length(title), octet_length(body), octet_length(link),
+      octet_length(data::text)
+    ) > ${cutAt},
+    false
+  ) as "isCut",
   bellwire.wire_time(created_at) as "createdAt",
   bellwire.wire_time(seen_at) as "seenAt",
   bellwire.wire_time(read_at) as "readAt",
@@ -75,7 +81,8 @@ const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.Repeatab
  * One recipient's notifications, for the routes. Every query is bound to the recipient, so another's id is simply not
  * found. Changes are stamped and announced by the table's triggers, as those made in psql are. Throws DatabaseAwayError.
  */
-export function createInbox(pool: Pool) {
+export function createInbox(pool: Pool, maxEventBytes: number) {
+  const row = rowCutAt(cutAtOf(maxEventBytes));
   // "minimal", for otherwise an error quotes the query's values.
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool), errorFormat: "minimal" });
 
@@ -87,7 +94,7 @@ export function createInbox(pool: Pool) {
             // The recipient's, with ids below `before`: said as a pair and ordered by both, for were the recipient simply
             // equal, PostgreSQL might walk the primary key from its end, over everybody's newer rows.
             prisma.$queryRaw<Notification[]>`
-              select ${ROW}
+              select ${row}
                 from bellwire.notifications
                where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
                  and recipient_id >= ${recipientId}
@@ -113,6 +120,15 @@ export function createInbox(pool: Pool) {
       return { notifications, nextBefore, unread, unseen, cursor };
     },
 
+    /** The whole of it; undefined where the recipient has no such notification. */
+    async find(recipientId: string, id: bigint): Promise<Notification | undefined> {
+      const [found] = await orAway(
+        prisma.$queryRaw<Notification[]>`
+          select ${rowCutAt(null)} from bellwire.notifications where id = ${id} and recipient_id = ${recipientId}`,
+      );
+      return found;
+    },
+
     async counts(recipientId: string): Promise<Counts> {
       const [counts] = await orAway(
         prisma.$queryRaw<Counts[]>`
@@ -131,7 +147,7 @@ export function createInbox(pool: Pool) {
     async mark(recipientId: string, id: bigint, marks: Marks): Promise<Notification | undefined> {
       const which = Prisma.sql`id = ${id} and recipient_id = ${recipientId}`;
       const [current] = await orAway(
-        prisma.$queryRaw<Notification[]>`select ${ROW} from bellwire.notifications where ${which}`,
+        prisma.$queryRaw<Notification[]>`select ${row} from bellwire.notifications where ${which}`,
       );
       if (!current) return undefined;
       const changes = [
@@ -142,7 +158,7 @@ export function createInbox(pool: Pool) {
       if (changes.length === 0) return current;
       const [changed] = await orAway(
         prisma.$queryRaw<Notification[]>`
-          update bellwire.notifications set ${Prisma.join(changes)} where ${which} returning ${ROW}`,
+          update bellwire.notifications set ${Prisma.join(changes)} where ${which} returning ${row}`,
       );
       return changed;
     },

@@ -23,3 +23,7 @@ export interface Counts {
   readonly unread: number;
   readonly unseen: number;
 }
+
+/** What the database is told to cut texts at, before the event they are for is made; null: nowhere. */
+export const cutAtOf = (maxEventBytes: number): number | null =>
+  Number.isFinite(maxEventBytes) ? maxEventBytes : null;

@@ -11,6 +11,7 @@ export interface ReplaysOptions {
   atOnce: number;
   /** A reader who has missed more has its first such page say so in `remaining`, and is not read to the end. */
   replayLimit: number;
+  maxEventBytes: number;
   /** One query has given so many readers a page each. */
   onRead: (readers: number) => void;
 }
@@ -26,8 +27,14 @@ const READERS_PER_QUERY = 500;
  * everybody else: they share queries, and none waits for one of them that has missed a great deal, nor fails for one whose
  * position the database refuses. Throws what `pg` throws.
  */
-export function createReplays({ pool, atOnce, replayLimit, onRead }: ReplaysOptions) {
-  const { readRecipients, now } = createChangesReader(pool);
+export function createReplays({
+  pool,
+  atOnce,
+  replayLimit,
+  maxEventBytes,
+  onRead,
+}: ReplaysOptions) {
+  const { readRecipients, now } = createChangesReader(pool, maxEventBytes);
   const read = together({
     call: async (readers: readonly Reader[]) => {
       const pages = await readRecipients(readers, { pageSize: PAGE_SIZE, most: replayLimit });

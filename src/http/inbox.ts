@@ -2,13 +2,13 @@ import { Router } from "express";
 import { encodeCursor } from "../db/cursor.ts";
 import type { Inbox } from "../db/inbox.ts";
 import { positionOf, recipientOf } from "./identify.ts";
-import { encodeAnswer, encodeNotification } from "./notification-json.ts";
+import { encodeAnswer, type NotificationEncoder } from "./notification-json.ts";
 import { parse } from "./parse.ts";
 import { Problem, unavailable } from "./problem.ts";
 import { Id, type ListJson, ListQuery, MAX_LIMIT, MarkAll, Marks, Preferences } from "./schemas.ts";
 
 /** The inbox of whoever asks; behind `identify`. */
-export function inboxRoutes(inbox: Inbox) {
+export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder) {
   const router = Router();
   router.get("/", async (req, res) => {
     const { limit, ...query } = parse(ListQuery, req.query);
@@ -26,7 +26,7 @@ export function inboxRoutes(inbox: Inbox) {
       unseen: list.unseen,
       cursor: encodeCursor(list.cursor),
     };
-    res.type("json").send(encodeAnswer(list.notifications.map(encodeNotification), rest));
+    res.type("json").send(encodeAnswer(list.notifications.map(encoder.encode), rest));
   });
 
   router.get("/unread-count", async (_req, res) => {
@@ -37,8 +37,8 @@ export function inboxRoutes(inbox: Inbox) {
   router.patch("/:id", async (req, res) => {
     const id = parse(Id, req.params.id);
     const notification = await inbox.mark(recipientOf(res), id, parse(Marks, req.body));
-    if (!notification) throw new Problem("notification_unknown", "You have no such notification.");
-    res.type("json").send(encodeNotification(notification));
+    if (!notification) throw unknown();
+    res.type("json").send(encoder.encode(notification));
   });
 
   router.post("/mark-all-read", async (req, res) => {
@@ -62,5 +62,14 @@ export function inboxRoutes(inbox: Inbox) {
     res.json({ mutedTypes: await inbox.muteTypes(recipientOf(res), mutedTypes) });
   });
 
+  // Behind the routes that have a name.
+  router.get("/:id", async (req, res) => {
+    const notification = await inbox.find(recipientOf(res), parse(Id, req.params.id));
+    if (!notification) throw unknown();
+    res.type("json").send(encoder.encodeWhole(notification));
+  });
+
   return router;
 }
+
+const unknown = () => new Problem("notification_unknown", "You have no such notification.");

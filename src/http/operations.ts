@@ -91,6 +91,14 @@ export const OPERATIONS: Operation[] = [
     problems: READ,
   },
   {
+    method: "get",
+    path: `${BASE}/{id}`,
+    name: "read",
+    summary: "One notification, whole, also where it is too large for an event",
+    answers: { 200: NotificationJson },
+    problems: [...READ, "notification_unknown"],
+  },
+  {
     method: "patch",
     path: `${BASE}/{id}`,
     name: "mark",

@@ -5,7 +5,7 @@ import { type FollowOptions, follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
 import { type IsRevoked, identityOf, positionOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
-import { changeJson, encodeAnswer, encodeNotification } from "./notification-json.ts";
+import { changeJson, encodeAnswer, type NotificationEncoder } from "./notification-json.ts";
 import { lastOf, parse } from "./parse.ts";
 import { unavailable } from "./problem.ts";
 import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "./schemas.ts";
@@ -15,6 +15,7 @@ export interface PollOptions {
   hub: Hub;
   read: FollowOptions["read"];
   replayLimit: number;
+  encoder: NotificationEncoder;
   limits: Limits;
   isRevoked: IsRevoked;
 }
@@ -81,7 +82,15 @@ interface CollectOptions extends Omit<PollOptions, "limits"> {
 }
 
 /** Follows, and resolves `answer` with what that gave: see `createPolls`. It follows on until `close`. */
-function collect({ identity, since, position, waitMs, isRevoked, ...options }: CollectOptions) {
+function collect({
+  identity,
+  since,
+  position,
+  waitMs,
+  isRevoked,
+  encoder,
+  ...options
+}: CollectOptions) {
   const { recipientId } = identity;
   const notifications: string[] = [];
   const poll: Omit<PollJson, "notifications"> = {
@@ -114,7 +123,7 @@ function collect({ identity, since, position, waitMs, isRevoked, ...options }: C
   function add(event: Delivered) {
     Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
     if (event.kind === "state") return void poll.changes.push(...event.rows.map(changeJson));
-    const notification = encodeNotification(event.row);
+    const notification = encoder.encode(event.row);
     notifications.push(notification);
     length += notification.length;
   }

@@ -116,6 +116,10 @@ export const NotificationJson = z.strictObject({
     ),
   createdAt: StoredTime,
   ...State.shape,
+  truncated: z
+    .literal(true)
+    .optional()
+    .describe("It was too large for an event and is cut; `GET /{id}` has the whole."),
 });
 
 export const ChangeJson = z.strictObject({ id: IdText, ...State.shape });

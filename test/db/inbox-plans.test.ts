@@ -67,7 +67,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     const empty = await createDatabase(server);
     const pool = new pg.Pool({ connectionString: asService(empty.url) });
     pool.on("connect", (client) => record(client, sent));
-    inbox = createInbox(pool);
+    inbox = createInbox(pool, 60_000);
     return async () => {
       await Promise.all([inbox.close(), service.end()]);
       await pool.end();

@@ -14,7 +14,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
   beforeAll(async () => {
     database = await createDatabase(server);
     const pool = createPool({ url: database.url, size: 2, log: createLogger("silent") });
-    reader = createChangesReader(pool);
+    reader = createChangesReader(pool, 60_000);
     return async () => {
       await pool.close();
       await database.close();

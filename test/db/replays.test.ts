@@ -16,7 +16,7 @@ beforeAll(async () => {
   database = await createDatabase();
   const opened = createPool({ url: database.url, size: 3, log: createLogger("silent") });
   pool = opened;
-  start = await createChangesReader(pool).now();
+  start = await createChangesReader(pool, 60_000).now();
   await database.query("select bellwire.notify(n::text, 'test') from generate_series(0, 99) n");
   return async () => {
     await opened.close();
@@ -29,7 +29,13 @@ const refused = (): Cursor => ({ ...start, at: { xmax: 2n ** 32n, inProgress: []
 
 test("a position that the database refuses is one reader's alone, and that one is told to begin anew", async () => {
   let queries = 0;
-  const read = createReplays({ pool, atOnce: 2, replayLimit: 100, onRead: () => queries++ });
+  const read = createReplays({
+    pool,
+    atOnce: 2,
+    replayLimit: 100,
+    maxEventBytes: 60_000,
+    onRead: () => queries++,
+  });
   const pages = await Promise.all(
     Array.from({ length: 100 }, (_, i) => read(i % 50 === 7 ? refused() : start, `${i}`)),
   );
@@ -40,7 +46,13 @@ test("a position that the database refuses is one reader's alone, and that one i
 });
 
 test("sixty refused positions a second keep nobody else waiting", async () => {
-  const read = createReplays({ pool, atOnce: 2, replayLimit: 100, onRead: () => {} });
+  const read = createReplays({
+    pool,
+    atOnce: 2,
+    replayLimit: 100,
+    maxEventBytes: 60_000,
+    onRead: () => {},
+  });
   let isOver = false;
   const hostile = (async () => {
     const all: Promise<unknown>[] = [];
@@ -62,7 +74,13 @@ test("sixty refused positions a second keep nobody else waiting", async () => {
 });
 
 test("a recipient whom the database cannot name is refused alone", async () => {
-  const read = createReplays({ pool, atOnce: 2, replayLimit: 100, onRead: () => {} });
+  const read = createReplays({
+    pool,
+    atOnce: 2,
+    replayLimit: 100,
+    maxEventBytes: 60_000,
+    onRead: () => {},
+  });
   const isRevoked = createRevocationCheck(pool);
   const strange = "\0"; // as a letter would be that the database's encoding has not
   const issuedAt = new Date();

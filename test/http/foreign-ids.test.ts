@@ -39,6 +39,7 @@ const REQUESTS: Record<string, (found: Found) => Ask[]> = {
   ],
   poll: ({ cursor }) => [{ path: `/poll?since=${cursor}` }],
   countUnread: () => [{ path: "/unread-count" }],
+  read: ({ id }) => [{ path: `/${id}` }],
   mark: ({ id }) =>
     [{ read: true }, { read: false }, { seen: true }, { archived: true }, {}].map((body) => ({
       path: `/${id}`,

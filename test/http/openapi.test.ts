@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Inbox } from "../../src/db/inbox.ts";
 import { createHttpApp, type HttpOptions } from "../../src/http/app.ts";
 import { inboxRoutes } from "../../src/http/inbox.ts";
+import type { NotificationEncoder } from "../../src/http/notification-json.ts";
 import { openApi } from "../../src/http/openapi.ts";
 import { PROBLEM_CODES, type PublicCode, statusOf } from "../../src/http/problem-codes.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -144,7 +145,7 @@ const WITHOUT_PARTS: HttpOptions = {
   stream: unused,
   poll: unused,
   issueTicket: unused,
-  inbox: inboxRoutes({} as Inbox),
+  inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder),
   demo: undefined,
   log: createLogger("silent"),
 };

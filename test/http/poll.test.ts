@@ -117,7 +117,7 @@ describe("a poll", () => {
   });
 
   test("ends an answer of a megabyte early, and the next has the rest", async () => {
-    await start();
+    await start({ MAX_EVENT_BYTES: "0" });
     let { cursor } = await poll();
     await database.query(
       "select bellwire.notify($1, 'note', title => n::text, body => repeat('x', 400000)) from generate_series(1, 10) n",

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { type Service, startService } from "../support/service.ts";
+import { call, type Service, startService } from "../support/service.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -160,4 +160,86 @@ test("what some readers take for a line's end is escaped: U+0085, U+2028, U+2029
     expect(got, way).toContain('"title":"a\\u0085b\\u2028c\\u2029d"');
     expect(got, way).toContain('{"a\\u0085b\\u2028c\\u2029d": "a\\u0085b\\u2028c\\u2029d"}');
   }
+});
+
+describe("a notification larger than MAX_EVENT_BYTES", () => {
+  const MAX = 2000;
+  const start = () =>
+    startService({ databaseUrl: database.url, env: { MAX_EVENT_BYTES: String(MAX) } });
+  const notify = (body: string, data: string) => () =>
+    database.query("select bellwire.notify($1, 'note', '7', 'Title', $2, '/link', $3)", [
+      me,
+      body,
+      data,
+    ]);
+
+  test.each([
+    ["ASCII", "a"],
+    ["two bytes each", "я"],
+    ["surrogate pairs", "😀"],
+    ["escaped", "\u0001"],
+    ["escaped by us", "\u2028"],
+  ])("has its body cut, in whatever way, and GET /:id has the whole: %s", async (_, character) => {
+    const service = await start();
+    const body = `x${character.repeat(10_000)}`;
+    const ways = await everyWay(service, notify(body, '{"a": 1e30}'));
+    for (const [way, text] of ways) {
+      const answer = JSON.parse(text);
+      const { notifications: [got] = [answer] } = answer;
+      expect(got, way).toMatchObject({
+        title: "Title",
+        actorId: "7",
+        link: "/link",
+        truncated: true,
+      });
+      expect(text, way).toContain(`"data":{"a": ${10n ** 30n}}`);
+      expect(body.startsWith(got.body), way).toBe(true);
+      expect(got.body, way).not.toMatch(/[\ud800-\udbff]$/);
+      // On the wire U+2028 takes twice as much.
+      expect(Buffer.byteLength(JSON.stringify(got)), way).toBeGreaterThan(MAX / 3);
+    }
+    const [[, live] = ["", ""]] = ways;
+    expect(Buffer.byteLength(live) + "data: \n".length).toBeLessThanOrEqual(MAX);
+    const whole = JSON.parse(await get(service, `/${JSON.parse(live).id}`));
+    expect(whole).toMatchObject({ body, title: "Title" });
+    expect(whole).not.toHaveProperty("truncated");
+  });
+
+  test("has no data where that is what is too large, and then its body", async () => {
+    const service = await start();
+    const data = JSON.stringify({ text: "d".repeat(1900) });
+    const ways = await everyWay(service, notify("The body.", data));
+    for (const [way, text] of ways)
+      expect(text, way).toMatch(
+        /"body":"The body\.","link":"\/link","data":\{\},.*"truncated":true/,
+      );
+  });
+
+  test("is whole where it just fits, and where there is no limit", async () => {
+    const fitting = await start();
+    for (const [way, text] of await everyWay(fitting, notify("b".repeat(1400), "{}")))
+      expect(text, way).not.toContain("truncated");
+    await fitting.close();
+    const unlimited = await startService({
+      databaseUrl: database.url,
+      env: { MAX_EVENT_BYTES: "0" },
+    });
+    await database.query("delete from bellwire.notifications where recipient_id = $1", [me]);
+    const body = "b".repeat(1_000_000);
+    for (const [way, text] of await everyWay(unlimited, notify(body, "{}")))
+      expect(text.includes(body) && !text.includes("truncated"), way).toBe(true);
+  });
+
+  test("that is another's or nobody's is not found", async () => {
+    const service = await start();
+    const [row] = await database.query<{ id: string }>(
+      "select bellwire.notify('somebody else', 'note')::text as id",
+    );
+    for (const id of [row?.id, "999999999"]) {
+      const { status, body } = await call(service, me, `/${id}`);
+      expect([status, body.code]).toEqual([404, "notification_unknown"]);
+    }
+    expect((await call(service, me, "/nonsense")).status).toBe(400);
+    expect((await call(service, "somebody else", `/${row?.id}`)).status).toBe(200);
+  });
 });

@@ -4,7 +4,7 @@ import type { Snapshot } from "../../db/snapshot.ts";
 import type { Delivered } from "../../hub/delivery.ts";
 import type { FollowOptions, ResetReason } from "../../hub/follow.ts";
 import { encodeJson } from "../json-line.ts";
-import { changeJson, encodeNotification } from "../notification-json.ts";
+import { changeJson, type NotificationEncoder } from "../notification-json.ts";
 import type { EventData, EventName } from "../schemas.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
 import { encodeEvent } from "./server-sent-event.ts";
@@ -17,7 +17,7 @@ export type Frames = ReturnType<typeof createFrames>;
 /**
  * The events of the contract, encoded. What several streams send is encoded once.
  */
-export function createFrames(version: string) {
+export function createFrames(version: string, encoder: NotificationEncoder) {
   const encoded = new WeakMap<Delivered, Frame>();
   /** The ids of whole snapshots: what one read gives many recipients ends with the same. */
   const ids = new WeakMap<Snapshot, string>();
@@ -42,7 +42,7 @@ export function createFrames(version: string) {
     delivered(event: Delivered): Frame {
       const known = encoded.get(event);
       if (known !== undefined) return known;
-      const frame = encodeFrame(encodeDelivered(event, idOf(event.cursor)));
+      const frame = encodeFrame(encodeDelivered(event, encoder, idOf(event.cursor)));
       encoded.set(event, frame);
       return frame;
     },
@@ -68,11 +68,11 @@ export function createFrames(version: string) {
 
 const now = () => ({ time: new Date().toISOString() });
 
-function encodeDelivered(event: Delivered, id: string): string {
+function encodeDelivered(event: Delivered, encoder: NotificationEncoder, id: string): string {
   const { unread } = event.counts;
   if (event.kind === "state")
     return encode("state", { changes: event.rows.map(changeJson), unread }, id);
-  const data = `${encodeNotification(event.row).slice(0, -1)},"unread":${unread}}`;
+  const data = `${encoder.encode(event.row).slice(0, -1)},"unread":${unread}}`;
   return encodeEvent({ event: "notification", data, id });
 }
 

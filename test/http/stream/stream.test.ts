@@ -187,7 +187,7 @@ describe("an open stream", () => {
   });
 
   test("carries a megabyte, quotes, line ends and emoji unharmed", async () => {
-    const service = await start();
+    const service = await start({ MAX_EVENT_BYTES: "0" });
     const recipient = newRecipient();
     const stream = await openStream(service, recipient);
     await stream.waitFor(({ event }) => event === "ready");
@@ -603,7 +603,11 @@ describe("a stream ends", () => {
   });
 
   test("when its client has not read for too long; what it missed is replayed", async () => {
-    const service = await start({ STALLED_SECONDS: "1", MAX_BUFFERED_BYTES: "65536" });
+    const service = await start({
+      STALLED_SECONDS: "1",
+      MAX_BUFFERED_BYTES: "65536",
+      MAX_EVENT_BYTES: "0",
+    });
     const recipient = newRecipient();
     const { port } = new URL(service.url);
     const socket = connect(Number(port), "127.0.0.1");

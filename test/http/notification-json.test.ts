@@ -1,0 +1,74 @@
+import { PassThrough } from "node:stream";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Notification } from "../../src/db/notification.ts";
+import { createNotificationEncoder } from "../../src/http/notification-json.ts";
+import { NotificationJson } from "../../src/http/schemas.ts";
+import { createLogger } from "../../src/logger.ts";
+
+const PLAIN: Notification = {
+  id: 2n ** 63n - 1n,
+  recipientId: "me",
+  type: "note",
+  actorId: null,
+  title: null,
+  body: null,
+  link: null,
+  data: "{}",
+  isCut: false,
+  createdAt: "2026-11-28T12:00:00.000Z",
+  seenAt: null,
+  readAt: null,
+  archivedAt: null,
+};
+
+const log = createLogger("silent");
+/** Beside the notification an event has at the most: its name, counts, and an id of 128 characters. */
+const FRAME = `event: notification\ndata: ,"unread":2147483647,"unseen":2147483647\nid: ${"x".repeat(128)}\n\n`;
+
+const text = fc
+  .array(fc.constantFrom("a", "я", "😀", "\u0001", "\u2028", "\\", '"', "e\u0301"), {
+    maxLength: 1500,
+  })
+  .map((parts) => parts.join(""));
+
+test("an event never takes more than MAX_EVENT_BYTES, whichever of its fields are large; each is a beginning, whole or missing", () => {
+  fc.assert(
+    fc.property(
+      fc.record({ type: text, actorId: text, title: text, body: text, link: text, data: text }),
+      fc.integer({ min: 1024, max: 20_000 }),
+      (texts, maxEventBytes) => {
+        const row = { ...PLAIN, ...texts, data: JSON.stringify(texts.data) };
+        const json = createNotificationEncoder({ maxEventBytes, log }).encode(row);
+        expect(Buffer.byteLength(json) + FRAME.length).toBeLessThanOrEqual(maxEventBytes);
+        const got = NotificationJson.parse(JSON.parse(json));
+        for (const field of ["type", "title", "body"] as const) {
+          expect(row[field].startsWith(got[field] ?? "")).toBe(true);
+          expect(() => encodeURIComponent(got[field] ?? "")).not.toThrow(); // of no half pair
+        }
+        for (const field of ["actorId", "link"] as const)
+          expect([row[field], null]).toContain(got[field]);
+        const { truncated } = got;
+        const isSame =
+          (["type", "actorId", "title", "body", "link"] as const).every((f) => got[f] === row[f]) &&
+          got.data === texts.data;
+        expect(truncated === undefined).toBe(isSame);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("what is longer as JSON than a text can be is left out and logged by the notification's id", () => {
+  const lines = new PassThrough();
+  const encoder = createNotificationEncoder({
+    maxEventBytes: Number.POSITIVE_INFINITY,
+    log: createLogger("error", lines),
+  });
+  // Six characters each as JSON: 600 million of them are more than V8 puts into one text.
+  const body = "\u0001".repeat(100_000_000);
+  const got = JSON.parse(encoder.encode({ ...PLAIN, title: "Title", body, data: "[1]" }));
+  expect(got).toMatchObject({ title: "Title", body: null, data: [1], truncated: true });
+  expect(String(lines.read())).toContain(`"notification":"${PLAIN.id}"`);
+  expect(JSON.parse(encoder.encode(PLAIN))).not.toHaveProperty("truncated");
+});
