@@ -20,7 +20,7 @@
 -- statement, however many rows.
 --
 -- Locks    share row exclusive on the table while the trigger is created (access exclusive where it moves
---          to another table or event); none where only the query changed
+--          to another table or event); none where only the query changed. Of rules: bellwire.lock_rules()
 -- Rights   whoever may create triggers on the table and is a member of bellwire_owner
 -- Remove   select bellwire.drop_rule('answer_received');
 create or replace function bellwire.define_rule(
@@ -57,7 +57,7 @@ begin
   end if;
 
   object_name := bellwire.rule_object_name(rule_name);
-  perform pg_advisory_xact_lock(hashtext('bellwire.define_rule'));
+  perform bellwire.lock_rules(rule_name);
   columns := bellwire.check_rule_query(rule_name, on_table, on_event, query);
   body := bellwire.rule_body(rule_name, query, columns, on_error);
 

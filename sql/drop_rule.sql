@@ -4,7 +4,7 @@
 --
 -- Works also when the table is gone. An unknown name is an error that lists the known ones.
 --
--- Locks    access exclusive on the table, for as long as dropping a trigger takes
+-- Locks    access exclusive on the table, for as long as dropping a trigger takes; of rules, bellwire.lock_rules()
 -- Rights   whoever owns the table and is a member of bellwire_owner
 -- Remove   with the schema
 create or replace function bellwire.drop_rule(name text)
@@ -15,6 +15,7 @@ as $$
 declare
   installed bellwire.rule_definitions;
 begin
+  perform bellwire.lock_rules(drop_rule.name);
   select d.* into installed from bellwire.rule_definitions d where d.name = drop_rule.name;
   if not found then
     raise exception 'there is no rule "%"', drop_rule.name

@@ -2,8 +2,9 @@
 --
 --   digest            sha256 of the ticket; the ticket itself never comes here
 --   recipient_id, issued_at, token_expires_at
---                     of the token that the ticket was asked for with, and that its stream will be bound to
---   ttl               how long it may be redeemed; never beyond the token
+--                     of the token that the ticket was asked for with, and that its stream will be bound to; one that says
+--                     it comes from further ahead than a minute counts as of then, or no revocation would meet it
+--   ttl               how long it may be redeemed: a minute at the most, and never beyond the token
 --
 -- Returns until when. Each call also forgets up to ten tickets that nobody came with.
 --
@@ -23,7 +24,8 @@ create or replace function bellwire.issue_ticket(
 as $$
 #variable_conflict use_column
 declare
-  until constant timestamptz := least(clock_timestamp() + ttl, issue_ticket.token_expires_at);
+  in_a_minute constant timestamptz := clock_timestamp() + interval '60 s';
+  until       constant timestamptz := least(clock_timestamp() + ttl, in_a_minute, issue_ticket.token_expires_at);
 begin
   delete from bellwire.tickets
    where digest in (
@@ -35,7 +37,13 @@ begin
               for update skip locked
          );
   insert into bellwire.tickets (digest, recipient_id, issued_at, token_expires_at, expires_at)
-  values (issue_ticket.digest, issue_ticket.recipient_id, issue_ticket.issued_at, issue_ticket.token_expires_at, until);
+  values (
+    issue_ticket.digest,
+    issue_ticket.recipient_id,
+    case when issue_ticket.issued_at > in_a_minute then in_a_minute else issue_ticket.issued_at end,
+    issue_ticket.token_expires_at,
+    until
+  );
   return until;
 end;
 $$;

@@ -3,20 +3,32 @@
 --
 --   select bellwire.mute_types('42', array['task.message']);
 --
+-- 200 types of 200 characters at the most, as in the API: every rule that tells this recipient reads them.
+--
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.mute_types;
 create or replace function bellwire.mute_types(recipient_id text, types text[])
   returns text[]
-  language sql
+  language plpgsql
   security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  muted text[] := array(select distinct type from unnest(mute_types.types) as type order by type);
+begin
+  if cardinality(muted) > 200 or exists (select from unnest(muted) as type where length(type) > 200) then
+    raise exception 'a recipient mutes 200 types of 200 characters at the most'
+      using errcode = 'invalid_parameter_value';
+  end if;
   insert into bellwire.preferences as p (recipient_id, muted_types)
-  values (mute_types.recipient_id, array(select distinct type from unnest(mute_types.types) as type order by type))
-      on conflict (recipient_id)
+  values (mute_types.recipient_id, muted)
+      on conflict on constraint preferences_pkey
          do update
         set muted_types = excluded.muted_types
-  returning p.muted_types;
+  returning p.muted_types
+    into muted;
+  return muted;
+end;
 $$;
 
 comment on function bellwire.mute_types is

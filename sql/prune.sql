@@ -6,6 +6,9 @@
 -- A client that has not been here since before what is deleted was made is told to fetch its list (`cursor_expired`);
 -- what a plain DELETE takes away, nobody is told of.
 --
+-- What is younger than bellwire.retention.minimum_age (a day, unless its owner sets another) it refuses, so that whoever
+-- has the service's login cannot empty the table.
+--
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.prune(timestamptz);
 create or replace function bellwire.prune(before timestamptz)
@@ -17,7 +20,16 @@ as $$
 declare
   pruned bigint;
   newest xid8;
+  minimum_age constant interval := coalesce((select r.minimum_age from bellwire.retention r), '1 day');
 begin
+  if prune.before > clock_timestamp() - minimum_age then
+    raise exception 'what is younger than % is not pruned', minimum_age
+      using errcode = 'invalid_parameter_value',
+            hint = format(
+              'As a member of bellwire_owner: update bellwire.retention set minimum_age = %L; with the age you want.',
+              minimum_age
+            );
+  end if;
   with deleted as (
     delete from bellwire.notifications
      where id in (

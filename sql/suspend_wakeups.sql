@@ -6,17 +6,17 @@
 -- wants no commit to wait for the one lock of the cluster that NOTIFY takes. Counts at once, also for transactions
 -- that are already open, and is not undone by a rollback.
 --
+-- Waits for nobody, for it may be an emergency: writers of a sequence do not exclude each other, and no lease is kept here.
+--
 -- Rights   none by default: the owner, and whoever is given EXECUTE
 -- Remove   drop function bellwire.suspend_wakeups();
--- requires: wakeups_lock.sql
 create or replace function bellwire.suspend_wakeups()
   returns void
   language sql
   security definer
   set search_path = pg_catalog, pg_temp
 as $$
-  select pg_advisory_xact_lock(bellwire.wakeups_lock());
-  select setval('bellwire.wakeups_suspended_until_ms', 9223372036854775807);
+  select setval('bellwire.wakeups_suspended_for_good', 1);
 $$;
 
 comment on function bellwire.suspend_wakeups() is

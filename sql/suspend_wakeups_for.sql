@@ -3,7 +3,7 @@
 --
 -- When they were being sent until now, one more is: it has every other service look, and see that it must read without. But none
 -- when half of the queue of notifications is full: this may be the reason for the call, and a full one takes no more.
--- What bellwire.suspend_wakeups() has suspended for good stays so.
+-- What bellwire.suspend_wakeups() has suspended for good stays so: that is another sequence.
 --
 -- Cost     one sequence written; the first of a row one NOTIFY
 -- Rights   bellwire_service
@@ -15,13 +15,8 @@ create or replace function bellwire.suspend_wakeups_for(ms integer)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  suspended_ms double precision;
+  suspended_ms constant double precision := bellwire.wakeups_suspended_ms();
 begin
-  -- suspend_wakeups() and resume_wakeups() hold it until they commit; nobody overwrites what they have set.
-  if not pg_try_advisory_xact_lock(bellwire.wakeups_lock()) then
-    return;
-  end if;
-  suspended_ms := bellwire.wakeups_suspended_ms();
   if suspended_ms = 'infinity' then
     return;
   end if;

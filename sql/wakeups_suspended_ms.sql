@@ -13,14 +13,15 @@ create or replace function bellwire.wakeups_suspended_ms()
   returns double precision
   language sql
   volatile
-  return case width_bucket(
-                pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
-                  - date_part('epoch', clock_timestamp()) * 1000,
-                '{0, 1000, 1e18}'::double precision[]  -- past, a lease, further than any, for good
-              )
-           when 1 then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
-                         - date_part('epoch', clock_timestamp()) * 1000
-           when 3 then 'infinity'
+  return case
+           when pg_sequence_last_value('bellwire.wakeups_suspended_for_good') = 1 then 'infinity'
+           when width_bucket(
+                  pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                    - date_part('epoch', clock_timestamp()) * 1000,
+                  '{0, 1000}'::double precision[]  -- past, a lease, further than any
+                ) = 1
+           then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                  - date_part('epoch', clock_timestamp()) * 1000
            else 0
          end;
 

@@ -171,9 +171,9 @@ async function sendProbe(pool: Pool, payload: string) {
             state.is_full,
             case when not state.is_suspended and not state.is_full then pg_notify($1, $2) end
        from (
-              select last_value = 9223372036854775807 as is_suspended,
+              select last_value = 1 as is_suspended,
                      pg_notification_queue_usage() > 0.5 as is_full
-                from bellwire.wakeups_suspended_until_ms
+                from bellwire.wakeups_suspended_for_good
               offset 0
             ) state`,
     [CHANNEL, payload],

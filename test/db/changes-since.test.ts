@@ -809,7 +809,7 @@ describe.each(inject("servers"))("on $name", (server) => {
         "insert into bellwire.notifications (recipient_id, type, created_at) values (1, 'old', '2000-01-01')",
       );
       const since = await now();
-      await query("select bellwire.prune(now())");
+      await query("select bellwire.prune(now() - interval '1 day')");
       expect((await read({ since })).rows).toEqual([]);
     });
 

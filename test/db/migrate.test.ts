@@ -225,25 +225,38 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(runs.map(({ applied }) => applied.length).sort()).toEqual([0, 2]);
   });
 
-  test("no time limit cuts the wait for another run", async () => {
-    const { url, query, connect } = await createEmpty();
+  test.each([
+    ["a first run", createEmpty, "create schema bellwire", 2],
+    ["a later run", createMigrated, "lock table bellwire.schema_history in row exclusive mode", 0],
+  ])("no time limit cuts the wait for another run: %s", async (_, create, held, applied) => {
+    const { url, query, connect } = await create();
     await query(
       "do $$ begin execute format('alter database %I set lock_timeout = 1', current_database()); end $$",
     );
     const other = await connect();
     await other.query("begin");
-    await other.query("select pg_advisory_xact_lock(x'62656c6c77697265'::bigint)");
+    await other.query(held);
     const waiting = migrate({ url, root: createPackage(), log });
     await expect
       .poll(() =>
         query(
           `select from pg_stat_activity where datname = current_database()
-            and wait_event = 'advisory' and clock_timestamp() - query_start > '50 ms'`,
+            and wait_event_type = 'Lock' and clock_timestamp() - query_start > '50 ms'`,
         ),
       )
       .toHaveLength(1);
-    await other.query("commit");
-    expect((await waiting).applied).toHaveLength(2);
+    await other.query("rollback");
+    expect((await waiting).applied).toHaveLength(applied);
+  });
+
+  test("who has no right to write the history holds up no run", async () => {
+    const { url, connect } = await createMigrated();
+    const stranger = await connect();
+    await stranger.query("set role bellwire_service");
+    await stranger.query("begin; select * from bellwire.schema_history");
+    // What a release waited for until 2026-11-28.
+    await stranger.query("select pg_advisory_lock(x'62656c6c77697265'::bigint)");
+    expect(await migrate({ url, root: createPackage(), log })).toEqual({ applied: [] });
   });
 
   test("the printed plan does what migrate does, and not twice", async () => {

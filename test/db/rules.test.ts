@@ -777,13 +777,43 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await expect
         .poll(() =>
           query(`select from pg_stat_activity
-                  where datname = current_database() and wait_event = 'advisory'`),
+                  where datname = current_database() and wait_event = 'relation'`),
         )
         .toHaveLength(1);
       await one.query("commit");
       const before = await listVersions();
       await waiting;
       expect(await listVersions()).toEqual(before);
+    });
+
+    test("a session that changes rules while another does is told after a short wait whom it waits for", async () => {
+      const one = await database.connect();
+      await one.query("begin");
+      await define({}, one);
+      const {
+        rows: [session],
+      } = await one.query("select pg_backend_pid() as pid, session_user as login");
+      for (const change of [() => define(), () => drop("told")]) {
+        expect(await refusalOf(change())).toEqual({
+          code: "55P03",
+          message: `rule "told": another transaction is changing rules: pid ${session.pid} (${session.login})`,
+          hint: "Try again when it has ended; select pg_terminate_backend(pid); ends one that nobody will.",
+        });
+      }
+      expect(await query("select name from bellwire.rules")).toEqual([]);
+      await one.query("commit");
+      await define();
+    });
+
+    test("nobody without a right to write rules can hold up who changes them", async () => {
+      const stranger = await database.connect();
+      await stranger.query("set role bellwire_service");
+      await stranger.query("begin; select * from bellwire.rules");
+      await stranger.query("select pg_advisory_lock(hashtext('bellwire.define_rule'))");
+      const client = await database.connect();
+      await client.query("set lock_timeout = 100");
+      await define({}, client);
+      await stranger.query("rollback");
     });
 
     /** Defines where waiting is an error, in a transaction left open; and its locks on the table, but for a reader's. */

@@ -69,24 +69,27 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 
   test.each([
-    ["they never were", null, false],
-    ["that was long ago", "0", false],
-    ["a lease has run out", "epoch_ms() - 1", false],
-    ["a lease runs", "epoch_ms() + 900", true],
-    ["a clock was set back", "epoch_ms() + 2000", false],
-    ["it is for good", "9223372036854775807", true],
-  ])("what an insert asks is what the milliseconds say: %s", async (_, until, expected) => {
+    ["they never were", null, null, false],
+    ["that was long ago", "0", "0", false],
+    ["a lease has run out", "epoch_ms() - 1", "0", false],
+    ["a lease runs", "epoch_ms() + 900", null, true],
+    ["a clock was set back", "epoch_ms() + 2000", "0", false],
+    ["it is for good", null, "1", true],
+    ["it is for good, and a lease has run out", "epoch_ms() - 1", "1", true],
+    ["it is for good, and a lease runs", "epoch_ms() + 900", "1", true],
+  ])("what an insert asks is what the milliseconds say: %s", async (_, until, good, expected) => {
     const client = await database.connect();
     await client.query(`
       create or replace function pg_temp.epoch_ms() returns bigint
         return floor(extract(epoch from clock_timestamp()) * 1000)`);
-    // As it is before the first setval().
-    if (until === null)
-      await client.query("alter sequence bellwire.wakeups_suspended_until_ms restart");
-    else
-      await client.query(
-        `select setval('bellwire.wakeups_suspended_until_ms', ${until.replace("epoch_ms", "pg_temp.epoch_ms")})`,
+    const set = (sequence: string, value: string | null) =>
+      client.query(
+        value === null
+          ? `alter sequence bellwire.${sequence} restart` // as it is before the first setval()
+          : `select setval('bellwire.${sequence}', ${value.replace("epoch_ms", "pg_temp.epoch_ms")})`,
       );
+    await set("wakeups_suspended_until_ms", until);
+    await set("wakeups_suspended_for_good", good);
     const { rows } = await client.query(
       "select bellwire.wakeups_are_suspended() as are, bellwire.wakeups_suspended_ms() > 0 as ms",
     );
@@ -110,21 +113,61 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.resume_wakeups()");
   });
 
-  test("a lease does not end what is suspended for good, nor overtakes whoever is doing that", async () => {
+  test("a lease does not end what is suspended for good, whoever comes first", async () => {
     const heard = await listen();
     const dba = await database.connect();
     await dba.query("begin");
     await dba.query("select bellwire.suspend_wakeups()");
     await lease(1);
+    expect(await suspendedMs()).toBe(Number.POSITIVE_INFINITY);
     await dba.query("commit");
     await lease(1);
     expect(await suspendedMs()).toBe(Number.POSITIVE_INFINITY);
-    await dba.query("begin");
-    await dba.query("select bellwire.resume_wakeups()");
-    await lease(1000);
-    expect(await suspendedMs()).toBe(0);
-    await dba.query("commit");
     expect(await heard()).toBe(0);
+    await database.query("select bellwire.resume_wakeups()");
+    expect(await suspendedMs()).toBe(0);
+  });
+
+  test("what suspends for good waits for nobody: locks that any role may take, a lease that is being written", async () => {
+    const stranger = await database.connect();
+    onTestFinished(() => stranger.end());
+    await stranger.query("set role pg_monitor"); // any, without rights on bellwire
+    // Those that a release took until 2026-11-28.
+    await stranger.query(
+      "select pg_advisory_lock(6570482391184526031), pg_advisory_lock(hashtext('bellwire.define_rule'))",
+    );
+    const busy = await database.connect();
+    await busy.query("begin; select bellwire.suspend_wakeups_for(1000)");
+    const dba = await database.connect();
+    await dba.query("begin; set local lock_timeout = 1");
+    await dba.query("select bellwire.suspend_wakeups()");
+    const other = await database.connect();
+    await other.query("begin; set local lock_timeout = 1; select bellwire.suspend_wakeups()");
+    await other.query("select bellwire.resume_wakeups()");
+    await other.query("select bellwire.suspend_wakeups()");
+    for (const client of [busy, other, dba]) await client.query("rollback");
+    expect(await suspendedMs()).toBe(Number.POSITIVE_INFINITY);
+    await database.query("select bellwire.resume_wakeups()");
+  });
+
+  test("while leases are taken all the time, suspended for good stays so, and resumed so", async () => {
+    const busy = await Promise.all(Array.from({ length: 4 }, () => database.connect()));
+    let isOver = false;
+    const leases = busy.map(async (client) => {
+      let taken = 0;
+      for (; !isOver; taken++) await client.query("select bellwire.suspend_wakeups_for(1)");
+      return taken;
+    });
+    const seen = new Set<string>();
+    for (let round = 0; round < 200; round++) {
+      await database.query("select bellwire.suspend_wakeups()");
+      for (let look = 0; look < 3; look++) seen.add(`suspended: ${await suspendedMs()}`);
+      await database.query("select bellwire.resume_wakeups()");
+      seen.add(`resumed: ${Number.isFinite(await suspendedMs())}`);
+    }
+    isOver = true;
+    expect(Math.min(...(await Promise.all(leases)))).toBeGreaterThan(10);
+    expect([...seen].sort()).toEqual(["resumed: true", "suspended: Infinity"]);
   });
 
   test("suspension is not undone by a rollback", async () => {

@@ -1,8 +1,5 @@
 import pg from "pg";
 
-/** The eight bytes of "bellwire" as a bigint. */
-const ADVISORY_LOCK = 0x62656c6c77697265n;
-
 /** With no schema but pg_catalog to find things in, a file that works here works in anybody's psql too. */
 const SEARCH_PATH = "set local search_path = pg_catalog, pg_temp;";
 
@@ -10,14 +7,17 @@ const SEARCH_PATH = "set local search_path = pg_catalog, pg_temp;";
 export const SETTINGS = `${SEARCH_PATH}
 set local lock_timeout = '5s';`;
 
-/** Opens the one transaction and waits for any other run; after it the history can be read. */
+/**
+ * Opens the one transaction and waits for any other run; after it the history can be read. What waits is a lock of the
+ * history, which takes a right to write it; an advisory lock anybody who may connect could hold. Of two first runs the second waits
+ * for the first to have made the schema or the history.
+ */
 export function createOpening(user: string): string {
   return `-- Read committed, so that after the wait we see what the other run did. No time limits yet: a second
 -- migrate waits for the first however long it takes, and finds nothing left to do.
 begin isolation level read committed read write;
 set local statement_timeout = 0;
 set local lock_timeout = 0;
-select pg_advisory_xact_lock(${ADVISORY_LOCK});
 ${SEARCH_PATH}
 ${createPrerequisites(user)}
 do $$
@@ -45,8 +45,11 @@ begin
     alter table bellwire.schema_history owner to bellwire_owner;
     alter table bellwire.schema_functions owner to bellwire_owner;
   end if;
+exception
+  when duplicate_table or duplicate_object or unique_violation then null;
 end
 $$;
+lock table bellwire.schema_history in share row exclusive mode;
 grant usage on schema bellwire to bellwire_service;
 grant select on bellwire.schema_history to bellwire_service;
 `;
@@ -84,10 +87,18 @@ begin
     grant bellwire_rules to bellwire_owner;
   end if;
   if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
-    grant bellwire_owner to ${name};
+    begin
+      grant bellwire_owner to ${name};
+    exception
+      when unique_violation then null;
+    end;
   end if;
   if to_regnamespace('bellwire') is null then
-    create schema bellwire authorization bellwire_owner;
+    begin
+      create schema bellwire authorization bellwire_owner;
+    exception
+      when duplicate_schema or unique_violation then null;
+    end;
   end if;
 end
 $prerequisites$;`;
