@@ -100,7 +100,7 @@ begin
     if offender is not null then
       raise exception 'data must be json or jsonb, not %', offender
         using errcode = 'datatype_mismatch',
-              hint = 'Use jsonb_build_object(''taskId'', …).';
+              hint = 'Use jsonb_build_object(''taskId'', ...).';
     end if;
     if virtual is not null
        and exists (

@@ -5,7 +5,7 @@
 -- On a standby it fails ("recovery is in progress"), on purpose: a standby's snapshots leave out
 -- transactions that are still running, so a cursor made there would lose rows.
 --
--- Cost     one read of the cluster's control file, about 20 µs
+-- Cost     one read of the cluster's control file, about 20 us
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.epoch();
 create or replace function bellwire.epoch()

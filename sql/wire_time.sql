@@ -1,5 +1,5 @@
 -- A time as clients get it: RFC 3339 in UTC with milliseconds; `infinity` and `-infinity` as these words; years beyond 9999
--- and before 0 in ISO 8601's expanded form (`+010000-…`, `-000043-…`), where the year before 1 is 0.
+-- and before 0 in ISO 8601's expanded form (`+010000-...`, `-000043-...`), where the year before 1 is 0.
 --
 -- No setting changes it, unlike a cast to text.
 --

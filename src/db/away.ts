@@ -46,6 +46,10 @@ function isAway(err: unknown): boolean {
   return true;
 }
 
+/** A text has a character that the database's encoding has not: no row has it, and none can get it. */
+export const isUntranslatable = (err: unknown) =>
+  err instanceof Error && sqlStateOf(err) === "22P05";
+
 function sqlStateOf(err: Error): string | undefined {
   if (err instanceof pg.DatabaseError) return err.code;
   if (!(err instanceof Prisma.PrismaClientKnownRequestError)) return undefined;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { ErrorRequestHandler, RequestHandler, Response } from "express";
-import { DatabaseAwayError } from "../db/away.ts";
+import { DatabaseAwayError, isUntranslatable } from "../db/away.ts";
 import type { Logger } from "../logger.ts";
 import { type ProblemCode, statusOf } from "./problem-codes.ts";
 
@@ -89,5 +89,7 @@ function toProblem(err: unknown): Problem {
   if (status >= 400 && status < 500)
     return new Problem("request_malformed", "The request could not be understood.");
   if (err instanceof DatabaseAwayError) return unavailable(err);
+  if (isUntranslatable(err))
+    return new Problem("request_invalid", "The database's encoding lacks a character of it.");
   return new Problem("internal", "Something went wrong here. Try again.");
 }

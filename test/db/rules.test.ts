@@ -124,7 +124,7 @@ const REFUSED: [
     { query: "select r.owner_id as recipient_id, 'x' as type, r.note as data from new_rows r" },
     "42804",
     "data must be json or jsonb, not text",
-    "Use jsonb_build_object('taskId', …).",
+    "Use jsonb_build_object('taskId', ...).",
   ],
   [
     "a volatile function of the application",

@@ -15,11 +15,11 @@ export type TestDatabase = {
 
 /**
  * Clones the migrated template on a server of `inject("servers")`, the first unless another is given; `empty` makes
- * a database without Bellwire. `close` drops it under whoever is still connected.
+ * a database without Bellwire, in an `encoding` if it has one. `close` drops it under whoever is still connected.
  */
 export async function createDatabase(
   server?: { url: string },
-  options: { empty?: boolean } = {},
+  options: { empty?: boolean; encoding?: string } = {},
 ): Promise<TestDatabase> {
   const servers = inject("servers");
   const found = server ? servers.find(({ url }) => url === server.url) : servers[0];
@@ -27,7 +27,7 @@ export async function createDatabase(
   const name = `bellwire_test_${randomBytes(6).toString("hex")}`;
   await runOnce(
     found.url,
-    `create database ${name} template ${options.empty ? "template0" : found.template}`,
+    `create database ${name} template ${options.empty ? "template0" : found.template}${options.encoding ? ` encoding '${options.encoding}' locale 'C'` : ""}`,
   );
 
   const url = urlOfDatabase(found.url, name);

@@ -5,8 +5,16 @@ export const SQLSTATE = {
   insufficientPrivilege: "42501",
   lockNotAvailable: "55P03",
   undefinedTable: "42P01",
+  untranslatableCharacter: "22P05",
   warning: "01000",
 } as const;
+
+const HINTS: Record<string, string> = {
+  [SQLSTATE.lockNotAvailable]:
+    "Another session holds a lock this file needs; run migrate again when it has gone.",
+  [SQLSTATE.untranslatableCharacter]:
+    "The database's encoding has no such character: write it otherwise, or use a database in UTF8.",
+};
 
 /** A problem only a person can mend. Its message says what to do, and is all that needs printing. */
 export class MigrationError extends Error {
@@ -23,10 +31,7 @@ export function describeFailure(err: unknown, file: { name: string; sql: string 
     return new MigrationError(`${file.name}: ${String(err)}\nNothing was changed.`, { cause: err });
   }
   const line = err.position ? `:${lineAt(file.sql, Number(err.position))}` : "";
-  const hint =
-    err.code === SQLSTATE.lockNotAvailable
-      ? "Another session holds a lock this file needs; run migrate again when it has gone."
-      : err.hint;
+  const hint = (err.code && HINTS[err.code]) ?? err.hint;
   // Of the server's context only where in a function it was: the rest may quote rows.
   const where = err.where?.split("\n").find((context) => context.startsWith("PL/pgSQL function"));
   const message = [
