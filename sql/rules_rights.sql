@@ -12,7 +12,7 @@ grant insert (recipient_id, type, actor_id, title, body, link, data, dedupe_key)
   to bellwire_rules;
 
 grant select
-  on bellwire.preferences, bellwire.wakeups_suspended_until_ms
+  on bellwire.preferences, bellwire.wakeups_suspended_until_ms, bellwire.wakeups_suspended_for_good
   to bellwire_rules;
 
 grant select (name, query)

@@ -38,6 +38,8 @@ describe.each(inject("servers"))("on $name", (server) => {
     await open.query("select count(*) from bellwire.notifications");
     await database.query("select bellwire.suspend_wakeups()");
     await database.query(notify, ["suspended"]);
+    // Of a rule, which has other rights than notify().
+    await database.query("insert into public.messages (sender_id, recipient_id) values (1, 2)");
     await open.query(notify, ["open before"]);
     await open.query("commit");
     expect(await heard()).toBe(0);

@@ -84,7 +84,11 @@ begin
   end loop;
   -- So whoever may define a rule may write its function and look at its query. Not the other way round.
   if not pg_has_role('bellwire_owner', 'bellwire_rules', 'usage') then
-    grant bellwire_rules to bellwire_owner;
+    begin
+      grant bellwire_rules to bellwire_owner;
+    exception
+      when unique_violation then null;
+    end;
   end if;
   if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
     begin
