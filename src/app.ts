@@ -11,7 +11,7 @@ import { watchNotifyQueue } from "./db/notify-queue.ts";
 import { asService, createPool } from "./db/pool.ts";
 import { explainReadError } from "./db/read-problem.ts";
 import { createReplays } from "./db/replays.ts";
-import { createRevocationCheck, isRevoked } from "./db/revocations.ts";
+import { createIsRevoked, createRevocationCheck } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
 import { warnOfMissingLimits } from "./db/session-limits.ts";
 import { suspendWakeupsFor } from "./db/suspend-wakeups.ts";
@@ -188,7 +188,9 @@ async function openService(database: Database, config: Config, log: Logger, onCl
 
   const { cookie } = config.token;
   const { allowedOrigins } = config;
-  const verifyToken = createTokenVerifier({ ...config.token, key });
+  const { leewayMs } = config;
+  const verifyToken = createTokenVerifier({ ...config.token, leewayMs, key });
+  const isRevoked = createIsRevoked(pool, leewayMs);
   const authenticate = createAuthenticator({ verifyToken, cookie, allowedOrigins });
   const tickets = createTickets(streamPool);
   const read = createReplays({
@@ -205,7 +207,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     read,
     encoder,
     limits,
-    isRevoked: (token) => isRevoked(pool, token),
+    isRevoked,
   });
   const app = createHttpApp({
     version,
@@ -219,11 +221,11 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       ].filter((problem) => problem !== undefined),
       warnings: [...listener.warnings(), ...queue.warnings()],
     }),
-    identify: identify(authenticate, (token) => isRevoked(pool, token), position),
+    identify: identify(authenticate, isRevoked, position),
     stream: streamRoute({
       ...config,
       authenticate: withTicket(authenticate, tickets.redeem),
-      isRevoked: createRevocationCheck(streamPool),
+      isRevoked: createRevocationCheck(streamPool, leewayMs),
       limits,
       rate: createOpeningRate(config),
       streams,

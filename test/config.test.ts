@@ -29,6 +29,7 @@ describe("defaults", () => {
       database: { kind: "embedded", dir: ".bellwire/pg", port: 54_330 },
       poolSize: 10,
       key: { kind: "generated" },
+      leewayMs: 30_000,
       token: { issuer: undefined, audience: undefined, userClaim: "sub", cookie: undefined },
       allowedOrigins: [],
       trustedHops: 0,

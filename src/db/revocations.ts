@@ -8,41 +8,83 @@ export interface IssuedToken {
   readonly issuedAt: Date;
 }
 
-/** Whether a token's recipient was revoked since. */
-export async function isRevoked(pool: Pool, token: IssuedToken): Promise<boolean> {
-  const [isOut] = await areRevoked(pool, [token]);
-  return isOut === true;
+/** What the database makes of a token now. */
+export interface Standing {
+  /** Its recipient was revoked since, or it comes from too far ahead. */
+  readonly isOut: boolean;
+  /** It was issued further ahead of the database's clock than clocks may differ. */
+  readonly isAhead: boolean;
+  /** When its recipient was last revoked, in microseconds of 1970; null: never. */
+  readonly revokedAt: string | null;
 }
 
+/**
+ * Where a token stands. `admitted` is where it stood when it was let in: whoever was revoked since then is out, whatever the
+ * token says of its age.
+ */
+export type IsRevoked = (token: IssuedToken, admitted?: Standing) => Promise<Standing>;
+
+/** Clocks may differ by `leewayMs`: a token may be so much younger than it says. */
+export const createIsRevoked =
+  (pool: Pool, leewayMs: number): IsRevoked =>
+  async (token, admitted) => {
+    const [standing] = await findStandings(pool, leewayMs, [{ ...token, admitted }]);
+    if (!standing) throw new Error("a query for one token gave no row");
+    return standing;
+  };
+
 /** The same for those who come with many others: they share a query. */
-export const createRevocationCheck = (pool: Pool) =>
-  together({
-    call: (tokens: readonly IssuedToken[]) => areRevoked(pool, tokens),
+export function createRevocationCheck(pool: Pool, leewayMs: number): IsRevoked {
+  const find = together({
+    call: (tokens: readonly Asked[]) => findStandings(pool, leewayMs, tokens),
     isOnesFault: isOfItsArguments,
     atOnce: 1,
     most: 1000,
   });
+  return (token, admitted) => find({ ...token, admitted });
+}
+
+interface Asked extends IssuedToken {
+  readonly admitted: Standing | undefined;
+}
 
 /**
- * Whether each one's recipient was revoked after it was issued, to the millisecond of the database's clock; in their
- * order. Throws DatabaseAwayError.
+ * In their order, by the database's clock alone, which also dates the revocations: a token that is let in was issued by
+ * then and `leewayMs`, so that no later revocation comes before it. Throws DatabaseAwayError.
  */
-async function areRevoked(pool: Pool, tokens: readonly IssuedToken[]): Promise<boolean[]> {
+async function findStandings(
+  pool: Pool,
+  leewayMs: number,
+  tokens: readonly Asked[],
+): Promise<Standing[]> {
   const { rows } = await orAway(
-    pool.query<{ revoked: boolean }>(
-      `select exists (
-                select
-                  from bellwire.revocations r
-                 where r.recipient_id = token.recipient_id
-                   and r.revoked_at > to_timestamp(token.issued_ms / 1000.0)
-              ) as revoked
-         from unnest($1::text[], $2::bigint[]) with ordinality as token (recipient_id, issued_ms, position)
+    pool.query<Standing>(
+      `select case
+                when token.is_admitted then coalesce(revoked.us > coalesce(token.admitted_us, 0), false)
+                else ahead.is_so or coalesce(r.revoked_at >= issued.at - leeway.time, false)
+              end as "isOut",
+              ahead.is_so as "isAhead",
+              revoked.us::text as "revokedAt"
+         from unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[]) with ordinality
+              as token (recipient_id, issued_ms, is_admitted, admitted_us, position)
+        cross join make_interval(secs => $5::double precision / 1000) as leeway (time)
+        cross join lateral to_timestamp(token.issued_ms / 1000.0) as issued (at)
+        cross join lateral (
+                select not token.is_admitted and issued.at > clock_timestamp() + leeway.time
+              ) as ahead (is_so)
+         left join bellwire.revocations r on r.recipient_id = token.recipient_id
+        cross join lateral (
+                select (extract(epoch from r.revoked_at) * 1000000)::bigint
+              ) as revoked (us)
         order by token.position`,
       [
         tokens.map(({ recipientId }) => recipientId),
         tokens.map(({ issuedAt }) => issuedAt.getTime()),
+        tokens.map(({ admitted }) => admitted !== undefined),
+        tokens.map(({ admitted }) => admitted?.revokedAt ?? null),
+        leewayMs,
       ],
     ),
   );
-  return rows.map(({ revoked }) => revoked);
+  return rows;
 }

@@ -1,10 +1,8 @@
 import type { RequestHandler, Response } from "express";
 import type { Cursor } from "../db/cursor.ts";
+import type { IsRevoked, Standing } from "../db/revocations.ts";
 import type { Authenticate } from "./auth.ts";
-import { type Identity, tokenInvalid } from "./verify-token.ts";
-
-/** Whether the recipient's tokens issued then have been revoked since. */
-export type IsRevoked = (token: Pick<Identity, "recipientId" | "issuedAt">) => Promise<boolean>;
+import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
 
 /**
  * Lets in who has a token that has not been revoked, and remembers who, and where the feed stood before that was asked:
@@ -18,14 +16,24 @@ export function identify(
   return async (req, res, next) => {
     const identity = await authenticate(req);
     res.locals.position = position();
-    if (await isRevoked(identity)) throw tokenInvalid();
+    res.locals.standing = admit(await isRevoked(identity));
     res.locals.identity = identity;
     next();
   };
 }
 
+/** Throws Problem `token_invalid` where the database says that a token is not to be let in. */
+export function admit(standing: Standing): Standing {
+  if (standing.isAhead) throw tokenAhead("the database's");
+  if (standing.isOut) throw tokenInvalid();
+  return standing;
+}
+
 /** Whose request this is, behind `identify`. */
 export const identityOf = (res: Response): Identity => res.locals.identity;
+
+/** Where its token stood when it was let in. */
+export const standingOf = (res: Response): Standing => res.locals.standing;
 
 /** Undefined until the feed's first read. */
 export const positionOf = (res: Response): Cursor | undefined => res.locals.position;

@@ -1,9 +1,10 @@
 import type { RequestHandler } from "express";
 import { type Cursor, encodeCursor, parseCursor } from "../db/cursor.ts";
+import type { IsRevoked, Standing } from "../db/revocations.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import { type FollowOptions, follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
-import { type IsRevoked, identityOf, positionOf } from "./identify.ts";
+import { identityOf, positionOf, standingOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
 import { changeJson, encodeAnswer, type NotificationEncoder } from "./notification-json.ts";
 import { lastOf, parse } from "./parse.ts";
@@ -45,7 +46,14 @@ export function createPolls(options: PollOptions) {
 
     const leave = limits.enter(identity.recipientId);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
-    const poll = collect({ ...options, identity, since, position: start, waitMs });
+    const poll = collect({
+      ...options,
+      identity,
+      admitted: standingOf(res),
+      since,
+      position: start,
+      waitMs,
+    });
     waiting.add(poll.answerNow);
     res.on("close", poll.answerNow);
     try {
@@ -76,6 +84,7 @@ function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
 
 interface CollectOptions extends Omit<PollOptions, "limits"> {
   identity: Identity;
+  admitted: Standing;
   since: string | undefined;
   position: Cursor;
   waitMs: number;
@@ -84,6 +93,7 @@ interface CollectOptions extends Omit<PollOptions, "limits"> {
 /** Follows, and resolves `answer` with what that gave: see `createPolls`. It follows on until `close`. */
 function collect({
   identity,
+  admitted,
   since,
   position,
   waitMs,
@@ -154,7 +164,7 @@ function collect({
         else timer ??= setTimeout(answerNow, waitMs);
       },
       checkToken() {
-        checked = isRevoked(identity).then((isOut) => {
+        checked = isRevoked(identity, admitted).then(({ isOut }) => {
           if (isOut) throw tokenInvalid();
         });
         checked.catch(reject);

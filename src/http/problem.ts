@@ -13,17 +13,24 @@ export class Problem extends Error {
   readonly status: number;
   readonly code: ProblemCode;
   readonly headers: Readonly<Record<string, string>>;
+  /** What the operator should know and the client should not. */
+  readonly reason: string | undefined;
 
   constructor(
     code: ProblemCode,
     detail: string,
-    options: { headers?: Record<string, string>; cause?: unknown } = {},
+    options: {
+      headers?: Record<string, string>;
+      cause?: unknown;
+      reason?: string | undefined;
+    } = {},
   ) {
     super(detail, { cause: options.cause });
     this.name = "Problem";
     this.status = statusOf(code);
     this.code = code;
     this.headers = options.headers ?? {};
+    this.reason = options.reason;
   }
 }
 
@@ -59,6 +66,7 @@ export function problemHandler(log: Logger): ErrorRequestHandler {
     // What passes by itself is no mistake of ours.
     if (problem.status === 503) log.warn({ err, requestId, code: problem.code }, "cannot answer");
     else if (problem.status >= 500) log.error({ err, requestId }, "request failed");
+    else if (problem.reason) log.warn({ requestId, reason: problem.reason }, "refused");
     // An open stream cannot become a problem: Express cuts the connection.
     if (res.headersSent) next(err);
     else sendProblem(res, problem);

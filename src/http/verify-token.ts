@@ -19,6 +19,11 @@ export interface TokenOptions {
   userClaim: string;
 }
 
+export interface VerifyOptions extends TokenOptions {
+  /** How far the clock of whoever signs tokens may be ahead of ours: for `nbf` and `iat`, not for `exp`. */
+  leewayMs: number;
+}
+
 /** Who a token speaks for, and when it was issued and ends. */
 export interface Identity {
   readonly recipientId: string;
@@ -39,10 +44,11 @@ const ACCESS_TOKEN_TYPES = /^(application\/)?(at\+)?jwt$/i;
  * can be fetched. Algorithms are pinned to the kind of key, and `exp` is required: jose asks for neither by itself.
  * What a token's header says of keys (`jwk`, `jku`, `x5u`) is not looked at.
  */
-export function createTokenVerifier(options: TokenOptions): VerifyToken {
-  const { issuer, audience, userClaim } = options;
+export function createTokenVerifier(options: VerifyOptions): VerifyToken {
+  const { issuer, audience, userClaim, leewayMs } = options;
   const verify = createJwtVerifier(options.key, {
     requiredClaims: ["exp", userClaim],
+    clockTolerance: leewayMs / 1000,
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
   });
@@ -52,7 +58,12 @@ export function createTokenVerifier(options: TokenOptions): VerifyToken {
     const { payload, protectedHeader } = await verify(token).catch(refuse);
     const { typ = "JWT" } = protectedHeader;
     if (!ACCESS_TOKEN_TYPES.test(typ)) throw tokenInvalid();
-    return toIdentity(payload, userClaim);
+    const identity = toIdentity(payload, userClaim);
+    const now = Date.now();
+    // jose's tolerance is for `exp` as well.
+    if (identity.expiresAt.getTime() <= now) throw tokenInvalid();
+    if (identity.issuedAt.getTime() > now + leewayMs) throw tokenAhead("our");
+    return identity;
   };
 }
 
@@ -99,8 +110,16 @@ function toIdentity(payload: JWTPayload, userClaim: string): Identity {
 const toDate = (seconds: number) =>
   new Date(Math.min(Math.max(seconds, 0), Date.UTC(9999, 11) / 1000) * 1000);
 
-export const tokenInvalid = (cause?: unknown) =>
+export const tokenInvalid = (cause?: unknown, reason?: string) =>
   new Problem("token_invalid", "The token is not valid, or no longer.", {
     headers: { "WWW-Authenticate": 'Bearer error="invalid_token"' },
     cause,
+    reason,
   });
+
+/** A token from further ahead would be good for longer after a revocation than anybody expects. */
+export const tokenAhead = (whose: string) =>
+  tokenInvalid(
+    undefined,
+    `the token's iat is further ahead of ${whose} clock than JWT_LEEWAY_SECONDS`,
+  );

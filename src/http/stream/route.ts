@@ -1,16 +1,17 @@
 import type { Socket } from "node:net";
 import type { Request, RequestHandler, Response } from "express";
 import { type Cursor, parseCursor } from "../../db/cursor.ts";
+import type { IsRevoked, Standing } from "../../db/revocations.ts";
 import { type FollowOptions, follow } from "../../hub/follow.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Logger } from "../../logger.ts";
 import type { Authenticate } from "../auth.ts";
-import type { IsRevoked } from "../identify.ts";
+import { admit } from "../identify.ts";
 import { LentSocket } from "../lent-socket.ts";
 import { type Limits, tooManyStreams } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
-import { type Identity, tokenInvalid } from "../verify-token.ts";
+import type { Identity } from "../verify-token.ts";
 import {
   openEventStream,
   type RefusalReason,
@@ -80,14 +81,13 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (rate.isTooFastFor(recipientId)) return sendAway(req, res, "rate");
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
-    const isOut = await isRevoked(identity).catch(otherwise);
-    if (isOut) throw tokenInvalid();
+    const admitted = await isRevoked(identity).then(admit).catch(otherwise);
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
     const { socket } = res;
     // Behind another answer on its connection (pipelining): nobody would tell us when the client has gone.
     const isBehind = !(socket instanceof LentSocket) || socket.writableLength > 0;
-    if (isBehind || !start || isOut === undefined) return sendAway(req, res, "unavailable");
+    if (isBehind || !start || !admitted) return sendAway(req, res, "unavailable");
     if (streams.isDraining()) return sendAway(req, res, "draining");
     refuseFull(recipientId);
     if (limits.refusal(recipientId)) return sendAway(req, res, "full");
@@ -97,7 +97,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     }
     const isChunked = wantsChunks(req);
     const own = { socket: takeSocket(res, socket, isChunked), isChunked };
-    openStream(req, res, own, identity, start, options);
+    openStream(req, res, own, identity, start, admitted, options);
   };
 }
 
@@ -107,6 +107,7 @@ function openStream(
   { socket, isChunked }: { socket: Socket; isChunked: boolean },
   identity: Identity,
   position: Cursor,
+  admitted: Standing,
   options: StreamRouteOptions,
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
@@ -148,8 +149,8 @@ function openStream(
         stream.write(frames.reset(reason, unread, at));
       },
       checkToken() {
-        isRevoked({ recipientId, issuedAt }).then(
-          (isOut) => isOut && stream.close("revoked", frames.auth("revoked")),
+        isRevoked({ recipientId, issuedAt }, admitted).then(
+          ({ isOut }) => isOut && stream.close("revoked", frames.auth("revoked")),
           // Not to be known now: let it come again, and be asked at the door.
           () => stream.close("unavailable"),
         );

@@ -583,7 +583,7 @@ describe("a stream ends", () => {
     }
     expect((await openStream(services[1], recipient, { token })).status).toBe(401);
     await database.query(
-      "update bellwire.revocations set revoked_at = now() - interval '10 seconds' where recipient_id = $1",
+      "update bellwire.revocations set revoked_at = now() - interval '40 seconds' where recipient_id = $1",
       [recipient],
     );
     const fresh = await openStream(services[1], recipient);
