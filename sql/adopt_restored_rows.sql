@@ -30,6 +30,8 @@ begin
          )
      and not exists (select from bellwire.revocations where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot()))
      and not exists (select from bellwire.retention where pruned_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+     and coalesce(pg_sequence_last_value('bellwire.history_began_xid'), 0)::text::xid8
+           < pg_snapshot_xmax(pg_current_snapshot())
   then
     return 0;
   end if;
@@ -39,6 +41,9 @@ begin
   update bellwire.retention
      set pruned_xid = oldest
    where pruned_xid >= pg_snapshot_xmax(pg_current_snapshot());
+  if pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 >= pg_snapshot_xmax(pg_current_snapshot()) then
+    perform setval('bellwire.history_began_xid', pg_current_xact_id()::text::bigint);
+  end if;
   update bellwire.notifications
      set created_xid = oldest,
          changed_xid = oldest

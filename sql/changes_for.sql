@@ -92,7 +92,7 @@ begin
     select r.reader, f.*
       from readers r
      cross join lateral (
-             select found.is_new, found.id, greatest(found.created_xid, found.changed_xid) as xid
+             select found.is_new, found.id
                from (
                       select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since) as is_new
                         from bellwire.notifications n
@@ -120,9 +120,7 @@ begin
   ),
   whole as materialized (
     select p.reader,
-           count(*) as remaining,
-           -- xid8 has no max() before PostgreSQL 16
-           (array_agg(p.xid order by p.xid desc))[1] as newest
+           count(*) as remaining
       from pending p
      group by p.reader
   ),
@@ -235,6 +233,16 @@ begin
     select bellwire.epoch() as epoch,
            -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
            (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
+           -- Changed last by a transaction that began before the one that inserted it.
+           (
+             select n.created_xid
+               from bellwire.notifications n
+              where n.created_xid > n.changed_xid
+              order by n.created_xid desc
+              limit 1
+           ) as newest_created,
+           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
+           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
            coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
            bellwire.wakeups_suspended_ms() as suspended_ms
@@ -242,12 +250,7 @@ begin
   select r.reader,
          s.epoch,
          pg_current_snapshot(),
-         greatest(
-           w.newest,
-           (select e.revoked_xid from ended e where e.reader = r.reader order by e.revoked_xid desc limit 1),
-           s.pruned_xid,
-           s.newest
-         ),
+         greatest(s.newest, s.newest_created, s.newest_revoked, s.pruned_xid, s.history_began),
          -- What is still in progress has had nothing pruned.
          s.pruned_xid >= r.since_xmax
            or exists (

@@ -15,8 +15,8 @@
 --
 -- Returns first a head, whose `id` is null, then a page. In the head:
 --   epoch, snapshot        the history and the moment of this call
---   newest                 the greatest transaction id of any row that is seen, or was before it was pruned: where a
---                          reader who has this read may say he is
+--   newest                 the greatest transaction id of any row that is seen, or was before it was pruned, and not before
+--                          this history began: where a reader who has this read may say he is
 --   is_expired             notifications that `since` had not seen have been pruned, so the read may lack some
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
@@ -83,7 +83,7 @@ begin
   return query
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
   with pending as materialized (
-    select found.is_new, found.id, greatest(found.created_xid, found.changed_xid) as xid
+    select found.is_new, found.id
       from (
              select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
                from (
@@ -190,18 +190,22 @@ begin
   server as materialized (
     select -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
            (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
+           -- Changed last by a transaction that began before the one that inserted it.
+           (
+             select n.created_xid
+               from bellwire.notifications n
+              where n.created_xid > n.changed_xid
+              order by n.created_xid desc
+              limit 1
+           ) as newest_created,
+           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
+           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
            coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid
   )
   select bellwire.epoch(),
          pg_current_snapshot(),
-         -- xid8 has no max() before PostgreSQL 16
-         greatest(
-           (select p.xid from pending p order by p.xid desc limit 1),
-           (select e.revoked_xid from ended e order by e.revoked_xid desc limit 1),
-           s.pruned_xid,
-           s.newest
-         ),
+         greatest(s.newest, s.newest_created, s.newest_revoked, s.pruned_xid, s.history_began),
          -- What is still in progress has had nothing pruned.
          s.pruned_xid >= since_xmax
            or exists (

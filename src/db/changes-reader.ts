@@ -10,7 +10,7 @@ import {
 } from "./changes.ts";
 import type { Cursor } from "./cursor.ts";
 import { cutAtOf } from "./notification.ts";
-import { formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
+import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
 
 /** One reader of several that are answered together. */
 export interface Reader {
@@ -55,6 +55,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
                     order by revoked_xid desc
                     limit 1),
                   (select pruned_xid from bellwire.retention),
+                  pg_sequence_last_value('bellwire.history_began_xid')::text::xid8,
                   '0'
                 ) as newest`,
     );
@@ -64,14 +65,28 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
     return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
   }
 
+  /** The history that was begun here last. */
+  let begun: string | undefined;
+
+  /** Where a reader goes on who has found another history. */
+  async function beginHistory(): Promise<Cursor> {
+    await pool.query("select bellwire.begin_history()");
+    const start = await readNow();
+    begun = start.epoch;
+    return start;
+  }
+
   return {
     /** Turns rows that a restore has brought from another history into old ones. */
     async adoptRestoredRows(): Promise<void> {
       await pool.query("select bellwire.adopt_restored_rows()");
     },
 
-    /** The position of a reader who wants nothing of what is there. */
-    now: readNow,
+    /** The position of a reader who wants nothing of what is there, nor, where there is nothing, of what is being restored. */
+    async now(): Promise<Cursor> {
+      const start = await readNow();
+      return start.at.xmax > FIRST_XID ? start : await beginHistory();
+    },
 
     /** The next page of what every recipient was sent or changed since the cursor. */
     async readAll(from: Cursor): Promise<Changes> {
@@ -90,7 +105,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
       const [head, ...page] = rows as [Head?, ...PageRow[]];
       if (!head) throw new Error("bellwire.changes_since() returned no head");
       return isForeign(head, from)
-        ? toForeign(head, from, await readNow())
+        ? toForeign(head, from, await beginHistory())
         : toChanges(head, page, from);
     },
 
@@ -122,7 +137,8 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
           if (!head) throw new Error("bellwire.changes_for() returned no head for a reader");
           const counts = { unread: Number(head.unread), unseen: Number(head.unseen) };
           if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...counts };
-          start ??= readNow();
+          // What a client says of itself begins no history that we know.
+          start ??= head.epoch === begun ? readNow() : beginHistory();
           return { ...toForeign(head, from, await start), ...counts };
         }),
       );

@@ -14,7 +14,7 @@ export interface Snapshot {
  * A transaction's id has 64 bits. PostgreSQL never gives one whose low 32 are 0, 1 or 2, neither at a cluster's beginning nor
  * later (src/include/access/transam.h), and `pg_snapshot` refuses such an end.
  */
-const FIRST_XID = 3n;
+export const FIRST_XID = 3n;
 
 const lowBits = (xid: bigint) => BigInt.asUintN(32, xid);
 

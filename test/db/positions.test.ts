@@ -52,13 +52,43 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     const end = BigInt((await onlyRow()).changed) + 1n;
     const now = await reader.now();
     expect(now.at.xmax).toBe(end);
-    // Also where a reader of another history is told to go on.
+    // Nor where a reader of another history is told to go on: past a transaction that has committed.
     const foreign = { epoch: "00000000", at: { xmax: 5n, inProgress: [] } };
-    expect(await reader.readAll(foreign)).toMatchObject({
+    const found = await reader.readAll(foreign);
+    const [begun] = await database.query<{ xid: string }>(
+      "select last_value as xid from bellwire.history_began_xid",
+    );
+    expect(found).toMatchObject({
       isForeign: true,
       epoch: now.epoch,
-      upto: { xmax: end },
+      upto: { xmax: BigInt(begun?.xid ?? 0) + 1n },
     });
+    expect(found.upto.xmax).toBeGreaterThan(end);
+  });
+
+  test("lies past what a restore brings only after it was found: an emptied table's rows do not ring when they come back", async () => {
+    await notify();
+    const old = await onlyRow();
+    const before = await reader.now();
+    await database.query("truncate bellwire.notifications");
+    const found = await reader.readAll(before);
+    expect(found).toMatchObject({ isForeign: true, rows: [] });
+    await database.query(
+      "insert into bellwire.notifications (recipient_id, type, created_xid, changed_xid) values ('1', 'test', $1, $2)",
+      [old.created, old.changed],
+    );
+    const from = { epoch: found.epoch, at: found.upto };
+    expect(await reader.readAll(from)).toMatchObject({ isForeign: false, rows: [] });
+    await notify();
+    expect((await reader.readAll(from)).rows).toMatchObject([{ isNew: true }]);
+    // A service that starts in the midst of it.
+    await database.query("truncate bellwire.notifications");
+    const started = await reader.now();
+    await database.query(
+      "insert into bellwire.notifications (recipient_id, type, created_xid, changed_xid) values ('1', 'test', $1, $2)",
+      [old.created, old.changed],
+    );
+    expect((await reader.readAll(started)).rows).toEqual([]);
   });
 
   test("is none of another history's, though a restored row was changed since", async () => {

@@ -15,6 +15,7 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 /** What the process may execute. */
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
+  "bellwire.begin_history()",
   "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer,integer,bigint[])",
   "bellwire.changes_since(pg_snapshot,pg_snapshot,boolean,bigint,integer,integer)",
   "bellwire.cut_text(text,integer)",
@@ -43,6 +44,7 @@ const RULE_FUNCTIONS = [
 /** Run with their owner's rights; what is not named here must not. */
 const DEFINER_FUNCTIONS = [
   "adopt_restored_rows",
+  "begin_history",
   "issue_ticket",
   "mute_types",
   "notifications_wake",

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 import { openStream } from "../support/event-source.ts";
+import { call } from "../support/service.ts";
 import { startForwarder } from "./support/forwarder.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
 import { createRandom } from "./support/random.ts";
@@ -75,6 +76,83 @@ test.skipIf(!canDump).each([
     });
     expect(resets).toBe(3);
     reportRestore(`dump restored into ${which} cluster, service ${what}`, readers, healMs);
+    expect(service.exits).toEqual([]);
+  },
+  120_000,
+);
+
+const OVER_IT: [how: string, restore: (postgres: Postgres, dump: string) => Promise<unknown>][] = [
+  [
+    "by pg_restore --clean",
+    (postgres, dump) => restoreInto(postgres, dump, "--clean", "--if-exists"),
+  ],
+  [
+    "by pg_restore --clean in one transaction",
+    (postgres, dump) =>
+      restoreInto(postgres, dump, "--clean", "--if-exists", "--single-transaction"),
+  ],
+  [
+    "once its schema was dropped",
+    async (postgres, dump) => {
+      await postgres.query("drop schema bellwire cascade", [], "bellwire");
+      // The application's tables are there already, which it says and goes on.
+      await restoreInto(postgres, dump).catch(() => {});
+    },
+  ],
+  [
+    "once its tables were emptied, as data only",
+    async (postgres, dump) => {
+      const [row] = await postgres.query<{ tables: string }>(
+        `select string_agg(oid::regclass::text, ', ') as tables
+           from pg_class
+          where relnamespace = 'bellwire'::regnamespace
+            and relkind = 'r'`,
+        [],
+        "bellwire",
+      );
+      await postgres.query(`truncate ${row?.tables} restart identity`, [], "bellwire");
+      await restoreInto(postgres, dump, "--data-only", "--disable-triggers", "--schema=bellwire");
+    },
+  ],
+];
+
+test.skipIf(!canDump).each(OVER_IT)(
+  "a dump restored over the same database resets every stream and rings nothing twice, %s",
+  async (how, restore) => {
+    const postgres = await startPostgres({ major: 15 });
+    const databaseUrl = await createMigrated(postgres);
+    const { service, readers } = await startWatched(databaseUrl);
+    for (const i of [1, 2, 3, 4, 5]) await notifyAll(postgres, `row ${i}`);
+    const dump = await makeDump(databaseUrl);
+    for (const i of [6, 7, 8]) await notifyAll(postgres, `after the dump ${i}`);
+    await readers.until(() => readers.deliveries.length === 16, 10_000);
+    const position = readers.deliveries.at(-1)?.cursor ?? "";
+    const list = await listOf(service);
+    await spendTransactionIds(postgres, 100);
+
+    const restoredAt = performance.now();
+    await restore(postgres, dump);
+    await readers.until(() => readers.resets.length >= RECIPIENTS.length, 20_000);
+    const healMs = performance.now() - restoredAt;
+    await service.waitUntilReady();
+    // Those of what was there since the dump are given again, to others.
+    await notifyAll(postgres, "after 16");
+    await readers.until(() => readers.deliveries.length >= 16 + RECIPIENTS.length, 10_000);
+    const bodies = readers.deliveries.slice(16).map(({ body }) => body);
+    expect(bodies).toEqual(RECIPIENTS.map(() => "after 16"));
+    await expectResetFrom(service, position);
+    await expectResetFrom(service, list.cursor);
+    expect(await pollOf(service, list.cursor)).toMatchObject({ reset: "epoch_changed" });
+    const now = await listOf(service);
+    expect(now.notifications.map(({ body }) => body)).toEqual([
+      "after 16",
+      ...[5, 4, 3, 2, 1].map((i) => `row ${i}`),
+    ]);
+    await expectToGoOn(postgres, readers, 18);
+    const missed = await pollOf(service, now.cursor);
+    expect(missed.notifications.map(({ body }) => body)).toEqual(["after 18"]);
+    expect(new Set(readers.resets.map(({ reason }) => reason))).toEqual(new Set(["epoch_changed"]));
+    reportRestore(`dump restored over the same database ${how}`, readers, healMs);
     expect(service.exits).toEqual([]);
   },
   120_000,
@@ -178,6 +256,29 @@ async function restoreDump(postgres: Postgres, folder: string): Promise<void> {
     ...["--exit-on-error", "--dbname", postgres.url("bellwire")],
     join(folder, "dump"),
   ]);
+}
+
+/** Into the database that the service has open. */
+async function restoreInto(postgres: Postgres, folder: string, ...options: string[]) {
+  await run(at("pg_restore"), [
+    ...options,
+    "--dbname",
+    postgres.url("bellwire"),
+    join(folder, "dump"),
+  ]);
+}
+
+interface Page {
+  notifications: { body: string }[];
+  cursor: string;
+}
+
+const listOf = (service: ServiceProcess): Promise<Page> => get(service, "");
+const pollOf = (service: ServiceProcess, since: string): Promise<Page> =>
+  get(service, `/poll?since=${since}`);
+
+async function get(service: ServiceProcess, path: string): Promise<Page> {
+  return (await call({ ...service, logged: service.said }, "1", path)).body;
 }
 
 /** Rows under transaction ids that the server has not given yet. */

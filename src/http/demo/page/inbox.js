@@ -55,7 +55,10 @@ export function openInbox({
     if (name === "ready") onReady(data);
     if (name === "state") onChanges(data.changes);
     // Everybody is told to reset at the same moment; the jitter keeps them from asking at the same moment.
-    if (name === "reset") loadAfter(Math.random() * 1000);
+    if (name === "reset") {
+      if (data.reason === "epoch_changed") seen.clear(); // ids may come again, for others
+      loadAfter(Math.random() * 1000);
+    }
     if (name === "notification" && !seen.has(data.id)) {
       seen.add(data.id);
       onNotification(data);
