@@ -9,9 +9,12 @@ function open() {
       if (name === "notification") console.log(data);
     });
   }
-  stream.addEventListener("error", () => {
+  stream.addEventListener("error", async () => {
     // It comes again by itself, except after an answer other than 200, and does not say which that was.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(open, 2000 + Math.random() * 3000);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    const answer = await fetch("/api/notifications/unread-count").catch(() => {});
+    if (answer?.status === 401 || answer?.status === 403) console.error("sign in again");
+    else setTimeout(open, 2000 + Math.random() * 3000);
   });
 }
 

@@ -1,5 +1,5 @@
 // undici 7 (npm): the EventSource of Node itself.
-import { Agent, EventSource } from "undici";
+import { Agent, EventSource, fetch } from "undici";
 
 const dispatcher = new Agent().compose((dispatch) => (options, handler) => {
   const headers = { ...options.headers, authorization: `Bearer ${process.env.TOKEN}` };
@@ -15,11 +15,15 @@ function open() {
       if (name === "notification") console.log(data);
     });
   }
-  stream.addEventListener("error", () => {
+  stream.addEventListener("error", async () => {
     // It comes again by itself, except after an answer other than 200, and does not say which that was.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(open, 2000 + Math.random() * 3000);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    const url = new URL("unread-count", process.env.STREAM_URL);
+    const answer = await fetch(url, { dispatcher }).catch(() => {});
+    if (answer?.status === 401 || answer?.status === 403) console.error("sign in again");
+    else setTimeout(open, 2000 + Math.random() * 3000);
   });
 }
 
 open();
-setInterval(() => {}, 60_000); // an open stream does not keep the process alive
+setInterval(() => {}, 60_000); // a stream does not keep the process alive

@@ -2,7 +2,7 @@
 import os
 
 from ld_eventsource import SSEClient
-from ld_eventsource.config import ConnectStrategy, ErrorStrategy
+from ld_eventsource.config import ConnectStrategy, ErrorStrategy, RetryDelayStrategy
 from ld_eventsource.errors import HTTPStatusError
 from urllib3 import Timeout
 
@@ -19,6 +19,7 @@ client = SSEClient(
         urllib3_request_options={"timeout": Timeout(connect=10, read=60)},  # longer than two heartbeats
     ),
     error_strategy=ErrorStrategy.from_lambda(decide),  # else the end of a stream is the end
+    retry_delay_strategy=RetryDelayStrategy.default(max_delay=30, jitter_multiplier=0.5),  # no bound unless set
 )
 for event in client.events:
     if event.event == "notification":

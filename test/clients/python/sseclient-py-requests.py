@@ -16,7 +16,7 @@ retry = 3.0
 def blocks(response):
     """Whole blocks only: at a cut, sseclient-py takes half an event for one."""
     rest = b""
-    # read1: what there is. Iterating over the response waits until a buffer is full.
+    # read1: what there is, chunked or not.
     for part in iter(lambda: response.raw.read1(65536), b""):
         *whole, rest = (rest + part).split(b"\n\n")
         yield from (block + b"\n\n" for block in whole)

@@ -19,12 +19,18 @@ export const LAST_CHUNK = "0\r\n\r\n";
 export const status = (line: string) =>
   `HTTP/1.1 ${line}\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
 
-/** A server that answers byte by byte as it is told: the first request by the first answer, and so on; the last one for all that follow. */
+/**
+ * A server that answers byte by byte as it is told: the first request by the first answer, and so on; the last one for all
+ * that follow. From then on 401 elsewhere, too.
+ */
 export async function startPeer(answers: Answer[]) {
   const openings: Opening[] = [];
 
   async function answer(socket: Socket, request: string) {
-    if (!request.startsWith("GET /api/notifications/stream")) return socket.end(status("200 OK"));
+    if (!request.startsWith("GET /api/notifications/stream")) {
+      const isSignedOut = openings.length >= answers.length;
+      return socket.end(status(isSignedOut ? "401 Unauthorized" : "200 OK"));
+    }
     const opening: Opening = {
       lastEventId:
         /^last-event-id: *([^\r]+)/im.exec(request)?.[1] ??
