@@ -112,7 +112,7 @@ begin
     then
       raise exception 'the query takes whole rows, in which % would be null', array_to_string(virtual, ', ')
         using errcode = 'feature_not_supported',
-              hint = 'Name the columns: a virtual generated column has no value in new_rows. Write its expression in the query, or make it stored.';
+              hint = 'Name the columns. A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.';
     end if;
     raise exception using errcode = 'BW000';  -- seen enough: roll it back
   exception

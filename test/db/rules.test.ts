@@ -22,6 +22,8 @@ const COLUMNS = "id, owner_id, note, status";
 const KNOWN = "recipient_id, type, actor_id, title, body, link, data, dedupe_key";
 const ONE_SELECT = "A rule's query is one SELECT, with no semicolon and nothing that modifies.";
 const SEE_DOCS = "See docs/dba.md for what a rule's query may be.";
+const VIRTUAL =
+  "A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.";
 const TELL_OWNER = "select r.owner_id as recipient_id, 'thing.made' as type from new_rows r";
 
 /** What define_rule refuses: how the rule differs from one that works, the SQLSTATE, the message, the hint. */
@@ -426,6 +428,88 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(refused).toEqual({ code, message: `rule "told": ${message}`, hint });
       expect(await countTraces()).toEqual([NOTHING]);
       expect(await query("select from public.things")).toEqual([]);
+    });
+
+    test("a table with policies, at once and not by rows that are missing; and says the ways out", async () => {
+      const byId = `${TELL_OWNER} join public.guarded g on g.id = r.owner_id`;
+      await query(`
+        create table public.guarded (id bigint);
+        insert into public.guarded values (7);
+        create view public.unguarded as select * from public.guarded;
+        grant select on public.guarded, public.unguarded to bellwire_rules`);
+      onTestFinished(async () => {
+        await query("drop table public.guarded cascade");
+      });
+      await define({ name: "early", query: byId });
+      await query("alter table public.guarded enable row level security");
+      expect(await refusalOf(define({ query: byId }))).toEqual({
+        code: "42501",
+        message:
+          'rule "told": query would be affected by row-level security policy for table "guarded"',
+        hint: expect.stringMatching(
+          /a view that belongs to the table's owner.*alter role bellwire_rules bypassrls/,
+        ),
+      });
+      // A policy that came later is an error, too.
+      await fire();
+      expect(await query("select rule, sqlstate, silenced from bellwire.rule_errors")).toEqual([
+        { rule: "early", sqlstate: "42501", silenced: "1" },
+      ]);
+      await define({ query: byId.replace("guarded", "unguarded") });
+      await fire();
+      expect(await listTold()).toEqual([{ recipient_id: "7", type: "thing.made" }]);
+      const client = await database.connect();
+      await client.query("begin; alter role bellwire_rules bypassrls");
+      await define({ query: byId }, client);
+      await fire(7, client);
+      await fire(7, client);
+      const { rows } = await client.query("select count(*)::int as n from bellwire.notifications");
+      expect(rows).toEqual([{ n: 5 }]);
+      await client.query("rollback");
+    });
+
+    test("a virtual generated column, which has no value in new_rows; other tables' have", async ({
+      skip,
+    }) => {
+      if (server.name === "PostgreSQL 15") skip();
+      await query(`
+        create table public.doubled (id bigint, owner_id bigint, twice bigint generated always as (owner_id * 2) virtual);
+        insert into public.doubled values (7, 7);
+        grant select on public.doubled to bellwire_rules`);
+      onTestFinished(async () => {
+        await query("drop table public.doubled cascade");
+      });
+      const refuse = async (text: string) =>
+        refusalOf(define({ table: "public.doubled", event: "update", query: text }));
+      for (const text of [
+        "select n.twice as recipient_id, 'x' as type from new_rows n",
+        "select n.id as recipient_id, 'x' as type from new_rows n where n.twice > 1",
+        "select n.id as recipient_id, 'x' as type from old_rows o join new_rows n using (id, twice)",
+      ]) {
+        expect(await refuse(text)).toMatchObject({ code: "42703", hint: VIRTUAL });
+      }
+      for (const text of [
+        "select n.id as recipient_id, 'x' as type, to_jsonb(n) as data from new_rows n",
+        "select n.id as recipient_id, 'x' as type, to_jsonb(n.*) as data from new_rows n",
+        "select n.id as recipient_id, 'x' as type from new_rows n where n is not null",
+        "select n.id as recipient_id, n::text as type from old_rows n",
+      ]) {
+        expect(await refuse(text)).toEqual({
+          code: "0A000",
+          message: 'rule "told": the query takes whole rows, in which twice would be null',
+          hint: `Name the columns. ${VIRTUAL}`,
+        });
+      }
+      await define({
+        table: "public.doubled",
+        query: `select n.owner_id as recipient_id, 'x' as type, d.twice as title, to_jsonb(d) as data
+                  from (select * from new_rows) n
+                  join public.doubled d on d.id = 7`,
+      });
+      await query("insert into public.doubled values (1, 8)");
+      expect(await query("select recipient_id, title, data from bellwire.notifications")).toEqual([
+        { recipient_id: "8", title: "14", data: { id: 7, owner_id: 7, twice: 14 } },
+      ]);
     });
 
     test.each(["name", "table", "event", "query", "onError"])("null for %s", async (argument) => {
@@ -1000,6 +1084,67 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ]);
       expect(await bodyOf("broken")).toBe(BODY);
       expect(await bodyOf("told")).not.toBe(BODY);
+    });
+
+    describe("that ran as bellwire_owner", () => {
+      const READ = `${TELL_OWNER} join public.owned o on o.id = r.owner_id`;
+
+      beforeEach(async () => {
+        await query(`
+          create table public.owned (id bigint, secret text);
+          insert into public.owned values (7);
+          grant select on public.owned to bellwire_rules`);
+        await defineOld({ query: READ });
+        await query(`
+          revoke all on public.owned from bellwire_rules;
+          alter function bellwire.rule_told() owner to bellwire_owner`);
+        onTestFinished(async () => {
+          await query("drop table public.owned cascade");
+        });
+      });
+
+      const ownerOf = async () =>
+        (
+          await query<{ owner: string }>(
+            "select proowner::regrole::text as owner from pg_proc where proname = 'rule_told'",
+          )
+        )[0]?.owner;
+
+      test.each(["select", "select (id)"])(
+        "reads what that might by %s, as bellwire_rules",
+        async (right) => {
+          await query(`grant ${right} on public.owned to bellwire_owner`);
+          await upgrade();
+          expect(await ownerOf()).toBe("bellwire_rules");
+          await fire();
+          expect(await listTold()).toHaveLength(1);
+          expect(
+            await query(
+              "select has_column_privilege('bellwire_rules', 'public.owned', 'secret', 'select') as all",
+            ),
+          ).toEqual([{ all: right === "select" }]);
+        },
+      );
+
+      test("goes on as that, with a warning, where it had its rights in another way; its keys too", async () => {
+        const old =
+          "begin insert into bellwire.notifications (recipient_id, type, dedupe_key) values ('7', 'old', 'k') on conflict (recipient_id, dedupe_key) where dedupe_key is not null do nothing; return null; end";
+        await query(
+          "create or replace function bellwire.rule_told() returns trigger language plpgsql security definer as " +
+            pg.escapeLiteral(old),
+        );
+        await query(`revoke create on schema bellwire from bellwire_rules`);
+        const client = await database.connect();
+        const warnings: (string | undefined)[] = [];
+        client.on("notice", ({ message }) => warnings.push(message));
+        await upgrade(client);
+        expect(warnings).toEqual([
+          'bellwire: rule "told" keeps the body that an older release gave it, and runs as bellwire_owner: rule "told": permission denied for table owned',
+        ]);
+        expect(await ownerOf()).toBe("bellwire_owner");
+        for (let n = 0; n < 2; n++) await fire();
+        expect(await listTold()).toEqual([{ recipient_id: "7", type: "old" }]);
+      });
     });
 
     test("is no matter where its table is gone", async () => {

@@ -248,6 +248,115 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     expect(await listErrors()).toEqual([]);
   });
 
+  describe("of 1,000 rows of which some cannot be told", () => {
+    /** Three of them, unless said otherwise; the recipient is the row's own number. */
+    const BAD: [title: string, query: string, sqlstate: string][] = [
+      [
+        "have a null type",
+        "select w.recipient as recipient_id, nullif('x', case when w.recipient % 400 = 100 then 'x' end) as type from new_rows w",
+        "23502",
+      ],
+      [
+        "have data that jsonb cannot hold",
+        String.raw`select w.recipient as recipient_id, 'x' as type, case when w.recipient % 400 = 100 then '{"a":"\u0000"}' else '{"a":1}' end::json as data from new_rows w`,
+        "22P05",
+      ],
+      [
+        "have a recipient that fits into no index",
+        "select w.recipient || case when w.recipient % 400 = 100 then public.noise() else '' end as recipient_id, 'x' as type from new_rows w",
+        "54000",
+      ],
+      [
+        "have a key that fits into no index",
+        "select w.recipient as recipient_id, 'x' as type, case when w.recipient % 400 = 100 then public.noise() else 'k' end as dedupe_key from new_rows w",
+        "54000",
+      ],
+    ];
+
+    test.each(BAD)(
+      "because they %s: the others are told, and they are counted",
+      async (_, text, sqlstate) => {
+        await define(text);
+        await query("insert into public.work (recipient) select generate_series(1, 1000)");
+        expect(
+          await query(
+            "select count(*)::int as told, count(*) filter (where recipient_id in ('100', '500', '900'))::int as bad from bellwire.notifications",
+          ),
+        ).toEqual([{ told: 997, bad: 0 }]);
+        expect(
+          await query(
+            "select sqlstate, sum(silenced)::int as silenced from bellwire.rule_errors group by 1",
+          ),
+        ).toEqual([{ sqlstate, silenced: 3 }]);
+      },
+    );
+
+    test("the muted, the actor and nobody are no errors beside one that is", async () => {
+      await define(
+        "select nullif(w.recipient, 3) as recipient_id, case when w.recipient <> 4 then 'x' end as type, case w.recipient when 2 then 2 end as actor_id from new_rows w",
+      );
+      await query("insert into bellwire.preferences values ('1', '{x}')");
+      await query("insert into public.work (recipient) select generate_series(1, 5)");
+      expect(await query("select recipient_id from bellwire.notifications")).toEqual([
+        { recipient_id: "5" },
+      ]);
+      expect(
+        await query("select sqlstate, errors::int, silenced::int from bellwire.rule_errors"),
+      ).toEqual([{ sqlstate: "23502", errors: 1, silenced: 1 }]);
+    });
+
+    test("all of them: it takes seconds at most, and is one error", async () => {
+      await define("select w.recipient as recipient_id, nullif('x', 'x') as type from new_rows w");
+      await query("set statement_timeout = '10s'");
+      await query("insert into public.work (recipient) select generate_series(1, 10000)");
+      await query("reset statement_timeout");
+      expect(await query("select errors::int, silenced::int from bellwire.rule_errors")).toEqual([
+        { errors: 1, silenced: 10_000 },
+      ]);
+    });
+
+    test("with on_error => 'raise' fails", async () => {
+      await define(BAD[0]?.[1] ?? "", { onError: "raise" });
+      await expect(
+        query("insert into public.work (recipient) select generate_series(1, 1000)"),
+      ).rejects.toMatchObject({ code: "23502" });
+      expect(await countWork()).toBe(0);
+    });
+
+    test("wakes the listeners for those that are told", async () => {
+      await define(BAD[0]?.[1] ?? "");
+      const listener = await database.connect();
+      const heard = new Promise((resolve) => listener.on("notification", resolve));
+      await listener.query("listen bellwire");
+      await query("insert into public.work (recipient) values (100), (101)");
+      await heard;
+    });
+  });
+
+  test("an error in the query is recorded with the number of rows that it silenced", async () => {
+    await define(DIVIDE);
+    await query("insert into public.work (recipient) select generate_series(1, 1000)");
+    await insert();
+    await define(DIVIDE, { name: "changed", event: "update" });
+    await query("update public.work set note = 'x' where id <= 10");
+    expect(
+      await query("select rule, errors::int, silenced::int from bellwire.rule_errors order by 1"),
+    ).toEqual([
+      { rule: "changed", errors: 1, silenced: 10 },
+      { rule: "told", errors: 2, silenced: 1001 },
+    ]);
+  });
+
+  test("succeeds where the rule meets a deadlock, which is recorded", async () => {
+    await query("drop function public.who()");
+    await query(
+      "create function public.who() returns text stable language plpgsql as $$ begin raise exception 'stuck' using errcode = '40P01'; end $$",
+    );
+    await define("select public.who() as recipient_id, 'x' as type from new_rows");
+    await insert();
+    expect(await listErrors()).toEqual([{ rule: "told", sqlstate: "40P01", errors: 1 }]);
+  });
+
   test("tells nobody where the recipient is null, which is no error", async () => {
     await define(TELL);
     await query("insert into public.work (recipient) values (null), (7)");
