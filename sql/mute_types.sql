@@ -7,6 +7,7 @@
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.mute_types;
+-- requires: same_id.sql
 create or replace function bellwire.mute_types(recipient_id text, types text[])
   returns text[]
   language plpgsql
@@ -21,7 +22,7 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
   insert into bellwire.preferences as p (recipient_id, muted_types)
-  values (mute_types.recipient_id, muted)
+  values (bellwire.same_id(mute_types.recipient_id), muted)
       on conflict on constraint preferences_pkey
          do update
         set muted_types = excluded.muted_types

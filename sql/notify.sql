@@ -10,6 +10,7 @@
 -- Rights   none by default; grant usage on schema bellwire to <role>;
 --          grant execute on function bellwire.notify to <role>;
 -- Remove   drop function bellwire.notify;
+-- requires: same_id.sql
 create or replace function bellwire.notify(
   recipient_id text,
   type         text,
@@ -27,23 +28,25 @@ create or replace function bellwire.notify(
 as $$
 #variable_conflict use_column
 declare
+  told     constant text := bellwire.same_id(notify.recipient_id);
+  actor    constant text := bellwire.same_id(notify.actor_id);
   notified bigint;
   reason   text;
 begin
   if notify.dedupe_key is null then
     insert into bellwire.notifications (recipient_id, type, actor_id, title, body, link, data)
-    select notify.recipient_id, notify.type, notify.actor_id, notify.title,
+    select told, notify.type, actor, notify.title,
            notify.body, notify.link, coalesce(notify.data, '{}')
-     where bellwire.is_wanted(notify.recipient_id, notify.type, notify.actor_id)
+     where bellwire.is_wanted(told, notify.type, actor)
     returning id
       into notified;
   else
     begin
       insert into bellwire.notifications
              (recipient_id, type, actor_id, title, body, link, data, dedupe_key)
-      select notify.recipient_id, notify.type, notify.actor_id, notify.title,
+      select told, notify.type, actor, notify.title,
              notify.body, notify.link, coalesce(notify.data, '{}'), notify.dedupe_key
-       where bellwire.is_wanted(notify.recipient_id, notify.type, notify.actor_id)
+       where bellwire.is_wanted(told, notify.type, actor)
           on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
              do nothing
       returning id

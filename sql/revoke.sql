@@ -7,6 +7,7 @@
 -- Rights   none by default; grant usage on schema bellwire to <role>;
 --          grant execute on function bellwire.revoke to <role>;
 -- Remove   drop function bellwire.revoke(text);
+-- requires: same_id.sql
 create or replace function bellwire.revoke(recipient_id text)
   returns void
   language plpgsql
@@ -16,7 +17,7 @@ as $$
 #variable_conflict use_column
 begin
   insert into bellwire.revocations (recipient_id, revoked_at, revoked_xid)
-  values (revoke.recipient_id, clock_timestamp(), pg_current_xact_id())
+  values (bellwire.same_id(revoke.recipient_id), clock_timestamp(), pg_current_xact_id())
       on conflict (recipient_id)
          do update
         set revoked_at = excluded.revoked_at,

@@ -13,14 +13,18 @@ as $$
            e'select array(\nselect row(%s)::bellwire.told from (\n%s\n) as told where told.recipient_id is not null%s)',
            (
              select string_agg(
-                      case when a.attname = any (columns) then format('told.%I::text', a.attname) else 'null' end,
+                      case
+                        when a.attname <> all (columns) then 'null'
+                        when a.attname in ('recipient_id', 'actor_id') then format('bellwire.same_id(told.%I::text)', a.attname)
+                        else format('told.%I::text', a.attname)
+                      end,
                       ', ' order by a.attnum
                     )
                from pg_attribute a
               where a.attrelid = 'bellwire.told'::regclass
            ),
            d.query,
-           case when 'dedupe_key' = any (columns) then ' order by told.recipient_id::text collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"' end
+           case when 'dedupe_key' = any (columns) then ' order by bellwire.same_id(told.recipient_id::text) collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"' end
          )
     from bellwire.rule_definitions d
    where d.name = rule;

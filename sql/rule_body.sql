@@ -5,6 +5,7 @@
 -- Remove   with the schema
 -- requires: check_rule_query.sql
 -- requires: rules_rights.sql
+-- requires: same_id.sql
 -- requires: write_rule_function.sql
 create or replace function bellwire.rule_body(rule text, query text, columns text[], on_error text)
   returns text
@@ -27,7 +28,7 @@ $notify$  insert into bellwire.notifications (%1$s)
      and (
            select told.type::text = any (p.muted_types)
              from bellwire.preferences p
-            where p.recipient_id = told.recipient_id::text
+            where p.recipient_id = bellwire.same_id(told.recipient_id::text)
          ) is not true%5$s;
 $notify$,
     array_to_string(columns, ', '),
@@ -35,6 +36,8 @@ $notify$,
       select string_agg(
                case c
                  when 'data' then 'coalesce(told.data::jsonb, ''{}'')'
+                 when 'recipient_id' then 'bellwire.same_id(told.recipient_id::text)'
+                 when 'actor_id' then 'bellwire.same_id(told.actor_id::text)'
                  else format('told.%s::text', c)
                end,
                ', ' order by position
@@ -43,13 +46,13 @@ $notify$,
     ),
     query,
     case
-      when 'actor_id' = any (columns) then e'     and told.recipient_id::text is distinct from told.actor_id::text\n'
+      when 'actor_id' = any (columns) then e'     and bellwire.same_id(told.recipient_id::text) is distinct from bellwire.same_id(told.actor_id::text)\n'
     end,
     -- Without a key nothing can be in conflict, and a row that might be costs a lock and a record in the WAL. With keys, two
     -- statements that wrote them in different orders would wait for each other.
     case
       when 'dedupe_key' = any (columns) then $keys$
-   order by told.recipient_id::text collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"
+   order by bellwire.same_id(told.recipient_id::text) collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"
       on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
          do nothing$keys$
     end

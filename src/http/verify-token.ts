@@ -9,6 +9,7 @@ import {
 import type { KeyConfig } from "../config.ts";
 import { createHs256Verifier } from "./hs256.ts";
 import { Problem } from "./problem.ts";
+import { hasLoneSurrogate, sameId } from "./recipient-id.ts";
 import { createRemoteKeys } from "./remote-keys.ts";
 
 export interface TokenOptions {
@@ -96,8 +97,11 @@ function refuse(cause: unknown): never {
 
 function toIdentity(payload: JWTPayload, userClaim: string): Identity {
   const id = payload[userClaim];
-  const recipientId = Number.isSafeInteger(id) ? String(id) : id;
-  if (typeof recipientId !== "string") throw tokenInvalid();
+  const told = Number.isSafeInteger(id) ? String(id) : id;
+  if (typeof told !== "string") throw tokenInvalid();
+  if (hasLoneSurrogate(told))
+    throw tokenInvalid(undefined, "the token's recipient holds half of a surrogate pair");
+  const recipientId = sameId(told);
   if (recipientId === "" || recipientId.length > MAX_RECIPIENT_ID_LENGTH) throw tokenInvalid();
   if (recipientId.includes("\0")) throw tokenInvalid(); // PostgreSQL's text cannot hold it
   // A token that does not say when it was issued counts as older than any revocation.

@@ -36,6 +36,7 @@ const RULE_FUNCTIONS = [
   "bellwire.preview(text)",
   "bellwire.record_rule_error(text,text,text,bigint)",
   "bellwire.rule_answer(text,text[])",
+  "bellwire.same_id(text)",
   "bellwire.tell_what_can_be(text,bellwire.told[])",
   "bellwire.wake_listeners()",
   "bellwire.wakeups_are_suspended()",

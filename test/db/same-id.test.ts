@@ -1,0 +1,146 @@
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { sameId } from "../../src/http/recipient-id.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream } from "../support/event-source.ts";
+import { call, startService } from "../support/service.ts";
+
+const LOWER = "0b7c6a1e-5d3f-4a2b-9c8d-1e2f3a4b5c6d";
+const UPPER = LOWER.toUpperCase();
+const MIXED = `${LOWER.slice(0, 18)}${UPPER.slice(18)}`;
+
+const IDS: [id: string, kept: string][] = [
+  [LOWER, LOWER],
+  [UPPER, LOWER],
+  [MIXED, LOWER],
+  ["FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+  // None of these is one.
+  [`{${UPPER}}`, `{${UPPER}}`],
+  [`urn:uuid:${UPPER}`, `urn:uuid:${UPPER}`],
+  [UPPER.replaceAll("-", ""), UPPER.replaceAll("-", "")],
+  [`${UPPER}\n`, `${UPPER}\n`],
+  [` ${UPPER}`, ` ${UPPER}`],
+  [UPPER.replace("A", "G"), UPPER.replace("A", "G")],
+  ["Ann", "Ann"],
+  ["42", "42"],
+  ["", ""],
+  ["İ".repeat(18), "İ".repeat(18)],
+];
+
+describe.each(inject("servers"))("on $name", (server) => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createDatabase(server);
+    await database.query("create table public.orders (owner text, by text, note text)");
+    await database.query(`
+      select bellwire.define_rule('ordered', 'public.orders', 'insert', $$
+        select owner as recipient_id, by as actor_id, 'order' as type, note as title, note as dedupe_key from new_rows
+      $$)`);
+  });
+  afterAll(() => database.close());
+
+  test.each(IDS)("%j is kept as %j, here and there", async (id, kept) => {
+    expect(sameId(id)).toBe(kept);
+    const [row] = await database.query<{ id: string }>("select bellwire.same_id($1) as id", [id]);
+    expect(row?.id).toBe(kept);
+  });
+
+  test("however it is written, a UUID is one recipient: in a rule, notify(), revoke(), what is muted, and a token", async () => {
+    const service = await startService({
+      databaseUrl: database.url,
+      env: { JWT_LEEWAY_SECONDS: "0" },
+    });
+    const stream = await openStream(service, UPPER);
+    await stream.waitFor(({ event }) => event === "ready");
+    await database.query("select bellwire.notify($1, 'note')", [MIXED]);
+    await database.query("insert into public.orders values ($1, null, 'a')", [UPPER]);
+    // Told already, and the actor itself.
+    await database.query("insert into public.orders values ($1, null, 'a'), ($1, $2, 'b')", [
+      LOWER,
+      MIXED,
+    ]);
+    await database.query("select bellwire.notify($1, 'note', actor_id => $2)", [UPPER, LOWER]);
+    expect((await stream.take(2)).map(({ data }) => data.type)).toEqual(["note", "order"]);
+    for (const id of [UPPER, LOWER, MIXED])
+      expect((await call(service, id, "/unread-count")).body.count).toBe(2);
+
+    await call(service, UPPER, "/preferences", { method: "PUT", body: { mutedTypes: ["order"] } });
+    await database.query("insert into public.orders values ($1, null, 'c')", [MIXED]);
+    await database.query("select bellwire.mute_types($1, '{}')", [MIXED]);
+    expect((await call(service, LOWER, "/preferences")).body).toEqual({ mutedTypes: [] });
+    expect((await call(service, LOWER, "/unread-count")).body.count).toBe(2);
+
+    await database.query("select bellwire.revoke($1)", [UPPER]);
+    await stream.ended;
+    expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
+  });
+
+  test("what older releases wrote in upper case is found, and not announced", async () => {
+    const other = "1B7C6A1E-5D3F-4A2B-9C8D-1E2F3A4B5C6D";
+    await database.query(
+      "insert into bellwire.notifications (recipient_id, type, dedupe_key) values ($1, 'old', 'k'), (lower($1), 'old', 'k'), ($1, 'old', 'l')",
+      [other],
+    );
+    await database.query(
+      "insert into bellwire.preferences values ($1, '{a}'), (lower($1), '{b}'), ($2, '{c}')",
+      [other, other.replace("1B", "2B")],
+    );
+    await database.query(
+      "insert into bellwire.revocations values ($1, now(), '3'), (lower($1), now() - interval '1 day', '3')",
+      [other],
+    );
+    const rows = () =>
+      database.query(
+        "select recipient_id, dedupe_key, changed_xid from bellwire.notifications where type = 'old' order by id",
+      );
+    const before = await rows();
+    const text = await readFile(
+      new URL("../../migrations/0014_uuids_in_lower_case.sql", import.meta.url),
+      "utf8",
+    );
+    await database.query(text);
+    const recipient_id = other.toLowerCase();
+    expect(await rows()).toEqual([
+      { ...before[0], recipient_id, dedupe_key: null },
+      before[1],
+      { ...before[2], recipient_id },
+    ]);
+    const kept = await database.query<{ recipient_id: string }>(
+      "select * from bellwire.preferences where muted_types && '{a,b,c}' order by recipient_id",
+    );
+    expect(kept).toEqual([
+      { recipient_id, muted_types: ["b"] },
+      { recipient_id: recipient_id.replace("1b", "2b"), muted_types: ["c"] },
+    ]);
+    const revoked = await database.query(
+      "select recipient_id, revoked_at > now() - interval '1 hour' as is_late from bellwire.revocations where recipient_id ~* '^1b7c'",
+    );
+    expect(revoked).toEqual([{ recipient_id, is_late: true }]);
+  });
+
+  test("one that cannot be written is told to the others of its statement alike", async () => {
+    await database.query(
+      "insert into public.orders values ($1, null, 'd'), ((select string_agg(md5(i::text), '') from generate_series(1, 400) as i), null, 'd')",
+      [UPPER],
+    );
+    const rows = await database.query<{ recipient_id: string }>(
+      "select recipient_id from bellwire.notifications where title = 'd'",
+    );
+    expect(rows).toEqual([{ recipient_id: LOWER }]);
+  });
+});
+
+test("a subject with half of a surrogate pair is refused, which the log says: in UTF-8 all such are the same", async () => {
+  const database = await createDatabase();
+  try {
+    const service = await startService({ databaseUrl: database.url });
+    for (const subject of ["\ud800", "a\udfff", "\udc00\ud800"]) {
+      const { status, body } = await call(service, subject, "/unread-count");
+      expect({ status, code: body.code }).toEqual({ status: 401, code: "token_invalid" });
+    }
+    expect((await call(service, "\u{1f514}", "/unread-count")).status).toBe(200);
+    expect(service.logged()).toContain("half of a surrogate pair");
+  } finally {
+    await database.close();
+  }
+});
