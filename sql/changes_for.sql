@@ -1,30 +1,34 @@
--- Everything snapshots could not see: new notifications and changed ones, oldest first, each of one recipient.
+-- Everything snapshots could not see: what was removed, new notifications and changed ones, oldest first, each of one
+-- recipient.
 --
 -- bellwire.changes_since() for single recipients, many in one call: behind the replays of streams and the inbox's cursor. Each
 -- reader is one element of every array; an array that is shorter, or left out, gives nulls.
 --   since          the reader's position
 --   for_recipient  whose changes
---   upto, after_changed, after_id
+--   upto, after_stage, after_id
 --                  go on with an earlier, unfinished read
 --   page_bytes     what its page may take, 256 bytes a row beside the texts; null: its part of a megabyte, 64 KB at the least
 -- and for each of them alike:
---   page_size      how many rows at the most
---   most           a reader who has missed more than this is to fetch its list again: no more are looked for, and those
---                  found are any. Null: no limit
+--   page_size      how many rows at the most; for a few readers ten times as many of those without texts
+--   most           a reader who has missed more notifications than this is to fetch its list again: no more are looked for,
+--                  and those found are any. What was only changed or removed has no limit. Null: neither has
 --   cut_at         as in changes_since()
 --
 -- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page, as changes_since() does. In the
--- head `unread` and `unseen` are the recipient's, `revoked` is it at the most, and `bytes` is what the page takes. Where its first
--- row alone takes more than page_bytes the page is empty, and `bytes` is what that row takes.
+-- head `unread` and `unseen` are the recipient's, `revoked` is it at the most, `fresh` says how many of the remaining are new, and
+-- `bytes` is what the page takes. Where its first row alone takes more than page_bytes the page is empty, and `bytes` is what
+-- that row takes.
 --
--- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open
+-- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open. Who has missed
+--          more than `most` of anything is looked at twice
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_for;
+-- requires: unseen_of.sql
 create or replace function bellwire.changes_for(
   since         pg_snapshot[],
   for_recipient text[],
   upto          pg_snapshot[] default null,
-  after_changed boolean[]     default null,
+  after_stage   integer[]     default null,
   after_id      bigint[]      default null,
   page_size     integer       default 1000,
   most          integer       default null,
@@ -38,12 +42,13 @@ create or replace function bellwire.changes_for(
     newest       xid8,
     is_expired   boolean,
     remaining    bigint,
+    fresh        bigint,
     bytes        bigint,
     revoked      text[],
     suspended_ms double precision,
     unread       bigint,
     unseen       bigint,
-    is_new       boolean,
+    stage        integer,
     id           bigint,
     recipient_id text,
     type         text,
@@ -71,7 +76,8 @@ create or replace function bellwire.changes_for(
 as $$
 #variable_conflict use_column
 declare
-  shared_bytes bigint := greatest(65536, 1048576 / cardinality(since));
+  shared_bytes bigint  := greatest(65536, 1048576 / cardinality(since));
+  light_share  numeric := case when cardinality(since) <= 10 then 0.1 else 1 end;
 begin
   return query
   with readers as materialized (
@@ -81,95 +87,133 @@ begin
            pg_snapshot_xmax(r.since) as since_xmax,
            array(select pg_snapshot_xip(r.since)) as since_in_progress,
            coalesce(r.upto, pg_current_snapshot()) as moment,
-           coalesce(r.after_changed, false) as after_changed,
+           coalesce(r.after_stage, 0) as after_stage,
            coalesce(r.after_id, 0) as after_id,
            coalesce(r.page_bytes, shared_bytes) as page_bytes
-      from unnest(since, for_recipient, upto, after_changed, after_id, page_bytes) with ordinality
-           as r (since, recipient_id, upto, after_changed, after_id, page_bytes, reader)
+      from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
+           as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
   ),
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
-  pending as materialized (
+  found as materialized (
     select r.reader, f.*
       from readers r
      cross join lateral (
-             select found.is_new, found.id
-               from (
-                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since) as is_new
-                        from bellwire.notifications n
-                       where n.recipient_id = r.recipient_id
-                         and n.changed_xid >= r.since_xmax
-                      union all
-                      select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, r.since)
-                        from unnest(r.since_in_progress) as missing (xid)
-                       -- A probe for each; with = any() a table that few transactions have written (an import) is read by
-                       -- its recipient alone.
-                       cross join lateral (
-                               select m.id, m.created_xid, m.changed_xid
-                                 from bellwire.notifications m
-                                where m.recipient_id = r.recipient_id
-                                  and m.changed_xid = missing.xid
-                               offset 0
-                             ) n
-                    ) found
+             select u.stage, u.id, u.changed_xid
+               from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress) u
               -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
               -- rows of another history (a restored dump), whose ids this server has not reached.
-              where pg_visible_in_snapshot(case when found.is_new then found.created_xid else found.changed_xid end, r.moment)
-                and (not found.is_new, found.id) > (r.after_changed, r.after_id)
+              where pg_visible_in_snapshot(case u.stage when 1 then u.created_xid else u.changed_xid end, r.moment)
+                and (u.stage, u.id) > (r.after_stage, r.after_id)
               limit most + 1
            ) f
   ),
+  -- Of those who have missed that many of anything: is it notifications, or only marks?
+  behind as materialized (
+    select r.*,
+           (
+             select count(*)
+               from (
+                      select
+                        from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress) u
+                       where u.stage = 1
+                         and pg_visible_in_snapshot(u.created_xid, r.moment)
+                         and (u.stage, u.id) > (r.after_stage, r.after_id)
+                       limit most + 1
+                    ) u
+           ) as fresh
+      from readers r
+     where r.reader in (select f.reader from found f group by f.reader having count(*) > most)
+  ),
+  pending as materialized (
+    select f.*
+      from found f
+     where f.reader not in (select b.reader from behind b where b.fresh <= most)
+     union all
+    select b.reader, f.*
+      from behind b
+     cross join lateral (
+             select u.stage, u.id, u.changed_xid
+               from bellwire.unseen_of(b.recipient_id, b.since, b.since_xmax, b.since_in_progress) u
+              where pg_visible_in_snapshot(case u.stage when 1 then u.created_xid else u.changed_xid end, b.moment)
+                and (u.stage, u.id) > (b.after_stage, b.after_id)
+           ) f
+     where b.fresh <= most
+  ),
   whole as materialized (
     select p.reader,
-           count(*) as remaining
+           count(*) as remaining,
+           greatest(
+             count(*) filter (where p.stage = 1),
+             (select b.fresh from behind b where b.reader = p.reader)
+           ) as fresh
       from pending p
      group by p.reader
   ),
   stored as (
     select p.reader,
            p.page_bytes,
-           p.is_new,
+           p.stage,
+           p.id as place,
+           p.recipient_id as told,
+           p.changed_xid as told_xid,
            n.*,
            sum(
              256
-               + least(pg_column_size(n.type), cut_at)
-               + least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
-               + least(coalesce(pg_column_size(n.title), 0), cut_at)
-               + least(coalesce(pg_column_size(n.body), 0), cut_at)
-               + least(coalesce(pg_column_size(n.link), 0), cut_at)
-               + least(pg_column_size(n.data), cut_at)
+               + least(coalesce(pg_column_size(n.type), 0), cut_at)
+               + case
+                   when p.stage = 1
+                     then least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
+                            + least(coalesce(pg_column_size(n.title), 0), cut_at)
+                            + least(coalesce(pg_column_size(n.body), 0), cut_at)
+                            + least(coalesce(pg_column_size(n.link), 0), cut_at)
+                            + least(pg_column_size(n.data), cut_at)
+                   else 0
+                 end
            )
              over (
-               partition by p.reader order by not p.is_new, p.id
+               partition by p.reader order by p.stage, p.id
                rows between unbounded preceding and 1 preceding
              ) as stored_before
       from (
              select p.*,
                     r.page_bytes,
-                    row_number() over (partition by p.reader order by not p.is_new, p.id) as position
+                    r.recipient_id,
+                    sum(case p.stage when 1 then 1 else light_share end) over (
+                      partition by p.reader order by p.stage, p.id
+                      rows between unbounded preceding and current row
+                    ) as position
                from pending p
                join readers r on r.reader = p.reader
            ) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
-     cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
+      left join lateral (
+             select n.*
+               from bellwire.notifications n
+              where n.id = p.id
+                and p.stage > 0
+              limit 1
+           ) n on true
      where p.position <= page_size
+       and (n.id is not null or p.stage = 0)
   ),
   -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.
   cut as materialized (
     select s.reader,
            s.page_bytes,
-           s.is_new,
-           s.id,
-           s.recipient_id,
+           s.stage,
+           s.place as id,
+           s.told as recipient_id,
            bellwire.cut_text(s.type, cut_at) as type,
-           bellwire.cut_text(s.actor_id, cut_at) as actor_id,
-           bellwire.cut_text(s.title, cut_at) as title,
-           bellwire.cut_text(s.body, cut_at) as body,
-           bellwire.cut_text(s.link, cut_at) as link,
-           s.data::text as data,
+           case when s.stage = 1 then bellwire.cut_text(s.actor_id, cut_at) end as actor_id,
+           case when s.stage = 1 then bellwire.cut_text(s.title, cut_at) end as title,
+           case when s.stage = 1 then bellwire.cut_text(s.body, cut_at) end as body,
+           case when s.stage = 1 then bellwire.cut_text(s.link, cut_at) end as link,
+           case when s.stage = 1 then s.data::text end as data,
            coalesce(
-             greatest(
-               octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
-             ) > cut_at,
+             s.stage = 1
+               and greatest(
+                     octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
+                   ) > cut_at,
              false
            ) as is_cut,
            s.created_at,
@@ -177,7 +221,7 @@ begin
            s.read_at,
            s.archived_at,
            s.created_xid,
-           s.changed_xid
+           s.told_xid as changed_xid
       from stored s
      where coalesce(s.stored_before, 0) < s.page_bytes
   ),
@@ -187,15 +231,15 @@ begin
            coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,
            sum(
              256
-               + octet_length(c.type)
+               + coalesce(octet_length(c.type), 0)
                + coalesce(octet_length(c.actor_id), 0)
                + coalesce(octet_length(c.title), 0)
                + coalesce(octet_length(c.body), 0)
                + coalesce(octet_length(c.link), 0)
-               + least(octet_length(c.data), cut_at)
+               + case when c.data is null then 0 else least(octet_length(c.data), cut_at) end
            )
              over (
-               partition by c.reader order by not c.is_new, c.id
+               partition by c.reader order by c.stage, c.id
                rows between unbounded preceding and current row
              ) as bytes
       from cut c
@@ -245,12 +289,14 @@ begin
            pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
            coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
+           -- When the newest row is deleted, the newest position does not go back.
+           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
            bellwire.wakeups_suspended_ms() as suspended_ms
   )
   select r.reader,
          s.epoch,
          pg_current_snapshot(),
-         greatest(s.newest, s.newest_created, s.newest_revoked, s.pruned_xid, s.history_began),
+         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_revoked, s.pruned_xid, s.history_began),
          -- What is still in progress has had nothing pruned.
          s.pruned_xid >= r.since_xmax
            or exists (
@@ -260,12 +306,13 @@ begin
                    and pg_visible_in_snapshot(xid, pg_current_snapshot())
               ),
          coalesce(w.remaining, 0),
+         coalesce(w.fresh, 0),
          coalesce(t.bytes, 0)::bigint,
          array(select e.recipient_id from ended e where e.reader = r.reader),
          s.suspended_ms,
          c.unread,
          c.unseen,
-         null::boolean as is_new,
+         null::integer as stage,
          null::bigint as id,
          r.recipient_id,
          null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
@@ -276,8 +323,8 @@ begin
     left join counts c on c.recipient_id = r.recipient_id
    union all
   select p.reader,
-         null, null, null, null, null, null, null, null, null, null,
-         p.is_new,
+         null, null, null, null, null, null, null, null, null, null, null,
+         p.stage,
          p.id,
          p.recipient_id,
          p.type,
@@ -295,7 +342,7 @@ begin
          p.changed_xid
     from sized p
    where p.bytes <= p.page_bytes
-   order by reader, is_new desc nulls first, id;
+   order by reader, stage nulls first, id;
 end;
 $$;
 

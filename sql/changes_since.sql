@@ -1,4 +1,4 @@
--- Everything a snapshot could not see: new notifications and changed ones, oldest first, of all recipients.
+-- Everything a snapshot could not see: what was removed, new notifications and changed ones, oldest first, of all recipients.
 --
 -- This is the live feed's read; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
 -- order: a row visible now whose transaction was not visible in `since` (at or past its xmax, or in its in-progress list)
@@ -7,9 +7,8 @@
 --
 --   since          the reader's position
 --   upto           goes on with an earlier, unfinished read: the snapshot that read returned
---   after_changed, after_id
---                  how far that read had come: past this id among the new rows, or, with
---                  after_changed, past all new rows and past this id among the changed ones
+--   after_stage, after_id
+--                  how far that read had come: past this id of this stage, and past all stages before
 --   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
 --   cut_at         texts of more bytes are cut to as many characters, and such data is {}; null: nothing is cut
 --
@@ -21,20 +20,24 @@
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
 --   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
--- In a row of the page `data` is JSON as PostgreSQL prints it, times are as bellwire.wire_time() says, `is_cut` tells that there is
--- more of it in the table, and `unread` and `unseen` are its recipient's, if it was changed: an insert alone can be added up.
--- A row is new (`is_new`) when its insert was not visible in `since`, even if it was read meanwhile.
+-- Each row of the page has a `stage`, in which order they come:
+--   0  removed: deleted, or given to another recipient. It has an id, its recipient, and when (`changed_xid`)
+--   1  new: its insert was not visible in `since`, even if it was read meanwhile. What was moved to another recipient is new
+--   2  changed: seen, read, archived, or not any more. It has no texts and no data
+-- `data` is JSON as PostgreSQL prints it, times are as bellwire.wire_time() says, `is_cut` tells that there is more of it in the
+-- table, and `unread` and `unseen` are its recipient's, except in a new row: an insert alone can be added up.
+-- What was taken from somebody and given back is removed and then new, in this read or from the next on.
 --
 -- Cost     an index probe, and one for each transaction in progress in `since`; nothing depends on how long those stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
 create or replace function bellwire.changes_since(
-  since         pg_snapshot,
-  upto          pg_snapshot default null,
-  after_changed boolean     default false,
-  after_id      bigint      default 0,
-  page_size     integer     default 1000,
-  cut_at        integer     default null
+  since       pg_snapshot,
+  upto        pg_snapshot default null,
+  after_stage integer     default 0,
+  after_id    bigint      default 0,
+  page_size   integer     default 1000,
+  cut_at      integer     default null
 )
   returns table (
     epoch        text,
@@ -46,7 +49,7 @@ create or replace function bellwire.changes_since(
     suspended_ms double precision,
     unread       bigint,
     unseen       bigint,
-    is_new       boolean,
+    stage        integer,
     id           bigint,
     recipient_id text,
     type         text,
@@ -82,59 +85,103 @@ declare
 begin
   return query
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
-  with pending as materialized (
-    select found.is_new, found.id
+  with unseen as materialized (
+    select since_xmax as first, '18446744073709551615'::xid8 as last
+     union all
+    select xid, xid from unnest(since_in_progress) as xid
+  ),
+  pending as materialized (
+    select found.stage, found.id, found.recipient_id, found.changed_xid
       from (
-             select n.id, n.created_xid, n.changed_xid, not pg_visible_in_snapshot(n.created_xid, since) as is_new
-               from (
-                      select since_xmax as first, '18446744073709551615'::xid8 as last
-                       union all
-                      select xid, xid from unnest(since_in_progress) as xid
-                    ) unseen
+             select case when pg_visible_in_snapshot(n.created_xid, since) then 2 else 1 end as stage,
+                    n.id,
+                    n.recipient_id,
+                    n.created_xid,
+                    n.changed_xid
+               from unseen
               -- Between two bounds the planner expects little; of what is past one, a third of the table.
               cross join lateral (
-                      select m.id, m.created_xid, m.changed_xid
+                      select m.id, m.recipient_id, m.created_xid, m.changed_xid
                         from bellwire.notifications m
                        where m.changed_xid between unseen.first and unseen.last
                       offset 0
                     ) n
+              union all
+             select 0, x.notification_id, x.recipient_id, x.removed_xid, x.removed_xid
+               from unseen
+              cross join lateral (
+                      select r.notification_id, r.recipient_id, r.removed_xid
+                        from bellwire.removals r
+                       where r.removed_xid between unseen.first and unseen.last
+                      offset 0
+                    ) x
+              -- Given back, and `since` has seen that: a position that did not fit into an id may have seen only the later.
+              where not exists (
+                      select
+                        from bellwire.notifications n
+                       where n.id = x.notification_id
+                         and n.recipient_id = x.recipient_id
+                         and pg_visible_in_snapshot(n.created_xid, since)
+                    )
            ) found
      -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
      -- rows of another history (a restored dump), whose ids this server has not reached.
-     where pg_visible_in_snapshot(case when found.is_new then found.created_xid else found.changed_xid end, moment)
-       and (not found.is_new, found.id) > (after_changed, after_id)
+     where pg_visible_in_snapshot(case found.stage when 1 then found.created_xid else found.changed_xid end, moment)
+       and (found.stage, found.id) > (after_stage, after_id)
   ),
   stored as (
-    select p.is_new,
+    select p.stage,
+           p.id as place,
+           p.recipient_id as told,
+           p.changed_xid as told_xid,
            n.*,
            sum(
-             least(pg_column_size(n.type), cut_at)
-               + least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
-               + least(coalesce(pg_column_size(n.title), 0), cut_at)
-               + least(coalesce(pg_column_size(n.body), 0), cut_at)
-               + least(coalesce(pg_column_size(n.link), 0), cut_at)
-               + least(pg_column_size(n.data), cut_at)
+             least(coalesce(pg_column_size(n.type), 0), cut_at)
+               + case
+                   when p.stage = 1
+                     then least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
+                            + least(coalesce(pg_column_size(n.title), 0), cut_at)
+                            + least(coalesce(pg_column_size(n.body), 0), cut_at)
+                            + least(coalesce(pg_column_size(n.link), 0), cut_at)
+                            + least(pg_column_size(n.data), cut_at)
+                   else 0
+                 end
            )
-             over (order by not p.is_new, p.id rows between unbounded preceding and 1 preceding) as stored_before
-      from (select p.* from pending p order by not p.is_new, p.id limit page_size) p
+             over (order by p.stage, p.id rows between unbounded preceding and 1 preceding) as stored_before
+      from (
+             select p.*
+               from pending p
+              order by p.stage, p.id
+              -- What went through several hands is removed from each: a page does not end between those.
+              fetch first (page_size) rows with ties
+           ) p
      -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
-     cross join lateral (select * from bellwire.notifications n where n.id = p.id limit 1) n
+      left join lateral (
+             select n.*
+               from bellwire.notifications n
+              where n.id = p.id
+                and p.stage > 0
+              limit 1
+           ) n on true
+     where n.id is not null
+        or p.stage = 0
   ),
   -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.
   cut as materialized (
-    select s.is_new,
-           s.id,
-           s.recipient_id,
+    select s.stage,
+           s.place as id,
+           s.told as recipient_id,
            bellwire.cut_text(s.type, cut_at) as type,
-           bellwire.cut_text(s.actor_id, cut_at) as actor_id,
-           bellwire.cut_text(s.title, cut_at) as title,
-           bellwire.cut_text(s.body, cut_at) as body,
-           bellwire.cut_text(s.link, cut_at) as link,
-           s.data::text as data,
+           case when s.stage = 1 then bellwire.cut_text(s.actor_id, cut_at) end as actor_id,
+           case when s.stage = 1 then bellwire.cut_text(s.title, cut_at) end as title,
+           case when s.stage = 1 then bellwire.cut_text(s.body, cut_at) end as body,
+           case when s.stage = 1 then bellwire.cut_text(s.link, cut_at) end as link,
+           case when s.stage = 1 then s.data::text end as data,
            coalesce(
-             greatest(
-               octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
-             ) > cut_at,
+             s.stage = 1
+               and greatest(
+                     octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
+                   ) > cut_at,
              false
            ) as is_cut,
            s.created_at,
@@ -142,7 +189,7 @@ begin
            s.read_at,
            s.archived_at,
            s.created_xid,
-           s.changed_xid
+           s.told_xid as changed_xid
       from stored s
      where coalesce(s.stored_before, 0) < 1048576
   ),
@@ -150,14 +197,14 @@ begin
     select c.*,
            coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,
            sum(
-             octet_length(c.type)
+             coalesce(octet_length(c.type), 0)
                + coalesce(octet_length(c.actor_id), 0)
                + coalesce(octet_length(c.title), 0)
                + coalesce(octet_length(c.body), 0)
                + coalesce(octet_length(c.link), 0)
-               + least(octet_length(c.data), cut_at)
+               + case when c.data is null then 0 else least(octet_length(c.data), cut_at) end
            )
-             over (order by not c.is_new, c.id rows between unbounded preceding and 1 preceding) as bytes_before
+             over (order by c.stage, c.id rows between unbounded preceding and 1 preceding) as bytes_before
       from cut c
   ),
   page as materialized (
@@ -168,7 +215,7 @@ begin
   ),
   counts as (
     select told.recipient_id, badge.unread, badge.unseen
-      from (select distinct p.recipient_id from page p where not p.is_new) told
+      from (select distinct p.recipient_id from page p where p.stage <> 1) told
      cross join lateral (
              select count(*) as unread,
                     count(*) filter (where n.seen_at is null) as unseen
@@ -198,6 +245,8 @@ begin
               order by n.created_xid desc
               limit 1
            ) as newest_created,
+           -- When the newest row is deleted, the newest position does not go back.
+           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
            (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
            pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
@@ -205,7 +254,7 @@ begin
   )
   select bellwire.epoch(),
          pg_current_snapshot(),
-         greatest(s.newest, s.newest_created, s.newest_revoked, s.pruned_xid, s.history_began),
+         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_revoked, s.pruned_xid, s.history_began),
          -- What is still in progress has had nothing pruned.
          s.pruned_xid >= since_xmax
            or exists (
@@ -219,7 +268,7 @@ begin
          bellwire.wakeups_suspended_ms(),
          null::bigint,
          null::bigint,
-         null::boolean as is_new,
+         null::integer as stage,
          null::bigint as id,
          null, null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
     from server s
@@ -227,7 +276,7 @@ begin
   select null, null, null, null, null, null, null,
          c.unread,
          c.unseen,
-         p.is_new,
+         p.stage,
          p.id,
          p.recipient_id,
          p.type,
@@ -244,8 +293,8 @@ begin
          p.created_xid,
          p.changed_xid
     from page p
-    left join counts c on c.recipient_id = p.recipient_id and not p.is_new
-   order by is_new desc nulls first, id;
+    left join counts c on c.recipient_id = p.recipient_id and p.stage <> 1
+   order by stage nulls first, id;
 end;
 $$;
 

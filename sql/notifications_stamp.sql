@@ -1,6 +1,7 @@
 -- Keeps what every change of a notification must keep, also one made by hand in psql.
 --
 --   changed_xid  the transaction of the change, by which readers find it
+--   created_xid  the same where it is given to another recipient: there it is new (bellwire.notifications_removed())
 --   seen_at      what is read has been seen; so the unseen are among the unread
 --
 -- Fires    before each row's update, when something in it differs. Not when one of the ids is rewritten:
@@ -14,6 +15,9 @@ create or replace function bellwire.notifications_stamp()
 as $$
 begin
   new.changed_xid := pg_current_xact_id();
+  if old.recipient_id is distinct from new.recipient_id or old.id <> new.id then
+    new.created_xid := new.changed_xid;
+  end if;
   if new.read_at is not null then
     new.seen_at := coalesce(new.seen_at, new.read_at);
   end if;

@@ -3,8 +3,9 @@
 --   select bellwire.prune(now() - interval '90 days');
 --
 -- One small transaction a call, so that nobody waits for a long one. `npx bellwire prune` does it until nothing is left.
--- A client that has not been here since before what is deleted was made is told to fetch its list (`cursor_expired`);
--- what a plain DELETE takes away, nobody is told of.
+-- Whoever has what is deleted is told (bellwire.removals), as of a plain DELETE; removals that old are forgotten. A client that
+-- has not been here since before what is deleted was made, or what is forgotten removed, is told to fetch its list
+-- (`cursor_expired`).
 --
 -- What is younger than bellwire.retention.minimum_age (a day, unless its owner sets another) it refuses, so that whoever
 -- has the service's login cannot empty the table.
@@ -18,8 +19,9 @@ create or replace function bellwire.prune(before timestamptz)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  pruned bigint;
-  newest xid8;
+  pruned    bigint;
+  newest    xid8;
+  forgotten xid8;
   minimum_age constant interval := coalesce((select r.minimum_age from bellwire.retention r), '1 day');
 begin
   if prune.before > clock_timestamp() - minimum_age then
@@ -44,9 +46,25 @@ begin
   select count(*), max(d.created_xid::text::numeric)::text::xid8
     into pruned, newest
     from deleted d;
+  with oldest as (
+    select r.recipient_id, r.removed_xid, r.notification_id, r.removed_at
+      from bellwire.removals r
+     order by r.removed_xid
+     limit 20000
+  ),
+  deleted as (
+    delete from bellwire.removals r
+     using oldest o
+     where o.removed_at < prune.before
+       and (r.recipient_id, r.removed_xid, r.notification_id) = (o.recipient_id, o.removed_xid, o.notification_id)
+    returning r.removed_xid
+  )
+  select max(d.removed_xid::text::numeric)::text::xid8
+    into forgotten
+    from deleted d;
   insert into bellwire.retention as r (pruned_xid)
-  select newest
-   where newest is not null
+  select greatest(newest, forgotten)
+   where num_nonnulls(newest, forgotten) > 0
       on conflict (is_only)
          do update
         set pruned_xid = excluded.pruned_xid

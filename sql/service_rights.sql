@@ -5,7 +5,7 @@
 grant usage on schema bellwire to bellwire_service;
 
 grant select
-  on bellwire.notifications, bellwire.preferences, bellwire.revocations, bellwire.retention,
+  on bellwire.notifications, bellwire.preferences, bellwire.revocations, bellwire.removals, bellwire.retention,
      bellwire.wakeups_suspended_until_ms, bellwire.wakeups_suspended_for_good, bellwire.history_began_xid
   to bellwire_service;
 

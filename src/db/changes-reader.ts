@@ -8,7 +8,7 @@ import {
   toChanges,
   toForeign,
 } from "./changes.ts";
-import type { Cursor } from "./cursor.ts";
+import { type Cursor, STAGES } from "./cursor.ts";
 import { cutAtOf } from "./notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
 
@@ -21,7 +21,7 @@ export interface Reader {
 /** What a reader may have of one page, and when it must fetch its list again. */
 export interface PageLimits {
   pageSize: number;
-  /** More rows than this are not looked for; `remaining` then says that there are more. */
+  /** More new rows than this are not looked for; `fresh` then says that there are more. */
   most: number | null;
 }
 
@@ -49,6 +49,10 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
                      from bellwire.notifications
                     where created_xid > changed_xid
                     order by created_xid desc
+                    limit 1),
+                  (select removed_xid
+                     from bellwire.removals
+                    order by removed_xid desc
                     limit 1),
                   (select revoked_xid
                      from bellwire.revocations
@@ -96,7 +100,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
         values: [
           formatSnapshot(from.at),
           reading && formatSnapshot(reading.upto),
-          reading?.place.changed ?? false,
+          reading ? STAGES.indexOf(reading.place.stage) : 0,
           reading?.place.id ?? 0,
           PAGE_SIZE,
           cutAt,
@@ -121,7 +125,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
           readers.map(({ from }) => formatSnapshot(from.at)),
           readers.map(({ recipientId }) => recipientId),
           readings.map((reading) => reading && formatSnapshot(reading.upto)),
-          readings.map((reading) => reading?.place.changed),
+          readings.map((reading) => reading && STAGES.indexOf(reading.place.stage)),
           readings.map((reading) => reading?.place.id),
           pageSize,
           most,
@@ -135,11 +139,15 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
         readers.map(async ({ from }, i) => {
           const { head, page = [] } = answers[i] ?? {};
           if (!head) throw new Error("bellwire.changes_for() returned no head for a reader");
-          const counts = { unread: Number(head.unread), unseen: Number(head.unseen) };
-          if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...counts };
+          const own = {
+            unread: Number(head.unread),
+            unseen: Number(head.unseen),
+            fresh: Number(head.fresh),
+          };
+          if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...own };
           // What a client says of itself begins no history that we know.
           start ??= head.epoch === begun ? readNow() : beginHistory();
-          return { ...toForeign(head, from, await start), ...counts };
+          return { ...toForeign(head, from, await start), ...own };
         }),
       );
     },

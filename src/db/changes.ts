@@ -1,4 +1,4 @@
-import type { Cursor } from "./cursor.ts";
+import { type Cursor, type Place, STAGES } from "./cursor.ts";
 import type { Counts, Notification } from "./notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "./snapshot.ts";
 
@@ -10,19 +10,27 @@ export interface Change extends Notification {
   readonly changedXid: bigint;
 }
 
+/** A notification that a recipient has had, or may have, and no longer has: deleted, or given to another. */
+export interface Removal {
+  readonly id: bigint;
+  readonly recipientId: string;
+  readonly removedXid: bigint;
+}
+
 /** One page of a read: what `from` could not see and `upto` can, in the order of `Place`. */
 export interface Changes {
   readonly epoch: string;
   readonly from: Snapshot;
   readonly upto: Snapshot;
+  readonly removed: readonly Removal[];
   readonly rows: readonly Change[];
   /** Nothing of this read is left after this page. */
   readonly isLast: boolean;
-  /** How many rows the read had left, this page's included. */
+  /** How much the read had left, this page included. */
   readonly remaining: number;
   /** Recipients revoked since `from`; in a recipient's own read itself at the most. */
   readonly revoked: readonly string[];
-  /** In a read for all: of the recipients some of whose rows here were changed, at `moment`. */
+  /** In a read for all: of the recipients some of whose rows here were changed or removed, at `moment`. */
   readonly counts: ReadonlyMap<string, Counts>;
   /** When this page was read. */
   readonly moment: Snapshot;
@@ -40,6 +48,8 @@ export interface Changes {
 export interface RecipientChanges extends Changes, Counts {
   /** The database does not take the position. Then there are no rows, and `upto` is where to go on. */
   readonly isRefused?: boolean;
+  /** How many new rows the read had left, this page included. */
+  readonly fresh: number;
 }
 
 /** What `bellwire.changes_since()` returns: a head, then a page. */
@@ -53,13 +63,15 @@ export interface Head {
   suspended_ms: number;
   unread: string | null;
   unseen: string | null;
+  /** In `bellwire.changes_for()` alone. */
+  fresh?: string;
   id: null;
 }
 
 export interface PageRow {
   unread: string | null;
   unseen: string | null;
-  is_new: boolean;
+  stage: number;
   id: string;
   recipient_id: string;
   type: string;
@@ -95,12 +107,14 @@ export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => (
 export function toChanges(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Changes {
   const moment = parseSnapshot(head.snapshot);
   const remaining = Number(head.remaining);
+  const removed = page.filter(({ stage }) => STAGES[stage] === "removed");
   return {
     epoch: head.epoch,
     from: at,
     upto: reading?.upto ?? reached(at, moment, head.newest),
     moment,
-    rows: page.map(toChange),
+    removed: removed.map(toRemoval),
+    rows: page.slice(removed.length).map(toChange),
     isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,
@@ -109,6 +123,17 @@ export function toChanges(head: Head, page: readonly PageRow[], { at, reading }:
     isForeign: false,
     isExpired: head.is_expired,
   };
+}
+
+/** Where a reader goes on who has had this page. */
+export function endOf({ epoch, from, upto, removed, rows, isLast }: Changes): Cursor {
+  const row = rows.at(-1);
+  const removal = removed.at(-1);
+  const place: Place | undefined = row
+    ? { stage: row.isNew ? "new" : "changed", id: row.id }
+    : removal && { stage: "removed", id: removal.id };
+  if (isLast || !place) return { epoch, at: upto };
+  return { epoch, at: from, reading: { upto, place } };
 }
 
 /** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */
@@ -125,6 +150,12 @@ function countsOf(page: readonly PageRow[]): Map<string, Counts> {
   return counts;
 }
 
+const toRemoval = (row: PageRow): Removal => ({
+  id: BigInt(row.id),
+  recipientId: row.recipient_id,
+  removedXid: BigInt(row.changed_xid),
+});
+
 const toChange = (row: PageRow): Change => ({
   id: BigInt(row.id),
   recipientId: row.recipient_id,
@@ -139,7 +170,7 @@ const toChange = (row: PageRow): Change => ({
   seenAt: row.seen_at,
   readAt: row.read_at,
   archivedAt: row.archived_at,
-  isNew: row.is_new,
+  isNew: STAGES[row.stage] === "new",
   createdXid: BigInt(row.created_xid),
   changedXid: BigInt(row.changed_xid),
 });

@@ -25,9 +25,15 @@ export interface Reading {
   readonly place: Place;
 }
 
-/** Within a read new rows come first, then changed ones, each by ascending id. */
+/**
+ * What of a read comes when, each by ascending id. The removed first, so that what was taken from somebody and given back is
+ * there in the end.
+ */
+export const STAGES = ["removed", "new", "changed"] as const;
+export type Stage = (typeof STAGES)[number];
+
 export interface Place {
-  readonly changed: boolean;
+  readonly stage: Stage;
   readonly id: bigint;
 }
 
@@ -38,10 +44,10 @@ const MAX_LENGTH = 128;
 const MAX_GAPS = 64;
 
 const PATTERN =
-  /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([nc])([0-9a-z]{1,13}))?_$/;
+  /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([rnc])([0-9a-z]{1,13}))?_$/;
 
 /**
- * `v1.<epoch>.<xmax>.<gaps>_`, and within a read `.<how far at's xmax is below>.<at's gaps>.<n|c><id>` before the `_`,
+ * `v1.<epoch>.<xmax>.<gaps>_`, and within a read `.<how far at's xmax is below>.<at's gaps>.<r|n|c><id>` before the `_`,
  * where the first pair is then the read's `upto`. Numbers are base 36; gaps run down from xmax to each
  * transaction in progress. At most 128 characters of `[A-Za-z0-9._-]`: a position that does not fit is
  * replaced by an earlier one that does, from which a few rows may be sent twice and none is lost.
@@ -53,7 +59,7 @@ export function encodeCursor({ epoch, at, reading }: Cursor): string {
   if (reading) {
     const { upto, place } = reading;
     const lag = encodeNumber(upto.xmax - at.xmax);
-    const mark = `${place.changed ? "c" : "n"}${encodeNumber(place.id)}`;
+    const mark = `${place.stage.charAt(0)}${encodeNumber(place.id)}`;
     const full = `v1.${epoch}.${encodeSnapshot(upto)}.${lag}.${encodeGaps(at)}.${mark}_`;
     if (full.length <= MAX_LENGTH) return full;
   }
@@ -70,14 +76,15 @@ export function encodeCursor({ epoch, at, reading }: Cursor): string {
 export function parseCursor(text: string): Cursor | undefined {
   const match = text.length <= MAX_LENGTH ? PATTERN.exec(text) : null;
   if (!match) return undefined;
-  const [, epoch = "", xmax = "", gaps = "", lag, atGaps = "", kind, id = ""] = match;
+  const [, epoch = "", xmax = "", gaps = "", lag, atGaps = "", kind = "", id = ""] = match;
   const last = decodeSnapshot(decodeNumber(xmax), gaps);
   if (!last) return undefined;
   if (lag === undefined) return { epoch, at: last };
   const at = decodeSnapshot(last.xmax - decodeNumber(lag), atGaps);
-  const place = { changed: kind === "c", id: decodeNumber(id) };
-  if (!at || place.id > MAX_BIGINT) return undefined;
-  return { epoch, at, reading: { upto: last, place } };
+  const stage = STAGES.find((stage) => stage.startsWith(kind));
+  const place = decodeNumber(id);
+  if (!at || !stage || place > MAX_BIGINT) return undefined;
+  return { epoch, at, reading: { upto: last, place: { stage, id: place } } };
 }
 
 const MAX_BIGINT = 2n ** 63n - 1n;

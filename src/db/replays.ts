@@ -9,7 +9,7 @@ export interface ReplaysOptions {
   pool: Pool;
   /** So many queries run at a time. */
   atOnce: number;
-  /** A reader who has missed more has its first such page say so in `remaining`, and is not read to the end. */
+  /** A reader who has missed more new rows has its first such page say so in `fresh`, and is not read to the end. */
   replayLimit: number;
   maxEventBytes: number;
   /** One query has given so many readers a page each. */
@@ -53,7 +53,8 @@ export function createReplays({
       // Alone it was refused as well. If it is not the position, the next read is, too.
       const start = await now();
       const page = await read({ from: start, recipientId });
-      return { ...page, upto: start.at, rows: [], isLast: true, remaining: 0, isRefused: true };
+      const nothing = { removed: [], rows: [], isLast: true, remaining: 0, fresh: 0 };
+      return { ...page, ...nothing, upto: start.at, isRefused: true };
     }
   };
 }

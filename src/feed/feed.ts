@@ -1,4 +1,4 @@
-import type { Changes } from "../db/changes.ts";
+import { type Changes, endOf } from "../db/changes.ts";
 import type { Cursor } from "../db/cursor.ts";
 import type { Logger } from "../logger.ts";
 import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
@@ -17,13 +17,6 @@ export interface FeedOptions extends PaceOptions {
   /** Why a read failed, in a sentence for the operator. */
   explain: (err: unknown) => string;
   log: Logger;
-}
-
-/** Where a reader goes on who has had this page. */
-function endOf({ epoch, from, upto, rows, isLast }: Changes): Cursor {
-  const last = rows.at(-1);
-  if (isLast || !last) return { epoch, at: upto };
-  return { epoch, at: from, reading: { upto, place: { changed: !last.isNew, id: last.id } } };
 }
 
 export type Feed = ReturnType<typeof createFeed>;
@@ -81,10 +74,13 @@ export function createFeed(options: FeedOptions) {
         readAgain();
         return;
       }
-      if (page.remaining > MAX_BACKLOG) {
-        log.warn({ rows: page.remaining }, "far behind; every stream reads for itself");
+      if (page.isExpired || page.remaining > MAX_BACKLOG) {
+        log.warn(
+          { rows: page.remaining, isExpired: page.isExpired },
+          "the feed lacks rows, or is far behind; every stream reads for itself",
+        );
         cursor = { epoch, at: upto };
-        publish({ ...page, rows: [] }); // who was revoked
+        publish({ ...page, removed: [], rows: [] }); // who was revoked
         readAgain();
         return;
       }

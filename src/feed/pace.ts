@@ -9,6 +9,8 @@ export interface PaceOptions {
   wakeupsPerSecondBusy: number;
 }
 
+type ReadFor = Pick<Changes, "rows" | "removed" | "suspendedMs">;
+
 export type Pace = ReturnType<typeof createPace>;
 
 /** For how long wake-ups are suspended at a time. If whoever did it dies, they come back by themselves. */
@@ -59,13 +61,15 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     isBusy: (now: number) => now < leaseEndsAt,
 
     /** A read that began at `now` has given this page. */
-    hasRead({ rows, suspendedMs }: Pick<Changes, "rows" | "suspendedMs">, now: number): void {
+    hasRead({ rows, removed, suspendedMs }: ReadFor, now: number): void {
       bucket = Math.max(0, bucket - (now - filledAt) * perMs);
       filledAt = now;
-      bucket = Math.min(full, bucket + new Set(rows.map((row) => row.changedXid)).size);
+      const xids = new Set(rows.map((row) => row.changedXid));
+      for (const { removedXid } of removed) xids.add(removedXid);
+      bucket = Math.min(full, bucket + xids.size);
       isForGood = isHeld || suspendedMs === Number.POSITIVE_INFINITY;
       leaseEndsAt = isForGood ? Number.NEGATIVE_INFINITY : now + suspendedMs;
-      if (isForGood ? rows.length > 0 : suspendedMs > 0) unannouncedAt = now;
+      if (isForGood ? xids.size > 0 : suspendedMs > 0) unannouncedAt = now;
     },
 
     /** Whether to suspend wake-ups for `LEASE_MS` now, for the first time or further. */

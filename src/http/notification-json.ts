@@ -1,4 +1,6 @@
+import type { Removal } from "../db/changes.ts";
 import type { Notification } from "../db/notification.ts";
+import type { Delivered } from "../hub/delivery.ts";
 import type { Logger } from "../logger.ts";
 import { encodeJson, onOneLine } from "./json-line.ts";
 import type { ChangeJson } from "./schemas.ts";
@@ -61,7 +63,7 @@ function encode(notification: Notification): string {
   const { id, type, actorId, title, body, link, data, createdAt, isCut } = notification;
   const before = JSON.stringify({ id: id.toString(), type, actorId, title, body, link });
   const truncated = isCut ? { truncated: true } : {};
-  const behind = JSON.stringify({ createdAt, ...stateJson(notification), ...truncated });
+  const behind = JSON.stringify({ createdAt, ...marksJson(notification), ...truncated });
   return onOneLine(`${before.slice(0, -1)},"data":${data},${behind.slice(1)}`);
 }
 
@@ -115,15 +117,26 @@ export function encodeAnswer(notifications: readonly string[], rest: object): st
   return `{"notifications":[${notifications.join()}],${encodeJson(rest).slice(1)}`;
 }
 
-/** What a recipient has done with which. */
+/** A changed notification: its id, and when it was seen, read and archived. */
 export const changeJson = (notification: Notification): ChangeJson => ({
   id: notification.id.toString(),
-  ...stateJson(notification),
+  ...marksJson(notification),
 });
 
 /** `readAt` and the others, null where it was not done. */
-const stateJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
+const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
   seenAt,
   readAt,
   archivedAt,
 });
+
+/** What a `state` event says; most remove nothing. */
+export function stateJson({ rows, removed }: Extract<Delivered, { kind: "state" }>) {
+  const changes = rows.map(changeJson);
+  return removed.length === 0 ? { changes } : { changes, removed: removedJson(removed) };
+}
+
+/** Somebody may have had it twice, and has it no more. */
+export const removedJson = (removed: readonly Removal[]): string[] => [
+  ...new Set(removed.map(({ id }) => id.toString())),
+];

@@ -6,7 +6,12 @@ import { type FollowOptions, follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
 import { identityOf, positionOf, standingOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
-import { changeJson, encodeAnswer, type NotificationEncoder } from "./notification-json.ts";
+import {
+  changeJson,
+  encodeAnswer,
+  type NotificationEncoder,
+  removedJson,
+} from "./notification-json.ts";
 import { lastOf, parse } from "./parse.ts";
 import { unavailable } from "./problem.ts";
 import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "./schemas.ts";
@@ -23,6 +28,10 @@ export interface PollOptions {
 
 /** An answer with this many characters gets no longer: the next poll has the rest. */
 const MAX_ANSWER_LENGTH = 1_000_000;
+
+/** Of one changed row, and of the id of one that was removed; about. */
+const CHANGE_LENGTH = 120;
+const ID_LENGTH = 10;
 
 /**
  * `GET /poll`, the stream's fallback: the same follower on the same cursor, and what it sends is one answer. Behind
@@ -102,9 +111,11 @@ function collect({
   ...options
 }: CollectOptions) {
   const { recipientId } = identity;
-  const notifications: string[] = [];
+  /** Encoded, by their ids. */
+  const notifications = new Map<string, string>();
   const poll: Omit<PollJson, "notifications"> = {
     changes: [],
+    removed: [],
     unread: 0,
     unseen: 0,
     cursor: encodeCursor(position),
@@ -123,7 +134,8 @@ function collect({
   });
 
   /** A moment later, so that the rest of what is sent just now comes along. */
-  const give = () => void checked.then(() => resolve(encodeAnswer(notifications, poll)), reject);
+  const give = () =>
+    void checked.then(() => resolve(encodeAnswer([...notifications.values()], poll)), reject);
 
   function answerNow() {
     isDue = true;
@@ -132,10 +144,22 @@ function collect({
 
   function add(event: Delivered) {
     Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
-    if (event.kind === "state") return void poll.changes.push(...event.rows.map(changeJson));
+    if (event.kind === "state") return addState(event);
     const notification = encoder.encode(event.row);
-    notifications.push(notification);
+    notifications.set(event.row.id.toString(), notification);
     length += notification.length;
+  }
+
+  function addState({ rows, removed }: Extract<Delivered, { kind: "state" }>) {
+    // The client takes off first what was removed: of what an earlier read gave, nothing may be left by then.
+    const gone = new Set(removedJson(removed));
+    if (gone.size > 0) {
+      for (const id of gone) notifications.delete(id);
+      poll.changes = poll.changes.filter(({ id }) => !gone.has(id));
+      poll.removed = [...new Set([...poll.removed, ...gone])];
+    }
+    poll.changes.push(...rows.map(changeJson));
+    length += rows.length * CHANGE_LENGTH + removed.length * ID_LENGTH;
   }
 
   const stop = follow({
@@ -154,13 +178,13 @@ function collect({
         if (isLive || isFull) give();
         return !isFull;
       },
-      reset(reason, unread, at) {
-        Object.assign(poll, { reset: reason, unread, cursor: encodeCursor(at) });
+      reset(reason, { unread, unseen }, at) {
+        Object.assign(poll, { reset: reason, unread, unseen, cursor: encodeCursor(at) });
         give();
       },
       caughtUp() {
         hasCaughtUp = true;
-        if (isDue || notifications.length + poll.changes.length > 0) give();
+        if (isDue || length > 0) give();
         else timer ??= setTimeout(answerNow, waitMs);
       },
       checkToken() {

@@ -132,6 +132,9 @@ export const ListJson = z.strictObject({
   cursor: Cursor,
 });
 
+const REMOVED =
+  "Deleted, pruned or given to another recipient since: take them off the page, before anything else is put on it.";
+
 const RESET_REASONS = [
   "cursor_unknown",
   "cursor_expired",
@@ -142,6 +145,7 @@ const RESET_REASONS = [
 export const PollJson = z.strictObject({
   notifications: z.array(NotificationJson).describe("New since the cursor, oldest first."),
   changes: z.array(ChangeJson).describe("Marked since, here, in another tab or in psql."),
+  removed: z.array(IdText).describe(REMOVED),
   unread: Count,
   unseen: Count,
   cursor: Cursor.describe("`since` of the next poll, or `lastEventId` of a stream."),
@@ -159,9 +163,14 @@ export const EVENTS = {
     cursor: z.string().describe("Where the stream resumes; `unknown` where a `reset` follows."),
     version: z.string(),
   }),
-  notification: NotificationJson.extend({ unread: Count }),
-  state: z.strictObject({ changes: z.array(ChangeJson), unread: Count }),
-  reset: z.strictObject({ reason: z.enum(RESET_REASONS), unread: Count }),
+  notification: NotificationJson.extend({ unread: Count, unseen: Count }),
+  state: z.strictObject({
+    changes: z.array(ChangeJson),
+    removed: z.array(IdText).optional().describe(REMOVED),
+    unread: Count,
+    unseen: Count,
+  }),
+  reset: z.strictObject({ reason: z.enum(RESET_REASONS), unread: Count, unseen: Count }),
   ping: z.strictObject({ time: Time }),
   auth: z.strictObject({
     reason: z

@@ -14,7 +14,7 @@ export interface Sink {
   ready(counts: Counts, resumeAt: Cursor | "unknown"): void;
   /** False when the stream holds too much unsent data. */
   send(event: Delivered, isLive: boolean): boolean;
-  reset(reason: ResetReason, unread: number, position: Cursor): void;
+  reset(reason: ResetReason, counts: Counts, position: Cursor): void;
   /** The recipient may have been revoked: end if this stream's token was issued before that. */
   checkToken(): void;
   /** All there was at the last read has been sent; whatever came meanwhile is read next. */
@@ -34,7 +34,7 @@ export interface FollowOptions {
   position: Cursor;
   /** The next page, small enough to be sent before the one after it is fetched. */
   read: (from: Cursor, recipientId: string) => Promise<RecipientChanges>;
-  /** More missed rows than this are a reset. */
+  /** More missed notifications than this are a reset; what was only changed or removed never is. */
   replayLimit: number;
   sink: Sink;
 }
@@ -96,19 +96,20 @@ export function follow(options: FollowOptions): () => void {
     const position: Cursor = { epoch: page.epoch, at: page.upto };
     const reason = whyReset(page, isFirst);
     const isFresh = isFirst && since === "now" && !reason;
-    const isUpToDate = page.rows.length === 0 && page.isLast && !from.reading && !reason;
+    const isEmpty = page.rows.length + page.removed.length === 0;
+    const isUpToDate = isEmpty && page.isLast && !from.reading && !reason;
     if (isFirst) {
       const own = since === "unknown" ? since : from;
       sink.ready(page, isFresh || isUpToDate ? position : own);
     }
-    if (reason) sink.reset(reason, page.unread, position);
+    if (reason) sink.reset(reason, page, position);
     let isSent = true;
     if (reason || isFresh) cursor = position;
-    else isSent = send(createDelivery(page, page.rows, page), false);
+    else isSent = send(createDelivery(page, page.removed, page.rows, page), false);
     // The end of an earlier read is not the present: read on from there.
     if (!isSent || !page.isLast || from.reading) return undefined;
     const { unread, unseen, moment } = page;
-    return { unread, unseen, at: moment, countedAt: performance.now() };
+    return { unread, unseen, at: moment };
   }
 
   function whyReset(page: RecipientChanges, isFirst: boolean): ResetReason | undefined {
@@ -116,7 +117,7 @@ export function follow(options: FollowOptions): () => void {
     if (page.isForeign) return "epoch_changed";
     if (isFirst && since === "now") return undefined;
     if (page.isExpired) return "cursor_expired";
-    return page.remaining > replayLimit ? "too_many" : undefined;
+    return page.fresh > replayLimit ? "too_many" : undefined;
   }
 
   function deliverLive(delivery: Delivery) {

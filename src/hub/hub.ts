@@ -1,4 +1,4 @@
-import type { Change, Changes } from "../db/changes.ts";
+import type { Change, Changes, Removal } from "../db/changes.ts";
 import { createDelivery, type Delivery } from "./delivery.ts";
 import { bringUp, later, type Tally } from "./tally.ts";
 
@@ -25,9 +25,6 @@ interface Recipient {
 
 export type Hub = ReturnType<typeof createHub>;
 
-/** What is deleted is not announced, so that counts are counted again after a minute, with the next notification. */
-const TALLY_IS_GOOD_MS = 60_000;
-
 /**
  * Who is connected here. Hands each page of the feed's reads to the streams of its recipients, with the recipient's
  * counts. These are added up here: to count them again for every notification takes the longer the more are unread.
@@ -35,16 +32,15 @@ const TALLY_IS_GOOD_MS = 60_000;
 export function createHub() {
   const connected = new Map<string, Recipient>();
 
-  function publishTo(recipientId: string, rows: readonly Change[], changes: Changes, now: number) {
+  function publishTo(recipientId: string, { removed, rows }: Share, changes: Changes) {
     const recipient = connected.get(recipientId);
     if (!recipient) return;
     const { subscribers, tally } = recipient;
-    const isGood = tally && now - tally.countedAt < TALLY_IS_GOOD_MS;
-    const counts = bringUp(isGood ? tally : undefined, recipientId, rows, changes, now);
+    const counts = bringUp(tally, recipientId, rows, changes);
     recipient.tally = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const delivery = createDelivery(changes, rows, counts);
+      const delivery = createDelivery(changes, removed, rows, counts);
       for (const subscriber of subscribers) subscriber.deliver(delivery);
     }
   }
@@ -71,9 +67,8 @@ export function createHub() {
       // First, so that whoever is revoked can be asked for before anything is shown.
       for (const recipientId of changes.revoked)
         for (const subscriber of connected.get(recipientId)?.subscribers ?? []) subscriber.revoke();
-      const now = performance.now();
-      for (const [recipientId, rows] of groupByRecipient(changes.rows, connected))
-        publishTo(recipientId, rows, changes, now);
+      for (const [recipientId, share] of shareOut(changes, connected))
+        publishTo(recipientId, share, changes);
     },
 
     readAgain(): void {
@@ -85,14 +80,22 @@ export function createHub() {
   };
 }
 
-/** The rows of those who are connected, each recipient's in the order they came. */
-function groupByRecipient(rows: readonly Change[], connected: ReadonlyMap<string, unknown>) {
-  const groups = new Map<string, Change[]>();
-  for (const row of rows) {
-    if (!connected.has(row.recipientId)) continue;
-    const group = groups.get(row.recipientId);
-    if (group) group.push(row);
-    else groups.set(row.recipientId, [row]);
+/** What of a page is one recipient's, in the order it came. */
+interface Share {
+  readonly removed: Removal[];
+  readonly rows: Change[];
+}
+
+/** The shares of those who are connected. */
+function shareOut({ removed, rows }: Changes, connected: ReadonlyMap<string, unknown>) {
+  const shares = new Map<string, Share>();
+  function shareOf(recipientId: string): Share | undefined {
+    if (!connected.has(recipientId)) return undefined;
+    const share = shares.get(recipientId) ?? { removed: [], rows: [] };
+    shares.set(recipientId, share);
+    return share;
   }
-  return groups;
+  for (const removal of removed) shareOf(removal.recipientId)?.removed.push(removal);
+  for (const row of rows) shareOf(row.recipientId)?.rows.push(row);
+  return shares;
 }

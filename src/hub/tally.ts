@@ -5,8 +5,6 @@ import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
 /** A recipient's counts, kept up without counting again. Exact for the rows that `at` sees. */
 export interface Tally extends Counts {
   readonly at: Snapshot;
-  /** When the database has counted them, by `performance.now()`. */
-  readonly countedAt: number;
 }
 
 /** The later of two. */
@@ -14,17 +12,16 @@ export const later = (a: Tally | undefined, b: Tally): Tally => (a && isSubset(b
 
 /**
  * The tally behind a page that has brought these rows of the recipient, each for the first time. Inserts are added; where
- * a row has changed, the page says what the database has counted. Undefined where neither can be.
+ * a row has changed or gone, the page says what the database has counted. Undefined where neither can be.
  */
 export function bringUp(
   tally: Tally | undefined,
   recipientId: string,
   rows: readonly Change[],
   { isLast, upto, moment, counts }: Pick<Changes, "isLast" | "upto" | "moment" | "counts">,
-  now: number,
 ): Tally | undefined {
   const counted = counts.get(recipientId);
-  if (counted) return { ...counted, at: moment, countedAt: now };
+  if (counted) return { ...counted, at: moment };
   if (!tally) return undefined;
   const added = rows.filter((row) => !isVisible(tally.at, row.createdXid));
   // New to the feed, which is behind, and only changed since the tally: nobody has counted that.
@@ -38,6 +35,5 @@ export function bringUp(
     unseen: tally.unseen + unread.filter((row) => row.seenAt === null).length,
     // Before its last page a read has more rows that `upto` sees.
     at: isLast ? union(tally.at, upto) : tally.at,
-    countedAt: tally.countedAt,
   };
 }

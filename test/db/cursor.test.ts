@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Cursor, encodeCursor, parseCursor } from "../../src/db/cursor.ts";
+import { type Cursor, encodeCursor, parseCursor, STAGES, type Stage } from "../../src/db/cursor.ts";
 import { isGiven, isSubset, type Snapshot } from "../../src/db/snapshot.ts";
 
 const FORM = /^[A-Za-z0-9._-]{1,128}$/;
@@ -24,12 +24,12 @@ const withinRead = fc
     epoch: epochs,
     at: snapshots,
     ahead: fc.bigInt({ min: 0n, max: 5000n }),
-    changed: fc.boolean(),
+    stage: fc.constantFrom<Stage>(...STAGES),
     id: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
   })
-  .map(({ epoch, at, ahead, changed, id }): Cursor => {
+  .map(({ epoch, at, ahead, stage, id }): Cursor => {
     const upto = { xmax: at.xmax + ahead, inProgress: at.inProgress.slice(0, 3) };
-    return { epoch, at, reading: { upto, place: { changed, id } } };
+    return { epoch, at, reading: { upto, place: { stage, id } } };
   })
   .filter(({ reading }) => isGiven(reading?.upto.xmax ?? 0n));
 
@@ -39,7 +39,7 @@ describe("a cursor", () => {
     expect(encodeCursor({ epoch: "4a9a6061", at })).toBe("v1.4a9a6061.rs.3-7_");
     const reading = {
       upto: { xmax: 1003n, inProgress: [990n] },
-      place: { changed: false, id: 71n },
+      place: { stage: "new" as const, id: 71n },
     };
     expect(encodeCursor({ epoch: "4a9a6061", at, reading })).toBe("v1.4a9a6061.rv.d.3.3-7.n1z_");
   });

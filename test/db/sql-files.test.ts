@@ -16,8 +16,8 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
   "bellwire.begin_history()",
-  "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],boolean[],bigint[],integer,integer,integer,bigint[])",
-  "bellwire.changes_since(pg_snapshot,pg_snapshot,boolean,bigint,integer,integer)",
+  "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],integer[],bigint[],integer,integer,integer,bigint[])",
+  "bellwire.changes_since(pg_snapshot,pg_snapshot,integer,bigint,integer,integer)",
   "bellwire.cut_text(text,integer)",
   "bellwire.epoch()",
   "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
@@ -26,6 +26,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.prune(timestamp with time zone)",
   "bellwire.redeem_ticket(bytea)",
   "bellwire.suspend_wakeups_for(integer)",
+  "bellwire.unseen_of(text,pg_snapshot,xid8,xid8[])",
   "bellwire.wakeups_suspended_ms()",
   "bellwire.wire_time(timestamp with time zone)",
 ];
@@ -48,6 +49,7 @@ const DEFINER_FUNCTIONS = [
   "begin_history",
   "issue_ticket",
   "mute_types",
+  "notifications_removed",
   "notifications_wake",
   "notify",
   "prune",

@@ -121,6 +121,7 @@ const EMPTY: Changes = {
   from: FROM.at,
   upto: FROM.at,
   moment: FROM.at,
+  removed: [],
   rows: [],
   isLast: true,
   remaining: 0,

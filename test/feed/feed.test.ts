@@ -13,6 +13,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes 
   epoch: from.epoch,
   from: from.at,
   upto: { xmax, inProgress: [] },
+  removed: [],
   rows: [],
   isLast: true,
   remaining: 0,
@@ -166,7 +167,7 @@ describe("the feed", () => {
     expect(feed.position()?.at.xmax).toBe(20n);
     reads[1]?.fail(new Error("away"));
     await vi.advanceTimersByTimeAsync(2000);
-    const unfinished = { upto: { xmax: 20n, inProgress: [] }, place: { changed: false, id: 5n } };
+    const unfinished = { upto: { xmax: 20n, inProgress: [] }, place: { stage: "new", id: 5n } };
     expect(reads[2]?.from).toEqual({ ...START, reading: unfinished });
     reads[2]?.answer(page(START, 20n));
     await settle();
@@ -202,6 +203,17 @@ describe("the feed", () => {
     feed.wake();
     await settle();
     expect(reads[1]?.from).toEqual({ epoch: "00000000", at: { xmax: 20n, inProgress: [] } });
+  });
+
+  test("lets every stream read for itself when the table was emptied, so that each is told", async () => {
+    const { feed, reads, published, readAgains, settle } = startFeed();
+    feed.wake();
+    await settle();
+    reads[0]?.answer(page(START, 20n, { isExpired: true, revoked: ["7"] }));
+    await settle();
+    expect(readAgains()).toBe(1);
+    expect(published).toMatchObject([{ rows: [], revoked: ["7"] }]);
+    expect(feed.position()?.at.xmax).toBe(20n);
   });
 
   test("reads no more once it is closed, and publishes what it was reading", async () => {

@@ -62,6 +62,7 @@ describe("a poll", () => {
       changes: [{ id: first, seenAt: body.seenAt, readAt: body.readAt, archivedAt: null }],
       unread: 1,
       unseen: 1,
+      removed: [],
       reset: null,
     });
     expect(await poll(next)).toMatchObject({ notifications: [], changes: [], unread: 1 });

@@ -1,5 +1,5 @@
-import type { Change, RecipientChanges } from "../../src/db/changes.ts";
-import type { Cursor } from "../../src/db/cursor.ts";
+import type { Change, RecipientChanges, Removal } from "../../src/db/changes.ts";
+import { type Cursor, STAGES, type Stage } from "../../src/db/cursor.ts";
 import { isVisible, type Snapshot, truncate } from "../../src/db/snapshot.ts";
 
 interface Version {
@@ -12,7 +12,9 @@ interface Version {
 
 interface Transaction {
   xid: bigint;
-  written: Map<bigint, Version>;
+  /** By id; undefined where it was deleted. */
+  written: Map<bigint, Version | undefined>;
+  removed: Removal[];
 }
 
 /**
@@ -22,6 +24,7 @@ interface Transaction {
  */
 export function createHistory() {
   const committed = new Map<bigint, Version>();
+  const removals: Removal[] = [];
   const open: Transaction[] = [];
   let nextXid = 10n;
   let nextId = 1n;
@@ -53,8 +56,25 @@ export function createHistory() {
     return { unread, unseen: unread };
   };
 
+  /** A transaction, and a committed row that no other has locked, as this one sees it. */
+  function aim(index: number, row: number) {
+    const transaction = open[index % open.length];
+    const found = [...committed.values()][row % Math.max(1, committed.size)];
+    if (!transaction || !found) return undefined;
+    if (open.some((other) => other !== transaction && other.written.has(found.id)))
+      return undefined;
+    const target = transaction.written.has(found.id) ? transaction.written.get(found.id) : found;
+    return target && { transaction, target };
+  }
+
+  /** What a reader at `at` gets of what it had: of that which is there again it has seen the later coming. */
+  const isGone = ({ id, recipientId }: Removal, at: Snapshot) => {
+    const now = committed.get(id);
+    return now?.recipientId !== recipientId || !isVisible(at, now.createdXid);
+  };
+
   return {
-    begin: () => void open.push({ xid: nextXid++, written: new Map() }),
+    begin: () => void open.push({ xid: nextXid++, written: new Map(), removed: [] }),
 
     insert(index: number, recipientId: string) {
       const transaction = open[index % open.length];
@@ -70,20 +90,47 @@ export function createHistory() {
       nextId++;
     },
 
-    /** Marks as read, or as unread again, a committed row that no open transaction has locked. */
+    /** Marks as read, or as unread again. */
     update(index: number, row: number) {
-      const transaction = open[index % open.length];
-      const target = [...committed.values()][row % Math.max(1, committed.size)];
-      if (!transaction || !target || open.some(({ written }) => written.has(target.id))) return;
+      const aimed = aim(index, row);
+      if (!aimed) return;
+      const { transaction, target } = aimed;
       transaction.written.set(target.id, {
         ...target,
         changedXid: transaction.xid,
-        readAt: target.readAt ? null : "1970-01-01T00:00:00.000Z",
+        readAt: target.readAt ? null : `read by ${transaction.xid}`,
       });
     },
 
+    delete(index: number, row: number) {
+      const aimed = aim(index, row);
+      if (!aimed) return;
+      const { transaction, target } = aimed;
+      transaction.written.set(target.id, undefined);
+      transaction.removed.push({ ...target, removedXid: transaction.xid });
+    },
+
+    /** Gives it to another recipient, for whom it is new. */
+    move(index: number, row: number, recipientId: string) {
+      const aimed = aim(index, row);
+      if (!aimed || aimed.target.recipientId === recipientId) return;
+      const { transaction, target } = aimed;
+      const { xid } = transaction;
+      transaction.written.set(target.id, {
+        ...target,
+        recipientId,
+        createdXid: xid,
+        changedXid: xid,
+      });
+      transaction.removed.push({ ...target, removedXid: xid });
+    },
+
     commit(index: number) {
-      for (const version of end(index)?.written.values() ?? []) committed.set(version.id, version);
+      const { written, removed } = end(index) ?? {};
+      for (const [id, version] of written ?? [])
+        if (version) committed.set(id, version);
+        else committed.delete(id);
+      removals.push(...(removed ?? []));
     },
 
     rollBack: (index: number) => void end(index),
@@ -101,38 +148,50 @@ export function createHistory() {
     read(from: Cursor, recipientId: string | null, pageSize: number): RecipientChanges {
       const now = snapshot();
       const upto = from.reading?.upto ?? now;
-      const place = from.reading?.place ?? { changed: false, id: 0n };
-      const found = [...committed.values()]
-        .filter((row) => recipientId === null || row.recipientId === recipientId)
+      const place = from.reading?.place ?? { stage: "removed", id: 0n };
+      const isAsked = (row: { recipientId: string }) =>
+        recipientId === null || row.recipientId === recipientId;
+      const isLeft = (stage: Stage, id: bigint) =>
+        stage === place.stage ? id > place.id : STAGES.indexOf(stage) > STAGES.indexOf(place.stage);
+
+      const removed = removals
+        .filter(isAsked)
+        .filter(({ removedXid }) => !isVisible(from.at, removedXid) && isVisible(upto, removedXid))
+        .filter((removal) => isGone(removal, from.at) && isLeft("removed", removal.id))
+        .sort((a, b) => Number(a.id - b.id));
+      const rows = [...committed.values()]
+        .filter(isAsked)
         .filter((row) => !isVisible(from.at, row.changedXid))
-        .map((row) => ({ ...row, isNew: !isVisible(from.at, row.createdXid) }));
-      const rows = found
+        .map((row) => ({ ...BLANK, ...row, isNew: !isVisible(from.at, row.createdXid) }))
         .filter((row) => isVisible(upto, row.isNew ? row.createdXid : row.changedXid))
-        .filter((row) =>
-          row.isNew === place.changed ? place.changed < !row.isNew : row.id > place.id,
-        )
+        .filter((row) => isLeft(row.isNew ? "new" : "changed", row.id))
         .sort((a, b) => Number(b.isNew) - Number(a.isNew) || Number(a.id - b.id));
       let newest = from.at.xmax - 1n;
-      for (const xid of rows.flatMap(({ createdXid, changedXid }) => [createdXid, changedXid]))
+      const xids = rows.flatMap(({ createdXid, changedXid }) => [createdXid, changedXid]);
+      for (const xid of [...xids, ...removed.map(({ removedXid }) => removedXid)])
         if (xid > newest) newest = xid;
-      const page = rows.slice(0, pageSize).map((row) => ({ ...BLANK, ...row }));
+
+      // What went through several hands is removed from each: a page does not end between those.
+      const last = removed[Math.min(pageSize, removed.length) - 1];
+      const removedHere = removed.filter(({ id }) => last !== undefined && id <= last.id);
+      const page = rows.slice(0, Math.max(0, pageSize - removed.length));
+      const told = [...removedHere, ...page.filter(({ isNew }) => !isNew)];
+      const remaining = removed.length + rows.length;
       return {
         epoch: from.epoch,
         from: from.at,
         upto: from.reading?.upto ?? truncate(now, newest + 1n),
+        removed: removedHere,
         rows: page,
-        isLast: page.length === rows.length,
-        remaining: rows.length,
+        isLast: removedHere.length + page.length === remaining,
+        remaining,
+        fresh: rows.filter(({ isNew }) => isNew).length,
         revoked: [],
         isForeign: false,
         isExpired: false,
         suspendedMs: 0,
         moment: now,
-        counts: new Map(
-          page
-            .filter(({ isNew }) => !isNew)
-            .map((row) => [row.recipientId, countsOf(row.recipientId)]),
-        ),
+        counts: new Map(told.map((row) => [row.recipientId, countsOf(row.recipientId)])),
         ...countsOf(recipientId ?? ""),
       };
     },

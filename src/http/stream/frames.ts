@@ -4,7 +4,7 @@ import type { Snapshot } from "../../db/snapshot.ts";
 import type { Delivered } from "../../hub/delivery.ts";
 import type { FollowOptions, ResetReason } from "../../hub/follow.ts";
 import { encodeJson } from "../json-line.ts";
-import { changeJson, type NotificationEncoder } from "../notification-json.ts";
+import { type NotificationEncoder, stateJson } from "../notification-json.ts";
 import type { EventData, EventName } from "../schemas.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
 import { encodeEvent } from "./server-sent-event.ts";
@@ -47,8 +47,8 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
       return frame;
     },
 
-    reset: (reason: ResetReason, unread: number, position: Cursor): Frame =>
-      encodeFrame(encode("reset", { reason, unread }, encodeCursor(position))),
+    reset: (reason: ResetReason, { unread, unseen }: Counts, position: Cursor): Frame =>
+      encodeFrame(encode("reset", { reason, unread, unseen }, encodeCursor(position))),
 
     auth: (reason: AuthReason): Frame => encodeFrame(encode("auth", { reason })),
 
@@ -69,10 +69,9 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
 const now = () => ({ time: new Date().toISOString() });
 
 function encodeDelivered(event: Delivered, encoder: NotificationEncoder, id: string): string {
-  const { unread } = event.counts;
-  if (event.kind === "state")
-    return encode("state", { changes: event.rows.map(changeJson), unread }, id);
-  const data = `${encoder.encode(event.row).slice(0, -1)},"unread":${unread}}`;
+  if (event.kind === "state") return encode("state", { ...stateJson(event), ...event.counts }, id);
+  const { unread, unseen } = event.counts;
+  const data = `${encoder.encode(event.row).slice(0, -1)},"unread":${unread},"unseen":${unseen}}`;
   return encodeEvent({ event: "notification", data, id });
 }
 

@@ -144,9 +144,9 @@ function openStream(
         metrics.delivered(event, isLive);
         return keepsUp;
       },
-      reset(reason, unread, at) {
+      reset(reason, counts, at) {
         metrics.streamReset(reason);
-        stream.write(frames.reset(reason, unread, at));
+        stream.write(frames.reset(reason, counts, at));
       },
       checkToken() {
         isRevoked({ recipientId, issuedAt }, admitted).then(

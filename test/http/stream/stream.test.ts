@@ -122,6 +122,7 @@ describe("an open stream", () => {
       readAt: null,
       archivedAt: null,
       unread: 1,
+      unseen: 1,
     });
     await notify(boris, "sentinel");
     expect(titles(await toBoris.take(1))).toEqual(["sentinel"]);
@@ -324,7 +325,7 @@ describe("a resumed stream", () => {
     for (let i = 0; i < 6; i++) await notify(recipient, `missed ${i}`);
     const second = await openStream(service, recipient, { lastEventId: old ?? "" });
     const reset = await second.waitFor(({ event }) => event === "reset");
-    expect(reset.data).toEqual({ reason: "too_many", unread: 6 });
+    expect(reset.data).toEqual({ reason: "too_many", unread: 6, unseen: 6 });
     await notify(recipient, "after");
     expect(titles(await second.take(1))).toEqual(["after"]);
     const ready = second.events.find(({ event }) => event === "ready");
@@ -355,7 +356,7 @@ describe("a resumed stream", () => {
     await prune();
     const late = await openStream(service, recipient, { lastEventId: kept ?? "" });
     const reset = await late.waitFor(({ event }) => event === "reset");
-    expect(reset.data).toEqual({ reason: "cursor_expired", unread: 0 });
+    expect(reset.data).toEqual({ reason: "cursor_expired", unread: 0, unseen: 0 });
     await notify(recipient, "next");
     expect(titles(await late.take(1))).toEqual(["next"]);
     expect(titles(await fine.take(1))).toEqual(["next"]);
@@ -422,7 +423,7 @@ describe("a resumed stream", () => {
     expect(stream.status).toBe(200);
     const reset = await stream.waitFor(({ event }) => event === "reset");
     expect(stream.events.map(({ event }) => event)).toEqual(["ready", "reset"]);
-    expect(reset.data).toEqual({ reason: "cursor_unknown", unread: 0 });
+    expect(reset.data).toEqual({ reason: "cursor_unknown", unread: 0, unseen: 0 });
     await notify(recipient, "next");
     expect(titles(await stream.take(1))).toEqual(["next"]);
     const resumed = await openStream(service, recipient, { lastEventId: reset.id ?? "" });

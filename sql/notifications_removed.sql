@@ -1,0 +1,64 @@
+-- Keeps what recipients no longer have, so that readers are told: see bellwire.removals.
+--
+-- Deleted rows by the statement (also prune()'s and one by hand in psql), moved ones, whose recipient_id was changed, one by
+-- one: they are few, and the others' updates do not pass here. TRUNCATE takes too much to say which: every position from
+-- before it is expired, and open pages fetch their list again.
+--
+-- Fires    once per DELETE statement, and for each row that an UPDATE moves; TRUNCATE
+-- Cost     a row of bellwire.removals for each; one wake-up
+-- Remove   drop function bellwire.notifications_removed() cascade;
+-- requires: wake_listeners.sql
+create or replace function bellwire.notifications_removed()
+  returns trigger
+  language plpgsql
+  security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'DELETE' then
+    insert into bellwire.removals (recipient_id, notification_id)
+    select r.recipient_id, r.id
+      from removed r
+        on conflict do nothing;  -- moved away, back and away again by one transaction
+    if found then
+      perform bellwire.wake_listeners();
+    end if;
+  elsif tg_op = 'UPDATE' then
+    -- The update itself wakes the listeners.
+    insert into bellwire.removals (recipient_id, notification_id)
+    values (old.recipient_id, old.id)
+        on conflict do nothing;
+  else
+    insert into bellwire.retention as r (pruned_xid)
+    values (pg_current_xact_id())
+        on conflict (is_only)
+           do update
+          set pruned_xid = excluded.pruned_xid
+        where r.pruned_xid < excluded.pruned_xid;
+    perform bellwire.wake_listeners();
+  end if;
+  return null;
+end;
+$$;
+
+comment on function bellwire.notifications_removed() is
+  'Keeps which notifications a recipient no longer has, so that readers are told.';
+
+revoke all on function bellwire.notifications_removed() from public;
+
+create or replace trigger notifications_removed
+  after delete on bellwire.notifications
+  referencing old table as removed
+  for each statement
+  execute function bellwire.notifications_removed();
+
+create or replace trigger notifications_moved
+  after update on bellwire.notifications
+  for each row
+  when (old.recipient_id is distinct from new.recipient_id or old.id <> new.id)
+  execute function bellwire.notifications_removed();
+
+create or replace trigger notifications_truncated
+  after truncate on bellwire.notifications
+  for each statement
+  execute function bellwire.notifications_removed();

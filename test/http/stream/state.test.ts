@@ -1,0 +1,204 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { call, startService } from "../../support/service.ts";
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  return () => database.close();
+});
+
+const start = (env: Record<string, string> = {}) =>
+  startService({ databaseUrl: database.url, env });
+
+type Service = Awaited<ReturnType<typeof start>>;
+
+/** One more recipient nobody else in this file uses. */
+let last = 1000;
+const newRecipient = () => String(++last);
+
+async function notify(recipientId: string, titles: string[]): Promise<string[]> {
+  const ids: string[] = [];
+  for (const title of titles) {
+    const [row] = await database.query<{ id: string }>(
+      "select bellwire.notify($1, 'test', title => $2)::text as id",
+      [recipientId, title],
+    );
+    ids.push(row?.id ?? "");
+  }
+  return ids;
+}
+
+const notifyMany = (recipientId: string, count: number) =>
+  database.query(
+    `insert into bellwire.notifications (recipient_id, type)
+     select $1, 'test' from generate_series(1, $2::integer)`,
+    [recipientId, count],
+  );
+
+const remove = (ids: string[]) =>
+  database.query("delete from bellwire.notifications where id = any ($1)", [ids]);
+
+const move = (ids: string[], recipientId: string) =>
+  database.query("update bellwire.notifications set recipient_id = $2 where id = any ($1)", [
+    ids,
+    recipientId,
+  ]);
+
+/** A stream from where its recipient's list is, as a page opens it. */
+async function openPage(service: Service, recipientId: string) {
+  const { cursor } = (await call(service, recipientId, "/")).body;
+  const stream = await openStream(service, recipientId, { lastEventId: cursor });
+  await stream.waitFor(({ event }) => event === "ready");
+  return stream;
+}
+
+type Page = Awaited<ReturnType<typeof openPage>>;
+
+const kinds = ({ events }: Page) => events.map(({ event }) => event);
+const removedIn = ({ events }: Page) =>
+  events.filter(({ event }) => event === "state").flatMap(({ data }) => data.removed ?? []);
+const changedIn = ({ events }: Page) =>
+  events.filter(({ event }) => event === "state").flatMap(({ data }) => data.changes);
+const countsIn = ({ events }: Page) => {
+  const { unread, unseen } = events.at(-1)?.data ?? {};
+  return { unread, unseen };
+};
+
+describe("what is deleted", () => {
+  test("is removed from an open page, and the count is the database's, from then on", async () => {
+    const service = await start();
+    const me = newRecipient();
+    const [first = "", second = ""] = await notify(me, ["1", "2", "3"]);
+    const page = await openPage(service, me);
+    await remove([first, second]);
+    await expect.poll(() => removedIn(page)).toEqual([first, second]);
+    expect(countsIn(page)).toEqual({ unread: 1, unseen: 1 });
+    await notify(me, ["4"]);
+    const [event] = await page.take(1);
+    expect(event?.data).toMatchObject({ title: "4", unread: 2, unseen: 2 });
+  });
+
+  test("is removed from a page that was away, and from a poll", async () => {
+    const service = await start();
+    const me = newRecipient();
+    const [gone = "", read = ""] = await notify(me, ["1", "2"]);
+    const { cursor } = (await call(service, me, "/")).body;
+    await remove([gone]);
+    const [, unseen = ""] = await notify(me, ["3", "4"]);
+    await remove([unseen]);
+    await database.query("update bellwire.notifications set read_at = now() where id = $1", [read]);
+    const page = await openStream(service, me, { lastEventId: cursor });
+    await expect.poll(() => kinds(page)).toEqual(["ready", "state", "notification", "state"]);
+    expect(removedIn(page)).toEqual([gone, unseen]);
+    expect(countsIn(page)).toEqual({ unread: 1, unseen: 1 });
+    const { body } = await call(service, me, `/poll?since=${cursor}`);
+    expect(body).toMatchObject({
+      notifications: [{ title: "3" }],
+      changes: [{ id: read }],
+      removed: [gone, unseen],
+      unread: 1,
+      unseen: 1,
+      reset: null,
+    });
+    expect((await call(service, me, `/poll?since=${body.cursor}`)).body).toMatchObject({
+      removed: [],
+      cursor: body.cursor,
+    });
+  });
+
+  test("is what prune() takes, unread or not", async () => {
+    const service = await start();
+    const me = newRecipient();
+    const ids = await notify(me, ["1", "2"]);
+    const page = await openPage(service, me);
+    await database.query("update bellwire.notifications set created_at = '2000-01-01'");
+    await database.query("select bellwire.prune('2001-01-01')");
+    await expect.poll(() => removedIn(page)).toEqual(ids);
+    expect(countsIn(page)).toEqual({ unread: 0, unseen: 0 });
+  });
+
+  test("may be all: after a TRUNCATE open pages fetch their lists again", async () => {
+    const service = await start();
+    const me = newRecipient();
+    await notify(me, ["1", "2"]);
+    const page = await openPage(service, me);
+    await database.query("truncate bellwire.notifications");
+    const { data } = await page.waitFor(({ event }) => event === "reset");
+    expect(data).toMatchObject({ unread: 0, unseen: 0 });
+    await notify(me, ["3"]);
+    const [event] = await page.take(1);
+    expect(event?.data).toMatchObject({ title: "3", unread: 1, unseen: 1 });
+    expect(kinds(page)).toEqual(["ready", "reset", "notification"]);
+  });
+});
+
+describe("what is given to another recipient", () => {
+  test("is removed from the one's pages and arrives at the other's, live and on resume", async () => {
+    const service = await start();
+    const [me, other] = [newRecipient(), newRecipient()];
+    const [id = ""] = await notify(me, ["mine"]);
+    const [page, others] = [await openPage(service, me), await openPage(service, other)];
+    const [away, othersAway] = [page.lastId() ?? "", others.lastId() ?? ""];
+    await move([id], other);
+    const [arrived] = await others.take(1);
+    expect(arrived?.data).toMatchObject({ id, title: "mine", unread: 1, unseen: 1 });
+    await expect.poll(() => removedIn(page)).toEqual([id]);
+    expect(countsIn(page)).toEqual({ unread: 0, unseen: 0 });
+
+    const back = await openStream(service, me, { lastEventId: away });
+    await expect.poll(() => removedIn(back)).toEqual([id]);
+    const othersBack = await openStream(service, other, { lastEventId: othersAway });
+    expect((await othersBack.take(1))[0]?.data).toMatchObject({ id, unread: 1 });
+
+    await move([id], me);
+    expect((await page.take(1))[0]?.data).toMatchObject({ id, unread: 1 });
+    await expect.poll(() => removedIn(others)).toEqual([id]);
+  });
+});
+
+describe("what many are marked by one statement", () => {
+  const COUNT = 5000;
+  const READ = "update bellwire.notifications set read_at = now() where recipient_id = $1";
+
+  test("is state in an open page, however many", async () => {
+    const service = await start({ REPLAY_LIMIT: "100" });
+    const me = newRecipient();
+    await notifyMany(me, COUNT);
+    const page = await openPage(service, me);
+    await database.query(READ, [me]);
+    await expect.poll(() => changedIn(page).length, { timeout: 20_000 }).toBe(COUNT);
+    expect(new Set(kinds(page))).toEqual(new Set(["ready", "state"]));
+    expect(countsIn(page)).toEqual({ unread: 0, unseen: 0 });
+  });
+
+  test("is state in a page that comes back, and in one so slow that it is replayed to", async () => {
+    const service = await start({ REPLAY_LIMIT: "100", MAX_BUFFERED_BYTES: "20000" });
+    const me = newRecipient();
+    await notifyMany(me, COUNT);
+    const page = await openPage(service, me);
+    const away = page.lastId() ?? "";
+    await database.query(READ, [me]);
+    const back = await openStream(service, me, { lastEventId: away });
+    for (const one of [page, back]) {
+      await expect.poll(() => changedIn(one).length, { timeout: 20_000 }).toBe(COUNT);
+      expect(new Set(kinds(one))).toEqual(new Set(["ready", "state"]));
+    }
+  });
+
+  test("is removed, however many", async () => {
+    const service = await start({ REPLAY_LIMIT: "100" });
+    const me = newRecipient();
+    await notifyMany(me, COUNT);
+    const page = await openPage(service, me);
+    const away = page.lastId() ?? "";
+    await database.query("delete from bellwire.notifications where recipient_id = $1", [me]);
+    const back = await openStream(service, me, { lastEventId: away });
+    for (const one of [page, back]) {
+      await expect.poll(() => removedIn(one).length, { timeout: 20_000 }).toBe(COUNT);
+      expect(new Set(kinds(one))).toEqual(new Set(["ready", "state"]));
+    }
+  });
+});
