@@ -34,8 +34,9 @@ export interface Marks {
   archived?: boolean | undefined;
 }
 
-/** Which ones a mark-all means: of those up to and including `before` and of that type, where given. */
+/** Which ones a mark-all means: of those that the cursor has, up to and including `before`, and of that type, where given. */
 export interface Which {
+  cursor?: Cursor | undefined;
   before?: bigint | undefined;
   type?: string | undefined;
 }
@@ -72,9 +73,6 @@ const FILTERS = {
 };
 const MAX_BIGINT = 2n ** 63n - 1n;
 
-const UNREAD = { readAt: null, archivedAt: null };
-/** What is read has been seen; that it is unread says so to the index. */
-const UNSEEN = { ...UNREAD, seenAt: null };
 const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.RepeatableRead };
 
 /**
@@ -163,24 +161,20 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       return changed;
     },
 
-    /** Marks all the unread as read, or all the unseen as seen; returns how many changed. */
+    /** Marks all the unread as read, or all the unseen as seen; returns how many changed, or null for a cursor of another history. */
     async markAll(
       as: "read" | "seen",
       recipientId: string,
-      { before, type }: Which,
-    ): Promise<number> {
-      const { count } = await orAway(
-        prisma.notification.updateMany({
-          where: {
-            recipientId,
-            ...(as === "read" ? UNREAD : UNSEEN),
-            ...(before === undefined ? {} : { id: { lte: before } }),
-            ...(type === undefined ? {} : { type }),
-          },
-          data: as === "read" ? { readAt: new Date() } : { seenAt: new Date() },
-        }),
+      { before, type, cursor }: Which,
+    ): Promise<number | null> {
+      const had = cursor && hadAt(cursor);
+      const [marked] = await orAway(
+        prisma.$queryRaw<{ count: number | null }[]>`
+          select bellwire.mark_all(${as}, ${recipientId}, ${before}, ${type}, ${had?.at}::pg_snapshot, ${cursor?.epoch},
+                   ${had?.reading}::pg_snapshot, ${had?.id})::integer as count`,
       );
-      return count;
+      if (!marked) throw new Error("bellwire.mark_all() returned no row");
+      return marked.count;
     },
 
     async mutedTypes(recipientId: string): Promise<string[]> {
@@ -200,6 +194,14 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
 
     close: () => prisma.$disconnect(),
   };
+}
+
+/** The notifications that a position has: all that `at` sees; within a read of new ones, those up to an id of it, too. */
+function hadAt({ at, reading }: Cursor) {
+  if (reading?.place.stage === "changed") return { at: formatSnapshot(reading.upto) };
+  if (reading?.place.stage !== "new") return { at: formatSnapshot(at) };
+  const { upto, place } = reading;
+  return { at: formatSnapshot(at), reading: formatSnapshot(upto), id: place.id };
 }
 
 interface SnapshotRow extends Counts {

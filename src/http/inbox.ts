@@ -41,17 +41,17 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder) {
     res.type("json").send(encoder.encode(notification));
   });
 
-  router.post("/mark-all-read", async (req, res) => {
-    const { body = {} } = req;
-    const which = parse(MarkAll, body);
-    res.json({ changed: await inbox.markAll("read", recipientOf(res), which) });
-  });
-
-  router.post("/mark-all-seen", async (req, res) => {
-    const { body = {} } = req;
-    const which = parse(MarkAll, body);
-    res.json({ changed: await inbox.markAll("seen", recipientOf(res), which) });
-  });
+  for (const as of ["read", "seen"] as const)
+    router.post(`/mark-all-${as}`, async (req, res) => {
+      const { body = {} } = req;
+      const changed = await inbox.markAll(as, recipientOf(res), parse(MarkAll, body));
+      if (changed === null)
+        throw new Problem(
+          "request_invalid",
+          "cursor: It is of another history; fetch the list again",
+        );
+      res.json({ changed });
+    });
 
   router.get("/preferences", async (_req, res) => {
     res.json({ mutedTypes: await inbox.mutedTypes(recipientOf(res)) });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseCursor } from "../db/cursor.ts";
 import type { ResetReason } from "../hub/follow.ts";
 import { PROBLEM_CODES } from "./problem-codes.ts";
 
@@ -71,8 +72,19 @@ export const Marks = z.strictObject({
   archived: z.boolean().optional(),
 });
 
+/** A position that somebody gives back, read. */
+const Position = z.string().transform((text, context) => {
+  const cursor = parseCursor(text);
+  if (cursor) return cursor;
+  context.issues.push({ code: "custom", message: "Expected a list's `cursor`", input: text });
+  return z.NEVER;
+});
+
 export const MarkAll = z.strictObject({
   before: Id.optional().describe("Up to and including this one: what has just come stays."),
+  cursor: Position.optional().describe(
+    "Of the list: only what that had. With `before` alone one that is committed late, with a smaller id, is marked unseen.",
+  ),
   type: Type.optional().describe("Only of this type."),
 });
 

@@ -21,6 +21,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.cut_text(text,integer)",
   "bellwire.epoch()",
   "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
+  "bellwire.mark_all(text,text,bigint,text,pg_snapshot,text,pg_snapshot,bigint)",
   "bellwire.mute_types(text,text[])",
   "bellwire.preview(text)",
   "bellwire.prune(timestamp with time zone)",

@@ -186,7 +186,9 @@ describe("GET /", () => {
       await notify(me, ["sentinel"]);
       const [sentinel] = await stream.take(1);
       expect(sentinel?.data.title).toBe("sentinel");
-      expect(stream.events.filter(({ event }) => event === "state")).toHaveLength(1);
+      // The first one's sentinel was deleted.
+      const changes = stream.events.flatMap(({ data }) => data.changes ?? []);
+      expect(changes).toHaveLength(1);
       await database.query("delete from bellwire.notifications where title = 'sentinel'");
     }
   });
@@ -445,6 +447,82 @@ describe("POST /mark-all-read", () => {
     const body = { type: "other.type", before: last };
     expect((await markAll(body)).body).toEqual({ changed: 2 });
     expect(titlesOf(await list("?filter=unread"))).toEqual(["3"]);
+  });
+
+  describe("with the list's `cursor`", () => {
+    const markWith = (as: string, body: unknown) =>
+      call(service, me, `/mark-all-${as}`, { method: "POST", body });
+
+    /** A page lists [later], and only then an earlier id is committed. */
+    async function listBeforeLateCommit() {
+      const late = await database.connect();
+      await late.query("begin");
+      const { rows } = await late.query(
+        "select bellwire.notify($1, 'note', title => 'late') as id",
+        [me],
+      );
+      const [shown = ""] = await notify(me, ["shown"]);
+      const { cursor, notifications } = await list();
+      expect(titlesOf({ notifications })).toEqual(["shown"]);
+      expect(BigInt(rows[0].id)).toBeLessThan(BigInt(shown));
+      await late.query("commit");
+      return { cursor, shown };
+    }
+
+    test.each(["read", "seen"])(
+      "what is committed late is not marked %s, though its id is smaller",
+      async (as) => {
+        await start();
+        const { cursor, shown } = await listBeforeLateCommit();
+        await notify(me, ["next"]);
+        expect((await markWith(as, { cursor, before: shown })).body).toEqual({ changed: 1 });
+        const { notifications } = await list();
+        const mark = as === "read" ? "readAt" : "seenAt";
+        expect(
+          notifications.map((one: Record<string, unknown>) => [one.title, one[mark] !== null]),
+        ).toEqual([
+          ["next", false],
+          ["shown", true],
+          ["late", false],
+        ]);
+        expect((await markWith(as, { cursor: (await list()).cursor })).body).toEqual({
+          changed: 2,
+        });
+      },
+    );
+
+    test("any event's id will do, also within a read", async () => {
+      await start();
+      const stream = await openStream(service, me);
+      await stream.waitFor(({ event }) => event === "ready");
+      await database.query(
+        "select bellwire.notify($1, 'note', title => n::text) from generate_series(1, 3) n",
+        [me],
+      );
+      const [, second] = await stream.take(3);
+      expect((await markWith("read", { cursor: second?.id })).body).toEqual({ changed: 2 });
+      expect(titlesOf(await list("?filter=unread"))).toEqual(["3"]);
+    });
+
+    test("one that is none, or of another history, is 400, and nothing is marked", async () => {
+      await start();
+      await notify(me, ["1"]);
+      const { cursor } = await list();
+      const [version, epoch] = cursor.split(".");
+      const foreign = cursor.replace(epoch, epoch === "00000000" ? "00000001" : "00000000");
+      for (const bad of [
+        "",
+        "unknown",
+        "abc",
+        cursor.slice(0, -1),
+        foreign,
+        `${version}.${epoch}.zzzzzzzz._`,
+        5,
+      ])
+        for (const as of ["read", "seen"])
+          expectProblem(await markWith(as, { cursor: bad }), 400, "request_invalid");
+      expect((await list()).unread).toBe(1);
+    });
   });
 
   test.each([

@@ -42,7 +42,14 @@ describe("a poll", () => {
     await start();
     await notify("before");
     const { cursor, ...rest } = await poll();
-    expect(rest).toEqual({ notifications: [], changes: [], unread: 1, unseen: 1, reset: null });
+    expect(rest).toEqual({
+      notifications: [],
+      changes: [],
+      removed: [],
+      unread: 1,
+      unseen: 1,
+      reset: null,
+    });
     await notify("after");
     expect(titlesOf(await poll(cursor))).toEqual(["after"]);
   });
@@ -110,6 +117,7 @@ describe("a poll", () => {
     expect(rest).toEqual({
       notifications: [],
       changes: [],
+      removed: [],
       unread: 501,
       unseen: 501,
       reset: "too_many",

@@ -1,0 +1,61 @@
+-- Marks a recipient's unread as read, or the unseen as seen; returns how many. Those already marked, and the archived, stay.
+--
+--   mark            'read' or 'seen'
+--   before          only up to and including this id
+--   of_type         only of this type
+--   had             only what this position has: what has been inserted by a transaction that it sees. An id alone does not say
+--                   that: one that was taken early may be committed late, below `before`, and nobody has seen it yet
+--   in_epoch        the history that the position is of; of another, nothing is marked, and null returned
+--   reading, read_id
+--                   the position is within a read of new rows: it also has those of that snapshot up to this id
+--
+-- Cost     one update of the recipient's unread, by their index
+-- Rights   bellwire_service, with its own rights
+-- Remove   drop function bellwire.mark_all;
+create or replace function bellwire.mark_all(
+  mark          text,
+  for_recipient text,
+  before        bigint      default null,
+  of_type       text        default null,
+  had           pg_snapshot default null,
+  in_epoch      text        default null,
+  reading       pg_snapshot default null,
+  read_id       bigint      default null
+)
+  returns bigint
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  moment timestamptz := clock_timestamp();
+  marked bigint;
+begin
+  if in_epoch <> bellwire.epoch()
+    or pg_snapshot_xmax(coalesce(reading, had)) > pg_snapshot_xmax(pg_current_snapshot())
+  then
+    return null;
+  end if;
+  update bellwire.notifications n
+     set read_at = case when mark = 'read' then moment end,
+         seen_at = coalesce(n.seen_at, moment)
+   where n.recipient_id = for_recipient
+     and n.read_at is null
+     and n.archived_at is null
+     and (mark = 'read' or n.seen_at is null)
+     and (before is null or n.id <= before)
+     and (of_type is null or n.type = of_type)
+     and (
+           had is null
+           or pg_visible_in_snapshot(n.created_xid, had)
+           or reading is not null and n.id <= read_id and pg_visible_in_snapshot(n.created_xid, reading)
+         );
+  get diagnostics marked = row_count;
+  return marked;
+end;
+$$;
+
+comment on function bellwire.mark_all is
+  'Marks a recipient''s unread as read, or the unseen as seen: of an id, a type, a position. Returns how many.';
+
+revoke all on function bellwire.mark_all from public;
+grant execute on function bellwire.mark_all to bellwire_service;
