@@ -304,7 +304,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       }
       const page = async (bytes: number, afterId = "0") => {
         const [head, ...rows] = await query<Row & { bytes: string }>(
-          "select * from bellwire.changes_for(array[$1]::pg_snapshot[], array['1'], after_id => array[$2]::bigint[], page_bytes => array[$3]::bigint[])",
+          "select * from bellwire.changes_for(array[$1]::pg_snapshot[], array['1'], after_stage => array[1], after_id => array[$2]::bigint[], page_bytes => array[$3]::bigint[])",
           [since, afterId, bytes],
         );
         return [Number(head?.bytes), rows.map(({ id }) => id)];

@@ -180,7 +180,7 @@ describe("GET /", () => {
       const stream = await openStream(service, me, options);
       const told = await stream.take(2);
       expect(told.map(({ data }) => data.title)).toEqual(["late", "after"]);
-      const { data } = await stream.waitFor(({ event }) => event === "state");
+      const { data } = await stream.waitFor(({ data }) => data.changes?.length > 0);
       expect(data).toMatchObject({ changes: [{ id: first }], unread: 2 });
       // What is sent next shows that this was all.
       await notify(me, ["sentinel"]);
