@@ -47,6 +47,25 @@ inBrowser("marking read in one tab clears the badge in the other", async () => {
   await Promise.all([badge(first).waitFor({ state: "hidden" }), unreadIs(first, 0)]);
 });
 
+inBrowser(
+  "what is deleted or given to another leaves the page, and arrives at the other's",
+  async () => {
+    const { database, service, openPage } = await openDemo();
+    for (const body of ["Deleted", "Given away", "Kept"]) await database.query(MESSAGE, [body]);
+    const boris = await openPage(`${service.url}/?as=2`);
+    const clara = await openPage(`${service.url}/?as=3`);
+    await Promise.all([isLive(boris), isLive(clara), hasText(badge(boris), "3")]);
+    await database.query("delete from bellwire.notifications where body = 'Deleted'");
+    await hasText(badge(boris), "2");
+    await database.query(
+      "update bellwire.notifications set recipient_id = '3' where body = 'Given away'",
+    );
+    await Promise.all([hasText(badge(boris), "1"), hasText(badge(clara), "1")]);
+    await rows(clara).filter({ hasText: "Given away" }).waitFor();
+    expect(await boris.locator(".notification-body").allTextContents()).toEqual(["Kept"]);
+  },
+);
+
 inBrowser("what is written while the service is away is there when it is back, once", async () => {
   const { database, service, openPage } = await openDemo();
   const page = await openPage(`${service.url}/?as=2`);

@@ -52,6 +52,7 @@ async function openPage(origin: string, cookie?: { name: string; value: string }
      render = (notifications, count) => { titles.push(...notifications.map(({ title }) => title)); unread = count; };
      add = ({ title }, count) => { titles.push(title); unread = count; };
      update = (changes, count) => { unread = count; };
+     remove = () => {};
      signInAgain = () => { titles.push("sign in again"); };`,
   );
   return page;

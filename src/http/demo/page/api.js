@@ -14,8 +14,8 @@ export function createInboxApi(userId) {
     list: ({ before, limit = 30 } = {}) =>
       request(`${base}/?limit=${limit}${before ? `&before=${before}` : ""}`),
     markRead: (id) => request(`${base}/${id}`, { method: "PATCH", body: { read: true } }),
-    /** `before` is the newest one on the screen: what arrives meanwhile stays unread. */
-    markAllRead: (before) => request(`${base}/mark-all-read`, { method: "POST", body: { before } }),
+    /** `cursor` is what the page stands at: what arrives meanwhile, or is committed late, stays unread. */
+    markAllRead: (cursor) => request(`${base}/mark-all-read`, { method: "POST", body: { cursor } }),
   };
 }
 

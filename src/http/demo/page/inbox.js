@@ -11,6 +11,7 @@ export function openInbox({
   onList,
   onNotification,
   onChanges,
+  onRemoved,
   onReady,
   onUnread,
 }) {
@@ -53,7 +54,7 @@ export function openInbox({
   function receive(name, data) {
     if (data.unread !== undefined) onUnread(data.unread);
     if (name === "ready") onReady(data);
-    if (name === "state") onChanges(data.changes);
+    if (name === "state") takeState(data);
     // Everybody is told to reset at the same moment; the jitter keeps them from asking at the same moment.
     if (name === "reset") {
       if (data.reason === "epoch_changed") seen.clear(); // ids may come again, for others
@@ -63,6 +64,13 @@ export function openInbox({
       seen.add(data.id);
       onNotification(data);
     }
+  }
+
+  function takeState({ changes, removed = [] }) {
+    // Somebody may be given it again.
+    for (const id of removed) seen.delete(id);
+    onRemoved(removed);
+    onChanges(changes);
   }
 
   function loadNow() {
@@ -75,7 +83,7 @@ export function openInbox({
 
   return {
     markRead: api.markRead,
-    markAllRead: api.markAllRead,
+    markAllRead: () => api.markAllRead(stream?.cursor()),
     async listOlder(before) {
       const page = await api.list({ before });
       for (const { id } of page.notifications) seen.add(id);

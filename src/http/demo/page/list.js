@@ -58,7 +58,14 @@ export function createList({ root, empty, texts, userById, onRead }) {
     return row;
   }
 
+  function remove(id) {
+    rows.get(id)?.row.remove();
+    rows.delete(id);
+    empty.hidden = rows.size > 0;
+  }
+
   return {
+    remove,
     replaceAll(notifications) {
       rows.clear();
       root.replaceChildren();
@@ -77,11 +84,8 @@ export function createList({ root, empty, texts, userById, onRead }) {
       const entry = rows.get(id);
       if (!entry) return;
       const hadFocus = entry.row.contains(document.activeElement);
-      if (archivedAt) {
-        entry.row.remove();
-        rows.delete(id);
-        empty.hidden = rows.size > 0;
-      } else if (Boolean(readAt) !== Boolean(entry.notification.readAt)) {
+      if (archivedAt) remove(id);
+      else if (Boolean(readAt) !== Boolean(entry.notification.readAt)) {
         const row = render({ ...entry.notification, readAt });
         if (hadFocus) row.querySelector(".notification-title").focus({ preventScroll: true });
       }

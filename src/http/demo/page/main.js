@@ -69,6 +69,9 @@ function watch(id) {
       list.replaceAll(page.notifications);
       showOldest(page.nextBefore);
     },
+    onRemoved(ids) {
+      for (const id of ids) list.remove(id);
+    },
     onChanges(changes) {
       for (const change of changes) list.change(change);
     },
@@ -154,8 +157,7 @@ byId("bell").addEventListener("click", () => {
   byId("inbox").focus({ preventScroll: true });
 });
 byId("mark-all").addEventListener("click", () => {
-  const newest = list.newestId();
-  if (newest) inbox.markAllRead(newest).catch(sayOffline);
+  inbox.markAllRead().catch(sayOffline);
 });
 byId("older").addEventListener("click", async () => {
   const asked = inbox;

@@ -74,6 +74,8 @@ export function openStream({ url, cursor, onState, onEvent }) {
   connect();
 
   return {
+    /** The position of what was handed on: `onEvent` has had everything up to here. */
+    cursor: () => lastEventId,
     close() {
       removeEventListener("online", reconnectNow);
       for (const timer of [silence, retry, patience]) clearTimeout(timer);
