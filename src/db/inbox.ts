@@ -102,7 +102,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
                limit ${limit + 1}`,
             prisma.$queryRaw<SnapshotRow[]>`
               select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
-                from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], most => 0)`,
+                from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], page_size => 0, most => 0)`,
           ],
           ONE_SNAPSHOT,
         ),
