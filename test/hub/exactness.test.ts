@@ -237,6 +237,6 @@ test("every stream holds what its recipient has, and each notification has rung 
         }
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 2000 },
   );
 });
