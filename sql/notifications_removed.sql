@@ -1,8 +1,8 @@
 -- Keeps what recipients no longer have, so that readers are told: see bellwire.removals.
 --
 -- Deleted rows by the statement (also prune()'s and one by hand in psql), moved ones, whose recipient_id was changed, one by
--- one: they are few, and the others' updates do not pass here. TRUNCATE takes too much to say which: every position from
--- before it is expired, and open pages fetch their list again.
+-- one: they are few, and the others' updates do not pass here. TRUNCATE takes too much to say which: the table is another
+-- then (bellwire.epoch()), and open pages fetch their list again.
 --
 -- Fires    once per DELETE statement, and for each row that an UPDATE moves; TRUNCATE
 -- Cost     a row of bellwire.removals for each; one wake-up
@@ -29,12 +29,6 @@ begin
     values (old.recipient_id, old.id)
         on conflict do nothing;
   else
-    insert into bellwire.retention as r (pruned_xid)
-    values (pg_current_xact_id())
-        on conflict (is_only)
-           do update
-          set pruned_xid = excluded.pruned_xid
-        where r.pruned_xid < excluded.pruned_xid;
     perform bellwire.wake_listeners();
   end if;
   return null;

@@ -755,23 +755,6 @@ describe.each(inject("servers"))("on $name", (server) => {
         (await query("select is_expired from bellwire.changes_since($1)", [since]))[0]?.is_expired;
       expect([await isExpired(before), await isExpired(between)]).toEqual([true, false]);
     });
-
-    test("is all there was after a TRUNCATE: every position from before it is expired", async () => {
-      await notify(["1"]);
-      const open = await begin();
-      await open.query("select pg_current_xact_id()");
-      const since = await now();
-      await query("truncate bellwire.notifications");
-      const after = await now();
-      for (const [at, isExpired] of [
-        [since, true],
-        [after, false],
-      ])
-        expect(await query("select is_expired from bellwire.changes_since($1)", [at])).toEqual([
-          { is_expired: isExpired },
-        ]);
-      await open.query("rollback");
-    });
   });
 
   describe("rows of another history", () => {

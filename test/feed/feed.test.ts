@@ -205,7 +205,7 @@ describe("the feed", () => {
     expect(reads[1]?.from).toEqual({ epoch: "00000000", at: { xmax: 20n, inProgress: [] } });
   });
 
-  test("lets every stream read for itself when the table was emptied, so that each is told", async () => {
+  test("lets every stream read for itself when what it had not read was pruned, so that each is told", async () => {
     const { feed, reads, published, readAgains, settle } = startFeed();
     feed.wake();
     await settle();

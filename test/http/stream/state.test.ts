@@ -127,7 +127,7 @@ describe("what is deleted", () => {
     const page = await openPage(service, me);
     await database.query("truncate bellwire.notifications");
     const { data } = await page.waitFor(({ event }) => event === "reset");
-    expect(data).toMatchObject({ unread: 0, unseen: 0 });
+    expect(data).toEqual({ reason: "epoch_changed", unread: 0, unseen: 0 });
     await notify(me, ["3"]);
     const [event] = await page.take(1);
     expect(event?.data).toMatchObject({ title: "3", unread: 1, unseen: 1 });
