@@ -6,20 +6,19 @@ from datetime import timedelta
 import requests
 from requests_sse import EventSource, InvalidStatusCodeError
 
-headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+last_id = None
 
 while True:
     try:
         with EventSource(
             os.environ["STREAM_URL"],
-            headers=headers,
+            headers={"Authorization": f"Bearer {os.environ['TOKEN']}"},
+            latest_event_id=last_id,
             timeout=(10, 60),  # longer than two heartbeats
             reconnection_time=timedelta(seconds=1),  # doubled before each try
         ) as stream:
             for event in stream:
-                if event.last_event_id:
-                    # As a header: `latest_event_id` is forgotten at the first block without an id.
-                    headers["Last-Event-ID"] = event.last_event_id
+                last_id = event.last_event_id or last_id
                 if event.type == "notification":
                     print(event.data, flush=True)
     except InvalidStatusCodeError as err:
