@@ -27,6 +27,7 @@ import { createLimits } from "./http/limits.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createNotificationEncoder } from "./http/notification-json.ts";
 import { createPolls } from "./http/poll.ts";
+import { createRollCall } from "./http/roll-call.ts";
 import { startHttpServer } from "./http/server.ts";
 import { createFrames } from "./http/stream/frames.ts";
 import { createOpeningRate } from "./http/stream/opening-rate.ts";
@@ -136,6 +137,11 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const frames = createFrames(version, encoder);
   const limits = createLimits(config);
   const streams = createStreams({ ...config, frames, limits });
+  const rollCall = createRollCall({
+    hasPlace: (recipientId) => limits.refusal(recipientId) !== "recipient_full",
+    pingStreams: streams.ping,
+    answerPolls: (isCalled) => polls.answer(isCalled),
+  });
   const horizon = createHorizon(pool);
   const metrics = createMetrics({
     streams: streams.size,
@@ -207,6 +213,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     read,
     encoder,
     limits,
+    rollCall,
     isRevoked,
   });
   const app = createHttpApp({
@@ -228,6 +235,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       isRevoked: createRevocationCheck(streamPool, leewayMs),
       limits,
       rate: createOpeningRate(config),
+      rollCall,
       streams,
       frames,
       hub,

@@ -76,7 +76,14 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
     origin: [...origins],
     credentials: true,
     methods: ["GET", "HEAD", "POST", "PUT", "PATCH"],
-    allowedHeaders: ["Authorization", "Content-Type", "Last-Event-ID"],
+    // What SSE clients send that are no browser of today: eventsource-polyfill, react-native-sse.
+    allowedHeaders: [
+      "Authorization",
+      "Cache-Control",
+      "Content-Type",
+      "Last-Event-ID",
+      "X-Requested-With",
+    ],
     exposedHeaders: ["Retry-After", "X-Request-Id", "X-Service-Version"],
     maxAge: 7200, // Chromium's limit
   });

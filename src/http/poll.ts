@@ -14,6 +14,7 @@ import {
 } from "./notification-json.ts";
 import { lastOf, parse } from "./parse.ts";
 import { unavailable } from "./problem.ts";
+import type { RollCall } from "./roll-call.ts";
 import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "./schemas.ts";
 import { type Identity, tokenInvalid } from "./verify-token.ts";
 
@@ -23,6 +24,7 @@ export interface PollOptions {
   replayLimit: number;
   encoder: NotificationEncoder;
   limits: Limits;
+  rollCall: RollCall;
   isRevoked: IsRevoked;
 }
 
@@ -39,8 +41,8 @@ const ID_LENGTH = 10;
  * at the end of that time. `close` has all that wait answered.
  */
 export function createPolls(options: PollOptions) {
-  const { limits } = options;
-  const waiting = new Set<() => void>();
+  const { limits, rollCall } = options;
+  const waiting = new Set<{ recipientId: string; answerNow: () => void }>();
   let isClosed = false;
 
   const route: RequestHandler = async (req, res) => {
@@ -49,11 +51,12 @@ export function createPolls(options: PollOptions) {
     const identity = identityOf(res);
     const start = positionOf(res);
     if (!start) throw unavailable();
-    const refusal = limits.refusal(identity.recipientId);
-    if (refusal === "recipient_full") throw tooManyStreams();
-    if (refusal) throw overloaded();
+    const { recipientId } = identity;
+    while (limits.refusal(recipientId) === "recipient_full")
+      if (!(await rollCall.awaitPlace(recipientId))) throw tooManyStreams();
+    if (limits.refusal(recipientId)) throw overloaded();
 
-    const leave = limits.enter(identity.recipientId);
+    const leave = limits.enter(recipientId);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
       ...options,
@@ -63,13 +66,16 @@ export function createPolls(options: PollOptions) {
       position: start,
       waitMs,
     });
-    waiting.add(poll.answerNow);
-    res.on("close", poll.answerNow);
+    const { answerNow } = poll;
+    const entry = { recipientId, answerNow };
+    waiting.add(entry);
+    if (res.destroyed) answerNow();
+    res.on("close", answerNow);
     try {
       res.type("json").send(await poll.answer);
     } finally {
       poll.close();
-      waiting.delete(poll.answerNow);
+      waiting.delete(entry);
       leave();
     }
   };
@@ -78,9 +84,13 @@ export function createPolls(options: PollOptions) {
     route,
     /** How many are not answered yet. */
     size: () => waiting.size,
+    /** Before their time: who is there comes again at once. */
+    answer(isMeant: (recipientId: string) => boolean): void {
+      for (const { recipientId, answerNow } of waiting) if (isMeant(recipientId)) answerNow();
+    },
     close() {
       isClosed = true;
-      for (const answerNow of waiting) answerNow();
+      for (const { answerNow } of waiting) answerNow();
     },
   };
 }
@@ -91,7 +101,7 @@ function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
   return Math.max(0, Math.min(seconds * 1000, expiresAt.getTime() - Date.now()));
 }
 
-interface CollectOptions extends Omit<PollOptions, "limits"> {
+interface CollectOptions extends Omit<PollOptions, "limits" | "rollCall"> {
   identity: Identity;
   admitted: Standing;
   since: string | undefined;

@@ -176,7 +176,8 @@ describe("a preflight", () => {
     const service = await start();
     for (const { method, path } of ROUTES) {
       const of = `${method} ${path}`;
-      const names = "authorization,content-type,last-event-id";
+      // The second and the last by eventsource-polyfill and react-native-sse.
+      const names = "authorization,cache-control,content-type,last-event-id,x-requested-with";
       const headers = ask(SHOP, method, names);
       const {
         status,

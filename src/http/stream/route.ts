@@ -11,6 +11,7 @@ import { LentSocket } from "../lent-socket.ts";
 import { type Limits, tooManyStreams } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { Problem } from "../problem.ts";
+import type { RollCall } from "../roll-call.ts";
 import type { Identity } from "../verify-token.ts";
 import {
   openEventStream,
@@ -29,6 +30,7 @@ export interface StreamRouteOptions {
   isRevoked: IsRevoked;
   limits: Limits;
   rate: OpeningRate;
+  rollCall: RollCall;
   streams: Streams;
   frames: Frames;
   hub: Hub;
@@ -46,8 +48,18 @@ export interface StreamRouteOptions {
  * browser's EventSource for ever.
  */
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
-  const { authenticate, isRevoked, limits, rate, streams, frames, position, metrics, log } =
-    options;
+  const {
+    authenticate,
+    isRevoked,
+    limits,
+    rate,
+    rollCall,
+    streams,
+    frames,
+    position,
+    metrics,
+    log,
+  } = options;
 
   function sendAway(req: Request, res: Response, reason: RefusalReason) {
     metrics.streamRefused(reason);
@@ -58,8 +70,9 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     res.end(frames.refusal(lastEventId(req), ms).bytes);
   }
 
-  function refuseFull(recipientId: string) {
-    if (limits.refusal(recipientId) !== "recipient_full") return;
+  const isFull = (recipientId: string) => limits.refusal(recipientId) === "recipient_full";
+
+  function refuseFull(): never {
     metrics.streamRefused("recipient_full");
     throw tooManyStreams();
   }
@@ -77,11 +90,14 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     const identity = await authenticate(req).catch(otherwise);
     if (!identity) return sendAway(req, res, "unavailable");
     const { recipientId } = identity;
-    refuseFull(recipientId);
-    if (rate.isTooFastFor(recipientId)) return sendAway(req, res, "rate");
+    const isTooFast = rate.isTooFastFor(recipientId);
+    if (isFull(recipientId) && (isTooFast || !(await rollCall.awaitPlace(recipientId))))
+      refuseFull();
+    if (isTooFast) return sendAway(req, res, "rate");
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
     const admitted = await isRevoked(identity).then(admit).catch(otherwise);
+    while (isFull(recipientId)) if (!(await rollCall.awaitPlace(recipientId))) refuseFull();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
     const { socket } = res;
@@ -89,7 +105,6 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     const isBehind = !(socket instanceof LentSocket) || socket.writableLength > 0;
     if (isBehind || !start || !admitted) return sendAway(req, res, "unavailable");
     if (streams.isDraining()) return sendAway(req, res, "draining");
-    refuseFull(recipientId);
     if (limits.refusal(recipientId)) return sendAway(req, res, "full");
     if (req.method === "HEAD") {
       startEventStream(res);
@@ -111,7 +126,7 @@ function openStream(
   options: StreamRouteOptions,
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
-  const { isRevoked } = options;
+  const { isRevoked, rollCall } = options;
   const { recipientId, issuedAt } = identity;
   const { requestId } = res.locals;
   const stream = openEventStream(socket, {
@@ -119,6 +134,7 @@ function openStream(
     maxBufferedBytes,
     onClose(reason) {
       remove();
+      rollCall.left(recipientId);
       stop();
       metrics.streamClosed(reason);
       log.info({ requestId, reason }, "stream closed");

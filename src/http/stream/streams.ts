@@ -21,6 +21,7 @@ export interface StreamsOptions {
 /** An open stream and what is due when, by `performance.now()`: no step of the clock ends a stream or keeps it. */
 interface Entry {
   stream: EventStream;
+  recipientId: string;
   pingAt: number;
   expiringAt: number;
   expiresAt: number;
@@ -90,10 +91,12 @@ export function createStreams(options: StreamsOptions) {
     /** Returns the function to call when the stream has ended. */
     add(stream: EventStream, identity: Identity): () => void {
       const now = performance.now();
-      const leave = limits.enter(identity.recipientId);
+      const { recipientId } = identity;
+      const leave = limits.enter(recipientId);
       const expiresAt = now + (identity.expiresAt.getTime() - Date.now());
       const entry: Entry = {
         stream,
+        recipientId,
         pingAt: now + untilPing(),
         expiringAt: expiresAt - EXPIRING_MS,
         expiresAt,
@@ -116,6 +119,13 @@ export function createStreams(options: StreamsOptions) {
     },
 
     isDraining: () => isDraining,
+
+    /** A ping out of turn. */
+    ping(isMeant: (recipientId: string) => boolean): void {
+      const ping = frames.ping();
+      for (const { stream, recipientId } of entries)
+        if (isMeant(recipientId) && stream.hasBegun()) stream.write(ping);
+    },
 
     /** Ends every stream, each at its own moment within `drainMs` and with its own `retry`. No new ones meanwhile. */
     async close(): Promise<void> {

@@ -1,0 +1,129 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { call, type Service, startService } from "../../support/service.ts";
+
+let database: TestDatabase;
+let recipients = 0;
+const newRecipient = () => `recipient ${++recipients}`;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  return () => database.close();
+});
+
+const start = (env: Record<string, string> = {}) =>
+  startService({ databaseUrl: database.url, env: { MAX_STREAMS_PER_RECIPIENT: "3", ...env } });
+
+/** As HAProxy, Apache, Varnish and lighttpd are: they tell of a client that left when they cannot pass on what came second. */
+async function startLateProxy(service: Service): Promise<Service> {
+  const server = createServer((client) => {
+    const upstream = connect(Number(new URL(service.url).port), "127.0.0.1");
+    let unsent = 0;
+    client.pipe(upstream, { end: false });
+    client.on("error", () => {});
+    upstream.on("error", () => {});
+    upstream.on("close", () => client.destroy());
+    upstream.on("data", (bytes) => {
+      if (!client.destroyed) client.write(bytes);
+      else if (++unsent === 2) upstream.destroy();
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return { ...service, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+async function load(service: Service, recipient: string) {
+  const stream = await openStream(service, recipient);
+  if (stream.status === 200) await stream.waitFor(({ event }) => event === "ready");
+  return stream;
+}
+
+describe("behind a proxy that tells late that a client left", () => {
+  test("a page that is loaded again and again always gets its stream", async () => {
+    const proxied = await startLateProxy(await start());
+    const recipient = newRecipient();
+    const statuses: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const stream = await load(proxied, recipient);
+      statuses.push(stream.status);
+      stream.close();
+      await stream.ended;
+    }
+    expect(statuses).toEqual(Array(12).fill(200));
+  });
+
+  test("all tabs that are loaded again at once get theirs", async () => {
+    const proxied = await startLateProxy(await start());
+    const recipient = newRecipient();
+    for (let round = 0; round < 3; round++) {
+      const streams = await Promise.all([1, 2, 3].map(() => load(proxied, recipient)));
+      expect(streams.map(({ status }) => status)).toEqual([200, 200, 200]);
+      for (const stream of streams) stream.close();
+      await Promise.all(streams.map(({ ended }) => ended));
+    }
+  });
+
+  test("polls of pages that have gone keep no place", async () => {
+    const proxied = await startLateProxy(await start());
+    const recipient = newRecipient();
+    const { cursor } = (await call(proxied, recipient, "/")).body;
+    const headers = { authorization: `Bearer ${await proxied.token(recipient)}` };
+    const abort = new AbortController();
+    const waiting = /^bellwire_waiting_polls (\d+)$/m;
+    const polls = [1, 2, 3].map(() =>
+      fetch(`${proxied.url}/api/notifications/poll?since=${cursor}&wait=30`, {
+        headers,
+        signal: abort.signal,
+      }).catch(() => {}),
+    );
+    const isWaiting = async () =>
+      waiting.exec(await (await fetch(proxied.metricsUrl)).text())?.[1] === "3";
+    await expect.poll(isWaiting).toBe(true);
+    abort.abort();
+    await Promise.all(polls);
+    expect((await call(proxied, recipient, `/poll?since=${cursor}`)).status).toBe(200);
+    expect((await load(proxied, recipient)).status).toBe(200);
+  });
+});
+
+describe("where all clients are there", () => {
+  test("one more is refused within a second or so, and the others hear no more than some pings", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const streams = await Promise.all([1, 2, 3].map(() => load(service, recipient)));
+    const askedAt = performance.now();
+    // Together they are one question.
+    const late = await Promise.all([1, 2, 3, 4].map(() => openStream(service, recipient)));
+    expect(late.map(({ status }) => status)).toEqual([429, 429, 429, 429]);
+    expect(performance.now() - askedAt).toBeLessThan(3000);
+    for (const { events } of streams) {
+      const names = events.map(({ event }) => event);
+      expect(names.slice(1).every((name) => name === "ping")).toBe(true);
+      expect(names.length).toBeLessThanOrEqual(1 + 4);
+    }
+  });
+
+  test("waiting polls come again, and one more is refused", async () => {
+    const service = await start();
+    const recipient = newRecipient();
+    const { cursor } = (await call(service, recipient, "/")).body;
+    let isOver = false;
+    const statuses: number[] = [];
+    const present = [1, 2, 3].map(async () => {
+      while (!isOver)
+        statuses.push((await call(service, recipient, `/poll?since=${cursor}&wait=3`)).status);
+    });
+    const open = async () =>
+      /^bellwire_waiting_polls 3$/m.test(await (await fetch(service.metricsUrl)).text());
+    await expect.poll(open).toBe(true);
+    expect((await openStream(service, recipient)).status).toBe(429);
+    isOver = true;
+    await Promise.all(present);
+    expect(new Set(statuses)).toEqual(new Set([200]));
+  });
+});
