@@ -16,6 +16,7 @@ import { countRuleErrors } from "./db/rule-errors.ts";
 import { warnOfMissingLimits } from "./db/session-limits.ts";
 import { suspendWakeupsFor } from "./db/suspend-wakeups.ts";
 import { createTickets } from "./db/tickets.ts";
+import { createWrites } from "./db/writes.ts";
 import { createFeed } from "./feed/feed.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createAuthenticator } from "./http/auth.ts";
@@ -131,6 +132,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const live = createChangesReader(feedPool, config.maxEventBytes);
   const inbox = createInbox(pool, config.maxEventBytes);
   onClose(inbox.close);
+  const writes = createWrites(log);
 
   const hub = createHub();
   const encoder = createNotificationEncoder({ ...config, log });
@@ -226,12 +228,15 @@ async function openService(database: Database, config: Config, log: Logger, onCl
         listener.problem(),
         feed.problem(),
       ].filter((problem) => problem !== undefined),
-      warnings: [...listener.warnings(), ...queue.warnings()],
+      warnings: [...listener.warnings(), ...queue.warnings(), ...writes.warnings()],
     }),
     identify: identify(authenticate, isRevoked, position),
     stream: streamRoute({
       ...config,
-      authenticate: withTicket(authenticate, tickets.redeem),
+      authenticate: withTicket(
+        authenticate,
+        writes.watch(tickets.redeem, (holder) => holder !== undefined),
+      ),
       isRevoked: createRevocationCheck(streamPool, leewayMs),
       limits,
       rate: createOpeningRate(config),
@@ -245,8 +250,16 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       log,
     }),
     poll: polls.route,
-    issueTicket: issueTicket(tickets.issue),
-    inbox: inboxRoutes(inbox, encoder),
+    issueTicket: issueTicket(writes.watch(tickets.issue)),
+    inbox: inboxRoutes(
+      {
+        ...inbox,
+        mark: writes.watch(inbox.mark, (notification) => notification !== undefined),
+        markAll: writes.watch(inbox.markAll, (changed) => (changed ?? 0) > 0),
+        muteTypes: writes.watch(inbox.muteTypes),
+      },
+      encoder,
+    ),
     demo:
       database.demo &&
       demoRoutes({ demo: database.demo, mintToken: createMinter({ ...config.token, key }) }),

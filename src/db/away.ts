@@ -50,7 +50,8 @@ function isAway(err: unknown): boolean {
 export const isUntranslatable = (err: unknown) =>
   err instanceof Error && sqlStateOf(err) === "22P05";
 
-function sqlStateOf(err: Error): string | undefined {
+/** Undefined where it is no answer of PostgreSQL's. */
+export function sqlStateOf(err: unknown): string | undefined {
   if (err instanceof pg.DatabaseError) return err.code;
   if (!(err instanceof Prisma.PrismaClientKnownRequestError)) return undefined;
   const { driverAdapterError } = err.meta as { driverAdapterError?: { cause?: DriverCause } };

@@ -1,0 +1,51 @@
+import type { Logger } from "../logger.ts";
+import { DatabaseAwayError, sqlStateOf } from "./away.ts";
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const MEANINGS: Record<string, string> = {
+  "53100": "its disk is full",
+  "53200": "it is out of memory",
+  "53300": "it has too many connections",
+  "58030": "input or output failed",
+};
+
+/**
+ * Watches what is written for recipients (marks, preferences, tickets). A database that lacks something, as a disk with room, may
+ * answer every read, and refuse every write: nothing else would tell.
+ */
+export function createWrites(log: Logger) {
+  let warning: string | undefined;
+
+  function fail(state: string) {
+    const meaning = MEANINGS[state] ?? "it lacks something, or its system failed";
+    if (!warning) log.error({ sqlState: state }, "the database refuses what is written");
+    warning = `the database refuses what is written: ${meaning} (SQLSTATE ${state}, last at ${new Date().toISOString()})`;
+  }
+
+  function succeed() {
+    if (warning) log.info("the database takes what is written again");
+    warning = undefined;
+  }
+
+  return {
+    warnings: () => (warning ? [warning] : []),
+
+    /** The same function, watched. `hasWritten` says whether an answer means that something was written. */
+    watch<Args extends unknown[], Result>(
+      call: (...args: Args) => Promise<Result>,
+      hasWritten: (result: Result) => boolean = () => true,
+    ) {
+      return async (...args: Args): Promise<Result> => {
+        try {
+          const result = await call(...args);
+          if (hasWritten(result)) succeed();
+          return result;
+        } catch (err) {
+          const state = err instanceof DatabaseAwayError ? sqlStateOf(err.cause) : undefined;
+          if (state && /^5[38]/.test(state)) fail(state);
+          throw err;
+        }
+      };
+    },
+  };
+}
