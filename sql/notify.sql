@@ -4,8 +4,8 @@
 --
 -- Returns its id, or null where it was dropped: no recipient, the actor telling itself, a muted type, or
 -- a dedupe_key this recipient has had already of this type. Unlike a rule it raises what goes wrong: the caller asked. But a key
--- never fails the transaction for another transaction's key. A deadlock of the two is recorded in bellwire.rule_errors, as of
--- notify(), and the notification dropped; one that is committed already, where this transaction cannot see it, is a duplicate.
+-- never fails the transaction for another transaction's key. A deadlock of the two, or the end of a lock_timeout, is recorded in
+-- bellwire.rule_errors, as of notify(), and the notification dropped; one that is committed already, where this transaction cannot see it, is a duplicate.
 --
 -- Rights   none by default; grant usage on schema bellwire to <role>;
 --          grant execute on function bellwire.notify to <role>;
@@ -52,7 +52,7 @@ begin
       returning id
         into notified;
     exception
-      when deadlock_detected then
+      when deadlock_detected or lock_not_available then
         perform bellwire.record_rule_error('notify()', sqlstate, sqlerrm, 1);
       when serialization_failure then
         get stacked diagnostics reason = pg_exception_detail;

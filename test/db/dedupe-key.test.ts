@@ -142,6 +142,23 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     expect(await listErrors()).toEqual([]);
   });
 
+  test("that another transaction holds longer than lock_timeout fails no write, and is recorded", async () => {
+    await define();
+    const [one, two] = [await openWriter(), await openWriter()];
+    await insert(one, "a");
+    await one.query("select bellwire.notify('9', 'by.hand', dedupe_key => 'a')");
+    await two.query("set local lock_timeout = '50ms'");
+    await insert(two, "a");
+    await two.query("select bellwire.notify('9', 'by.hand', dedupe_key => 'a')");
+    await two.query("commit");
+    await one.query("commit");
+    expect(await listErrors()).toEqual([
+      { rule: "notify()", sqlstate: "55P03", errors: 1, silenced: 1 },
+      { rule: "told", sqlstate: "55P03", errors: 1, silenced: 2 },
+    ]);
+    expect(await query("select count(*)::int as n from public.work")).toEqual([{ n: 4 }]);
+  });
+
   test("against the application's own row lock one of both fails, which may be the application's write", async () => {
     await define();
     await query("create table public.rows (id int); insert into public.rows values (1)");
