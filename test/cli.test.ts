@@ -363,6 +363,30 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     await stop(again, "SIGTERM");
   });
 
+  test("whose output nobody reads any more, as behind head, it serves on, and ends with its database", async () => {
+    const started = await start();
+    started.child.stdout.destroy();
+    started.child.stderr.destroy();
+    const authorization = `Bearer ${(await run(started.tokenArgs, env())).stdout.trim()}`;
+    for (let i = 0; i < 5; i++) {
+      const url = `${started.page}/api/notifications/unread-count`;
+      expect((await fetch(url, { headers: { authorization } })).status).toBe(200);
+    }
+    await stop(started, "SIGTERM");
+  });
+
+  test("whose database is killed, it starts it again, and is ready again", async () => {
+    const started = await start();
+    const postmaster = await readPostmaster();
+    process.kill(postmaster, "SIGKILL");
+    await waitFor(async () => {
+      expect(started.said.stdout).toContain("runs again");
+      expect((await fetch(`${started.page}/readyz`)).status).toBe(200);
+    });
+    expect(await readPostmaster()).not.toBe(postmaster);
+    await stop(started, "SIGTERM");
+  });
+
   test("a port that is taken ends the start with its variable, and leaves no database behind", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");

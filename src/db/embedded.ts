@@ -13,20 +13,61 @@ type Options = { dir: string; port: number; log: Logger };
 /** The ASCII codes of "bellwire". Only in the database `postgres`, so it meets no lock of a migration. */
 const LOCK = 0x62656c6c77697265n;
 
+/** 250 ms, 500 ms, 1 s … 10 s, until it runs again. */
+const backoffMs = (attempt: number) => Math.min(10_000, 250 * 2 ** attempt);
+
 /**
  * Starts the PostgreSQL that npm installed, for a machine with nothing but Node. One Bellwire to a folder: it holds
  * an advisory lock, which the server gives back by itself when the holder dies. A server left behind by a killed
- * Bellwire is used on, on the port that it has.
+ * Bellwire is used on, on the port that it has. One that ends by itself, or is killed, is started again, on the same port.
  */
 export async function startEmbedded(options: Options): Promise<Embedded> {
   const { log } = options;
   const place = await choosePlace({ ...options, binaries: await findBinaries() });
   await prepareData(place);
-  const server = await openServer(place, options);
-  const lock = await holdLock(server, place, log);
+  let server = await openServer(place, options);
+  const { port } = server;
+  let lock = await holdLock(server, place);
+  let isClosing = false;
+  let endPause = () => {};
+  let watching = Promise.resolve();
+
+  async function startAgain(): Promise<void> {
+    for (let attempt = 0; !isClosing; attempt++) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, backoffMs(attempt));
+        endPause = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      if (isClosing) return;
+      try {
+        server = await openServer(place, { ...options, port });
+        lock = await holdLock(server, place);
+        return log.warn({ port }, "the embedded database runs again");
+      } catch (err) {
+        log.error({ err, attempt }, "cannot start the embedded database again; trying on");
+      }
+    }
+  }
+
+  async function watch(): Promise<void> {
+    while (!isClosing) {
+      await lock.lost;
+      if (isClosing) return;
+      log.error("the embedded database has gone; starting it again");
+      await startAgain();
+    }
+  }
+
   const close = once(async () => {
-    lock.isClosing = true;
+    isClosing = true;
+    endPause();
+    const held = lock;
     await server.close(); // first: until it is down, nobody else may take the lock
+    await watching;
+    if (lock !== held) await server.close(); // started again meanwhile
     await lock.client.end();
   });
   try {
@@ -35,8 +76,9 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
     await close();
     throw err;
   }
-  log.info({ dir: place.dir, port: server.port }, "embedded database ready");
-  return { url: server.url("bellwire"), port: server.port, dir: place.dir, close };
+  watching = watch();
+  log.info({ dir: place.dir, port }, "embedded database ready");
+  return { url: server.url("bellwire"), port, dir: place.dir, close };
 }
 
 async function openServer(place: Place, { port, log }: Options): Promise<Server> {
@@ -55,14 +97,15 @@ async function openServer(place: Place, { port, log }: Options): Promise<Server>
   }
 }
 
-async function holdLock(server: Server, place: Place, log: Logger) {
+/** `lost` resolves when its session has ended, as it does with the server. */
+async function holdLock(server: Server, place: Place) {
   const client = new pg.Client({
     connectionString: server.url("postgres"),
     application_name: "bellwire folder lock",
   });
-  const lock = { client, isClosing: false };
-  client.on("error", (err) => {
-    if (!lock.isClosing) log.error({ err }, "lost the lock on the database folder");
+  client.on("error", () => {}); // "end" follows
+  const lost = new Promise<void>((resolve) => {
+    client.once("end", resolve);
   });
   await client.connect().catch(async (err: unknown) => {
     await server.close();
@@ -81,7 +124,7 @@ async function holdLock(server: Server, place: Place, log: Logger) {
         "EMBEDDED_PG_DIR and another port in EMBEDDED_PG_PORT.",
     );
   }
-  return lock;
+  return { client, lost };
 }
 
 const LOCK_NOT_AVAILABLE = "55P03";

@@ -161,6 +161,32 @@ test("a server that was killed with its Bellwire recovers at the next start", as
   expect(await query(next.url, "select one from kept")).toEqual([{ one: 1 }]);
 });
 
+test("a server that is killed is started again, on its port and with its data, and the log says so", async () => {
+  const lines: { msg: string }[] = [];
+  const log = createLogger("info", { write: (line) => void lines.push(JSON.parse(line)) });
+  const dir = join(await createFolder(), "pg");
+  const { url } = await start(dir, { log });
+  await query(url, "create table lasting as select 1 as one");
+  for (let round = 1; round <= 2; round++) {
+    const pid = await readPid(dir);
+    process.kill(pid, "SIGKILL");
+    await vi.waitFor(async () => {
+      expect(await query(url, "select one from lasting")).toEqual([{ one: 1 }]);
+      expect(lines.filter(({ msg }) => msg.includes("runs again"))).toHaveLength(round);
+    }, 15_000);
+    expect(await readPid(dir)).not.toBe(pid);
+  }
+  expect(lines.filter(({ msg }) => msg.includes("has gone"))).toHaveLength(2);
+});
+
+test("one that is closed while it is being started again stays closed", async () => {
+  const dir = join(await createFolder(), "pg");
+  const embedded = await start(dir);
+  process.kill(await readPid(dir), "SIGKILL");
+  await embedded.close();
+  await expect(query(embedded.url, "select 1")).rejects.toThrow("ECONNREFUSED");
+});
+
 test("a port that is taken is named, with the variable that changes it", async () => {
   const blocker = createServer().listen(0, "127.0.0.1");
   onTestFinished(() => void blocker.close());

@@ -58,6 +58,10 @@ export async function startServer(options: {
     child.once("error", (err) => onEnd(err.message));
     child.once("exit", (code, signal) => onEnd(signal ?? `exit code ${code}`));
   });
+  // Whatever ends us before `close` (a mistake, an end that took too long): it is told to end, too.
+  const tell = () => void child.kill("SIGINT");
+  process.once("exit", tell);
+  void ended.then(() => process.off("exit", tell));
 
   async function stop(): Promise<void> {
     isExpected = true;
