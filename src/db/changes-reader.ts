@@ -28,6 +28,15 @@ export interface PageLimits {
 /** Rows in one page of the feed's. */
 const PAGE_SIZE = 2000;
 
+/** No null stands in an array's text: under `array_nulls = off` it would be a word. */
+const CHANGES_FOR = `
+  select *
+    from bellwire.changes_for(
+           $1, $2,
+           array(select nullif(upto, '')::pg_snapshot from unnest($3::text[]) with ordinality as u (upto, reader) order by reader),
+           $4, $5, $6, $7, $8
+         )`;
+
 /**
  * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws, among it
  * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
@@ -120,13 +129,13 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
     ): Promise<RecipientChanges[]> {
       const readings = readers.map(({ from }) => from.reading);
       const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
-        text: "select * from bellwire.changes_for($1, $2, $3, $4, $5, $6, $7, $8)",
+        text: CHANGES_FOR,
         values: [
           readers.map(({ from }) => formatSnapshot(from.at)),
           readers.map(({ recipientId }) => recipientId),
-          readings.map((reading) => reading && formatSnapshot(reading.upto)),
-          readings.map((reading) => reading && STAGES.indexOf(reading.place.stage)),
-          readings.map((reading) => reading?.place.id),
+          readings.map((reading) => (reading ? formatSnapshot(reading.upto) : "")),
+          readings.map((reading) => (reading ? STAGES.indexOf(reading.place.stage) : 0)),
+          readings.map((reading) => reading?.place.id ?? 0n),
           pageSize,
           most,
           cutAt,

@@ -88,13 +88,16 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
     const { rows } = await pool.query<Suspect>(SUSPECTS);
     const now = Date.now();
     open = new Map(rows.map(({ key }) => [key, open.get(key) ?? now]));
-    const since = ({ key, since }: Suspect) => since?.getTime() ?? open.get(key) ?? now;
+    const since = ({ key, since }: Suspect) =>
+      (since === null ? undefined : Number(since)) ?? open.get(key) ?? now;
     const [first] = rows.sort(
       (a, b) => Number(b.listens) - Number(a.listens) || since(a) - since(b),
     );
     if (!first) return undefined;
     const { pid, role, database, state } = first;
-    const told = first.since ? `, ${state} since ${first.since.toISOString()}` : "";
+    const told = first.since
+      ? `, ${state} since ${new Date(Number(first.since)).toISOString()}`
+      : "";
     return `pid ${pid}, role ${role}, database ${database}${told}`;
   }
 
@@ -124,9 +127,9 @@ interface Suspect {
   pid: number;
   role: string;
   database: string;
-  /** Null where we may not see it, as the next. */
+  /** Null where we may not see it, as the next, which is in milliseconds. */
   state: string | null;
-  since: Date | null;
+  since: string | null;
   /** Its last statement was LISTEN, or speaks of it. */
   listens: boolean;
 }
@@ -137,8 +140,8 @@ const SUSPECTS = `
          a.usename as role,
          a.datname as database,
          a.state,
-         coalesce(a.xact_start, a.state_change) as since,
-         coalesce(a.query ~* '\\mlisten\\M', false) as listens
+         (date_part('epoch', coalesce(a.xact_start, a.state_change)) * 1000)::bigint as since,
+         coalesce(a.query ~* '[[:<:]]listen[[:>:]]', false) as listens
     from pg_stat_activity a
     left join pg_locks l
       on l.pid = a.pid

@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 import pg from "pg";
 import type { Logger } from "../logger.ts";
+import { tryAgain } from "./try-again.ts";
 
 /** Without it a half-open connection is noticed by the kernel after two hours. */
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
@@ -10,7 +11,8 @@ const LAST_QUERIES_MS = 1000;
 
 /**
  * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
- * A query that gets no answer within 10 s rejects, and its connection is discarded. `close` waits a second for
+ * A query that gets no answer within 10 s rejects, and its connection is discarded. One that others were in the way of is
+ * asked again, whatever isolation the database has for its default; Prisma's single statements come here, too. `close` waits a second for
  * queries that are running, then cuts them: a database that does not answer must not hold up the end.
  */
 export function createPool({
@@ -31,9 +33,7 @@ export function createPool({
     query_timeout: 10_000,
     idleTimeoutMillis: 300_000,
     maxLifetimeSeconds: 600,
-    // Prisma's adapter takes every timestamp for UTC, whatever its offset. The pool waits for this before it hands the
-    // client out, and a pooler keeps this one setting for each of its clients.
-    onConnect: (client) => client.query("set time zone 'UTC'"),
+    onConnect: refuseReplicaRole,
     stream() {
       const socket = new Socket();
       sockets.add(socket);
@@ -53,7 +53,9 @@ export function createPool({
         () => {}, // the pool was closed meanwhile
       );
   });
+  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
   return Object.assign(pool, {
+    query: ((...args: unknown[]) => tryAgain(() => query(...args))) as pg.Pool["query"],
     async close() {
       const cut = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
@@ -62,6 +64,18 @@ export function createPool({
       clearTimeout(cut);
     },
   });
+}
+
+/**
+ * Of all settings that a database or a login may have, the one nothing can be read or written in spite of: then no trigger
+ * fires, so that nobody hears of a mark. The pool waits for this before it hands the client out.
+ */
+async function refuseReplicaRole(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query("select current_setting('session_replication_role') as role");
+  if (rows[0]?.role === "replica")
+    throw new Error(
+      "session_replication_role is replica for this login or database: no trigger fires",
+    );
 }
 
 /** What a login of the service has set (docs/dba.md); given here to a session that has a login of more rights. */

@@ -4,10 +4,11 @@ import pg from "pg";
 const OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
 
 /**
- * Whether what a SQLSTATE says passes by itself: connection lost, read-only (a standby), too many connections, not in
- * that state, cancelled or shutting down, system error.
+ * Whether what a SQLSTATE says passes by itself: connection lost, read-only (a standby), serialization failure, deadlock, too
+ * many connections, not in that state, cancelled or shutting down, system error.
  */
-export const isPassing = (sqlState: string): boolean => /^(08|25006|53|55|57|58)/.test(sqlState);
+export const isPassing = (sqlState: string): boolean =>
+  /^(08|25006|40001|40P01|53|55|57|58)/.test(sqlState);
 
 /**
  * Whether a query may have been refused for what it was asked with or for what it found, and may answer if asked for

@@ -81,7 +81,7 @@ async function findStandings(
         tokens.map(({ recipientId }) => recipientId),
         tokens.map(({ issuedAt }) => issuedAt.getTime()),
         tokens.map(({ admitted }) => admitted !== undefined),
-        tokens.map(({ admitted }) => admitted?.revokedAt ?? null),
+        tokens.map(({ admitted }) => admitted?.revokedAt ?? 0),
         leewayMs,
       ],
     ),

@@ -26,21 +26,23 @@ export function createTickets(pool: Pool) {
     async issue({ recipientId, issuedAt, expiresAt }: TicketHolder): Promise<Ticket> {
       const ticket = randomBytes(32).toString("base64url");
       const { rows } = await orAway(
-        pool.query<{ expires_at: Date }>(
-          "select bellwire.issue_ticket($1, $2, $3, $4, make_interval(secs => $5)) as expires_at",
+        pool.query<{ expires_ms: string }>(
+          `select ${inMs("expires_at")} as expires_ms
+             from bellwire.issue_ticket($1, $2, $3, $4, make_interval(secs => $5)) as expires_at`,
           [digestOf(ticket), recipientId, issuedAt, expiresAt, TTL_SECONDS],
         ),
       );
       const [row] = rows;
       if (!row) throw new Error("bellwire.issue_ticket() returned no row");
-      return { ticket, expiresAt: row.expires_at };
+      return { ticket, expiresAt: new Date(Number(row.expires_ms)) };
     },
 
     /** Whose ticket this was; undefined where it is unknown, used, or too old. It is used up. */
     async redeem(ticket: string): Promise<TicketHolder | undefined> {
       const { rows } = await orAway(
-        pool.query<{ recipient_id: string; issued_at: Date; token_expires_at: Date }>(
-          "select * from bellwire.redeem_ticket($1)",
+        pool.query<{ recipient_id: string; issued_ms: string; expires_ms: string }>(
+          `select recipient_id, ${inMs("issued_at")} as issued_ms, ${inMs("token_expires_at")} as expires_ms
+             from bellwire.redeem_ticket($1)`,
           [digestOf(ticket)],
         ),
       );
@@ -48,12 +50,15 @@ export function createTickets(pool: Pool) {
       return (
         row && {
           recipientId: row.recipient_id,
-          issuedAt: row.issued_at,
-          expiresAt: row.token_expires_at,
+          issuedAt: new Date(Number(row.issued_ms)),
+          expiresAt: new Date(Number(row.expires_ms)),
         }
       );
     },
   };
 }
+
+/** A time as whole milliseconds, which no setting writes in another way. */
+const inMs = (time: string) => `(date_part('epoch', ${time}) * 1000)::bigint`;
 
 const digestOf = (ticket: string) => createHash("sha256").update(ticket).digest();
