@@ -1,5 +1,5 @@
 -- Refuses a rule that could not work: a table that cannot have it, a query that is not one SELECT, does
--- not fit the table, may not read what it names, or returns what a notification does not have.
+-- not fit the table, may not read what it names, or returns what its action does not take.
 --
 -- Returns the columns the query returns, in the order of bellwire.notifications. No row is read, but to look at a query runs
 -- code: the check of a domain behind a literal, an immutable function. That has the rights of bellwire_rules, as the rule will,
@@ -7,7 +7,7 @@
 --
 -- Rights   called by bellwire.define_rule()
 -- Remove   with the schema
-create or replace function bellwire.check_rule_query(rule text, on_table regclass, on_event text, query text)
+create or replace function bellwire.check_rule_query(rule text, on_table regclass, on_event text, query text, action text)
   returns text[]
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -33,10 +33,6 @@ begin
     raise exception 'rule "%": % cannot have rules; it must be an ordinary or partitioned table of the application',
       rule, coalesce(on_table::text, 'null') using errcode = 'wrong_object_type';
   end if;
-  if relation.relispartition then
-    raise exception 'rule "%": % is a partition; define the rule on its parent', rule, on_table
-      using errcode = 'wrong_object_type';
-  end if;
   if query is null then
     raise exception 'rule "%": the query is null', rule using errcode = 'null_value_not_allowed';
   end if;
@@ -47,9 +43,8 @@ begin
     from pg_attribute
    where attrelid = on_table and attnum > 0 and not attisdropped;
   probe := format(
-    e'with new_rows as (select %1$s where false)%2$s\nselect * from (\n%3$s\n) as told',
+    e'with new_rows as (select %1$s where false), old_rows as (select %1$s where false)\nselect * from (\n%2$s\n) as told',
     visible,
-    case when on_event = 'update' then format(', old_rows as (select %s where false)', visible) end,
     query
   );
   begin
@@ -127,7 +122,6 @@ begin
         )
         when sqlstate in ('42P11', '42601', '0A000') then
           'A rule''s query is one SELECT, with no semicolon and nothing that modifies.'
-        when sqlstate = '42P01' and on_event = 'insert' and message ~ 'old_rows' then 'Only an update has old_rows.'
         when sqlstate = '42P01' then 'Name tables with their schema, as in public.tasks; new_rows and old_rows have none.'
         when sqlstate = '42501'
              and exists (select from pg_class c where c.relrowsecurity and strpos(message, format('"%s"', c.relname)) > 0)
@@ -147,13 +141,26 @@ begin
       raise exception 'rule "%": %', rule, message using errcode = sqlstate, hint = hint;
   end;
 
+  if action = 'retract'
+     and not (returned @> '{recipient_id,dedupe_key}' and returned <@ '{recipient_id,dedupe_key}')
+     and not (returned @> '{recipient_id,type,data}' and returned <@ '{recipient_id,type,data}')
+     or action = 'revoke' and returned <> '{recipient_id}'
+  then
+    raise exception 'rule "%": the query does not return what is to be %', rule, case action when 'revoke' then 'revoked' else 'retracted' end
+      using errcode = 'undefined_column',
+            hint = format(
+              'It returns %s; it has to return %s.',
+              array_to_string(returned, ', '),
+              case action when 'revoke' then 'recipient_id' else 'recipient_id and dedupe_key, or recipient_id, type and data' end
+            );
+  end if;
   select c into offender from unnest(returned) c where c <> all (known) limit 1;
   if offender is not null then
     raise exception 'rule "%": unknown column "%"', rule, offender
       using errcode = 'undefined_column',
             hint = format('A rule returns any of %s.', array_to_string(known, ', '));
   end if;
-  select c into offender from unnest(known[1:2]) c where c <> all (returned) limit 1;
+  select c into offender from unnest(known[1:2]) c where action = 'notify' and c <> all (returned) limit 1;
   if offender is not null then
     raise exception 'rule "%": the query does not return "%"', rule, offender
       using errcode = 'undefined_column',
@@ -164,7 +171,7 @@ begin
 end;
 $$;
 
-comment on function bellwire.check_rule_query(text, regclass, text, text) is
+comment on function bellwire.check_rule_query(text, regclass, text, text, text) is
   'Refuses a rule that could not work; returns the columns its query returns.';
 
-revoke all on function bellwire.check_rule_query(text, regclass, text, text) from public;
+revoke all on function bellwire.check_rule_query(text, regclass, text, text, text) from public;

@@ -1,4 +1,4 @@
--- Installs or replaces a rule: who is told what when rows of a table are inserted or updated.
+-- Installs or replaces a rule: who is told what when rows of a table are inserted, updated or deleted.
 --
 --   select bellwire.define_rule('answer_received', 'public.answers', 'insert', $$
 --     select q.author_id as recipient_id, 'answer.received' as type, a.body as title
@@ -8,12 +8,14 @@
 --
 --   name      any name of 1 to 63 bytes; the trigger and its function are called rule_<name>
 --   on_table  an ordinary or partitioned table
---   on_event  insert or update
---   query     one SELECT from new_rows (and, on update, old_rows) that returns, by name, recipient_id and
+--   on_event  insert, update, delete, or insert or update, which is two triggers: PostgreSQL gives rows to one event only
+--   query     one SELECT from new_rows and old_rows (empty where the event has none) that returns, by name, recipient_id and
 --             type, and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with
 --             their schema; bellwire_rules, as whom the rule runs, needs SELECT on them.
 --   on_error  record: a failure is written to bellwire.rule_errors and the application's write goes on;
 --             raise: the write fails, and no subtransaction is spent on each statement
+--   action    notify; retract: archives what was told, of which the query returns recipient_id and dedupe_key, or recipient_id,
+--             type and data (whatever contains it); revoke: ends the streams of each recipient_id, see bellwire.revoke()
 --
 -- Nothing is installed unless the query is one SELECT that fits the table. A definition that did not
 -- change changes nothing. A rule is a statement-level trigger over transition tables: it fires once per
@@ -28,7 +30,8 @@ create or replace function bellwire.define_rule(
   on_table regclass,
   on_event text,
   query    text,
-  on_error text default 'record'
+  on_error text default 'record',
+  action   text default 'notify'
 )
   returns void
   language plpgsql
@@ -41,9 +44,16 @@ declare
   body         text;
   installed    bellwire.rule_definitions;
   has_trigger  boolean;
+  event        text;
+  insert_name  text;  -- of the second trigger, where there are two
+  limitation   text;
 begin
-  if on_event is null or on_event not in ('insert', 'update') then
-    raise exception 'rule "%": on_event must be insert or update, not %', rule_name, coalesce(on_event, 'null')
+  if on_event is null or on_event not in ('insert', 'update', 'delete', 'insert or update') then
+    raise exception 'rule "%": on_event must be insert, update, delete, or insert or update; not %', rule_name, coalesce(on_event, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if action is null or action not in ('notify', 'retract', 'revoke') then
+    raise exception 'rule "%": action must be notify, retract or revoke, not %', rule_name, coalesce(action, 'null')
       using errcode = 'invalid_parameter_value';
   end if;
   if on_error is null or on_error not in ('record', 'raise') then
@@ -58,8 +68,8 @@ begin
 
   object_name := bellwire.rule_object_name(rule_name);
   perform bellwire.lock_rules(rule_name);
-  columns := bellwire.check_rule_query(rule_name, on_table, on_event, query);
-  body := bellwire.rule_body(rule_name, query, columns, on_error);
+  columns := bellwire.check_rule_query(rule_name, on_table, on_event, query, action);
+  body := bellwire.rule_body(rule_name, query, columns, on_error, on_event, action);
 
   select d.* into installed from bellwire.rule_definitions d where d.name = rule_name;
   has_trigger := coalesce(
@@ -71,6 +81,7 @@ begin
   if has_trigger
      and installed.query = define_rule.query
      and installed.on_error = define_rule.on_error
+     and installed.action = define_rule.action
      and (select p.prosrc from pg_proc p where p.oid = to_regprocedure(installed.function)) = body
   then
     return;
@@ -86,28 +97,44 @@ begin
     format('Rule "%s" on %s. Remove: select bellwire.drop_rule(%L);', rule_name, on_table, rule_name)
   );
   if not has_trigger then
-    execute format(
-      'create trigger %I after %s on %s referencing %s new table as new_rows for each statement execute function bellwire.%I()',
-      object_name, define_rule.on_event, on_table,
-      case when define_rule.on_event = 'update' then 'old table as old_rows' end,
-      object_name
-    );
+    -- Not what any other rule's trigger is called.
+    insert_name := case
+      when octet_length(object_name) <= 56 then 'insert_' || object_name
+      else 'insert_rule_' || md5(rule_name)
+    end;
+    foreach event in array string_to_array(define_rule.on_event, ' or ') loop
+      execute format(
+        'create trigger %I after %s on %s referencing %s for each statement execute function bellwire.%I()',
+        case when event = 'insert' and event <> define_rule.on_event then insert_name else object_name end,
+        event, on_table,
+        case event
+          when 'insert' then 'new table as new_rows'
+          when 'update' then 'old table as old_rows new table as new_rows'
+          else 'old table as old_rows'
+        end,
+        object_name
+      );
+    end loop;
   end if;
+  for limitation in select bellwire.rule_limits(define_rule.on_table) loop
+    raise notice 'rule "%" %', rule_name, limitation;
+  end loop;
   insert into bellwire.rule_definitions as d
-         (name, on_table, on_event, query, on_error, trigger_name, function, checksum)
+         (name, on_table, on_event, query, on_error, action, trigger_name, function, checksum)
   values (rule_name, define_rule.on_table, define_rule.on_event, define_rule.query, define_rule.on_error,
-          object_name, format('bellwire.%I()', object_name), md5(body))
+          define_rule.action, object_name, format('bellwire.%I()', object_name), md5(body))
       on conflict on constraint rule_definitions_pkey
          do update
         set query = excluded.query,
             on_error = excluded.on_error,
+            action = excluded.action,
             checksum = excluded.checksum,
             defined_at = excluded.defined_at,
             defined_by = excluded.defined_by;
 end;
 $define$;
 
-comment on function bellwire.define_rule(text, regclass, text, text, text) is
-  'Installs or replaces a rule: one SELECT from new_rows (and old_rows) that says who is told what.';
+comment on function bellwire.define_rule(text, regclass, text, text, text, text) is
+  'Installs or replaces a rule: one SELECT from new_rows and old_rows that says who is told what, of what no more, or revoked.';
 
-revoke all on function bellwire.define_rule(text, regclass, text, text, text) from public;
+revoke all on function bellwire.define_rule(text, regclass, text, text, text, text) from public;

@@ -1,4 +1,4 @@
--- Removes a rule: its trigger, its function and its definition. What it has written stays.
+-- Removes a rule: its triggers, its function and its definition. What it has written stays.
 --
 --   select bellwire.drop_rule('answer_received');
 --
@@ -14,6 +14,7 @@ create or replace function bellwire.drop_rule(name text)
 as $$
 declare
   installed bellwire.rule_definitions;
+  trigger   name;
 begin
   perform bellwire.lock_rules(drop_rule.name);
   select d.* into installed from bellwire.rule_definitions d where d.name = drop_rule.name;
@@ -25,15 +26,20 @@ begin
               'There are no rules.'
             );
   end if;
-  if exists (select from pg_trigger t where t.tgrelid = installed.on_table and t.tgname = installed.trigger_name) then
-    execute format('drop trigger %I on %s', installed.trigger_name, installed.on_table);
-  end if;
+  for trigger in
+    select t.tgname
+      from pg_trigger t
+     where t.tgrelid = installed.on_table
+       and (t.tgname = installed.trigger_name or t.tgfoid = to_regprocedure(installed.function))
+  loop
+    execute format('drop trigger %I on %s', trigger, installed.on_table);
+  end loop;
   execute format('drop function if exists %s', installed.function);
   delete from bellwire.rule_definitions d where d.name = drop_rule.name;
 end;
 $$;
 
 comment on function bellwire.drop_rule(text) is
-  'Removes a rule: its trigger, its function and its definition.';
+  'Removes a rule: its triggers, its function and its definition.';
 
 revoke all on function bellwire.drop_rule(text) from public;

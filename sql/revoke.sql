@@ -30,3 +30,4 @@ comment on function bellwire.revoke(text) is
   'Ends a recipient''s open streams and refuses tokens issued before now.';
 
 revoke all on function bellwire.revoke(text) from public;
+grant execute on function bellwire.revoke(text) to bellwire_rules;

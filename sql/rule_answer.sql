@@ -3,7 +3,8 @@
 --
 -- Rights   called by rules, as bellwire_rules
 -- Remove   with the schema
-create or replace function bellwire.rule_answer(rule text, columns text[])
+-- requires: rule_source.sql
+create or replace function bellwire.rule_answer(rule text, columns text[], event text)
   returns text
   language sql
   stable
@@ -23,15 +24,15 @@ as $$
                from pg_attribute a
               where a.attrelid = 'bellwire.told'::regclass
            ),
-           d.query,
+           bellwire.rule_source(d.query, event),
            case when 'dedupe_key' = any (columns) then ' order by bellwire.same_id(told.recipient_id::text) collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"' end
          )
     from bellwire.rule_definitions d
    where d.name = rule;
 $$;
 
-comment on function bellwire.rule_answer(text, text[]) is
+comment on function bellwire.rule_answer(text, text[], text) is
   'The query that asks a rule''s query once more, by itself.';
 
-revoke all on function bellwire.rule_answer(text, text[]) from public;
-grant execute on function bellwire.rule_answer(text, text[]) to bellwire_rules;
+revoke all on function bellwire.rule_answer(text, text[], text) from public;
+grant execute on function bellwire.rule_answer(text, text[], text) to bellwire_rules;

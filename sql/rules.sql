@@ -1,6 +1,6 @@
 -- The rules that are installed, one a row, and how they fare.
 --
--- `enabled` is false where the table, the trigger or the function is gone, or the trigger is disabled.
+-- `enabled` is false where the table, the trigger or the function is gone, or the trigger (of `insert or update` either) is disabled.
 --
 -- Rights   bellwire_service
 -- Remove   with the schema
@@ -10,17 +10,17 @@ select d.name,
        d.on_event       as event,
        d.query,
        d.on_error,
-       exists (
-         select
+       (
+         select count(*)
            from pg_catalog.pg_trigger t
           where t.tgrelid = d.on_table
-            and t.tgname = d.trigger_name
             and t.tgfoid = pg_catalog.to_regprocedure(d.function)
             and t.tgenabled in ('O', 'A')
-       )                     as enabled,
+       ) = case d.on_event when 'insert or update' then 2 else 1 end as enabled,
        coalesce(e.errors, 0) as errors,
        e.last_error,
-       e.last_error_at
+       e.last_error_at,
+       d.action
   from bellwire.rule_definitions d
   left join lateral (
          select sum(f.errors)::bigint as errors,

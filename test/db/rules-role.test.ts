@@ -32,7 +32,8 @@ const LATER: [title: string, query: string, change: string][] = [
 const DAMAGE = [
   "delete from bellwire.notifications",
   "select bellwire.define_rule('evil', 'public.work', 'insert', 'select 1')",
-  "select bellwire.revoke('7')",
+  "delete from bellwire.revocations",
+  "update bellwire.notifications set title = 'x'",
   "create table bellwire.mine ()",
   "create or replace function bellwire.wake_listeners() returns void language sql as ''",
   "drop function bellwire.notify",

@@ -37,7 +37,9 @@ const RULE_FUNCTIONS = [
   "bellwire.is_wanted(text,text,text)",
   "bellwire.preview(text)",
   "bellwire.record_rule_error(text,text,text,bigint)",
-  "bellwire.rule_answer(text,text[])",
+  "bellwire.revoke(text)",
+  "bellwire.rule_answer(text,text[],text)",
+  "bellwire.rule_source(text,text)",
   "bellwire.same_id(text)",
   "bellwire.tell_what_can_be(text,bellwire.told[])",
   "bellwire.wake_listeners()",
@@ -60,7 +62,6 @@ const DEFINER_FUNCTIONS = [
   "revoke",
   "suspend_wakeups",
   "suspend_wakeups_for",
-  "users_revoke",
 ];
 
 /** What an auditor looks for in pg_proc, one row for each finding. */
