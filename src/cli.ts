@@ -16,7 +16,7 @@ const USAGE = `bellwire <command>
   start                          run the service; without DATABASE_URL, with a PostgreSQL of its own
   migrate [folder…]              bring the database up to date; folders hold rules, as sql/rules does
   plan [folder…]                 print what migrate would run, as one SQL text
-  status [folder…]               migrations, drifted functions, rules, roles; exit 1 on drift
+  status [folder…]               migrations, drifted functions, rules, roles; exit 1 on drift and broken rules
   token <recipient> [--ttl 1h]   print a token for a recipient (s, m, h, d)
   prune                          delete notifications older than RETENTION_DAYS
 `;
@@ -38,7 +38,7 @@ async function run([command, ...args]: string[], ttl: string): Promise<void> {
     case "status": {
       const found = await status({ url: migrationUrl(config), folders: args });
       print(formatStatus(found));
-      if (found.drifted) process.exitCode = 1;
+      if (found.drifted || found.broken) process.exitCode = 1;
       return;
     }
     case "token": {

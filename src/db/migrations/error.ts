@@ -3,6 +3,7 @@ import pg from "pg";
 /** What the runner branches on; the names are those of PostgreSQL's table of error codes. */
 export const SQLSTATE = {
   insufficientPrivilege: "42501",
+  internalError: "XX000",
   lockNotAvailable: "55P03",
   undefinedTable: "42P01",
   untranslatableCharacter: "22P05",

@@ -1,7 +1,9 @@
 import type { ClientBase } from "pg";
 import { withClient } from "./connect.ts";
 import { type FileOptions, type MigrationFile, readFiles } from "./files.ts";
+import { type RuleNote, readRuleNotes } from "./rule-notes.ts";
 import { type DatabaseState, type FunctionDrift, readSnapshot } from "./state.ts";
+import { readTriggerNotes, type TriggerNote } from "./trigger-notes.ts";
 
 export type Status = {
   versioned: { name: string; state: "applied" | "pending" | "edited" | "newer" }[];
@@ -9,9 +11,13 @@ export type Status = {
   /** Only those that are not what migrate installed. */
   functions: FunctionDrift[];
   rules: RuleStatus[];
+  ruleNotes: RuleNote[];
+  triggerNotes: TriggerNote[];
   roles: { name: string; state: "present" | "missing" }[];
   /** Something was changed behind migrate's back. A pending file is not drift. */
   drifted: boolean;
+  /** A rule or a trigger is broken: something fails at the next write, or is never told again. */
+  broken: boolean;
 };
 
 /** A row of bellwire.rules, as far as it is shown here. */
@@ -23,13 +29,21 @@ export async function status({ url, ...options }: FileOptions & { url: string })
   return withClient(url, async (client) => {
     const state = await readSnapshot(client);
     const versioned = compareVersioned(files, state);
+    const rules = await readRules(client);
+    const triggerNotes = await readTriggerNotes(client);
+    const roles = await readRoles(client);
+    await client.query("rollback");
+    const ruleNotes = await readRuleNotes(client);
     return {
       versioned,
       repeatable: compareRepeatable(files, state),
       functions: state.drift,
-      rules: await readRules(client),
-      roles: await readRoles(client),
+      rules,
+      ruleNotes,
+      triggerNotes,
+      roles,
       drifted: state.drift.length > 0 || versioned.some(({ state }) => state === "edited"),
+      broken: triggerNotes.length > 0 || ruleNotes.some(({ isBroken }) => isBroken),
     };
   });
 }
@@ -88,6 +102,16 @@ export function formatStatus(status: Status): string {
     ...status.repeatable.map(({ name, state }) => ["repeatable", state, name]),
     ...status.functions.map(({ name, state }) => ["function", state, name]),
     ...status.rules.map((rule) => ["rule", describeRule(rule), rule.name]),
+    ...status.ruleNotes.map(({ rule, note, isBroken }) => [
+      "rule",
+      isBroken ? "broken" : "note",
+      `${rule}: ${note}`,
+    ]),
+    ...status.triggerNotes.map(({ trigger, calls, role, grants }) => [
+      "trigger",
+      "broken",
+      `${trigger}: as ${role} it may not call ${calls}: ${grants}`,
+    ]),
     ...status.roles.map(({ name, state }) => ["role", state, name]),
   ];
   const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
@@ -96,7 +120,8 @@ export function formatStatus(status: Status): string {
   const verdict = status.drifted
     ? "Drift: the database was changed by hand. migrate installs our functions again; unknown ones are yours to drop."
     : "No drift.";
-  return `${lines.join("\n")}\n\n${verdict}\n`;
+  const broken = status.broken ? "Rules or triggers are broken, see above.\n" : "";
+  return `${lines.join("\n")}\n\n${verdict}\n${broken}`;
 }
 
 function describeRule({ enabled, errors, event, table }: RuleStatus): string {

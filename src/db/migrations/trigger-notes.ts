@@ -1,0 +1,61 @@
+import type { ClientBase } from "pg";
+
+/** A trigger written by hand that will fail the write of `role`, and the grants that it wants. */
+export type TriggerNote = { trigger: string; calls: string; role: string; grants: string };
+
+/**
+ * Triggers whose own function calls bellwire.notify() or bellwire.revoke() as somebody who may not: whoever writes to the table, or
+ * the function's owner where it is SECURITY DEFINER. What a function calls through another one is not seen.
+ */
+export async function readTriggerNotes(client: ClientBase): Promise<TriggerNote[]> {
+  const { rows: able } = await client.query<{ exists: boolean }>(
+    "select to_regnamespace('bellwire') is not null as exists",
+  );
+  if (!able[0]?.exists) return [];
+  return (await client.query<TriggerNote>(TRIGGERS)).rows;
+}
+
+const TRIGGERS = `
+select format('%I on %s', t.tgname, c.oid::regclass) as trigger,
+       format('bellwire.%s()', called.name)          as calls,
+       writer.name                                   as role,
+       array_to_string(wanted.grants, ' ')           as grants
+  from pg_trigger t
+  join pg_class c on c.oid = t.tgrelid
+  join pg_proc p on p.oid = t.tgfoid
+ cross join lateral (
+         select distinct lower(m[1]) as name
+           from regexp_matches(p.prosrc, '"?bellwire"?\\s*\\.\\s*"?(notify|revoke)"?\\s*\\(', 'gi') as m
+       ) called
+  join pg_proc f on f.pronamespace = 'bellwire'::regnamespace and f.proname = called.name
+ cross join lateral (
+         select distinct case w.oid when 0 then 'public' else pg_get_userbyid(w.oid)::text end as name
+           from (
+                  select p.proowner where p.prosecdef
+                  union all
+                  select c.relowner where not p.prosecdef
+                  union all
+                  select a.grantee
+                    from aclexplode(c.relacl) a
+                   where not p.prosecdef and a.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+                  union all
+                  select a.grantee
+                    from pg_attribute t, aclexplode(t.attacl) a
+                   where not p.prosecdef and t.attrelid = c.oid and a.privilege_type in ('INSERT', 'UPDATE')
+                ) w (oid)
+       ) writer
+ cross join lateral (
+         select array_remove(array[
+                  case when not has_schema_privilege(writer.name, 'bellwire', 'usage')
+                    then format('grant usage on schema bellwire to %s;', case writer.name when 'public' then 'public' else quote_ident(writer.name) end)
+                  end,
+                  case when not has_function_privilege(writer.name, f.oid, 'execute')
+                    then format('grant execute on function bellwire.%I to %s;', f.proname, case writer.name when 'public' then 'public' else quote_ident(writer.name) end)
+                  end
+                ], null) as grants
+       ) wanted
+ where not t.tgisinternal
+   and t.tgenabled <> 'D'
+   and c.relnamespace <> 'bellwire'::regnamespace
+   and cardinality(wanted.grants) > 0
+ order by 1, 2, 3`;
