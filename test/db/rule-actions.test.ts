@@ -222,10 +222,10 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ).toEqual([{ recipient_id: "7", dedupe_key: "task-1" }]);
       expect(
         await query(
-          "select recipient_id, is_new, archived_at is not null as archived from bellwire.changes_since($1) where id is not null",
+          "select recipient_id, stage, archived_at is not null as archived from bellwire.changes_since($1) where id is not null",
           [since?.at],
         ),
-      ).toEqual([{ recipient_id: "7", is_new: false, archived: true }]);
+      ).toEqual([{ recipient_id: "7", stage: 2, archived: true }]);
     });
 
     test("archives those of the type whose data contains it, and none a second time", async () => {
