@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
 import { createMigrated, startPostgres } from "../faults/support/postgres.ts";
 import { startServiceProcess } from "../faults/support/service-process.ts";
@@ -14,18 +15,26 @@ beforeAll(async () => {
   clients = await buildClients();
 });
 
-test.each([
-  ["direct", false],
-  ["through Debian's nginx with its defaults", true],
-])("each client gets each of 60 rows once, in order, over a restart: %s", async (_, isProxied) => {
-  if (isProxied && !hasNginx) return console.warn("No nginx: apt-get install nginx. Skipped.");
+test.each<[string, undefined | ((url: string) => { locations: string; http?: string })]>([
+  ["direct", undefined],
+  [
+    "through Debian's nginx with its defaults",
+    (url) => ({ locations: `location / { proxy_pass ${url}; }` }),
+  ],
+  [
+    "through docs/nginx.conf",
+    (url) => ({
+      locations: `${readFileSync("docs/nginx.conf", "utf8")}\nlocation / { proxy_pass ${url}; }`,
+      http: `upstream bellwire { server ${url.slice("http://".length)}; keepalive 64; }`,
+    }),
+  ],
+])("each client gets each of 60 rows once, in order, over a restart: %s", async (_, nginxAt) => {
+  if (nginxAt && !hasNginx) return console.warn("No nginx: apt-get install nginx. Skipped.");
   const postgres = await startPostgres();
   const databaseUrl = await createMigrated(postgres);
   const service = await startServiceProcess({ databaseUrl, env: { JWT_COOKIE: "session" } });
   await service.waitUntilReady();
-  const nginx = isProxied
-    ? await startNginx({ locations: `location / { proxy_pass ${service.url}; }` })
-    : undefined;
+  const nginx = nginxAt ? await startNginx(nginxAt(service.url)) : undefined;
   const { url } = nginx ?? service;
 
   const recipients = clients.map((_, i) => `${i + 1}`);

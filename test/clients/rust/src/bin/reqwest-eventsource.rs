@@ -27,7 +27,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     if message.event == "notification" {
                         println!("{}", message.data);
                     }
-                    cursor = message.id;
+                    if !message.id.is_empty() {
+                        cursor = message.id;
+                    }
                 }
                 Err(Error::InvalidStatusCode(status, _)) if matches!(status.as_u16(), 401 | 403) => {
                     return Err("sign in again".into());
