@@ -77,7 +77,8 @@ as $$
 #variable_conflict use_column
 declare
   shared_bytes bigint  := greatest(65536, 1048576 / cardinality(since));
-  light_share  numeric := case when cardinality(since) <= 10 then 0.1 else 1 end;
+  -- Of what a row counts in a page, in tenths: one without texts.
+  light_tenths integer := case when cardinality(since) <= 10 then 1 else 10 end;
 begin
   return query
   with readers as materialized (
@@ -178,7 +179,7 @@ begin
              select p.*,
                     r.page_bytes,
                     r.recipient_id,
-                    sum(case p.stage when 1 then 1 else light_share end) over (
+                    sum(case p.stage when 1 then 10 else light_tenths end) over (
                       partition by p.reader order by p.stage, p.id
                       rows between unbounded preceding and current row
                     ) as position
@@ -193,7 +194,7 @@ begin
                 and p.stage > 0
               limit 1
            ) n on true
-     where p.position <= page_size
+     where p.position <= 10 * page_size
        and (n.id is not null or p.stage = 0)
   ),
   -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.

@@ -46,22 +46,25 @@ begin
   select count(*), max(d.created_xid::text::numeric)::text::xid8
     into pruned, newest
     from deleted d;
-  with oldest as (
-    select r.recipient_id, r.removed_xid, r.notification_id, r.removed_at
-      from bellwire.removals r
-     order by r.removed_xid
-     limit 20000
-  ),
-  deleted as (
-    delete from bellwire.removals r
-     using oldest o
-     where o.removed_at < prune.before
-       and (r.recipient_id, r.removed_xid, r.notification_id) = (o.recipient_id, o.removed_xid, o.notification_id)
-    returning r.removed_xid
-  )
-  select max(d.removed_xid::text::numeric)::text::xid8
-    into forgotten
-    from deleted d;
+  -- Nearly always the oldest is too young, and the others are not looked at.
+  if prune.before > (select r.removed_at from bellwire.removals r order by r.removed_xid limit 1) then
+    with oldest as (
+      select r.recipient_id, r.removed_xid, r.notification_id, r.removed_at
+        from bellwire.removals r
+       order by r.removed_xid
+       limit 20000
+    ),
+    deleted as (
+      delete from bellwire.removals r
+       using oldest o
+       where o.removed_at < prune.before
+         and (r.recipient_id, r.removed_xid, r.notification_id) = (o.recipient_id, o.removed_xid, o.notification_id)
+      returning r.removed_xid
+    )
+    select max(d.removed_xid::text::numeric)::text::xid8
+      into forgotten
+      from deleted d;
+  end if;
   insert into bellwire.retention as r (pruned_xid)
   select greatest(newest, forgotten)
    where num_nonnulls(newest, forgotten) > 0
