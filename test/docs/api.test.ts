@@ -49,7 +49,7 @@ async function openPage(origin: string, cookie?: { name: string; value: string }
   await page.goto(`${origin}/page.html`);
   await page.evaluate(
     `titles = []; unread = undefined;
-     render = (notifications, count) => { titles.push(...notifications.map(({ title }) => title)); unread = count; };
+     render = (notifications, count) => { titles = notifications.map(({ title }) => title).reverse(); unread = count; };
      add = ({ title }, count) => { titles.push(title); unread = count; };
      update = (changes, count) => { unread = count; };
      remove = () => {};
@@ -105,6 +105,31 @@ inBrowser("a page of the same host needs a cookie and nothing else", async () =>
   );
   await page.evaluate(`mark(${JSON.stringify(row?.id)})`);
   await eventually(() => unread(page)).toBe(2);
+
+  // As the back/forward cache does, which playwright turns off.
+  const streams = async () =>
+    /^bellwire_streams (\d+)$/m.exec(await (await fetch(service.metricsUrl)).text())?.[1];
+  const tell = (type: string) =>
+    page.evaluate(`dispatchEvent(new PageTransitionEvent("${type}", { persisted: true })); void 0`);
+  await tell("pagehide");
+  await eventually(streams).toBe("0");
+  await notify("while it was in the cache");
+  await tell("pageshow");
+  await eventually(() => shown(page).then((titles) => titles.at(-1))).toBe(
+    "while it was in the cache",
+  );
+  // A reset fetches the list again, in the place of what was shown.
+  await tell("pagehide");
+  await eventually(streams).toBe("0");
+  await database.query("truncate bellwire.notifications");
+  await notify("of another history");
+  await tell("pageshow");
+  await eventually(() => shown(page)).toEqual(["of another history"]);
+});
+
+test("the example of README.md is that of a page of the same host", () => {
+  const readme = readFileSync(new URL("README.md", ROOT), "utf8");
+  expect(readme).toContain(exampleUnder("A page of the same host, with a cookie"));
 });
 
 inBrowser(

@@ -1,6 +1,6 @@
 const EVENTS = ["ready", "notification", "state", "reset", "ping", "auth"];
 
-// The service sends a ping every 30 s: two missed and a bit is a connection that only looks open.
+// The service sends a ping every 30 s at the least: two missed and a bit is a connection that only looks open.
 const SILENCE_MS = 75_000;
 const STILL_CONNECTING_MS = 5_000;
 
