@@ -1,4 +1,5 @@
 import type { Config } from "./config.ts";
+import { createBytesInFlight } from "./db/bytes-in-flight.ts";
 import { createChangesReader } from "./db/changes-reader.ts";
 import { createDemo } from "./db/demo.ts";
 import { startEmbedded } from "./db/embedded.ts";
@@ -134,6 +135,9 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   onClose(inbox.close);
   const writes = createWrites(log);
 
+  const replayRoom = createBytesInFlight(Math.floor(config.maxReplayBytesInFlight * 0.75));
+  // Of their own, so that a list does not wait behind everybody who comes back.
+  const answerRoom = createBytesInFlight(Math.floor(config.maxReplayBytesInFlight * 0.25));
   const hub = createHub();
   const encoder = createNotificationEncoder({ ...config, log });
   const frames = createFrames(version, encoder);
@@ -149,6 +153,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     streams: streams.size,
     waitingPolls: () => polls.size(),
     bufferedBytes: streams.bufferedBytes,
+    bytesInFlight: () => replayRoom.taken() + answerRoom.taken(),
     isListening: () => listener.problem() === undefined,
     isBusy: () => feed.isBusy(),
     isReading: () => feed.problem() === undefined,
@@ -202,6 +207,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const authenticate = createAuthenticator({ verifyToken, cookie, allowedOrigins });
   const tickets = createTickets(streamPool);
   const read = createReplays({
+    room: replayRoom,
     pool: streamPool,
     // One connection is left for the door.
     atOnce: Math.max(1, forStreams - 1),
@@ -214,6 +220,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     hub,
     read,
     encoder,
+    answers: { room: replayRoom, stalledMs: config.stalledMs },
     limits,
     rollCall,
     isRevoked,
@@ -246,6 +253,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       hub,
       position,
       read,
+      room: replayRoom,
       metrics,
       log,
     }),
@@ -259,6 +267,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
         muteTypes: writes.watch(inbox.muteTypes),
       },
       encoder,
+      { room: answerRoom, stalledMs: config.stalledMs },
     ),
     demo:
       database.demo &&

@@ -1,4 +1,5 @@
 import { createPublicKey } from "node:crypto";
+import { getHeapStatistics } from "node:v8";
 import { z } from "zod";
 
 /** Where the database is: the one we start ourselves, or the operator's. */
@@ -72,6 +73,7 @@ const Environment = z.object({
   MAX_BUFFERED_BYTES: count(262_144, 1024),
   STALLED_SECONDS: count(30, 1, 3600),
   REPLAY_LIMIT: count(1000, 1),
+  MAX_REPLAY_BYTES_IN_FLIGHT: z.coerce.number().int().min(65_536).optional(),
   MAX_EVENT_BYTES: count(60_000).refine(
     (bytes) => bytes === 0 || bytes >= 1024,
     "Expected 0 (no limit) or at least 1024",
@@ -123,6 +125,8 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
     maxBufferedBytes: values.MAX_BUFFERED_BYTES,
     stalledMs: values.STALLED_SECONDS * 1000,
     replayLimit: values.REPLAY_LIMIT,
+    maxReplayBytesInFlight:
+      values.MAX_REPLAY_BYTES_IN_FLIGHT ?? Math.floor(getHeapStatistics().heap_size_limit / 8),
     maxEventBytes: values.MAX_EVENT_BYTES || Number.POSITIVE_INFINITY,
     drainMs: values.DRAIN_SECONDS * 1000,
     retentionDays: values.RETENTION_DAYS,

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
+import { getHeapStatistics } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { ConfigError, readConfig } from "../src/config.ts";
 
@@ -45,6 +46,7 @@ describe("defaults", () => {
       maxBufferedBytes: 262_144,
       stalledMs: 30_000,
       replayLimit: 1000,
+      maxReplayBytesInFlight: Math.floor(getHeapStatistics().heap_size_limit / 8),
       maxEventBytes: 60_000,
       drainMs: 3000,
       retentionDays: 90,

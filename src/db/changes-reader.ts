@@ -4,7 +4,7 @@ import {
   type Head,
   isForeign,
   type PageRow,
-  type RecipientChanges,
+  type RecipientPage,
   toChanges,
   toForeign,
 } from "./changes.ts";
@@ -16,6 +16,8 @@ import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "./snapshot.t
 export interface Reader {
   readonly from: Cursor;
   readonly recipientId: string;
+  /** What the reader's page may take. */
+  readonly pageBytes: number;
 }
 
 /** What a reader may have of one page, and when it must fetch its list again. */
@@ -34,7 +36,7 @@ const CHANGES_FOR = `
     from bellwire.changes_for(
            $1, $2,
            array(select nullif(upto, '')::pg_snapshot from unnest($3::text[]) with ordinality as u (upto, reader) order by reader),
-           $4, $5, $6, $7, $8
+           $4, $5, $6, $7, $8, $9
          )`;
 
 /**
@@ -126,7 +128,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
     async readRecipients(
       readers: readonly Reader[],
       { pageSize, most }: PageLimits,
-    ): Promise<RecipientChanges[]> {
+    ): Promise<RecipientPage[]> {
       const readings = readers.map(({ from }) => from.reading);
       const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
         text: CHANGES_FOR,
@@ -139,6 +141,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
           pageSize,
           most,
           cutAt,
+          readers.map(({ pageBytes }) => pageBytes),
         ],
       });
       // Only where one of them needs it, and then once for all.
@@ -151,6 +154,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
           const own = {
             unread: Number(head.unread),
             unseen: Number(head.unseen),
+            bytes: Number(head.bytes),
             fresh: Number(head.fresh),
           };
           if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...own };

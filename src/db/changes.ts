@@ -52,6 +52,9 @@ export interface RecipientChanges extends Changes, Counts {
   readonly fresh: number;
 }
 
+/** `bytes` is what the page takes; where it has no row, what its first would. */
+export type RecipientPage = RecipientChanges & { readonly bytes: number };
+
 /** What `bellwire.changes_since()` returns: a head, then a page. */
 export interface Head {
   epoch: string;
@@ -59,6 +62,8 @@ export interface Head {
   newest: string;
   is_expired: boolean;
   remaining: string;
+  /** Of `changes_for()`. */
+  bytes?: string;
   revoked: string[];
   suspended_ms: number;
   unread: string | null;

@@ -15,11 +15,15 @@ export interface ListOptions {
   /** `all` is what is not archived. */
   filter: "all" | "unread" | "archived";
   type?: string | undefined;
+  /** Fewer where they take more than this. */
+  maxBytes: number;
   /** Where the feed stands; the list's cursor cannot be behind it. */
   position: Cursor;
 }
 
 export interface List extends Counts {
+  /** What they take; where not even the newest fits, what that one does. */
+  bytes: number;
   /** Newest first. */
   notifications: Notification[];
   nextBefore: bigint | null;
@@ -65,6 +69,16 @@ const rowCutAt = (cutAt: number | null) => Prisma.sql`
   bellwire.wire_time(read_at) as "readAt",
   bellwire.wire_time(archived_at) as "archivedAt"`;
 
+/** What such a row takes, as `bellwire.changes_for()` counts. */
+const sizeCutAt = (cutAt: number | null) => Prisma.sql`
+  256
+    + least(octet_length(type), ${cutAt})
+    + least(coalesce(octet_length(actor_id), 0), ${cutAt})
+    + least(coalesce(octet_length(title), 0), ${cutAt})
+    + least(coalesce(octet_length(body), 0), ${cutAt})
+    + least(coalesce(octet_length(link), 0), ${cutAt})
+    + least(octet_length(data::text), ${cutAt})`;
+
 /** Each as its index says it (migrations/0003). */
 const FILTERS = {
   all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
@@ -80,26 +94,39 @@ const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.Repeatab
  * found. Changes are stamped and announced by the table's triggers, as those made in psql are. Throws DatabaseAwayError.
  */
 export function createInbox(pool: Pool, maxEventBytes: number) {
-  const row = rowCutAt(cutAtOf(maxEventBytes));
+  const cutAt = cutAtOf(maxEventBytes);
+  const row = rowCutAt(cutAt);
   // "minimal", for otherwise an error quotes the query's values.
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool), errorFormat: "minimal" });
 
   return {
-    async list({ recipientId, limit, before, filter, type, position }: ListOptions): Promise<List> {
+    async list(options: ListOptions): Promise<List> {
+      const { recipientId, limit, maxBytes, before, filter, type, position } = options;
       const [rows, [snapshot]] = await orAway(
         prisma.$transaction(
           [
             // The recipient's, with ids below `before`: said as a pair and ordered by both, for were the recipient simply
             // equal, PostgreSQL might walk the primary key from its end, over everybody's newer rows.
-            prisma.$queryRaw<Notification[]>`
-              select ${row}
-                from bellwire.notifications
-               where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
-                 and recipient_id >= ${recipientId}
-                 ${FILTERS[filter]}
-                 ${type === undefined ? Prisma.empty : Prisma.sql`and type = ${type}`}
-               order by recipient_id desc, id desc
-               limit ${limit + 1}`,
+            prisma.$queryRaw<ListRow[]>`
+              select page.id as "pageId", page.upto, shown.*
+                from (
+                       select n.id, sum(${sizeCutAt(cutAt)}) over (order by n.id desc)::double precision as upto
+                         from (
+                                select *
+                                  from bellwire.notifications
+                                 where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
+                                   and recipient_id >= ${recipientId}
+                                   ${FILTERS[filter]}
+                                   ${type === undefined ? Prisma.empty : Prisma.sql`and type = ${type}`}
+                                 order by recipient_id desc, id desc
+                                 limit ${limit + 1}
+                              ) n
+                     ) page
+                -- What does not fit stays where it is.
+                left join lateral (
+                       select ${row} from bellwire.notifications where id = page.id and page.upto <= ${maxBytes} limit 1
+                     ) shown on true
+               order by page.id desc`,
             prisma.$queryRaw<SnapshotRow[]>`
               select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
                 from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], page_size => 0, most => 0)`,
@@ -113,9 +140,21 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       // Of another history than the feed knows yet: with the old position a stream says so (`epoch_changed`).
       const cursor =
         epoch === position.epoch ? { epoch, at: reached(position.at, now, newest) } : position;
-      const notifications = rows.slice(0, limit);
-      const nextBefore = rows.length > limit ? (notifications.at(-1)?.id ?? null) : null;
-      return { notifications, nextBefore, unread, unseen, cursor };
+      const notifications = rows.slice(0, limit).filter(({ upto }) => upto <= maxBytes);
+      const last = notifications.at(-1);
+      const nextBefore = rows.length > notifications.length ? (last?.id ?? null) : null;
+      const bytes = (last ?? rows[0])?.upto ?? 0;
+      return { notifications, bytes, nextBefore, unread, unseen, cursor };
+    },
+
+    /** What it takes, whole; undefined where the recipient has no such notification. */
+    async sizeOf(recipientId: string, id: bigint): Promise<number | undefined> {
+      const [found] = await orAway(
+        prisma.$queryRaw<{ bytes: number }[]>`
+          select (${sizeCutAt(null)})::double precision as bytes
+            from bellwire.notifications where id = ${id} and recipient_id = ${recipientId}`,
+      );
+      return found?.bytes;
     },
 
     /** The whole of it; undefined where the recipient has no such notification. */
@@ -202,6 +241,13 @@ function hadAt({ at, reading }: Cursor) {
   if (reading?.place.stage !== "new") return { at: formatSnapshot(at) };
   const { upto, place } = reading;
   return { at: formatSnapshot(at), reading: formatSnapshot(upto), id: place.id };
+}
+
+/** What does not fit has no more than these two. */
+interface ListRow extends Notification {
+  pageId: bigint;
+  /** What all up to and including this one take. */
+  upto: number;
 }
 
 interface SnapshotRow extends Counts {

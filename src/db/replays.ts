@@ -1,5 +1,6 @@
 import type { Pool } from "pg";
-import type { RecipientChanges } from "./changes.ts";
+import type { BytesInFlight, Share } from "./bytes-in-flight.ts";
+import type { RecipientChanges, RecipientPage } from "./changes.ts";
 import { createChangesReader, type Reader } from "./changes-reader.ts";
 import type { Cursor } from "./cursor.ts";
 import { isOfItsArguments } from "./read-problem.ts";
@@ -12,6 +13,8 @@ export interface ReplaysOptions {
   /** A reader who has missed more new rows has its first such page say so in `fresh`, and is not read to the end. */
   replayLimit: number;
   maxEventBytes: number;
+  /** For the pages that are being read, and those that their readers have not let go of. */
+  room: BytesInFlight;
   /** One query has given so many readers a page each. */
   onRead: (readers: number) => void;
 }
@@ -19,8 +22,18 @@ export interface ReplaysOptions {
 /** Small enough to be sent before the next page is fetched. */
 const PAGE_SIZE = 200;
 
-/** Each may have 64 KB of texts then, where one alone may have a megabyte: see `bellwire.changes_for()`. */
 const READERS_PER_QUERY = 500;
+
+/** What a page may take where many come; few share as much as PAGES_BYTES, if there is room. */
+const PAGE_BYTES = 65_536;
+const PAGES_BYTES = 1_048_576;
+
+/** A reader, and what it may hold. */
+interface Visitor extends Omit<Reader, "pageBytes"> {
+  share: Share;
+}
+
+export type Replays = ReturnType<typeof createReplays>;
 
 /**
  * The next page of what one recipient was sent or changed since the cursor. Whoever comes back after a restart comes with
@@ -32,11 +45,17 @@ export function createReplays({
   atOnce,
   replayLimit,
   maxEventBytes,
+  room,
   onRead,
 }: ReplaysOptions) {
   const { readRecipients, now } = createChangesReader(pool, maxEventBytes);
   const read = together({
-    call: async (readers: readonly Reader[]) => {
+    call: async (visitors: readonly Visitor[]) => {
+      const even = Math.floor(PAGES_BYTES / visitors.length);
+      const readers = visitors.map(({ share, ...reader }) => ({
+        ...reader,
+        pageBytes: room.grow(share, even),
+      }));
       const pages = await readRecipients(readers, { pageSize: PAGE_SIZE, most: replayLimit });
       onRead(readers.length);
       return pages;
@@ -45,16 +64,34 @@ export function createReplays({
     atOnce,
     most: READERS_PER_QUERY,
   });
-  return async (from: Cursor, recipientId: string): Promise<RecipientChanges> => {
+
+  async function readPage(visitor: Visitor): Promise<RecipientPage> {
     try {
-      return await read({ from, recipientId });
+      return await read(visitor);
     } catch (err) {
       if (!isOfItsArguments(err)) throw err;
       // Alone it was refused as well. If it is not the position, the next read is, too.
       const start = await now();
-      const page = await read({ from: start, recipientId });
+      const page = await read({ ...visitor, from: start });
       const nothing = { removed: [], rows: [], isLast: true, remaining: 0, fresh: 0 };
       return { ...page, ...nothing, upto: start.at, isRefused: true };
+    }
+  }
+
+  /** Takes of the room what the page takes, for the caller to give back. Rejects where the share leaves. */
+  return async (from: Cursor, recipientId: string, share: Share): Promise<RecipientChanges> => {
+    for (let bytes = PAGE_BYTES; ; ) {
+      if (!(await room.take(share, bytes))) throw new Error("The reader has left");
+      const page = await readPage({ from, recipientId, share }).catch((err: unknown) => {
+        room.keep(share, 0);
+        throw err;
+      });
+      const isEmpty = page.rows.length + page.removed.length === 0;
+      const isTooSmall = isEmpty && page.bytes > share.bytes && page.fresh <= replayLimit;
+      // Where its first row alone is larger it waits for that much, and holds nothing meanwhile.
+      room.keep(share, isEmpty ? 0 : page.bytes);
+      if (!isTooSmall) return page;
+      bytes = page.bytes;
     }
   };
 }

@@ -15,6 +15,7 @@ export interface Observed {
   streams: () => number;
   waitingPolls: () => number;
   bufferedBytes: () => number;
+  bytesInFlight: () => number;
   isListening: () => boolean;
   isReading: () => boolean;
   isBusy: () => boolean;
@@ -112,6 +113,11 @@ export function createMetrics(observed: Observed) {
   observe("bellwire_streams", "Open streams", observed.streams);
   observe("bellwire_waiting_polls", "Polls that wait for something to tell", observed.waitingPolls);
   observe("bellwire_buffered_bytes", "Written to streams and not taken", observed.bufferedBytes);
+  observe(
+    "bellwire_replay_bytes_in_flight",
+    "Of replays, polls and lists, read and not taken yet (MAX_REPLAY_BYTES_IN_FLIGHT)",
+    observed.bytesInFlight,
+  );
   observe("bellwire_listener_up", "1 while the LISTEN connection hears its own probe", () =>
     Number(observed.isListening()),
   );

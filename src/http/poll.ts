@@ -1,9 +1,12 @@
 import type { RequestHandler } from "express";
+import type { Share } from "../db/bytes-in-flight.ts";
 import { type Cursor, encodeCursor, parseCursor } from "../db/cursor.ts";
+import type { Replays } from "../db/replays.ts";
 import type { IsRevoked, Standing } from "../db/revocations.ts";
 import type { Delivered } from "../hub/delivery.ts";
-import { type FollowOptions, follow } from "../hub/follow.ts";
+import { follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
+import { type AnswerRoom, sharesOf } from "./answer-share.ts";
 import { identityOf, positionOf, standingOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
 import {
@@ -20,9 +23,10 @@ import { type Identity, tokenInvalid } from "./verify-token.ts";
 
 export interface PollOptions {
   hub: Hub;
-  read: FollowOptions["read"];
+  read: Replays;
   replayLimit: number;
   encoder: NotificationEncoder;
+  answers: AnswerRoom;
   limits: Limits;
   rollCall: RollCall;
   isRevoked: IsRevoked;
@@ -56,10 +60,13 @@ export function createPolls(options: PollOptions) {
       if (!(await rollCall.awaitPlace(recipientId))) throw tooManyStreams();
     if (limits.refusal(recipientId)) throw overloaded();
 
+    const openShare = sharesOf(res, options.answers);
+    if (!openShare) return;
     const leave = limits.enter(recipientId);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
       ...options,
+      openShare,
       identity,
       admitted: standingOf(res),
       since,
@@ -73,6 +80,9 @@ export function createPolls(options: PollOptions) {
     res.on("close", answerNow);
     try {
       res.type("json").send(await poll.answer);
+    } catch (err) {
+      // Whoever has left while it waited for room is told nothing.
+      if (!res.destroyed) throw err;
     } finally {
       poll.close();
       waiting.delete(entry);
@@ -102,6 +112,7 @@ function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
 }
 
 interface CollectOptions extends Omit<PollOptions, "limits" | "rollCall"> {
+  openShare: (onWait: () => void) => Share;
   identity: Identity;
   admitted: Standing;
   since: string | undefined;
@@ -118,6 +129,8 @@ function collect({
   waitMs,
   isRevoked,
   encoder,
+  read,
+  openShare,
   ...options
 }: CollectOptions) {
   const { recipientId } = identity;
@@ -147,6 +160,11 @@ function collect({
   const give = () =>
     void checked.then(() => resolve(encodeAnswer([...notifications.values()], poll)), reject);
 
+  /** Whoever has something does not wait for more. */
+  function giveWhatThereIs() {
+    if (length > 0) give();
+  }
+
   function answerNow() {
     isDue = true;
     if (hasCaughtUp) give();
@@ -175,6 +193,7 @@ function collect({
   const stop = follow({
     ...options,
     recipientId,
+    read: (from, id) => read(from, id, openShare(giveWhatThereIs)),
     since: since === undefined ? "now" : (parseCursor(since) ?? "unknown"),
     position,
     sink: {

@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { beforeAll, expect, test } from "vitest";
+import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
 import type { Cursor } from "../../src/db/cursor.ts";
 import { createPool } from "../../src/db/pool.ts";
@@ -34,10 +35,13 @@ test("a position that the database refuses is one reader's alone, and that one i
     atOnce: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
+    room: createBytesInFlight(100_000_000),
     onRead: () => queries++,
   });
   const pages = await Promise.all(
-    Array.from({ length: 100 }, (_, i) => read(i % 50 === 7 ? refused() : start, `${i}`)),
+    Array.from({ length: 100 }, (_, i) =>
+      read(i % 50 === 7 ? refused() : start, `${i}`, { bytes: 0 }),
+    ),
   );
   for (const [i, page] of pages.entries())
     if (i % 50 === 7) expect(page).toMatchObject({ isRefused: true, rows: [], unread: 1 });
@@ -53,13 +57,14 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
     atOnce: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
+    room: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
   const hostile: Promise<unknown>[] = [];
   const good: Promise<{ rows: readonly unknown[] }>[] = [];
   for (let round = 0; round < 10; round++) {
-    for (let i = 0; i < 6; i++) hostile.push(read(refused(), "hostile"));
-    good.push(read(start, `${round}`), read(start, `${round + 50}`));
+    for (let i = 0; i < 6; i++) hostile.push(read(refused(), "hostile", { bytes: 0 }));
+    good.push(read(start, `${round}`, { bytes: 0 }), read(start, `${round + 50}`, { bytes: 0 }));
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   expect((await Promise.all(good)).map(({ rows }) => rows.length)).toEqual(Array(20).fill(1));
@@ -73,14 +78,15 @@ test("a recipient whom the database cannot name is refused alone", async () => {
     atOnce: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
+    room: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
   const isRevoked = createRevocationCheck(pool, 0);
   const strange = "\0"; // as a letter would be that the database's encoding has not
   const issuedAt = new Date();
   const [bad, good, badToken, goodToken, noDate] = await Promise.allSettled([
-    read(start, strange),
-    read(start, "1"),
+    read(start, strange, { bytes: 0 }),
+    read(start, "1", { bytes: 0 }),
     isRevoked({ recipientId: strange, issuedAt }),
     isRevoked({ recipientId: "1", issuedAt }),
     isRevoked({ recipientId: "2", issuedAt: new Date(Number.NaN) }),

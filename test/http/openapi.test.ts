@@ -1,6 +1,7 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Inbox } from "../../src/db/inbox.ts";
+import type { AnswerRoom } from "../../src/http/answer-share.ts";
 import { createHttpApp, type HttpOptions } from "../../src/http/app.ts";
 import { inboxRoutes } from "../../src/http/inbox.ts";
 import type { NotificationEncoder } from "../../src/http/notification-json.ts";
@@ -145,7 +146,7 @@ const WITHOUT_PARTS: HttpOptions = {
   stream: unused,
   poll: unused,
   issueTicket: unused,
-  inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder),
+  inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder, {} as AnswerRoom),
   demo: undefined,
   log: createLogger("silent"),
 };

@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
 import type { Request, RequestHandler, Response } from "express";
+import type { BytesInFlight, Share } from "../../db/bytes-in-flight.ts";
 import { type Cursor, parseCursor } from "../../db/cursor.ts";
+import type { Replays } from "../../db/replays.ts";
 import type { IsRevoked, Standing } from "../../db/revocations.ts";
 import { type FollowOptions, follow } from "../../hub/follow.ts";
 import type { Hub } from "../../hub/hub.ts";
@@ -35,7 +37,8 @@ export interface StreamRouteOptions {
   frames: Frames;
   hub: Hub;
   position: () => Cursor | undefined;
-  read: FollowOptions["read"];
+  read: Replays;
+  room: BytesInFlight;
   replayLimit: number;
   maxBufferedBytes: number;
   metrics: Metrics;
@@ -126,9 +129,11 @@ function openStream(
   options: StreamRouteOptions,
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
-  const { isRevoked, rollCall } = options;
+  const { isRevoked, rollCall, room } = options;
   const { recipientId, issuedAt } = identity;
   const { requestId } = res.locals;
+  /** The page that was read for it last, until the client has taken it. */
+  const share: Share = { bytes: 0 };
   const stream = openEventStream(socket, {
     isChunked,
     maxBufferedBytes,
@@ -136,6 +141,7 @@ function openStream(
       remove();
       rollCall.left(recipientId);
       stop();
+      room.leave(share);
       metrics.streamClosed(reason);
       log.info({ requestId, reason }, "stream closed");
     },
@@ -148,7 +154,7 @@ function openStream(
     recipientId,
     since: lastEventId(req),
     position,
-    read,
+    read: (from, recipientId) => read(from, recipientId, share),
     replayLimit,
     sink: {
       ready(counts, resumeAt) {
@@ -171,7 +177,10 @@ function openStream(
           () => stream.close("unavailable"),
         );
       },
-      drained: () => stream.drained(),
+      async drained() {
+        await stream.drained();
+        room.keep(share, 0);
+      },
       fail(err) {
         log.warn({ err, requestId }, "replay failed");
         stream.close("unavailable");

@@ -1,0 +1,101 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { createBytesInFlight, type Share } from "../../src/db/bytes-in-flight.ts";
+
+const share = (): Share => ({ bytes: 0 });
+const settle = () => new Promise(setImmediate);
+
+test("who comes while there is no room waits, and is let in first come, first served", async () => {
+  const room = createBytesInFlight(100);
+  const [a, b, c] = [share(), share(), share()];
+  await room.take(a, 80);
+  const order: string[] = [];
+  const waits = [
+    room.take(b, 50).then(() => order.push("b")),
+    // Would fit, but others were here before.
+    room.take(c, 5).then(() => order.push("c")),
+  ];
+  await settle();
+  expect(order).toEqual([]);
+  room.keep(a, 45);
+  await Promise.all(waits);
+  expect(order).toEqual(["b", "c"]);
+  expect(room.taken()).toBe(45 + 50 + 5);
+});
+
+test("what is larger than all the room goes in alone, and nobody beside it", async () => {
+  const room = createBytesInFlight(100);
+  const [small, large, other] = [share(), share(), share()];
+  await room.take(small, 1);
+  let isIn = false;
+  const entered = room.take(large, 1000).then(() => {
+    isIn = true;
+  });
+  await settle();
+  expect(isIn).toBe(false);
+  room.leave(small);
+  await entered;
+  const next = room.take(other, 1);
+  await settle();
+  expect(other.bytes).toBe(0);
+  room.leave(large);
+  expect(await next).toBe(true);
+});
+
+test("who waits and leaves is forgotten, and holds up nobody", async () => {
+  const room = createBytesInFlight(100);
+  const [a, gone, b] = [share(), share(), share()];
+  await room.take(a, 100);
+  const left = room.take(gone, 100);
+  const next = room.take(b, 60);
+  room.leave(gone);
+  expect(await left).toBe(false);
+  expect(await room.take(gone, 1)).toBe(false);
+  room.keep(a, 40);
+  expect(await next).toBe(true);
+  room.leave(a);
+  room.leave(b);
+  expect(room.taken()).toBe(0);
+});
+
+test("grows only into what nobody waits for", async () => {
+  const room = createBytesInFlight(100);
+  const [a, b] = [share(), share()];
+  await room.take(a, 10);
+  expect(room.grow(a, 60)).toBe(60);
+  const waiting = room.take(b, 50);
+  room.keep(a, 51);
+  expect(room.grow(a, 90)).toBe(51);
+  room.keep(a, 0);
+  expect(await waiting).toBe(true);
+});
+
+test("whatever happens, no more is taken than there is room, everybody gets in, and at the end nothing is taken", async () => {
+  const step = fc.record({
+    bytes: fc.integer({ min: 1, max: 150 }),
+    leavesAfter: fc.integer({ min: 0, max: 5 }),
+    keeps: fc.double({ min: 0, max: 1, noNaN: true }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
+      const room = createBytesInFlight(100);
+      let entered = 0;
+      const inside = new Set<Share>();
+      const visits = steps.map(async ({ bytes, leavesAfter, keeps }) => {
+        const own = share();
+        expect(await room.take(own, bytes)).toBe(true);
+        entered++;
+        inside.add(own);
+        const holders = [...inside].filter((holder) => holder.bytes > 0);
+        expect(room.taken() <= 100 || holders.length === 1).toBe(true);
+        room.keep(own, Math.floor(own.bytes * keeps));
+        for (let i = 0; i < leavesAfter; i++) await settle();
+        inside.delete(own);
+        room.leave(own);
+      });
+      await Promise.all(visits);
+      expect([entered, room.taken()]).toEqual([steps.length, 0]);
+    }),
+    { numRuns: 100 },
+  );
+});

@@ -1,0 +1,123 @@
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import pg from "pg";
+import { expect, test } from "vitest";
+import { closeAfterTest } from "./support/close-after-test.ts";
+import { createMigrated, startPostgres } from "./support/postgres.ts";
+import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+
+/** So little that what all of them have missed would end the process many times over. */
+const NODE_OPTIONS = "--max-old-space-size=96";
+const STREAMS_EACH = 10;
+
+test.each([
+  { streams: 5000, rows: 10, bytes: 20_000, env: {} },
+  { streams: 2000, rows: 1, bytes: 200_000, env: { MAX_EVENT_BYTES: "0" } },
+])(
+  "$streams streams come back for $rows rows of $bytes bytes each to a process with a heap of 96 MB: none is lost, and others are answered",
+  async ({ streams, rows, bytes, env }) => {
+    const postgres = await startPostgres();
+    const databaseUrl = await createMigrated(postgres);
+    const service = await startServiceProcess({
+      databaseUrl,
+      env: { NODE_OPTIONS, MAX_STREAMS_PER_RECIPIENT: `${STREAMS_EACH}`, ...env },
+    });
+    await service.waitUntilReady();
+    const { cursor } = await list(service, "somebody else");
+    const client = new pg.Client({ connectionString: databaseUrl });
+    await client.connect();
+    await client.query(
+      `select bellwire.notify(r::text, 'test', body => repeat('x', $3))
+       from generate_series(1, $1) r, generate_series(1, $2)`,
+      [streams / STREAMS_EACH, rows, bytes],
+    );
+    await client.query("select bellwire.notify('somebody else', 'test')");
+    await client.end();
+
+    const pid = service.pid();
+    const waits: number[] = [];
+    let most = 0;
+    let isOver = false;
+    const others = (async () => {
+      while (!isOver) {
+        const askedAt = performance.now();
+        expect((await list(service, "somebody else")).unread).toBe(1);
+        waits.push(performance.now() - askedAt);
+        most = Math.max(most, (await service.metrics())("bellwire_replay_bytes_in_flight"));
+        await delay(100);
+      }
+    })();
+    const startedAt = performance.now();
+    const readers = await openReaders(service, streams, cursor);
+    await expect
+      .poll(() => readers.filter(({ ids }) => ids.size === rows).length, {
+        timeout: 240_000,
+        interval: 200,
+      })
+      .toBe(streams);
+    const seconds = (performance.now() - startedAt) / 1000;
+    isOver = true;
+    await others;
+    waits.sort((a, b) => a - b);
+    const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    console.log(
+      `  ${streams} streams, ${Math.round((streams * rows * bytes) / 1e6)} MB in ${seconds.toFixed(1)} s; ` +
+        `most in flight ${Math.round(most / 1000)} KB; peak ${Math.round(Number(peak) / 1024)} MB; ` +
+        `a list by somebody else: median ${waits[waits.length >> 1]?.toFixed(0)} ms, longest ${waits.at(-1)?.toFixed(0)} ms`,
+    );
+    for (const { received } of readers) expect(received).toBe(rows);
+    expect([service.pid(), service.exits]).toEqual([pid, []]);
+    expect(most).toBeGreaterThan(0);
+    expect(waits.length).toBeGreaterThan(3);
+    expect(waits[waits.length >> 1]).toBeLessThan(3000);
+  },
+  400_000,
+);
+
+async function list(service: ServiceProcess, recipientId: string) {
+  const response = await fetch(`${service.url}/api/notifications`, {
+    headers: { authorization: `Bearer ${await service.token(recipientId)}` },
+  });
+  expect(response.status).toBe(200);
+  return (await response.json()) as { cursor: string; unread: number };
+}
+
+interface Reader {
+  ids: Set<string>;
+  received: number;
+}
+
+/** What begins a notification's data; what comes before the end of its id may come in two pieces. */
+const DATA = /\ndata: \{"id":"(\d+)"/g;
+const LONGEST = 60;
+
+async function openReaders(service: ServiceProcess, count: number, cursor: string) {
+  const readers: Reader[] = [];
+  const tokens: string[] = [];
+  for (let i = 0; i < count / STREAMS_EACH; i++) tokens.push(await service.token(`${i + 1}`));
+  for (let i = 0; i < count; i++) {
+    const reader: Reader = { ids: new Set(), received: 0 };
+    readers.push(reader);
+    const socket = connect(service.port, "127.0.0.1");
+    closeAfterTest(async () => void socket.destroy());
+    socket.on("error", () => {});
+    socket.write(
+      `GET /api/notifications/stream HTTP/1.0\r\nLast-Event-ID: ${cursor}\r\n` +
+        `Authorization: Bearer ${tokens[Math.floor(i / STREAMS_EACH)]}\r\n\r\n`,
+    );
+    let pending = "";
+    socket.setEncoding("latin1").on("data", (chunk) => {
+      const text = pending + chunk;
+      let end = 0;
+      for (const found of text.matchAll(DATA)) {
+        end = found.index + found[0].length;
+        reader.ids.add(found[1] as string);
+        reader.received++;
+      }
+      pending = text.slice(Math.max(end, text.length - LONGEST));
+    });
+    if (i % 250 === 249) await new Promise(setImmediate);
+  }
+  return readers;
+}

@@ -1,0 +1,95 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { call, type Service, startService } from "../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createDatabase();
+});
+afterAll(() => database.close());
+
+/** Notifies of so many kilobytes each; returns the ids. */
+async function notify(recipientId: string, kilobytes: number[]): Promise<string[]> {
+  const ids: string[] = [];
+  for (const size of kilobytes) {
+    const [row] = await database.query<{ id: string }>(
+      "select bellwire.notify($1, 'note', body => repeat('x', $2))::text as id",
+      [recipientId, size * 1000],
+    );
+    ids.push(row?.id ?? "");
+  }
+  return ids;
+}
+
+async function inFlight(service: Service): Promise<number> {
+  const text = await (await fetch(service.metricsUrl)).text();
+  return Number(/^bellwire_replay_bytes_in_flight (\d+)$/m.exec(text)?.[1]);
+}
+
+test("a list takes no more than a megabyte, but one notification may: nextBefore leads to all", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    // A quarter of it is for lists: a tenth of what the largest takes.
+    env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "1200000" },
+  });
+  const ids = await notify("me", [10, 3000, 400, 400, 400, 10]);
+  const pages: string[][] = [];
+  for (let before = ""; ; ) {
+    const { body } = await call(service, "me", `/?limit=100${before}`);
+    pages.push(body.notifications.map(({ id }: { id: string }) => id));
+    if (body.nextBefore === null) break;
+    before = `&before=${body.nextBefore}`;
+  }
+  const [first, huge, ...rest] = ids as [string, string, string, string, string, string];
+  expect(pages).toEqual([[rest[3], rest[2], rest[1]], [rest[0]], [huge], [first]]);
+  await expect.poll(() => inFlight(service)).toBe(0);
+});
+
+test("whoever takes nothing of its answer is cut after STALLED_SECONDS; who waited behind it is answered, and who left meanwhile is forgotten", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "4194304", STALLED_SECONDS: "1" },
+  });
+  const [huge] = await notify("slow", [40_000]);
+  await notify("quick", [1]);
+  const slow = connect(Number(new URL(service.url).port), "127.0.0.1");
+  slow.pause().on("error", () => {});
+  onTestFinished(() => void slow.destroy());
+  slow.write(
+    `GET /api/notifications/${huge} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await service.token("slow")}\r\n\r\n`,
+  );
+  await expect.poll(() => inFlight(service)).toBeGreaterThan(40_000_000);
+  const leaving = new AbortController();
+  const left = fetch(`${service.url}/api/notifications`, {
+    headers: { authorization: `Bearer ${await service.token("quick")}` },
+    signal: leaving.signal,
+  }).catch(() => "left");
+  const waiting = call(service, "quick", "/");
+  leaving.abort();
+  expect(await left).toBe("left");
+  expect((await waiting).body.notifications).toHaveLength(1);
+  await expect.poll(() => inFlight(service)).toBe(0);
+  slow.resume();
+  await once(slow, "close");
+  expect(service.logged()).not.toContain("request failed");
+});
+
+test("a poll of more than there is room for is answered with what there is, and the next has the rest", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "200000" },
+  });
+  let { cursor } = (await call(service, "poller", "/poll")).body;
+  const ids = await notify("poller", [40, 40, 40, 40, 500, 40, 1]);
+  const told: string[][] = [];
+  while (told.flat().length < ids.length) {
+    const { body } = await call(service, "poller", `/poll?since=${cursor}`);
+    told.push(body.notifications.map(({ id }: { id: string }) => id));
+    cursor = body.cursor;
+  }
+  expect(told.flat()).toEqual(ids);
+  expect(told.length).toBeGreaterThan(2);
+  await expect.poll(() => inFlight(service)).toBe(0);
+});
