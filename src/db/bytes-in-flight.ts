@@ -65,7 +65,7 @@ export function createBytesInFlight(limit: number) {
 
     /** As much as that, if nobody waits for it; returns what the share then has. */
     grow(share: Share, bytes: number): number {
-      const more = bytes - share.bytes;
+      const more = share.hasLeft ? 0 : bytes - share.bytes;
       if (more > 0 && waiting.size === 0 && fits(more)) give(share, more);
       return share.bytes;
     },

@@ -51,6 +51,7 @@ test("who waits and leaves is forgotten, and holds up nobody", async () => {
   room.leave(gone);
   expect(await left).toBe(false);
   expect(await room.take(gone, 1)).toBe(false);
+  expect(room.grow(gone, 1)).toBe(0);
   room.keep(a, 40);
   expect(await next).toBe(true);
   room.leave(a);
