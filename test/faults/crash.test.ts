@@ -122,7 +122,8 @@ test("a transaction id given again hides no row behind a reset either", async ()
   report({ fault: `replaced, then ${reused} ids given again`, verdict: { sent, delivered } });
   expect(readers.deliveries.map(({ body }) => body)).toEqual([...bodies, "last"]);
   expect(readers.resets.length).toBe(1);
-  expect(reused).toBeGreaterThan(20);
+  // bellwire.begin_history() has committed behind them: these a crash does not give again.
+  expect(reused).toBe(0);
 }, 120_000);
 
 test.each(seeds())(
