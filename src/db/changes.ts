@@ -1,4 +1,4 @@
-import { type Cursor, type Place, STAGES } from "./cursor.ts";
+import { type Cursor, STAGES } from "./cursor.ts";
 import type { Counts, Notification } from "./notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "./snapshot.ts";
 
@@ -132,17 +132,6 @@ export function toChanges(head: Head, page: readonly PageRow[], { at, reading }:
     isForeign: false,
     isExpired: head.is_expired,
   };
-}
-
-/** Where a reader goes on who has had this page. */
-export function endOf({ epoch, from, upto, removed, rows, isLast }: Changes): Cursor {
-  const row = rows.at(-1);
-  const removal = removed.at(-1);
-  const place: Place | undefined = row
-    ? { stage: row.isNew ? "new" : "changed", id: row.id }
-    : removal && { stage: "removed", id: removal.id };
-  if (isLast || !place) return { epoch, at: upto };
-  return { epoch, at: from, reading: { upto, place } };
 }
 
 /** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */

@@ -1,5 +1,5 @@
-import { type Changes, endOf } from "../db/changes.ts";
-import type { Cursor } from "../db/cursor.ts";
+import type { Changes } from "../db/changes.ts";
+import type { Cursor, Place } from "../db/cursor.ts";
 import type { Logger } from "../logger.ts";
 import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
 
@@ -17,6 +17,17 @@ export interface FeedOptions extends PaceOptions {
   /** Why a read failed, in a sentence for the operator. */
   explain: (err: unknown) => string;
   log: Logger;
+}
+
+/** Where a reader goes on who has had this page. */
+function endOf({ epoch, from, upto, removed, rows, isLast }: Changes): Cursor {
+  const row = rows.at(-1);
+  const removal = removed.at(-1);
+  const place: Place | undefined = row
+    ? { stage: row.isNew ? "new" : "changed", id: row.id }
+    : removal && { stage: "removed", id: removal.id };
+  if (isLast || !place) return { epoch, at: upto };
+  return { epoch, at: from, reading: { upto, place } };
 }
 
 export type Feed = ReturnType<typeof createFeed>;

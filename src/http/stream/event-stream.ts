@@ -40,6 +40,8 @@ export interface EventStreamOptions {
   /** As its head has said. */
   isChunked: boolean;
   maxBufferedBytes: number;
+  /** What the client is told where the stream ends before it has begun. */
+  refusal: () => Frame;
   onClose: (reason: CloseReason) => void;
 }
 
@@ -49,7 +51,7 @@ export interface EventStreamOptions {
  */
 export function openEventStream(
   socket: Socket,
-  { isChunked, maxBufferedBytes, onClose }: EventStreamOptions,
+  { isChunked, maxBufferedBytes, refusal, onClose }: EventStreamOptions,
 ) {
   let isOpen = true;
   let hasBegun = false;
@@ -132,12 +134,13 @@ export function openEventStream(
     /** Who is at the other end of the connection: `address|port`. */
     peer: () => `${socket.remoteAddress}|${socket.remotePort}`,
 
-    /** Ends the stream behind a last frame, if it has begun. Where the client takes nothing it is cut: the end would wait behind that. */
+    /** Ends the stream behind a last frame. Where the client takes nothing it is cut: the end would wait behind that. */
     close(reason: CloseReason, lastFrame?: Frame): void {
       if (!isOpen) return;
       end(reason);
       if (reason === "slow" || reason === "vanished") return void socket.destroy();
-      if (lastFrame && hasBegun) socket.write(encoded(lastFrame));
+      const last = hasBegun ? lastFrame : refusal();
+      if (last) socket.write(encoded(last));
       socket.end(isChunked ? LAST_CHUNK : "");
       socket.destroySoon();
       // Behind unsent data the end may wait for ever.

@@ -134,9 +134,11 @@ function openStream(
   const { requestId } = res.locals;
   /** The page that was read for it last, until the client has taken it. */
   const share: Share = { bytes: 0 };
+  const since = lastEventId(req);
   const stream = openEventStream(socket, {
     isChunked,
     maxBufferedBytes,
+    refusal: () => frames.refusal(since, RETRY_MS.refused()),
     onClose(reason) {
       remove();
       rollCall.left(recipientId);
@@ -152,7 +154,7 @@ function openStream(
   const stop = follow({
     hub,
     recipientId,
-    since: lastEventId(req),
+    since,
     position,
     read: (from, recipientId) => read(from, recipientId, share),
     replayLimit,

@@ -27,6 +27,7 @@ async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun
   const stream = openEventStream(socket, {
     isChunked,
     maxBufferedBytes,
+    refusal: () => encodeFrame("come again\n"),
     onClose: (reason) => reasons.push(reason),
   });
   if (hasBegun) stream.begin(encodeFrame("ready\n"));
@@ -81,13 +82,13 @@ test("in chunks each frame is one, in one piece, and the last one ends them", as
   expect(heard().slice(27)).toBe(`1a\r\n${"x".repeat(26)}\r\n0\r\n\r\n`);
 });
 
-test("nothing is said before ready, not even last words: some clients forget their position", async () => {
+test("a stream that ends before it has begun says what a refused one says", async () => {
   const { stream, client, read, heard } = await openPair({ isChunked: true, hasBegun: false });
   read();
   expect(stream.hasBegun()).toBe(false);
   stream.close("shutdown", encodeFrame("last\n"));
   await once(client, "end");
-  expect(heard()).toBe("0\r\n\r\n");
+  expect(heard()).toBe("b\r\ncome again\n\r\n0\r\n\r\n");
 });
 
 test("a frame and its chunk are the same memory", () => {
