@@ -73,11 +73,11 @@ const Environment = z.object({
   MAX_BUFFERED_BYTES: count(262_144, 1024),
   STALLED_SECONDS: count(30, 1, 3600),
   REPLAY_LIMIT: count(1000, 1),
-  MAX_REPLAY_BYTES_IN_FLIGHT: z.coerce.number().int().min(65_536).optional(),
   MAX_EVENT_BYTES: count(60_000).refine(
     (bytes) => bytes === 0 || bytes >= 1024,
     "Expected 0 (no limit) or at least 1024",
   ),
+  MAX_REPLAY_BYTES_IN_FLIGHT: z.coerce.number().int().min(65_536).optional(),
   DRAIN_SECONDS: count(3, 0, 300),
   RETENTION_DAYS: count(90, 1, 36_500),
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),

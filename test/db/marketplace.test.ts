@@ -432,6 +432,6 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
       await query(
         "select count(*)::int as rules, bool_and(enabled) as enabled from bellwire.rules",
       ),
-    ).toEqual([{ rules: 8, enabled: true }]);
+    ).toEqual([{ rules: 9, enabled: true }]);
   });
 });

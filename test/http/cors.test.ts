@@ -338,7 +338,8 @@ describe("a cookie counts where the page that sent it may use it", () => {
 
     for (const { path } of reads)
       for (const method of ["GET", "HEAD"]) {
-        const { status, code } = await send(service, path, { method, headers });
+        const target = path.replace(/1$/, id);
+        const { status, code } = await send(service, target, { method, headers });
         const expected = may === "do nothing" ? REFUSED : DONE;
         expect(status, `${method} ${path}`).toBe(expected.status);
         if (method === "GET") expect(code, path).toBe(expected.code);
@@ -374,9 +375,11 @@ describe("a cookie counts where the page that sent it may use it", () => {
     for (const [what, from] of PAGES) {
       const page = { ...from, ...(from.origin === OWN ? { origin: service.url } : {}), cookie };
       const headers = { ...token, ...page };
-      for (const { path } of reads)
-        expect(await send(service, path, { headers }), `${what}: ${path}`).toMatchObject(DONE);
       const id = await notify(recipientId);
+      for (const { path } of reads) {
+        const target = path.replace(/1$/, id);
+        expect(await send(service, target, { headers }), `${what}: ${path}`).toMatchObject(DONE);
+      }
       for (const { method, path, body } of writes) {
         const target = path.replace(/1$/, id);
         const typed = { method, headers: { ...headers, ...JSON_TYPE }, body };
