@@ -93,10 +93,9 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     const identity = await authenticate(req).catch(otherwise);
     if (!identity) return sendAway(req, res, "unavailable");
     const { recipientId } = identity;
-    const isTooFast = rate.isTooFastFor(recipientId);
-    if (isFull(recipientId) && (isTooFast || !(await rollCall.awaitPlace(recipientId))))
-      refuseFull();
-    if (isTooFast) return sendAway(req, res, "rate");
+    // Also where all is full: behind some proxies a page that is loaded again stands beside itself, and 429 is for good.
+    if (rate.isTooFastFor(recipientId)) return sendAway(req, res, "rate");
+    if (isFull(recipientId) && !(await rollCall.awaitPlace(recipientId))) refuseFull();
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
     const admitted = await isRevoked(identity).then(admit).catch(otherwise);

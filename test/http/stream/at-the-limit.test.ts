@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
-import { openStream } from "../../support/event-source.ts";
+import { openStream, REFUSAL } from "../../support/event-source.ts";
 import { call, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
@@ -66,6 +66,25 @@ describe("behind a proxy that tells late that a client left", () => {
       for (const stream of streams) stream.close();
       await Promise.all(streams.map(({ ended }) => ended));
     }
+  });
+
+  test("a page with one place that is loaded again faster than it may is asked to come later", async () => {
+    const proxied = await startLateProxy(
+      await start({ MAX_STREAMS_PER_RECIPIENT: "1", MAX_NEW_STREAMS_PER_SECOND: "100" }),
+    );
+    const recipient = newRecipient();
+    const statuses: number[] = [];
+    const said: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const stream = await openStream(proxied, recipient);
+      statuses.push(stream.status);
+      await stream.waitFor(({ event }) => event === "ready" || event === "ping");
+      said.push(stream.text());
+      stream.close();
+      await stream.ended;
+    }
+    expect(statuses).toEqual(Array(4).fill(200));
+    expect(said.filter((text) => REFUSAL.test(text)).length).toBeGreaterThan(0);
   });
 
   test("polls of pages that have gone keep no place", async () => {
