@@ -94,13 +94,9 @@ export interface PageRow {
   changed_xid: string;
 }
 
-/**
- * Whether the database has a history that the cursor's transactions are not of: another, or one that went back. For every
- * position ends at the newest row that there was (see `reached`), and what is deleted leaves its trace.
- */
+/** Whether the database has a history that the cursor's transactions are not of. */
 export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
-  const { xmax } = truncate(parseSnapshot(head.snapshot), BigInt(head.newest) + 1n);
-  return head.epoch !== epoch || xmax < (reading?.upto ?? at).xmax;
+  return head.epoch !== epoch || parseSnapshot(head.snapshot).xmax < (reading?.upto ?? at).xmax;
 }
 
 /** `start` is not the read's moment, which ends at the server's newest transaction (see `truncate`). */

@@ -91,36 +91,6 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     expect((await reader.readAll(started)).rows).toEqual([]);
   });
 
-  test("behind what there is, is another history's: a table that went back, but not one of which something was deleted", async () => {
-    await notify();
-    await notify();
-    const before = await reader.now();
-    await database.query(
-      "delete from bellwire.notifications where id = (select max(id) from bellwire.notifications)",
-    );
-    const deleted = await reader.readAll(before);
-    expect(deleted.isForeign).toBe(false);
-    await notify();
-    await database.query(
-      "update bellwire.notifications set created_at = now() - interval '100 days'",
-    );
-    const changed = await reader.readAll({ epoch: deleted.epoch, at: deleted.upto });
-    await database.query("select bellwire.prune(now() - interval '90 days')");
-    const pruned = await reader.readAll({ epoch: deleted.epoch, at: changed.upto });
-    expect(pruned.isForeign).toBe(false);
-    // As a crash that takes back what was committed leaves it, or a restore: without a trace.
-    await notify();
-    const { epoch, upto: at } = await reader.readAll({ epoch: deleted.epoch, at: pruned.upto });
-    const thief = await database.connect();
-    await thief.query("set session_replication_role = 'replica'");
-    await thief.query("delete from bellwire.notifications");
-    await thief.end();
-    const found = await reader.readAll({ epoch, at });
-    expect(found).toMatchObject({ isForeign: true, epoch });
-    await notify();
-    expect((await reader.readAll({ epoch, at: found.upto })).rows.length).toBe(1);
-  });
-
   test("is none of another history's, though a restored row was changed since", async () => {
     await notify();
     // As a restore would leave it, but for the change.
