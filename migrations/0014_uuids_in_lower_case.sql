@@ -1,6 +1,6 @@
 -- UUIDs that are recipients are kept in lower case from here on (sql/same_id.sql): what is there in upper case would not be found
--- any more. Nothing is announced of it. Where a recipient was told under both, with the same dedupe_key, the row of the
--- upper case loses its key; of two preferences that of the lower case stays, of two revocations the later.
+-- any more. Nothing is announced of it. Where a recipient was told under several spellings, with the same dedupe_key, the rows that are not
+-- in lower case lose their key; of two preferences that of the lower case stays, of two revocations the later.
 --
 -- Reads bellwire.notifications once, from end to end.
 --
@@ -8,6 +8,8 @@
 -- Remove   with the schema
 do $$
 declare
+  enabled name[];
+  ours    name;
   uuid constant text := '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$';
 begin
   insert into bellwire.preferences (recipient_id, muted_types)
@@ -37,7 +39,15 @@ begin
   then
     return;
   end if;
-  alter table bellwire.notifications disable trigger user;
+  -- Not to be told of as changed, nor as moved.
+  enabled := array(
+    select t.tgname
+      from pg_trigger t
+     where t.tgrelid = 'bellwire.notifications'::regclass and not t.tgisinternal and t.tgenabled = 'O'
+  );
+  foreach ours in array enabled loop
+    execute format('alter table bellwire.notifications disable trigger %I', ours);
+  end loop;
   update bellwire.notifications n
      set dedupe_key = null
    where n.dedupe_key is not null
@@ -57,6 +67,8 @@ begin
    where octet_length(n.recipient_id) = 36
      and n.recipient_id <> lower(n.recipient_id)
      and n.recipient_id ~ uuid;
-  alter table bellwire.notifications enable trigger user;
+  foreach ours in array enabled loop
+    execute format('alter table bellwire.notifications enable trigger %I', ours);
+  end loop;
 end
 $$;

@@ -4,6 +4,7 @@
 -- Rights   called by bellwire.define_rule(), and below, for the rules that are there
 -- Remove   with the schema
 -- requires: check_rule_query.sql
+-- requires: lock_rules.sql
 -- requires: rule_retraction.sql
 -- requires: rule_source.sql
 -- requires: rules_rights.sql
@@ -122,10 +123,14 @@ $handler$, rule, columns, some_rows);
   elsif on_error = 'record' then
     handler := format(
 $handler$exception
-  -- The application must see it to try again. A cancellation is not among "others", and passes too.
-  when serialization_failure then
-    raise;
+  -- A cancellation is not among "others": the application sees it.
   when others or assert_failure then
+    get stacked diagnostics reason = pg_exception_detail;
+    -- Of the query: the application must see it to try again. Without a reason it is about a row of ours that somebody else
+    -- has changed since this transaction's snapshot.
+    if sqlstate = '40001' and reason <> '' then
+      raise;
+    end if;
     perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %2$s));
     if many then
       discard plans;
@@ -172,7 +177,10 @@ $template$,
     rule,
     format('bellwire.%I()', bellwire.rule_object_name(rule)),
     some_rows,
-    case action when 'notify' then e'  answer bellwire.told[];\n' end,
+    case
+      when action = 'notify' then e'  answer bellwire.told[];\n'
+      when on_error = 'record' then e'  reason text;\n'
+    end,
     case action
       when 'notify' then
 $wake$  -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
@@ -240,12 +248,12 @@ declare
   rule record;
   body text;
 begin
+  perform bellwire.lock_rules('of an older release');
   for rule in
     select d.*, p.prosrc as old_body, p.proowner <> 'bellwire_rules'::regrole as is_owners
       from bellwire.rule_definitions d
-      join pg_trigger t on t.tgrelid = d.on_table and t.tgname = d.trigger_name
-      join pg_proc p on p.oid = t.tgfoid
-     where t.tgfoid = to_regprocedure(d.function)
+      -- Also where its trigger is missing or disabled: it may be made or enabled again.
+      join pg_proc p on p.oid = to_regprocedure(d.function)
      order by d.name
   loop
     begin
@@ -258,6 +266,9 @@ begin
         rule.action
       );
     exception
+      -- These pass: migrate is to be run again.
+      when transaction_rollback or lock_not_available then
+        raise;
       when others then
         raise warning 'bellwire: rule "%" keeps the body that an older release gave it%: %',
           rule.name, case when rule.is_owners then ', and runs as bellwire_owner' else '' end, sqlerrm

@@ -13,7 +13,7 @@ create or replace function bellwire.same_id(id text)
            -- The pattern is what costs, so that it is asked last.
            when octet_length(id) = 36
                 and lower(id collate "C") <> id
-                and id ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
+                and id collate "C" ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'
              then lower(id collate "C")
            else id
          end;

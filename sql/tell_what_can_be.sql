@@ -1,7 +1,8 @@
 -- Writes the notifications of a rule's answer that can be written, where all at once failed; drops and records those that
 -- cannot: no type, data that is no jsonb, an id too long for an index.
 --
--- A part that fails is halved until a row is alone, so one bad row of 1,000 costs some twenty subtransactions.
+-- A part that fails is halved until a row is alone, so one bad row of 1,000 costs some twenty subtransactions. After 1,000
+-- failures a part that fails is dropped as a whole: a rule whose rows are all wrong must not hold up a bulk write.
 --
 -- Under repeatable read and serializable a key that another transaction has committed since is an error to PostgreSQL. It is a
 -- duplicate all the same and is dropped as one. (The other kind of serialization failure says its reason in the detail.)
@@ -20,6 +21,7 @@ declare
   part     int4range;
   rows     bigint;
   detail   text;
+  tries    integer := 1000;
   failures jsonb := '{}';  -- how many, by SQLSTATE and message
   wrote    boolean := false;
 begin
@@ -41,8 +43,9 @@ begin
       when others or assert_failure then
         get stacked diagnostics detail = pg_exception_detail;
         rows := upper(part) - lower(part);
+        tries := tries - 1;
         -- Halves would wait as long again.
-        if rows = 1 or sqlstate in ('40P01', '55P03') then
+        if rows = 1 or tries < 0 or sqlstate in ('40P01', '55P03') then
           if sqlstate <> '40001' or detail <> '' then
             failures := failures || jsonb_build_object(
               sqlstate || sqlerrm,

@@ -212,6 +212,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     // One connection is left for the door.
     atOnce: Math.max(1, forStreams - 1),
     ...config,
+    knownEpoch: () => feed.position()?.epoch,
     onRead: metrics.replayed,
   });
   const { position } = feed;

@@ -41,9 +41,14 @@ const CHANGES_FOR = `
 
 /**
  * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws, among it
- * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted.
+ * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted. `knownEpoch` is the history that the feed reads: a position
+ * of another is then the client's own affair, and begins none.
  */
-export function createChangesReader(pool: Pool, maxEventBytes: number) {
+export function createChangesReader(
+  pool: Pool,
+  maxEventBytes: number,
+  knownEpoch: () => string | undefined = () => undefined,
+) {
   const cutAt = cutAtOf(maxEventBytes);
 
   async function readNow(): Promise<Cursor> {
@@ -80,15 +85,10 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
     return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
   }
 
-  /** The history that was begun here last. */
-  let begun: string | undefined;
-
   /** Where a reader goes on who has found another history. */
   async function beginHistory(): Promise<Cursor> {
     await pool.query("select bellwire.begin_history()");
-    const start = await readNow();
-    begun = start.epoch;
-    return start;
+    return await readNow();
   }
 
   return {
@@ -158,8 +158,7 @@ export function createChangesReader(pool: Pool, maxEventBytes: number) {
             fresh: Number(head.fresh),
           };
           if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...own };
-          // What a client says of itself begins no history that we know.
-          start ??= head.epoch === begun ? readNow() : beginHistory();
+          start ??= head.epoch === knownEpoch() ? readNow() : beginHistory();
           return { ...toForeign(head, from, await start), ...own };
         }),
       );

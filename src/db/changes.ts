@@ -22,6 +22,8 @@ export interface Changes {
   readonly epoch: string;
   readonly from: Snapshot;
   readonly upto: Snapshot;
+  /** Where a reader is who has everything there is now: `upto`, but of a page that goes on with an earlier read. */
+  readonly present: Snapshot;
   readonly removed: readonly Removal[];
   readonly rows: readonly Change[];
   /** Nothing of this read is left after this page. */
@@ -104,6 +106,7 @@ export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => (
   ...toChanges(head, [], from),
   epoch: start.epoch,
   upto: start.at,
+  present: start.at,
   isLast: true,
   remaining: 0,
   isForeign: true,
@@ -111,12 +114,14 @@ export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => (
 
 export function toChanges(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Changes {
   const moment = parseSnapshot(head.snapshot);
+  const present = reached(at, moment, head.newest);
   const remaining = Number(head.remaining);
   const removed = page.filter(({ stage }) => STAGES[stage] === "removed");
   return {
     epoch: head.epoch,
     from: at,
-    upto: reading?.upto ?? reached(at, moment, head.newest),
+    upto: reading?.upto ?? present,
+    present,
     moment,
     removed: removed.map(toRemoval),
     rows: page.slice(removed.length).map(toChange),

@@ -13,6 +13,8 @@ export interface ReplaysOptions {
   /** A reader who has missed more new rows has its first such page say so in `fresh`, and is not read to the end. */
   replayLimit: number;
   maxEventBytes: number;
+  /** The history that the feed reads; undefined until its first read. */
+  knownEpoch: () => string | undefined;
   /** For the pages that are being read, and those that their readers have not let go of. */
   room: BytesInFlight;
   /** One query has given so many readers a page each. */
@@ -45,10 +47,11 @@ export function createReplays({
   atOnce,
   replayLimit,
   maxEventBytes,
+  knownEpoch,
   room,
   onRead,
 }: ReplaysOptions) {
-  const { readRecipients, now } = createChangesReader(pool, maxEventBytes);
+  const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch);
   const read = together({
     call: async (visitors: readonly Visitor[]) => {
       const even = Math.floor(PAGES_BYTES / visitors.length);
@@ -74,7 +77,7 @@ export function createReplays({
       const start = await now();
       const page = await read({ ...visitor, from: start });
       const nothing = { removed: [], rows: [], isLast: true, remaining: 0, fresh: 0 };
-      return { ...page, ...nothing, upto: start.at, isRefused: true };
+      return { ...page, ...nothing, upto: start.at, present: start.at, isRefused: true };
     }
   }
 

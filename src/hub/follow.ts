@@ -93,7 +93,7 @@ export function follow(options: FollowOptions): () => void {
     const page = await read(from, recipientId);
     if (isClosed) return undefined;
     if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
-    const position: Cursor = { epoch: page.epoch, at: page.upto };
+    const position: Cursor = { epoch: page.epoch, at: page.present };
     const reason = whyReset(page, isFirst);
     const isFresh = isFirst && since === "now" && !reason;
     const isEmpty = page.rows.length + page.removed.length === 0;

@@ -35,6 +35,7 @@ test("a position that the database refuses is one reader's alone, and that one i
     atOnce: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
+    knownEpoch: () => start.epoch,
     room: createBytesInFlight(100_000_000),
     onRead: () => queries++,
   });
@@ -57,6 +58,7 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
     atOnce: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
+    knownEpoch: () => start.epoch,
     room: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
@@ -78,6 +80,7 @@ test("a recipient whom the database cannot name is refused alone", async () => {
     atOnce: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
+    knownEpoch: () => start.epoch,
     room: createBytesInFlight(100_000_000),
     onRead: () => {},
   });

@@ -276,6 +276,24 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await errors()).toMatchObject([{ rule: "r", sqlstate: "22P02" }]);
     });
 
+    test("a click on the bell meanwhile fails no write under repeatable read", async () => {
+      await define({
+        event: "delete",
+        action: "retract",
+        text: "select owner_id as recipient_id, 'task-' || id as dedupe_key from old_rows",
+      });
+      await tell("task-1", {});
+      await query("insert into public.things values (1, 7, 'a')");
+      const writer = await database.connect();
+      await writer.query("begin isolation level repeatable read");
+      await writer.query("select from public.things");
+      await query("update bellwire.notifications set read_at = now()");
+      await writer.query("delete from public.things");
+      await writer.query("commit");
+      expect(await query("select id from public.things")).toEqual([]);
+      expect(await errors()).toMatchObject([{ rule: "r", sqlstate: "40001" }]);
+    });
+
     test("of two statements that retract the same in different orders neither waits for ever", async () => {
       await define({
         event: "delete",
@@ -310,6 +328,22 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await query("select recipient_id from bellwire.revocations")).toEqual([
         { recipient_id: "7" },
       ]);
+    });
+
+    test("somebody else's revocation meanwhile fails no write under repeatable read", async () => {
+      await define({
+        event: "insert",
+        action: "revoke",
+        text: "select owner_id as recipient_id from new_rows",
+      });
+      await query("select bellwire.revoke('7')");
+      const writer = await database.connect();
+      await writer.query("begin isolation level repeatable read");
+      await writer.query("select from public.things");
+      await query("select bellwire.revoke('7')");
+      await writer.query("insert into public.things values (1, 7, 'a')");
+      await writer.query("commit");
+      expect(await errors()).toMatchObject([{ rule: "r", sqlstate: "40001" }]);
     });
 
     test("a user who is blocked is revoked, by one SELECT", async () => {

@@ -120,6 +120,7 @@ const EMPTY: Changes = {
   epoch: FROM.epoch,
   from: FROM.at,
   upto: FROM.at,
+  present: FROM.at,
   moment: FROM.at,
   removed: [],
   rows: [],

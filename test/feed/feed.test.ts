@@ -13,6 +13,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes 
   epoch: from.epoch,
   from: from.at,
   upto: { xmax, inProgress: [] },
+  present: { xmax, inProgress: [] },
   removed: [],
   rows: [],
   isLast: true,

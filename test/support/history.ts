@@ -181,6 +181,7 @@ export function createHistory() {
         epoch: from.epoch,
         from: from.at,
         upto: from.reading?.upto ?? truncate(now, newest + 1n),
+        present: truncate(now, newest + 1n),
         removed: removedHere,
         rows: page,
         isLast: removedHere.length + page.length === remaining,

@@ -78,7 +78,10 @@ export function openEventStream(
   process.nextTick(sendGathered);
   socket.on("close", () => end("client"));
   socket.on("error", ignore);
-  socket.on("data", destroy);
+  // Whoever says more behind the request says nothing we understand. Until the stream begins it may be the request's body.
+  socket.on("data", () => {
+    if (hasBegun) socket.destroy();
+  });
   socket.allowHalfOpen = false;
   socket.resume();
 
@@ -152,11 +155,6 @@ export function openEventStream(
 
 /** A reset connection; "close" follows. */
 function ignore() {}
-
-/** Whoever says more behind the request for a stream says nothing we understand. */
-function destroy(this: Socket) {
-  this.destroy();
-}
 
 /** Writes an event stream's head and takes the socket it goes on with from under the response; corked, with the head in it. */
 export function takeSocket(res: Response, lent: LentSocket, isChunked: boolean): Socket {
