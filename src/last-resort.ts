@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import type { Writable } from "node:stream";
 
 /**
  * Ends this process in `ms` if it has not ended by then, whatever holds it. Nothing of our own could: no timer fires
@@ -7,13 +8,22 @@ import { spawn } from "node:child_process";
  * from within: there it is for the runtime to do.)
  */
 export function endWithin(ms: number): void {
-  const script = `(sleep ${Math.ceil(ms / 1000)}; kill -9 "$0") & cat >/dev/null; kill 0`;
-  const child = spawn("/bin/sh", ["-c", script, String(process.pid)], {
-    detached: true, // what ends our process group must not end it
-    stdio: ["pipe", "ignore", "ignore"],
-  });
-  child.on("error", () => {}); // without a shell there is no last resort
-  child.stdin.on("error", () => {});
-  child.unref();
-  (child.stdin as unknown as { unref(): void }).unref();
+  const script = `(sleep ${Math.ceil(ms / 1000)} && kill -9 "$0") & cat >/dev/null; kill 0`;
+  try {
+    const child = spawn("/bin/sh", ["-c", script, String(process.pid)], {
+      detached: true, // what ends our process group must not end it
+      stdio: ["pipe", "ignore", "ignore"],
+    });
+    child.on("error", ignore);
+    child.unref();
+    // Where there are no descriptors left it is not there, in spite of its type.
+    const stdin = child.stdin as (Writable & { unref?(): void }) | undefined;
+    stdin?.on("error", ignore);
+    stdin?.unref?.();
+  } catch (err) {
+    ignore(err);
+  }
 }
+
+/** Without a shell, memory or descriptors for it there is no last resort, and the end goes on. */
+function ignore(_err: unknown) {}

@@ -44,15 +44,19 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
   const log = createLogger(config.logLevel);
   let app: App | undefined;
   let isStopping = false;
+  let stoppingAt = 0;
   endOnMistake(log);
 
   function onSignal(signal: NodeJS.Signals) {
-    if (isStopping) return;
+    if (isStopping) {
+      // Not sooner: where npm passes on what the terminal has sent to all of us, one Ctrl-C is two. By hand, for without a
+      // handler nothing ends the first process of a container.
+      if (performance.now() - stoppingAt > 500) exit(1);
+      return;
+    }
     isStopping = true;
+    stoppingAt = performance.now();
     log.info({ signal }, "stopping; once more ends at once");
-    // Half a second later a signal finds no handler and ends the process. Not at once: where npm passes on what the
-    // terminal has sent to all of us, one Ctrl-C is two.
-    setTimeout(() => process.off("SIGTERM", onSignal).off("SIGINT", onSignal), 500).unref();
     // Streams get `drainMs`; a database that does not answer gets the rest.
     const limitMs = config.drainMs + 5000;
     endWithin(limitMs + LAST_MS);

@@ -40,3 +40,12 @@ test("one that ends by itself does not wait for it", async () => {
   expect(await runStuck("endWithin(60_000)")).toEqual({ code: 0, signal: null });
   expect(performance.now() - startedAt).toBeLessThan(20_000);
 });
+
+test("without descriptors there is none, and the end goes on", async () => {
+  const end = await runStuck(`
+    try { for (;;) fs.openSync("/dev/null", "r"); } catch {}
+    endWithin(60_000);
+    setTimeout(() => process.exit(3), 50);
+  `);
+  expect(end).toEqual({ code: 3, signal: null });
+});
