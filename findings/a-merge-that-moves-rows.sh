@@ -15,6 +15,8 @@
 # A way that is right in both: UPDATE and INSERT as two statements, or row triggers on the partitions.
 # Exits with 0 while this is so.
 set -euo pipefail
+# As root, PostgreSQL runs as another user, who would be made here and stay.
+[ "$(id -u)" != 0 ] || id postgres >/dev/null || { echo "Not as root, without a user postgres." >&2; exit 2; }
 folder=$(mktemp -d)
 chmod 755 "$folder"
 trap 'rm -rf "$folder"' EXIT

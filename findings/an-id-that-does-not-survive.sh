@@ -4,15 +4,15 @@
 # Everybody takes it that the last id stays until the server sends another. By the letter of the HTML standard (9.2.6) each stream that
 # is parsed begins with an empty "last event ID buffer", and each blank line copies that buffer into the object's last event ID. So an
 # event without an id that comes before any with one, a hello or a heartbeat, clears it, and the next reconnection has no
-# Last-Event-ID: what came meanwhile is lost. JavaScript's clients, like browsers, do not follow the letter; two of Rust do:
+# Last-Event-ID: what came meanwhile is lost. JavaScript's clients do not follow the letter; two of Rust do:
 #
-#   eventsource 4.1.1 (npm)              second request: 7   third request: 7
-#   undici 7.30.2 (npm)                  second request: 7   third request: 7
-#   reqwest-eventsource 0.6.0 (crates)   second request: 7   third request: (empty)
-#   eventsource-client 0.18.0 (crates)   second request: 7   third request: (none)
+#   eventsource.mjs                    second request: 7   third request: 7          (npm, 4.1.1)
+#   undici.mjs                         second request: 7   third request: 7          (npm, 7.30.2)
+#   target/debug/reqwest-eventsource   second request: 7   third request: (empty)    (crates.io, 0.6.0)
+#   target/debug/eventsource-client    second request: 7   third request: (none)     (crates.io, 0.18.0)
 #
 # The server here answers first `id: 7` with data, then, to the second request, one event without an id. A server is safe if the first
-# event of every stream has an id, also of one that only sends the client away. (cargo builds for about a minute. Rust 1.95.)
+# event of every stream has an id, also of one that only sends the client away. (cargo builds for about a minute. Rust 1.95, Node 20.20.)
 # Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)

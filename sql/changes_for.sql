@@ -290,7 +290,7 @@ begin
            pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
            coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
-           -- When the newest row is deleted, the newest position does not go back.
+           -- What is deleted leaves this, so that a position moves on behind it.
            (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
            bellwire.wakeups_suspended_ms() as suspended_ms
   )

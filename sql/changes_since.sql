@@ -245,7 +245,7 @@ begin
               order by n.created_xid desc
               limit 1
            ) as newest_created,
-           -- When the newest row is deleted, the newest position does not go back.
+           -- What is deleted leaves this, so that a position moves on behind it.
            (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
            (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
            pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,

@@ -33,9 +33,9 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
   let untold = 0;
   let isWriting = false;
   let isDue = false;
-  /** Of the last line only a part could be written by now; */
+  /** What was written last ends within a line. */
   let isCut = false;
-  /** and the rest never will be: what comes next must not become a part of it. */
+  /** The rest of that line was dropped, so the next line begins with a line end. */
   let isTorn = false;
 
   function drop(bytes: Buffer) {

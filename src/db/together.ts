@@ -3,9 +3,9 @@ export interface TogetherOptions<Item, Result> {
   call: (items: readonly Item[]) => Promise<readonly Result[]>;
   /** Whether a call may have been refused for one item's sake: then the others are asked for without it. */
   isOnesFault: (err: unknown) => boolean;
-  /** So many calls run at a time, */
+  /** Maximum concurrent calls. */
   atOnce: number;
-  /** each for no more than this many. */
+  /** Maximum items per call. */
   most: number;
 }
 

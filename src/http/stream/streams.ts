@@ -8,9 +8,9 @@ import { readSilentPeers } from "./silent-peers.ts";
 export interface StreamsOptions {
   frames: Frames;
   limits: Limits;
-  /** A quiet stream gets a ping in about this time, so that no proxy closes it, */
+  /** A quiet stream gets a ping in this time, a fifth more or less, so that no proxy closes it. */
   heartbeatMs: number;
-  /** and in no longer than this, so that a script can tell that it is alive. */
+  /** The longest time between two pings, so that a script can tell that the stream is alive. */
   pingMs: number;
   stalledMs: number;
   maxStreamMs: number;
