@@ -53,6 +53,7 @@ async function openPage(origin: string, cookie?: { name: string; value: string }
      add = ({ title }, count) => { titles.push(title); unread = count; };
      update = (changes, count) => { unread = count; };
      remove = () => {};
+     renewCookie = () => {};
      signInAgain = () => { titles.push("sign in again"); };`,
   );
   return page;
