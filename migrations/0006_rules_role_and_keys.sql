@@ -2,8 +2,8 @@
 --
 -- The key comes before the type, so that one index serves whoever looks for a recipient's key as well.
 --
--- Locks    share on bellwire.notifications while the index is built, then access exclusive for as long as dropping the
---          old one takes: writers of notifications wait
+-- Locks    share on bellwire.notifications while the index is built (writers wait), then access exclusive (readers as well),
+--          both to the end of the run: migrate is one transaction
 -- Remove   with the schema
 create unique index notifications_recipient_id_dedupe_key_type_idx
   on bellwire.notifications (recipient_id, dedupe_key, type)

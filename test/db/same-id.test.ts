@@ -95,7 +95,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       );
     const before = await rows();
     const text = await readFile(
-      new URL("../../migrations/0014_uuids_in_lower_case.sql", import.meta.url),
+      new URL("../../migrations/0011_uuids_in_lower_case.sql", import.meta.url),
       "utf8",
     );
     await database.query(text);
