@@ -12,20 +12,20 @@ export interface Asked {
 }
 
 /**
- * One server for every host under one port, so that a host is an origin: `/page.html` is an empty page, on whichever;
- * everything else is passed on to the service, as a reverse proxy does that leaves `Host` alone. Closed when the test
- * ends.
+ * One server for every host under one port, so that a host is an origin: `/page.html` is a page with nothing but this module,
+ * on whichever; everything else is passed on to the service, as a reverse proxy does that leaves `Host` alone. Closed when
+ * the test ends.
  */
-export async function startFront() {
+export async function startFront(module = "") {
   let target = "";
   const asked: Asked[] = [];
 
   const server = createServer((req, res) => {
     const { method = "", url: path = "", headers } = req;
-    if (path === "/page.html")
+    if (/^\/page\.html(\?|$)/.test(path))
       return void res
         .setHeader("Content-Type", "text/html")
-        .end("<!doctype html><title>Page</title>");
+        .end(`<!doctype html><title>Page</title><script type="module">${module}</script>`);
     const entry: Asked = { method, path, headers, status: undefined };
     if (path.startsWith("/api/")) asked.push(entry);
     const options: RequestOptions = { method, headers, agent: false };
