@@ -145,7 +145,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const streams = createStreams({ ...config, frames, limits });
   const rollCall = createRollCall({
     hasPlace: (recipientId) => limits.refusal(recipientId) !== "recipient_full",
-    pingStreams: streams.ping,
+    pingStreams: streams.pingAll,
     answerPolls: (isCalled) => polls.answer(isCalled),
   });
   const horizon = createHorizon(pool);

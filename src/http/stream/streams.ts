@@ -1,6 +1,7 @@
 import type { Limits } from "../limits.ts";
 import type { Identity } from "../verify-token.ts";
 import type { CloseReason, EventStream } from "./event-stream.ts";
+import type { Frame } from "./frame.ts";
 import type { Frames } from "./frames.ts";
 import { RETRY_MS } from "./retry-ms.ts";
 import { readSilentPeers } from "./silent-peers.ts";
@@ -8,7 +9,10 @@ import { readSilentPeers } from "./silent-peers.ts";
 export interface StreamsOptions {
   frames: Frames;
   limits: Limits;
-  /** A quiet stream gets a ping in this time, a fifth more or less, so that no proxy closes it. */
+  /**
+   * A quiet stream gets a ping in this time, a fifth more or less, so that no proxy closes it; one that has not begun by
+   * then ends.
+   */
   heartbeatMs: number;
   /** The longest time between two pings, so that a script can tell that the stream is alive. */
   pingMs: number;
@@ -48,22 +52,30 @@ export function createStreams(options: StreamsOptions) {
 
   const untilPing = () => Math.min(jittered(heartbeatMs), pingMs);
 
+  /**
+   * What has not begun may be told nothing yet: nobody would learn that its client has left, and a proxy would take it
+   * for dead. It ends, and who is there comes again.
+   */
+  function ping(stream: EventStream, frame: Frame) {
+    if (stream.hasBegun()) stream.write(frame);
+    else stream.close("unavailable");
+  }
+
   function tick() {
     const now = performance.now();
-    const ping = frames.ping();
+    const frame = frames.ping();
     for (const entry of entries) {
       const { stream } = entry;
       if (stream.blockedMs(now) > stalledMs) stream.close("slow");
       else if (now >= entry.expiresAt) stream.close("expired", frames.auth("expired"));
       else if (now >= entry.agedAt) stream.close("max_age", frames.ping(RETRY_MS.aged()));
-      if (!stream.hasBegun()) continue;
-      if (now >= entry.expiringAt) {
+      if (now >= entry.expiringAt && stream.hasBegun()) {
         entry.expiringAt = Number.POSITIVE_INFINITY;
         stream.write(frames.auth("expiring"));
       }
       if (now >= entry.pingAt) {
         entry.pingAt = now + untilPing();
-        stream.write(ping);
+        ping(stream, frame);
       }
     }
   }
@@ -121,10 +133,9 @@ export function createStreams(options: StreamsOptions) {
     isDraining: () => isDraining,
 
     /** A ping out of turn. */
-    ping(isMeant: (recipientId: string) => boolean): void {
-      const ping = frames.ping();
-      for (const { stream, recipientId } of entries)
-        if (isMeant(recipientId) && stream.hasBegun()) stream.write(ping);
+    pingAll(isMeant: (recipientId: string) => boolean): void {
+      const frame = frames.ping();
+      for (const { stream, recipientId } of entries) if (isMeant(recipientId)) ping(stream, frame);
     },
 
     /** Ends every stream, each at its own moment within `drainMs` and with its own `retry`. No new ones meanwhile. */

@@ -37,6 +37,13 @@ async function startLateProxy(service: Service): Promise<Service> {
   return { ...service, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
+/** Meanwhile everybody is let in, and nobody's first read is answered. */
+async function withoutReads(run: () => Promise<void>) {
+  const holder = await database.connect();
+  await holder.query("begin; lock table bellwire.notifications in access exclusive mode");
+  await run().finally(() => holder.query("rollback"));
+}
+
 async function load(service: Service, recipient: string) {
   const stream = await openStream(service, recipient);
   if (stream.status === 200) await stream.waitFor(({ event }) => event === "ready");
@@ -85,6 +92,22 @@ describe("behind a proxy that tells late that a client left", () => {
     }
     expect(statuses).toEqual(Array(4).fill(200));
     expect(said.filter((text) => REFUSAL.test(text)).length).toBeGreaterThan(0);
+  });
+
+  test("a page that is loaded again while no stream can begin is never refused for good", async () => {
+    const proxied = await startLateProxy(await start());
+    const recipient = newRecipient();
+    await withoutReads(async () => {
+      const statuses: number[] = [];
+      for (let i = 0; i < 8; i++) {
+        const stream = await openStream(proxied, recipient);
+        statuses.push(stream.status);
+        stream.close();
+        await stream.ended;
+      }
+      expect(statuses).toEqual(Array(8).fill(200));
+    });
+    expect((await load(proxied, recipient)).status).toBe(200);
   });
 
   test("polls of pages that have gone keep no place", async () => {
@@ -145,4 +168,22 @@ describe("where all clients are there", () => {
     await Promise.all(present);
     expect(new Set(statuses)).toEqual(new Set([200]));
   });
+});
+
+test("a stream that has not begun in the time of a heartbeat is told to come again, and keeps its position", async () => {
+  const service = await start({ HEARTBEAT_SECONDS: "1" });
+  const recipient = newRecipient();
+  const { cursor } = (await call(service, recipient, "/")).body;
+  await withoutReads(async () => {
+    const openedAt = performance.now();
+    const stream = await openStream(service, recipient, { lastEventId: cursor });
+    await stream.ended;
+    // Long before the read's own end.
+    expect(performance.now() - openedAt).toBeLessThan(5000);
+    expect(REFUSAL.exec(stream.text())?.[2]).toBe(cursor);
+  });
+  const metrics = await (await fetch(service.metricsUrl)).text();
+  expect(metrics).toContain('bellwire_stream_closes_total{reason="unavailable"} 1');
+  const again = await openStream(service, recipient, { lastEventId: cursor });
+  await again.waitFor(({ event }) => event === "ready");
 });
