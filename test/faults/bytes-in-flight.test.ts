@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
@@ -60,9 +60,10 @@ test.each([
     isOver = true;
     await others;
     waits.sort((a, b) => a - b);
+    const comings = readers.reduce((sum, { connections }) => sum + connections, 0);
     const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     console.log(
-      `  ${streams} streams, ${Math.round((streams * rows * bytes) / 1e6)} MB in ${seconds.toFixed(1)} s; ` +
+      `  ${streams} streams, ${Math.round((streams * rows * bytes) / 1e6)} MB in ${seconds.toFixed(1)} s, ${comings} comings; ` +
         `most in flight ${Math.round(most / 1000)} KB; peak ${Math.round(Number(peak) / 1024)} MB; ` +
         `a list by somebody else: median ${waits[waits.length >> 1]?.toFixed(0)} ms, longest ${waits.at(-1)?.toFixed(0)} ms`,
     );
@@ -86,38 +87,62 @@ async function list(service: ServiceProcess, recipientId: string) {
 interface Reader {
   ids: Set<string>;
   received: number;
+  connections: number;
 }
 
-/** What begins a notification's data; what comes before the end of its id may come in two pieces. */
-const DATA = /\ndata: \{"id":"(\d+)"/g;
-const LONGEST = 60;
-
+/** As an EventSource does, each comes again with its last id where its stream ends, as one that waits too long for its turn does. */
 async function openReaders(service: ServiceProcess, count: number, cursor: string) {
   const readers: Reader[] = [];
   const tokens: string[] = [];
   for (let i = 0; i < count / STREAMS_EACH; i++) tokens.push(await service.token(`${i + 1}`));
   for (let i = 0; i < count; i++) {
-    const reader: Reader = { ids: new Set(), received: 0 };
+    const reader: Reader = { ids: new Set(), received: 0, connections: 0 };
     readers.push(reader);
-    const socket = connect(service.port, "127.0.0.1");
-    closeAfterTest(async () => void socket.destroy());
-    socket.on("error", () => {});
-    socket.write(
-      `GET /api/notifications/stream HTTP/1.0\r\nLast-Event-ID: ${cursor}\r\n` +
-        `Authorization: Bearer ${tokens[Math.floor(i / STREAMS_EACH)]}\r\n\r\n`,
-    );
-    let pending = "";
-    socket.setEncoding("latin1").on("data", (chunk) => {
-      const text = pending + chunk;
-      let end = 0;
-      for (const found of text.matchAll(DATA)) {
-        end = found.index + found[0].length;
-        reader.ids.add(found[1] as string);
-        reader.received++;
-      }
-      pending = text.slice(Math.max(end, text.length - LONGEST));
-    });
+    connectReader(reader, service.port, tokens[Math.floor(i / STREAMS_EACH)] ?? "", cursor);
     if (i % 250 === 249) await new Promise(setImmediate);
   }
   return readers;
+}
+
+function connectReader(reader: Reader, port: number, token: string, cursor: string) {
+  let lastEventId = cursor;
+  let retryMs = 1000;
+  let isOver = false;
+  let socket: Socket;
+  let timer: NodeJS.Timeout | undefined;
+
+  function open() {
+    reader.connections++;
+    let pending = "";
+    socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      if (!isOver) timer = setTimeout(open, retryMs);
+    });
+    socket.write(
+      `GET /api/notifications/stream HTTP/1.0\r\nLast-Event-ID: ${lastEventId}\r\n` +
+        `Authorization: Bearer ${token}\r\n\r\n`,
+    );
+    socket.setEncoding("latin1").on("data", (chunk) => {
+      const blocks = (pending + chunk).split("\n\n");
+      pending = blocks.pop() ?? "";
+      for (const block of blocks) take(block);
+    });
+  }
+
+  function take(block: string) {
+    retryMs = Number(/(?:^|\n)retry: (\d+)\n/.exec(block)?.[1] ?? retryMs);
+    lastEventId = /\nid: (.+)$/.exec(block)?.[1] ?? lastEventId;
+    const id = /(?:^|\n)event: notification\ndata: \{"id":"(\d+)"/.exec(block)?.[1];
+    if (id === undefined) return;
+    reader.ids.add(id);
+    reader.received++;
+  }
+
+  open();
+  closeAfterTest(async () => {
+    isOver = true;
+    clearTimeout(timer);
+    socket.destroy();
+  });
 }
