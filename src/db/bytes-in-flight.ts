@@ -3,6 +3,8 @@ export interface Share {
   bytes: number;
   /** Called when it has to wait: whoever has some in another share must then let go of that. */
   readonly onWait?: () => void;
+  /** Leaves when it has waited for so long. */
+  readonly maxWaitMs?: number;
   waiting?: Waiting | undefined;
   hasLeft?: boolean;
 }
@@ -48,6 +50,17 @@ export function createBytesInFlight(limit: number) {
     letIn();
   }
 
+  /** Its client has gone, or has all of it; or it has waited too long. */
+  function leave(share: Share): void {
+    share.hasLeft = true;
+    if (share.waiting) {
+      waiting.delete(share.waiting);
+      share.waiting.enter(false);
+      share.waiting = undefined;
+    }
+    keep(share, 0);
+  }
+
   return {
     /** Resolves when there is room, or to false when the share has left. */
     take(share: Share, bytes: number): Promise<boolean> {
@@ -57,7 +70,13 @@ export function createBytesInFlight(limit: number) {
         return Promise.resolve(true);
       }
       share.onWait?.();
-      return new Promise((enter) => {
+      return new Promise((resolve) => {
+        const { maxWaitMs } = share;
+        const timer = maxWaitMs === undefined ? undefined : setTimeout(leave, maxWaitMs, share);
+        const enter = (isIn: boolean) => {
+          clearTimeout(timer);
+          resolve(isIn);
+        };
         share.waiting = { share, bytes, enter };
         waiting.add(share.waiting);
       });
@@ -72,16 +91,7 @@ export function createBytesInFlight(limit: number) {
 
     keep,
 
-    /** Its client has gone, or has all of it. */
-    leave(share: Share): void {
-      share.hasLeft = true;
-      if (share.waiting) {
-        waiting.delete(share.waiting);
-        share.waiting.enter(false);
-        share.waiting = undefined;
-      }
-      keep(share, 0);
-    },
+    leave,
 
     taken: () => taken,
   };

@@ -147,11 +147,15 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       return { notifications, bytes, nextBefore, unread, unseen, cursor };
     },
 
-    /** What it takes, whole; undefined where the recipient has no such notification. */
-    async sizeOf(recipientId: string, id: bigint): Promise<number | undefined> {
+    /** What it takes, whole or as `mark` gives it; undefined where the recipient has no such notification. */
+    async sizeOf(
+      recipientId: string,
+      id: bigint,
+      as: "whole" | "marked",
+    ): Promise<number | undefined> {
       const [found] = await orAway(
         prisma.$queryRaw<{ bytes: number }[]>`
-          select (${sizeCutAt(null)})::double precision as bytes
+          select (${sizeCutAt(as === "whole" ? null : cutAt)})::double precision as bytes
             from bellwire.notifications where id = ${id} and recipient_id = ${recipientId}`,
       );
       return found?.bytes;

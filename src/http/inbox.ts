@@ -1,7 +1,7 @@
 import { type Response, Router } from "express";
 import { encodeCursor } from "../db/cursor.ts";
 import type { Inbox } from "../db/inbox.ts";
-import { type AnswerRoom, sharesOf } from "./answer-share.ts";
+import { type AnswerRoom, openAnswer } from "./answer.ts";
 import { positionOf, recipientOf } from "./identify.ts";
 import { encodeAnswer, type NotificationEncoder } from "./notification-json.ts";
 import { parse } from "./parse.ts";
@@ -13,14 +13,12 @@ const LIST_BYTES = 1_048_576;
 
 /** The inbox of whoever asks; behind `identify`. */
 export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers: AnswerRoom) {
-  const { room } = answers;
-
-  /** Waits until there is room for this one. False where its client has gone. */
-  async function takeFor(res: Response, id: bigint): Promise<boolean> {
-    const bytes = await inbox.sizeOf(recipientOf(res), id);
+  /** Its answer, once there is room for this one. Undefined where its client has gone. */
+  async function answerWith(res: Response, id: bigint, as: "whole" | "marked") {
+    const bytes = await inbox.sizeOf(recipientOf(res), id, as);
     if (bytes === undefined) throw unknown();
-    const share = sharesOf(res, answers)?.();
-    return share !== undefined && (await room.take(share, bytes));
+    const answer = openAnswer(res, answers);
+    return (await answer?.take(answer.openShare(), bytes)) ? answer : undefined;
   }
 
   const router = Router();
@@ -28,7 +26,8 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
     const { limit, ...query } = parse(ListQuery, req.query);
     const position = positionOf(res);
     if (!position) throw unavailable();
-    const share = sharesOf(res, answers)?.();
+    const answer = openAnswer(res, answers);
+    const share = answer?.openShare();
     const read = (maxBytes: number) =>
       inbox.list({
         ...query,
@@ -37,22 +36,22 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
         maxBytes,
         position,
       });
-    if (!share || !(await room.take(share, LIST_BYTES))) return;
+    if (!answer || !share || !(await answer.take(share, LIST_BYTES))) return;
     let list = await read(LIST_BYTES);
     if (list.bytes > LIST_BYTES) {
       // The newest alone does not fit. It waits for that much, and holds nothing meanwhile.
-      room.keep(share, 0);
-      if (!(await room.take(share, list.bytes))) return;
+      answers.room.keep(share, 0);
+      if (!(await answer.take(share, list.bytes))) return;
       list = await read(list.bytes);
     }
-    room.keep(share, list.bytes);
+    answers.room.keep(share, list.bytes);
     const rest: Omit<ListJson, "notifications"> = {
       nextBefore: list.nextBefore?.toString() ?? null,
       unread: list.unread,
       unseen: list.unseen,
       cursor: encodeCursor(list.cursor),
     };
-    res.type("json").send(encodeAnswer(list.notifications.map(encoder.encode), rest));
+    answer.send(encodeAnswer(list.notifications.map(encoder.encode), rest));
   });
 
   router.get("/unread-count", async (_req, res) => {
@@ -63,10 +62,11 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
   router.patch("/:id", async (req, res) => {
     const id = parse(Id, req.params.id);
     const marks = parse(Marks, req.body);
-    if (!(await takeFor(res, id))) return;
+    const answer = await answerWith(res, id, "marked");
+    if (!answer) return;
     const notification = await inbox.mark(recipientOf(res), id, marks);
     if (!notification) throw unknown();
-    res.type("json").send(encoder.encode(notification));
+    answer.send(encoder.encode(notification));
   });
 
   for (const as of ["read", "seen"] as const)
@@ -93,10 +93,11 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
   // Behind the routes that have a name.
   router.get("/:id", async (req, res) => {
     const id = parse(Id, req.params.id);
-    if (!(await takeFor(res, id))) return;
+    const answer = await answerWith(res, id, "whole");
+    if (!answer) return;
     const notification = await inbox.find(recipientOf(res), id);
     if (!notification) throw unknown();
-    res.type("json").send(encoder.encodeWhole(notification));
+    answer.send(encoder.encodeWhole(notification));
   });
 
   return router;

@@ -71,7 +71,7 @@ export const OPERATIONS: Operation[] = [
     summary: "A page of the inbox, newest first",
     query: ListQuery,
     answers: { 200: ListJson },
-    problems: READ,
+    problems: [...READ, "overloaded"],
   },
   {
     method: "get",
@@ -96,7 +96,7 @@ export const OPERATIONS: Operation[] = [
     name: "read",
     summary: "One notification, whole, also where it is too large for an event",
     answers: { 200: NotificationJson },
-    problems: [...READ, "notification_unknown"],
+    problems: [...READ, "notification_unknown", "overloaded"],
   },
   {
     method: "patch",
@@ -105,7 +105,7 @@ export const OPERATIONS: Operation[] = [
     summary: "Mark one read, seen or archived, or not",
     body: { schema: Marks, isRequired: true },
     answers: { 200: NotificationJson },
-    problems: [...WRITE, "notification_unknown"],
+    problems: [...WRITE, "notification_unknown", "overloaded"],
   },
   ...(["read", "seen"] as const).map(
     (as): Operation => ({

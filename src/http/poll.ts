@@ -6,7 +6,7 @@ import type { IsRevoked, Standing } from "../db/revocations.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import { follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
-import { type AnswerRoom, sharesOf } from "./answer-share.ts";
+import { type AnswerRoom, noRoom, openAnswer } from "./answer.ts";
 import { identityOf, positionOf, standingOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
 import {
@@ -60,13 +60,14 @@ export function createPolls(options: PollOptions) {
       if (!(await rollCall.awaitPlace(recipientId))) throw tooManyStreams();
     if (limits.refusal(recipientId)) throw overloaded();
 
-    const openShare = sharesOf(res, options.answers);
-    if (!openShare) return;
-    const leave = limits.enter(recipientId);
+    const answer = openAnswer(res, options.answers);
+    if (!answer) return;
+    // Until its client has the answer: so long it holds its bytes.
+    res.on("close", limits.enter(recipientId));
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
       ...options,
-      openShare,
+      openShare: answer.openShare,
       identity,
       admitted: standingOf(res),
       since,
@@ -79,14 +80,14 @@ export function createPolls(options: PollOptions) {
     if (res.destroyed) answerNow();
     res.on("close", answerNow);
     try {
-      res.type("json").send(await poll.answer);
+      answer.send(await poll.answer);
     } catch (err) {
+      if (answer.hasWaitedTooLong()) throw noRoom();
       // Whoever has left while it waited for room is told nothing.
       if (!res.destroyed) throw err;
     } finally {
       poll.close();
       waiting.delete(entry);
-      leave();
     }
   };
 

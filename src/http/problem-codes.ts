@@ -17,7 +17,10 @@ const CODES = {
   headers_too_large: [431, "The address and headers have more than 16 KB."],
   internal: [500, "A mistake of the service; its log has it by `requestId`."],
   keys_unavailable: [503, "The keys that verify tokens cannot be fetched. Try again."],
-  overloaded: [503, "The service holds as many streams and waiting polls as it may. Try again."],
+  overloaded: [
+    503,
+    "The service holds as much as it may: streams, polls, or answers that are not taken. Try again.",
+  ],
   unavailable: [503, "The database does not answer. Try again."],
 } as const satisfies Codes;
 

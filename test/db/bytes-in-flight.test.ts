@@ -59,6 +59,18 @@ test("who waits and leaves is forgotten, and holds up nobody", async () => {
   expect(room.taken()).toBe(0);
 });
 
+test("who waits longer than it may leaves", async () => {
+  const room = createBytesInFlight(100);
+  const [a, late, b] = [share(), { ...share(), maxWaitMs: 10 }, { ...share(), maxWaitMs: 10_000 }];
+  await room.take(a, 80);
+  const next = room.take(late, 50);
+  const small = room.take(b, 20);
+  expect([await next, late.hasLeft]).toEqual([false, true]);
+  room.keep(a, 0);
+  expect(await small).toBe(true);
+  expect(room.taken()).toBe(20);
+});
+
 test("grows only into what nobody waits for", async () => {
   const room = createBytesInFlight(100);
   const [a, b] = [share(), share()];

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
@@ -28,6 +28,17 @@ async function inFlight(service: Service): Promise<number> {
   return Number(/^bellwire_replay_bytes_in_flight (\d+)$/m.exec(text)?.[1]);
 }
 
+/** Asks, and reads nothing of the answer unless it is told to. */
+async function ask(service: Service, recipientId: string, path: string): Promise<Socket> {
+  const client = connect(Number(new URL(service.url).port), "127.0.0.1");
+  client.pause().on("error", () => {});
+  onTestFinished(() => void client.destroy());
+  client.write(
+    `GET /api/notifications${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await service.token(recipientId)}\r\n\r\n`,
+  );
+  return client;
+}
+
 test("a list takes no more than a megabyte, but one notification may: nextBefore leads to all", async () => {
   const service = await startService({
     databaseUrl: database.url,
@@ -54,12 +65,7 @@ test("whoever takes nothing of its answer is cut after STALLED_SECONDS; who wait
   });
   const [huge] = await notify("slow", [40_000]);
   await notify("quick", [1]);
-  const slow = connect(Number(new URL(service.url).port), "127.0.0.1");
-  slow.pause().on("error", () => {});
-  onTestFinished(() => void slow.destroy());
-  slow.write(
-    `GET /api/notifications/${huge} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await service.token("slow")}\r\n\r\n`,
-  );
+  const slow = await ask(service, "slow", `/${huge}`);
   await expect.poll(() => inFlight(service)).toBeGreaterThan(40_000_000);
   const leaving = new AbortController();
   const left = fetch(`${service.url}/api/notifications`, {
@@ -92,4 +98,67 @@ test("a poll of more than there is room for is answered with what there is, and 
   expect(told.flat()).toEqual(ids);
   expect(told.length).toBeGreaterThan(2);
   await expect.poll(() => inFlight(service)).toBe(0);
+});
+
+test("who takes a little now and then is cut after STALLED_SECONDS as well", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    env: { MAX_EVENT_BYTES: "0", STALLED_SECONDS: "2" },
+  });
+  const [huge] = await notify("sipping", [40_000]);
+  const client = await ask(service, "sipping", `/${huge}`);
+  await expect.poll(() => inFlight(service)).toBeGreaterThan(40_000_000);
+  const sipping = setInterval(() => client.read(), 100);
+  onTestFinished(() => clearInterval(sipping));
+  await expect.poll(() => inFlight(service), { timeout: 6000 }).toBe(0);
+  expect(client.bytesRead).toBeLessThan(40_000_000);
+});
+
+test("who waits for room for ten seconds is told to come again; a notification's mark waits for what it answers with", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    // A quarter of it is 15 MB.
+    env: { MAX_REPLAY_BYTES_IN_FLIGHT: "60000000" },
+  });
+  const [held] = await notify("holder", [14_900]);
+  const [large] = await notify("other", [50_000]);
+  await ask(service, "holder", `/${held}`);
+  await expect.poll(() => inFlight(service)).toBeGreaterThan(14_900_000);
+  const askedAt = performance.now();
+  const path = `/${large}`;
+  const marked = await call(service, "other", path, { method: "PATCH", body: { read: true } });
+  expect(marked).toMatchObject({ status: 200, body: { truncated: true } });
+  expect(performance.now() - askedAt).toBeLessThan(5000);
+  const late = await Promise.all([call(service, "other", "/"), call(service, "other", path)]);
+  for (const { status, body, headers } of late) {
+    expect([status, body.code]).toEqual([503, "overloaded"]);
+    expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(10);
+  }
+  expect(performance.now() - askedAt).toBeLessThan(17_000);
+  expect(await inFlight(service)).toBeGreaterThan(14_900_000);
+  expect(service.logged()).not.toContain("request failed");
+});
+
+test("a poll that waits for room for ten seconds is told to come again, and has its place until its client has its answer", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    env: {
+      MAX_EVENT_BYTES: "0",
+      MAX_REPLAY_BYTES_IN_FLIGHT: "4194304",
+      MAX_STREAMS_PER_RECIPIENT: "1",
+    },
+  });
+  const { cursor } = (await call(service, "holder", "/poll")).body;
+  const other = (await call(service, "other", "/poll")).body.cursor;
+  await notify("holder", [20_000]);
+  await notify("other", [1]);
+  const holder = await ask(service, "holder", `/poll?since=${cursor}`);
+  await expect.poll(() => inFlight(service)).toBeGreaterThan(20_000_000);
+  const waiting = call(service, "other", `/poll?since=${other}`);
+  expect(await call(service, "holder", `/poll?since=${cursor}`)).toMatchObject({ status: 429 });
+  expect(await waiting).toMatchObject({ status: 503, body: { code: "overloaded" } });
+  holder.destroy();
+  const again = await call(service, "other", `/poll?since=${other}`);
+  expect(again.body.notifications).toHaveLength(1);
+  expect((await call(service, "holder", "/poll")).status).toBe(200);
 });

@@ -1,7 +1,7 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Inbox } from "../../src/db/inbox.ts";
-import type { AnswerRoom } from "../../src/http/answer-share.ts";
+import type { AnswerRoom } from "../../src/http/answer.ts";
 import { createHttpApp, type HttpOptions } from "../../src/http/app.ts";
 import { inboxRoutes } from "../../src/http/inbox.ts";
 import type { NotificationEncoder } from "../../src/http/notification-json.ts";
