@@ -31,6 +31,7 @@ test("200 clients that stop reading cost little memory, delay nobody else, are c
     env: {
       STALLED_SECONDS: `${STALLED_SECONDS}`,
       MAX_BUFFERED_BYTES: `${MAX_BUFFERED_BYTES}`,
+      MAX_EVENT_BYTES: "0",
       ...COLLECTABLE,
     },
   });
