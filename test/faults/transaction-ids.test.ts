@@ -100,8 +100,9 @@ test.skipIf(!existsSync(RESET_WAL))(
     await postgres.query("select bellwire.notify('1', 'test', body => 'next')", [], "bellwire");
     expect((await stream.take(1))[0]?.data.body).toBe("next");
     expect((await call(asService(service), "1", "")).status).toBe(200);
+    await postgres.query("update bellwire.retention set minimum_age = '0'", [], "bellwire");
     const pruned = await postgres.query(
-      "select bellwire.prune('infinity'), bellwire.adopt_restored_rows()",
+      "select bellwire.prune(now()), bellwire.adopt_restored_rows()",
       [],
       "bellwire",
     );
