@@ -12,7 +12,7 @@ import { watchNotifyQueue } from "./db/notify-queue.ts";
 import { asService, createPool } from "./db/pool.ts";
 import { explainReadError } from "./db/read-problem.ts";
 import { createReplays } from "./db/replays.ts";
-import { createIsRevoked, createRevocationCheck } from "./db/revocations.ts";
+import { createFindStanding, createFindStandingTogether } from "./db/revocations.ts";
 import { countRuleErrors } from "./db/rule-errors.ts";
 import { warnOfMissingLimits } from "./db/session-limits.ts";
 import { suspendWakeupsFor } from "./db/suspend-wakeups.ts";
@@ -203,7 +203,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const { allowedOrigins } = config;
   const { leewayMs } = config;
   const verifyToken = createTokenVerifier({ ...config.token, leewayMs, key });
-  const isRevoked = createIsRevoked(pool, leewayMs);
+  const findStanding = createFindStanding(pool, leewayMs);
   const authenticate = createAuthenticator({ verifyToken, cookie, allowedOrigins });
   const tickets = createTickets(streamPool);
   const read = createReplays({
@@ -224,7 +224,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     answers: { room: replayRoom, stalledMs: config.stalledMs },
     limits,
     rollCall,
-    isRevoked,
+    findStanding,
   });
   const app = createHttpApp({
     version,
@@ -238,14 +238,14 @@ async function openService(database: Database, config: Config, log: Logger, onCl
       ].filter((problem) => problem !== undefined),
       warnings: [...listener.warnings(), ...queue.warnings(), ...writes.warnings()],
     }),
-    identify: identify(authenticate, isRevoked, position),
+    identify: identify(authenticate, findStanding, position),
     stream: streamRoute({
       ...config,
       authenticate: withTicket(
         authenticate,
         writes.watch(tickets.redeem, (holder) => holder !== undefined),
       ),
-      isRevoked: createRevocationCheck(streamPool, leewayMs),
+      findStanding: createFindStandingTogether(streamPool, leewayMs),
       limits,
       rate: createOpeningRate(config),
       rollCall,

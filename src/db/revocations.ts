@@ -22,11 +22,11 @@ export interface Standing {
  * Where a token stands. `admitted` is where it stood when it was let in: whoever was revoked since then is out, whatever the
  * token says of its age.
  */
-export type IsRevoked = (token: IssuedToken, admitted?: Standing) => Promise<Standing>;
+export type FindStanding = (token: IssuedToken, admitted?: Standing) => Promise<Standing>;
 
 /** Clocks may differ by `leewayMs`: a token may be so much younger than it says. */
-export const createIsRevoked =
-  (pool: Pool, leewayMs: number): IsRevoked =>
+export const createFindStanding =
+  (pool: Pool, leewayMs: number): FindStanding =>
   async (token, admitted) => {
     const [standing] = await findStandings(pool, leewayMs, [{ ...token, admitted }]);
     if (!standing) throw new Error("a query for one token gave no row");
@@ -34,7 +34,7 @@ export const createIsRevoked =
   };
 
 /** The same for those who come with many others: they share a query. */
-export function createRevocationCheck(pool: Pool, leewayMs: number): IsRevoked {
+export function createFindStandingTogether(pool: Pool, leewayMs: number): FindStanding {
   const find = together({
     call: (tokens: readonly Asked[]) => findStandings(pool, leewayMs, tokens),
     isOnesFault: isOfItsArguments,

@@ -1,6 +1,6 @@
 import type { RequestHandler, Response } from "express";
 import type { Cursor } from "../db/cursor.ts";
-import type { IsRevoked, Standing } from "../db/revocations.ts";
+import type { FindStanding, Standing } from "../db/revocations.ts";
 import type { Authenticate } from "./auth.ts";
 import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
 
@@ -10,13 +10,13 @@ import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
  */
 export function identify(
   authenticate: Authenticate,
-  isRevoked: IsRevoked,
+  findStanding: FindStanding,
   position: () => Cursor | undefined,
 ): RequestHandler {
   return async (req, res, next) => {
     const identity = await authenticate(req);
     res.locals.position = position();
-    res.locals.standing = admit(await isRevoked(identity));
+    res.locals.standing = admit(await findStanding(identity));
     res.locals.identity = identity;
     next();
   };

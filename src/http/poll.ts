@@ -2,7 +2,7 @@ import type { RequestHandler } from "express";
 import type { Share } from "../db/bytes-in-flight.ts";
 import { type Cursor, encodeCursor, parseCursor } from "../db/cursor.ts";
 import type { Replays } from "../db/replays.ts";
-import type { IsRevoked, Standing } from "../db/revocations.ts";
+import type { FindStanding, Standing } from "../db/revocations.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import { follow } from "../hub/follow.ts";
 import type { Hub } from "../hub/hub.ts";
@@ -29,7 +29,7 @@ export interface PollOptions {
   answers: AnswerRoom;
   limits: Limits;
   rollCall: RollCall;
-  isRevoked: IsRevoked;
+  findStanding: FindStanding;
 }
 
 /** An answer with this many characters gets no longer: the next poll has the rest. */
@@ -128,7 +128,7 @@ function collect({
   since,
   position,
   waitMs,
-  isRevoked,
+  findStanding,
   encoder,
   read,
   openShare,
@@ -218,7 +218,7 @@ function collect({
         else timer ??= setTimeout(answerNow, waitMs);
       },
       checkToken() {
-        checked = isRevoked(identity, admitted).then(({ isOut }) => {
+        checked = findStanding(identity, admitted).then(({ isOut }) => {
           if (isOut) throw tokenInvalid();
         });
         checked.catch(reject);

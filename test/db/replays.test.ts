@@ -5,7 +5,7 @@ import { createChangesReader } from "../../src/db/changes-reader.ts";
 import type { Cursor } from "../../src/db/cursor.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createReplays } from "../../src/db/replays.ts";
-import { createRevocationCheck } from "../../src/db/revocations.ts";
+import { createFindStandingTogether } from "../../src/db/revocations.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -84,15 +84,15 @@ test("a recipient whom the database cannot name is refused alone", async () => {
     room: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
-  const isRevoked = createRevocationCheck(pool, 0);
+  const findStanding = createFindStandingTogether(pool, 0);
   const strange = "\0"; // as a letter would be that the database's encoding has not
   const issuedAt = new Date();
   const [bad, good, badToken, goodToken, noDate] = await Promise.allSettled([
     read(start, strange, { bytes: 0 }),
     read(start, "1", { bytes: 0 }),
-    isRevoked({ recipientId: strange, issuedAt }),
-    isRevoked({ recipientId: "1", issuedAt }),
-    isRevoked({ recipientId: "2", issuedAt: new Date(Number.NaN) }),
+    findStanding({ recipientId: strange, issuedAt }),
+    findStanding({ recipientId: "1", issuedAt }),
+    findStanding({ recipientId: "2", issuedAt: new Date(Number.NaN) }),
   ]);
   expect([bad.status, badToken.status, noDate.status]).toEqual(Array(3).fill("rejected"));
   expect(good).toMatchObject({ value: { rows: [{ recipientId: "1" }] } });

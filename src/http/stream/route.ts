@@ -3,7 +3,7 @@ import type { Request, RequestHandler, Response } from "express";
 import type { BytesInFlight, Share } from "../../db/bytes-in-flight.ts";
 import { type Cursor, parseCursor } from "../../db/cursor.ts";
 import type { Replays } from "../../db/replays.ts";
-import type { IsRevoked, Standing } from "../../db/revocations.ts";
+import type { FindStanding, Standing } from "../../db/revocations.ts";
 import { type FollowOptions, follow } from "../../hub/follow.ts";
 import type { Hub } from "../../hub/hub.ts";
 import type { Logger } from "../../logger.ts";
@@ -29,7 +29,7 @@ import { wantsChunks } from "./wants-chunks.ts";
 
 export interface StreamRouteOptions {
   authenticate: Authenticate;
-  isRevoked: IsRevoked;
+  findStanding: FindStanding;
   limits: Limits;
   rate: OpeningRate;
   rollCall: RollCall;
@@ -53,7 +53,7 @@ export interface StreamRouteOptions {
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
   const {
     authenticate,
-    isRevoked,
+    findStanding,
     limits,
     rate,
     rollCall,
@@ -98,7 +98,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (isFull(recipientId) && !(await rollCall.awaitPlace(recipientId))) refuseFull();
     // Before the look at revocations, so that one that comes later is in the stream's first read.
     const start = position();
-    const admitted = await isRevoked(identity).then(admit).catch(otherwise);
+    const admitted = await findStanding(identity).then(admit).catch(otherwise);
     while (isFull(recipientId)) if (!(await rollCall.awaitPlace(recipientId))) refuseFull();
     // Nothing may be awaited from here on: the limits are counted, and a client that left is noticed, now.
     if (res.destroyed) return;
@@ -128,7 +128,7 @@ function openStream(
   options: StreamRouteOptions,
 ) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
-  const { isRevoked, rollCall, room } = options;
+  const { findStanding, rollCall, room } = options;
   const { recipientId, issuedAt } = identity;
   const { requestId } = res.locals;
   /** The page that was read for it last, until the client has taken it. */
@@ -172,7 +172,7 @@ function openStream(
         stream.write(frames.reset(reason, counts, at));
       },
       checkToken() {
-        isRevoked({ recipientId, issuedAt }, admitted).then(
+        findStanding({ recipientId, issuedAt }, admitted).then(
           ({ isOut }) => isOut && stream.close("revoked", frames.auth("revoked")),
           // Not to be known now: let it come again, and be asked at the door.
           () => stream.close("unavailable"),
