@@ -22,7 +22,9 @@ export interface Standing {
  * Where a token stands. `admitted` is where it stood when it was let in: whoever was revoked since then is out, whatever the
  * token says of its age.
  */
-export type FindStanding = (token: IssuedToken, admitted?: Standing) => Promise<Standing>;
+export type FindStanding = (token: IssuedToken, admitted?: Admitted) => Promise<Standing>;
+
+type Admitted = Pick<Standing, "revokedAt">;
 
 /** Clocks may differ by `leewayMs`: a token may be so much younger than it says. */
 export const createFindStanding =
@@ -45,7 +47,7 @@ export function createFindStandingTogether(pool: Pool, leewayMs: number): FindSt
 }
 
 interface Asked extends IssuedToken {
-  readonly admitted: Standing | undefined;
+  readonly admitted: Admitted | undefined;
 }
 
 /**

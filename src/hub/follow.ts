@@ -94,7 +94,7 @@ export function follow(options: FollowOptions): () => void {
     if (isClosed) return undefined;
     if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
     const position: Cursor = { epoch: page.epoch, at: page.present };
-    const reason = whyReset(page, isFirst);
+    const reason = whyReset(page, isFirst ? since : undefined, replayLimit);
     const isFresh = isFirst && since === "now" && !reason;
     const isEmpty = page.rows.length + page.removed.length === 0;
     const isUpToDate = isEmpty && page.isLast && !from.reading && !reason;
@@ -110,14 +110,6 @@ export function follow(options: FollowOptions): () => void {
     if (!isSent || !page.isLast || from.reading) return undefined;
     const { unread, unseen, moment } = page;
     return { unread, unseen, at: moment };
-  }
-
-  function whyReset(page: RecipientChanges, isFirst: boolean): ResetReason | undefined {
-    if (page.isRefused || (isFirst && since === "unknown")) return "cursor_unknown";
-    if (page.isForeign) return "epoch_changed";
-    if (isFirst && since === "now") return undefined;
-    if (page.isExpired) return "cursor_expired";
-    return page.fresh > replayLimit ? "too_many" : undefined;
   }
 
   function deliverLive(delivery: Delivery) {
@@ -152,4 +144,17 @@ export function follow(options: FollowOptions): () => void {
     isClosed = true;
     subscription.unsubscribe();
   };
+}
+
+/** `since` only of a first page. */
+function whyReset(
+  page: RecipientChanges,
+  since: FollowOptions["since"] | undefined,
+  replayLimit: number,
+): ResetReason | undefined {
+  if (page.isRefused || since === "unknown") return "cursor_unknown";
+  if (page.isForeign) return "epoch_changed";
+  if (since === "now") return undefined;
+  if (page.isExpired) return "cursor_expired";
+  return page.fresh > replayLimit ? "too_many" : undefined;
 }

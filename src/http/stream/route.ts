@@ -63,6 +63,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     metrics,
     log,
   } = options;
+  const openStream = createOpener(options);
 
   function sendAway(req: Request, res: Response, reason: RefusalReason) {
     metrics.streamRefused(reason);
@@ -114,80 +115,85 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     }
     const isChunked = wantsChunks(req);
     const own = { socket: takeSocket(res, socket, isChunked), isChunked };
-    openStream(req, res, own, identity, start, admitted, options);
+    openStream(req, res, own, identity, start, admitted);
   };
 }
 
-function openStream(
-  req: Request,
-  res: Response,
-  { socket, isChunked }: { socket: Socket; isChunked: boolean },
-  identity: Identity,
-  position: Cursor,
-  admitted: Standing,
-  options: StreamRouteOptions,
-) {
+/** Opens streams. What they share is out here: of what is a stream's own there are thousands. */
+function createOpener(options: StreamRouteOptions) {
   const { streams, frames, hub, read, replayLimit, maxBufferedBytes, metrics, log } = options;
   const { findStanding, rollCall, room } = options;
-  const { recipientId, issuedAt } = identity;
-  const { requestId } = res.locals;
-  /** The page that was read for it last, until the client has taken it. */
-  const share: Share = { bytes: 0 };
-  const since = lastEventId(req);
-  const stream = openEventStream(socket, {
-    isChunked,
-    maxBufferedBytes,
-    refusal: () => frames.refusal(since, RETRY_MS.refused()),
-    onClose(reason) {
-      remove();
-      rollCall.left(recipientId);
-      stop();
-      room.leave(share);
-      metrics.streamClosed(reason);
-      log.info({ requestId, reason }, "stream closed");
-    },
-  });
-  const remove = streams.add(stream, identity);
-  log.info({ requestId, streams: streams.size() }, "stream opened");
 
-  const stop = follow({
-    hub,
-    recipientId,
-    since,
-    position,
-    read: (from, recipientId) => read(from, recipientId, share),
-    replayLimit,
-    sink: {
-      ready(counts, resumeAt) {
-        const ms = RETRY_MS.opened(streams.size());
-        stream.begin(frames.ready(counts, resumeAt, ms));
+  return (
+    req: Request,
+    res: Response,
+    { socket, isChunked }: { socket: Socket; isChunked: boolean },
+    identity: Identity,
+    position: Cursor,
+    { revokedAt }: Standing,
+  ) => {
+    const { recipientId } = identity;
+    // A number, for a Date takes 96 bytes.
+    const issuedMs = identity.issuedAt.getTime();
+    const { requestId } = res.locals;
+    /** The page that was read for it last, until the client has taken it. */
+    const share: Share = { bytes: 0 };
+    const since = lastEventId(req);
+    const stream = openEventStream(socket, {
+      isChunked,
+      maxBufferedBytes,
+      refusal: () => frames.refusal(since, RETRY_MS.refused()),
+      onClose(reason) {
+        remove();
+        rollCall.left(recipientId);
+        stop();
+        room.leave(share);
+        metrics.streamClosed(reason);
+        log.info({ requestId, reason }, "stream closed");
       },
-      send(event, isLive) {
-        const keepsUp = stream.write(frames.delivered(event));
-        metrics.delivered(event, isLive);
-        return keepsUp;
+    });
+    const remove = streams.add(stream, identity);
+    log.info({ requestId, streams: streams.size() }, "stream opened");
+
+    const stop = follow({
+      hub,
+      recipientId,
+      since,
+      position,
+      read: (from, recipientId) => read(from, recipientId, share),
+      replayLimit,
+      sink: {
+        ready(counts, resumeAt) {
+          const ms = RETRY_MS.opened(streams.size());
+          stream.begin(frames.ready(counts, resumeAt, ms));
+        },
+        send(event, isLive) {
+          const keepsUp = stream.write(frames.delivered(event));
+          metrics.delivered(event, isLive);
+          return keepsUp;
+        },
+        reset(reason, counts, at) {
+          metrics.streamReset(reason);
+          stream.write(frames.reset(reason, counts, at));
+        },
+        checkToken() {
+          findStanding({ recipientId, issuedAt: new Date(issuedMs) }, { revokedAt }).then(
+            ({ isOut }) => isOut && stream.close("revoked", frames.auth("revoked")),
+            // Not to be known now: let it come again, and be asked at the door.
+            () => stream.close("unavailable"),
+          );
+        },
+        async drained() {
+          await stream.drained();
+          room.keep(share, 0);
+        },
+        fail(err) {
+          log.warn({ err, requestId }, "replay failed");
+          stream.close("unavailable");
+        },
       },
-      reset(reason, counts, at) {
-        metrics.streamReset(reason);
-        stream.write(frames.reset(reason, counts, at));
-      },
-      checkToken() {
-        findStanding({ recipientId, issuedAt }, admitted).then(
-          ({ isOut }) => isOut && stream.close("revoked", frames.auth("revoked")),
-          // Not to be known now: let it come again, and be asked at the door.
-          () => stream.close("unavailable"),
-        );
-      },
-      async drained() {
-        await stream.drained();
-        room.keep(share, 0);
-      },
-      fail(err) {
-        log.warn({ err, requestId }, "replay failed");
-        stream.close("unavailable");
-      },
-    },
-  });
+    });
+  };
 }
 
 /**

@@ -57,7 +57,7 @@ export function createStreams(options: StreamsOptions) {
    * for dead. It ends, and who is there comes again.
    */
   function ping(stream: EventStream, frame: Frame) {
-    if (stream.hasBegun()) stream.write(frame);
+    if (stream.hasBegun) stream.write(frame);
     else stream.close("unavailable");
   }
 
@@ -69,7 +69,7 @@ export function createStreams(options: StreamsOptions) {
       if (stream.blockedMs(now) > stalledMs) stream.close("slow");
       else if (now >= entry.expiresAt) stream.close("expired", frames.auth("expired"));
       else if (now >= entry.agedAt) stream.close("max_age", frames.ping(RETRY_MS.aged()));
-      if (now >= entry.expiringAt && stream.hasBegun()) {
+      if (now >= entry.expiringAt && stream.hasBegun) {
         entry.expiringAt = Number.POSITIVE_INFINITY;
         stream.write(frames.auth("expiring"));
       }

@@ -85,7 +85,7 @@ test("in chunks each frame is one, in one piece, and the last one ends them", as
 test("a stream that ends before it has begun says what a refused one says", async () => {
   const { stream, client, read, heard } = await openPair({ isChunked: true, hasBegun: false });
   read();
-  expect(stream.hasBegun()).toBe(false);
+  expect(stream.hasBegun).toBe(false);
   stream.close("shutdown", encodeFrame("last\n"));
   await once(client, "end");
   expect(heard()).toBe("b\r\ncome again\n\r\n0\r\n\r\n");
