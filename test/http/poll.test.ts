@@ -254,7 +254,7 @@ describe("a poll that waits", () => {
 
   test("waits no longer than its token is good", async () => {
     await start();
-    const token = await service.token(me, 1);
+    const token = await service.token(me, 3);
     const response = await fetch(`${service.url}/api/notifications/poll?wait=30`, {
       headers: { authorization: `Bearer ${token}` },
     });
