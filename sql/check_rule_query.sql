@@ -76,7 +76,7 @@ begin
     -- From the stored query itself: pg_depend leaves out PostgreSQL's own functions and those behind operators.
     select p.oid::regprocedure::text into offender
       from pg_rewrite w
-     cross join regexp_matches(w.ev_action::text, ':(?:op)?funcid (\d+)', 'g') as called (ids)
+     cross join regexp_matches(w.ev_action::text, e':(?:op)?funcid (\\d+)', 'g') as called (ids)
       join pg_proc p on p.oid = called.ids[1]::oid
      where w.ev_class = 'bellwire.rule_in_question'::regclass
        and p.provolatile = 'v'
@@ -102,7 +102,7 @@ begin
              select
                from pg_rewrite w
               where w.ev_class = 'bellwire.rule_in_question'::regclass
-                and w.ev_action::text ~ '\{VAR :varno \d+ :varattno 0 :vartype 2249 '
+                and w.ev_action::text ~ e'\\{VAR :varno \\d+ :varattno 0 :vartype 2249 '
            )
     then
       raise exception 'the query takes whole rows, in which % would be null', array_to_string(virtual, ', ')

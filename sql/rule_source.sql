@@ -10,9 +10,9 @@ create or replace function bellwire.rule_source(query text, event text)
   set search_path = pg_catalog, pg_temp
 as $$
   select case
-           when event = 'insert' and query ~* '\mold_rows\M' then
+           when event = 'insert' and query ~* e'\\mold_rows\\M' then
              format(e'with old_rows as (select * from new_rows where false)\nselect * from (\n%s\n) as asked', query)
-           when event = 'delete' and query ~* '\mnew_rows\M' then
+           when event = 'delete' and query ~* e'\\mnew_rows\\M' then
              format(e'with new_rows as (select * from old_rows where false)\nselect * from (\n%s\n) as asked', query)
            else query
          end;

@@ -159,6 +159,17 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     await psql.query("rollback");
   });
 
+  // A body is read when it is called, by the caller's standard_conforming_strings.
+  test("have a backslash only in a text that every setting reads alike, which is e'…'", () => {
+    const texts = FILES.flatMap(
+      (name) =>
+        readFileSync(join(PACKAGE_ROOT, name), "utf8").match(
+          /--.*|\be'(?:''|\\.|[^'\\])*'|'(?:''|[^'])*'/gi,
+        ) ?? [],
+    );
+    expect(texts.filter((text) => text.startsWith("'") && text.includes("\\"))).toEqual([]);
+  });
+
   test("are one object each, called like the file, with a way to remove it", () => {
     for (const name of FILES) {
       const text = readFileSync(join(PACKAGE_ROOT, name), "utf8");

@@ -1,66 +1,14 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
-import { migrate } from "../../src/db/migrate.ts";
+import { migrate, plan } from "../../src/db/migrate.ts";
+import { formatStatus, status } from "../../src/db/migrations/status.ts";
+import { tryAgain } from "../../src/db/try-again.ts";
 import { createLogger } from "../../src/logger.ts";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { createDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
+import { NO_MATTER, ODD, ODD_FORMS } from "../support/odd-settings.ts";
 import { call, type Service, startService } from "../support/service.ts";
-
-/**
- * What a database or a login may have set that changes a result, the text of a value, how a text is read, or a plan; each with
- * a value that nobody would expect. The rest of pg_settings is the server's own, or bounds and logs what is done.
- */
-const ODD: Record<string, string> = {
-  DateStyle: "'SQL, DMY'",
-  IntervalStyle: "iso_8601",
-  TimeZone: "'Asia/Kathmandu'",
-  timezone_abbreviations: "'India'",
-  bytea_output: "escape",
-  extra_float_digits: "-15",
-  xmlbinary: "hex",
-  xmloption: "document",
-  standard_conforming_strings: "off",
-  backslash_quote: "on",
-  escape_string_warning: "off",
-  array_nulls: "off",
-  transform_null_equals: "on",
-  default_transaction_isolation: "'serializable'",
-  quote_all_identifiers: "on",
-  search_path: "'public, pg_temp'",
-  client_encoding: "'LATIN1'",
-  client_min_messages: "debug1",
-  lc_messages: "'C'",
-  lc_numeric: "'C'",
-  lc_time: "'C'",
-  lc_monetary: "'C'",
-  default_transaction_deferrable: "on",
-  default_table_access_method: "heap",
-  check_function_bodies: "off",
-  row_security: "off",
-  plan_cache_mode: "force_custom_plan",
-  enable_indexscan: "off",
-  enable_indexonlyscan: "off",
-  enable_hashjoin: "off",
-  enable_nestloop: "off",
-  enable_sort: "off",
-  jit_above_cost: "0",
-  from_collapse_limit: "1",
-  join_collapse_limit: "1",
-  geqo_threshold: "2",
-  constraint_exclusion: "on",
-  max_parallel_workers_per_gather: "4",
-  parallel_setup_cost: "0",
-  parallel_tuple_cost: "0",
-  work_mem: "'64kB'",
-  synchronous_commit: "off",
-  gin_fuzzy_search_limit: "1",
-  statement_timeout: "'9s'",
-  lock_timeout: "'7s'",
-  idle_in_transaction_session_timeout: "'5s'",
-  default_text_search_config: "'simple'",
-  vacuum_freeze_min_age: "0",
-};
 
 const log = createLogger("silent");
 /** A time of now, a cursor, an id or a ticket, whose values are never the same. */
@@ -73,8 +21,17 @@ const plain = (value: unknown) =>
     .replaceAll(/"(id|ticket)":"[^"]+"/g, '"$1"')
     .replaceAll(/"ids?":\["\d+"\]/g, "ids");
 
-/** Everything that a client can ask for, and what came of it. */
-async function tour(database: TestDatabase, service: Service): Promise<string[]> {
+/** A database and a login of the test's own. */
+const withoutNames = (text: string) =>
+  text.replaceAll(/bellwire_test_\w+/g, "database").replaceAll(/\bodd_\w+|postgres/g, "login");
+
+/** Everything that a client can ask for, and what came of it; `url` is the application's, with settings of its own. */
+async function tour(url: string, service: Service): Promise<string[]> {
+  const application = new pg.Client(url);
+  await application.connect();
+  onTestFinished(() => application.end());
+  application.on("error", () => {}); // its database is dropped under it
+  const query = (sql: string, values?: unknown[]) => tryAgain(() => application.query(sql, values)); // it may have to, where serializable is the default
   const me = randomBytes(4).toString("hex");
   const said: string[] = [];
   const ask = async (path: string, method?: string, body?: unknown) => {
@@ -83,7 +40,7 @@ async function tour(database: TestDatabase, service: Service): Promise<string[]>
     return answer.body;
   };
   const notify = (title: string) =>
-    database.query(
+    query(
       `select bellwire.notify($1, 'test', title => $2, data => '{"at": "\u00e4", "n": 1e400, "f": 1.10}')`,
       [me, title],
     );
@@ -116,38 +73,60 @@ async function tour(database: TestDatabase, service: Service): Promise<string[]>
   said.push(`readyz ${(await fetch(`${service.url}/readyz`)).status}`);
   await notify("last");
   await Promise.all([stream.take(2), resumed.take(2)]);
-  await database.query("select bellwire.revoke($1)", [me]);
+  await tourRules(query, me);
+  await ask("?limit=2");
+  await query("select bellwire.revoke($1)", [me]);
   await Promise.all([stream.ended, resumed.ended]);
   // How many reads show two changes is chance.
-  for (const { events } of [stream, resumed])
-    said.push(
-      ...events
-        .map(({ event }) => event)
-        .filter((event, i, all) => event !== "ping" && event !== all[i - 1]),
-    );
+  for (const { events } of [stream, resumed]) {
+    const names = events.map(({ event }) => event).filter((event) => event !== "ping");
+    said.push(...names.filter((event, i) => event !== names[i - 1]));
+  }
   return said;
+}
+
+/** A rule that tells, that tells nobody twice, and that fails; and one that is refused. */
+async function tourRules(
+  query: (sql: string, values?: unknown[]) => Promise<pg.QueryResult>,
+  me: string,
+): Promise<void> {
+  await query("create table public.things (owner_id text, n int)");
+  await query("create function public.writes() returns text volatile begin atomic select 'x'; end");
+  const define = (name: string, type: string) =>
+    query(`
+      select bellwire.define_rule('${name}', 'public.things', 'insert or update', $$
+        select n.owner_id as recipient_id, ${type} as type, 'k' || n.n as dedupe_key,
+               jsonb_build_object('n', n.n, 'even', n.n = 2, 'old', o.n) as data
+          from new_rows n
+          left join old_rows o on false
+         where 6 / n.n > 0
+      $$)`);
+  await define("told", "'thing'");
+  await expect(define("writes", "public.writes()")).rejects.toThrow("volatile");
+  for (const n of [2, 2, 1, 0]) await query("insert into public.things values ($1, $2)", [me, n]);
+  const errors = await query("select rule, sqlstate, message, errors from bellwire.rule_errors");
+  expect(errors.rows).toEqual([
+    { rule: "told", sqlstate: "22012", message: "division by zero", errors: "1" },
+  ]);
 }
 
 describe.each(inject("servers"))("on $name the service is the same", (server) => {
   let expected: string[];
-  let known: Set<string>;
+  /** Each setting that a session may have, and its value without any of ours. */
+  let known: Map<string, string>;
 
   /** A database of its own, and a login that has those settings, where they are not the database's. */
   async function prepare(settings: [string, string][], of: "database" | "role") {
+    const role = `odd_${randomBytes(4).toString("hex")}`;
+    // Last, for the role owns what the application makes.
+    if (of === "role") onTestFinished(() => drop(role));
     const database = await createDatabase(server);
     onTestFinished(database.close);
     const name = new URL(database.url).pathname.slice(1);
     let { url } = database;
     let owner = `database ${name}`;
     if (of === "role") {
-      const role = `odd_${randomBytes(4).toString("hex")}`;
       await database.query(`create role ${role} superuser login password 'odd'`);
-      onTestFinished(async () => {
-        const client = new pg.Client(server.url);
-        await client.connect();
-        await client.query(`drop role if exists ${role}`);
-        await client.end();
-      });
       owner = `role ${role}`;
       const own = new URL(database.url);
       own.username = role;
@@ -155,43 +134,75 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
       url = own.toString();
     }
     for (const [setting, value] of settings)
-      if (known.has(setting.toLowerCase()))
-        await database.query(`alter ${owner} set ${setting} = ${value}`);
-    return { database, url };
+      if (known.has(setting)) await database.query(`alter ${owner} set ${setting} = ${value}`);
+    return url;
+  }
+
+  async function drop(role: string) {
+    const client = new pg.Client(server.url);
+    await client.connect();
+    await client.query(`drop role if exists ${role}`);
+    await client.end();
+  }
+
+  async function readSettings(url: string) {
+    const client = new pg.Client(url);
+    await client.connect();
+    await client.query("do $$ begin end $$"); // plpgsql brings its own settings
+    const { rows } = await client.query<{ name: string; setting: string }>(
+      `select name, setting from pg_settings
+        where context in ('user', 'superuser', 'backend', 'superuser-backend')`,
+    );
+    await client.end();
+    return new Map(rows.map(({ name, setting }) => [name, setting]));
   }
 
   beforeAll(async () => {
-    const database = await createDatabase(server);
-    const rows = await database.query<{ name: string }>(
-      "select lower(name) as name from pg_settings",
-    );
-    known = new Set(rows.map(({ name }) => name));
-    await database.close();
+    known = await readSettings(server.url);
+  });
+
+  test("and each setting that there is has an odd value here, or a reason why not", () => {
+    const why = (name: string) => NO_MATTER.filter(([names]) => names.test(name));
+    const count = (name: string) => Number(Object.hasOwn(ODD, name)) || why(name).length;
+    expect([...known.keys()].filter((name) => count(name) !== 1)).toEqual([]);
   });
 
   test("as with none of them", async () => {
-    const { database, url } = await prepare([], "database");
-    expected = await tour(database, await startService({ databaseUrl: url }));
+    const url = await prepare([], "database");
+    expected = await tour(url, await startService({ databaseUrl: url }));
     expect(expected.filter((line) => / [45]\d\d /.test(line))).toEqual([]);
   });
 
   // Those that change a text or a result each alone, on one server; plans and the rest with all the others.
-  test.skipIf(server.url !== inject("servers")[0]?.url).each(Object.entries(ODD).slice(0, 17))(
+  test.skipIf(server.url !== inject("servers")[0]?.url).each(Object.entries(ODD_FORMS))(
     "with %s = %s",
     async (...setting) => {
-      const { database, url } = await prepare([setting], "database");
-      expect(await tour(database, await startService({ databaseUrl: url }))).toEqual(expected);
+      const url = await prepare([setting], "database");
+      expect(await tour(url, await startService({ databaseUrl: url }))).toEqual(expected);
     },
   );
 
   test.each(["database", "role"] as const)(
-    "with all of them at once, set for the %s; migrate, too",
+    "with all of them at once, set for the %s; migrate, plan and status, too",
     async (of) => {
-      const { database, url } = await prepare(Object.entries(ODD), of);
-      await migrate({ url, folders: ["sql/example", "sql/rules"], log });
-      expect(await tour(database, await startService({ databaseUrl: url }))).toEqual(expected);
+      const own = { folders: ["sql/example", "sql/rules"], log };
+      const told = async (url: string) => [
+        await plan({ url, ...own }),
+        formatStatus(await status({ url, ...own })),
+      ];
+      const before = await told(await prepare([], "database"));
+      const url = await prepare(Object.entries(ODD), of);
+      const odd = await readSettings(url);
+      // The driver sets the encoding, whatever anybody else has.
+      const same = Object.keys(ODD).filter(
+        (name) => known.has(name) && odd.get(name) === known.get(name),
+      );
+      expect(same).toEqual(["client_encoding"]);
+      expect((await told(url)).map(withoutNames)).toEqual(before.map(withoutNames));
+      await migrate({ url, ...own });
+      expect(await tour(url, await startService({ databaseUrl: url }))).toEqual(expected);
     },
-    60_000,
+    120_000,
   );
 });
 

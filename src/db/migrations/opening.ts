@@ -1,10 +1,20 @@
 import pg from "pg";
 
-/** With no schema but pg_catalog to find things in, a file that works here works in anybody's psql too. */
-const SEARCH_PATH = "set local search_path = pg_catalog, pg_temp;";
+/**
+ * With no schema but pg_catalog to find things in, a file that works here works in anybody's psql too. The others are in the
+ * text of functions that is compared with what migrate installed: in the quotes of names and the constants of parsed bodies.
+ */
+const READING = `set local search_path = pg_catalog, pg_temp;
+set local standard_conforming_strings = on;
+set local quote_all_identifiers = off;
+set local datestyle = iso;
+set local intervalstyle = postgres;
+set local timezone = 'UTC';
+set local extra_float_digits = 1;
+set local bytea_output = hex;`;
 
 /** What every file starts from, whatever the one before it has set. */
-export const SETTINGS = `${SEARCH_PATH}
+export const SETTINGS = `${READING}
 set local lock_timeout = '5s';`;
 
 /**
@@ -18,7 +28,7 @@ export function createOpening(user: string): string {
 begin isolation level read committed read write;
 set local statement_timeout = 0;
 set local lock_timeout = 0;
-${SEARCH_PATH}
+${READING}
 ${createPrerequisites(user)}
 do $$
 begin
