@@ -3,7 +3,7 @@
 -- Locks    none on existing tables
 -- Remove   with the schema
 
--- A sequence, because a restore of the data alone sets it back without a conflict, and that is seen.
+-- A sequence, because a restore of the data alone sets it, where a row would be in conflict.
 create sequence bellwire.history_began_xid
   as bigint
   minvalue 0

@@ -1,4 +1,4 @@
--- Begins a history anew, because the service has found that the table was replaced or went back (a restore over the same
+-- Begins a history anew, because the service has found that the table was replaced or emptied (a restore over the same
 -- database): whatever it holds, and whatever the restore still brings, is old.
 --
 -- Positions then begin past this call's own transaction. At the newest row they could begin before rows that are still to
