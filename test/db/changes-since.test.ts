@@ -745,7 +745,9 @@ describe.each(inject("servers"))("on $name", (server) => {
       const before = await now();
       await remove([old ?? ""]);
       await query("update bellwire.removals set removed_at = '2000-01-01'");
-      const between = await now();
+      // Without what is in progress in other databases: it is older than the removal, and may count as expired with it.
+      const [, end] = (await now()).split(":");
+      const between = `${end}:${end}:`;
       await remove([young ?? ""]);
       await query("select bellwire.prune('2001-01-01')");
       expect(await query("select notification_id as id from bellwire.removals")).toEqual([
