@@ -38,11 +38,12 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
       });
     if (!answer || !share || !(await answer.take(share, LIST_BYTES))) return;
     let list = await read(LIST_BYTES);
-    if (list.bytes > LIST_BYTES) {
-      // The newest alone does not fit. It waits for that much, and holds nothing meanwhile.
+    // The newest alone does not fit. It waits for that much, and holds nothing meanwhile; a larger one may have come by then.
+    while (list.bytes > share.bytes) {
+      const { bytes } = list;
       answers.room.keep(share, 0);
-      if (!(await answer.take(share, list.bytes))) return;
-      list = await read(list.bytes);
+      if (!(await answer.take(share, bytes))) return;
+      list = await read(bytes);
     }
     answers.room.keep(share, list.bytes);
     const rest: Omit<ListJson, "notifications"> = {

@@ -1,6 +1,14 @@
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import express from "express";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
+import { createChangesReader } from "../../src/db/changes-reader.ts";
+import { createInbox, type Inbox } from "../../src/db/inbox.ts";
+import { createPool } from "../../src/db/pool.ts";
+import { inboxRoutes } from "../../src/http/inbox.ts";
+import { createNotificationEncoder } from "../../src/http/notification-json.ts";
+import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
@@ -56,6 +64,42 @@ test("a list takes no more than a megabyte, but one notification may: nextBefore
   const [first, huge, ...rest] = ids as [string, string, string, string, string, string];
   expect(pages).toEqual([[rest[3], rest[2], rest[1]], [rest[0]], [huge], [first]]);
   await expect.poll(() => inFlight(service)).toBe(0);
+});
+
+test("a list does not end early where a larger notification arrives each time it is read", async () => {
+  const log = createLogger("silent");
+  const pool = createPool({ url: database.url, size: 2, log });
+  onTestFinished(pool.close);
+  const inbox = createInbox(pool, Number.POSITIVE_INFINITY);
+  const position = await createChangesReader(pool, 60_000).now();
+  const ids = await notify("grower", [1, 1100]);
+  const arriving = [1200, 1300];
+  const list: Inbox["list"] = async (options) => {
+    const read = await inbox.list(options);
+    ids.push(...(await notify("grower", arriving.splice(0, 1))));
+    return read;
+  };
+  const app = express().use((_req, res, next) => {
+    Object.assign(res.locals, { identity: { recipientId: "grower" }, position });
+    next();
+  });
+  const answers = { room: createBytesInFlight(1_000_000), stalledMs: 1000 };
+  app.use(
+    inboxRoutes(
+      { ...inbox, list },
+      createNotificationEncoder({ maxEventBytes: Number.POSITIVE_INFINITY, log }),
+      answers,
+    ),
+  );
+  const server = app.listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const response = await fetch(`http://127.0.0.1:${port}/`);
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  const { notifications, nextBefore }: any = await response.json();
+  expect(notifications.map(({ id }: { id: string }) => id)).toEqual([ids[3]]);
+  expect(nextBefore).toBe(ids[3]);
 });
 
 test("whoever takes nothing of its answer is cut after STALLED_SECONDS; who waited behind it is answered, and who left meanwhile is forgotten", async () => {
