@@ -3,9 +3,9 @@
 --   select bellwire.prune(now() - interval '90 days');
 --
 -- One small transaction a call, so that nobody waits for a long one. `npx bellwire prune` does it until nothing is left.
--- Whoever has what is deleted is told (bellwire.removals), as of a plain DELETE; removals that old are forgotten. A client that
--- has not been here since before what is deleted was made, or what is forgotten removed, is told to fetch its list
--- (`cursor_expired`).
+-- Whoever has what is deleted is told (bellwire.removals), as of a plain DELETE; of removals that old a call forgets up to
+-- 20,000, which it does not count. A client that has not been here since before what is deleted was made, or what is forgotten
+-- removed, is told to fetch its list (`cursor_expired`).
 --
 -- What is younger than bellwire.retention.minimum_age (a day, unless its owner sets another) it refuses, so that whoever
 -- has the service's login cannot empty the table.

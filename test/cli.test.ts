@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { asService } from "../src/db/pool.ts";
 import { createDatabase, type TestDatabase } from "./support/database.ts";
 import { LAST_WORDS } from "./support/event-source.ts";
 import { call, startService } from "./support/service.ts";
@@ -179,6 +180,25 @@ describe("on a database", () => {
       stdout: "Deleted 2 notifications older than 30 days.\n",
     });
     expect(await own.query("select 1 from bellwire.notifications")).toHaveLength(2);
+  });
+
+  test("prune forgets all removals that old, also more than one call of bellwire.prune() forgets", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    await own.query(
+      `insert into bellwire.removals (recipient_id, notification_id, removed_at)
+       select '1', n, now() - make_interval(days => case when n <= 45000 then 31 else 29 end)
+         from generate_series(1, 45010) n`,
+    );
+    const env = { DATABASE_URL: asService(own.url), JWT_SECRET: SECRET, RETENTION_DAYS: "30" };
+    const { code, stdout } = await run(["prune"], env);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: "Deleted 0 notifications older than 30 days.\n",
+    });
+    expect(await own.query("select min(notification_id) from bellwire.removals")).toEqual([
+      { min: "45001" },
+    ]);
   });
 
   test("start refuses a database without the schema, and says what to do", async () => {

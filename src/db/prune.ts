@@ -1,6 +1,9 @@
 import pg from "pg";
 
-/** Deletes notifications older than the retention, a thousand at a time, so that nobody waits for it; returns how many. */
+/**
+ * Deletes notifications older than the retention, a thousand at a time, so that nobody waits for it, and forgets removals that
+ * old; returns how many notifications.
+ */
 export async function prune(options: { url: string; retentionDays: number }): Promise<number> {
   const client = new pg.Client({
     connectionString: options.url,
@@ -15,7 +18,14 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
       );
       const deleted = Number(rows[0]?.deleted ?? 0);
       pruned += deleted;
-      if (deleted === 0) return pruned;
+      if (deleted > 0) continue;
+      // As bellwire.prune() looks at it: after a mass delete by hand there are more than it forgets at a time.
+      const { rows: oldest } = await client.query<{ isOld: boolean }>(
+        `select removed_at < now() - make_interval(days => $1) as "isOld"
+           from bellwire.removals order by removed_xid limit 1`,
+        [options.retentionDays],
+      );
+      if (!oldest[0]?.isOld) return pruned;
     }
   } finally {
     await client.end();
