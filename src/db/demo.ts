@@ -1,4 +1,6 @@
 import pg from "pg";
+import { orAway } from "./away.ts";
+import { tryAgain } from "./try-again.ts";
 
 export type DemoUser = { id: string; name: string };
 
@@ -32,7 +34,7 @@ export type Demo = ReturnType<typeof createDemo>;
 
 /**
  * The demo's marketplace: what its application would read and write, and nothing about notifications.
- * That silence is the point of the demo: the rules on these tables do the telling.
+ * That silence is the point of the demo: the rules on these tables do the telling. Throws DatabaseAwayError.
  */
 export function createDemo(pool: pg.Pool) {
   async function listUsers(): Promise<DemoUser[]> {
@@ -60,10 +62,14 @@ export function createDemo(pool: pg.Pool) {
     const state = await readState(act.actorId);
     const statements = state && plan(act, state);
     if (!statements) return undefined;
-    return (await write(pool, statements)) ? show(statements) : undefined;
+    return (await tryAgain(() => write(pool, statements))) ? show(statements) : undefined;
   }
 
-  return { listUsers, readState, perform };
+  return {
+    listUsers: () => orAway(listUsers()),
+    readState: (userId: string) => orAway(readState(userId)),
+    perform: (act: DemoAct) => orAway(perform(act)),
+  };
 }
 
 type Value = bigint | number | string;
@@ -155,7 +161,7 @@ function update(table: string, id: string, from: string, row: Record<string, Val
 /** All of them or none; false if one found no row to change. */
 async function write(pool: pg.Pool, statements: Statement[]): Promise<boolean> {
   const client = await pool.connect();
-  let failure: Error | undefined;
+  let failure: Error | boolean = false;
   try {
     if (statements.length === 1) return await runAll(client, statements);
     await client.query("begin");
@@ -164,8 +170,8 @@ async function write(pool: pg.Pool, statements: Statement[]): Promise<boolean> {
     return written;
   } catch (err) {
     // Destroying the connection rolls back, whatever state it is in.
-    failure = new Error("Could not write to the marketplace", { cause: err });
-    throw failure;
+    failure = err instanceof Error ? err : true;
+    throw err;
   } finally {
     client.release(failure);
   }

@@ -6,6 +6,7 @@ import type { Cursor } from "./cursor.ts";
 import { Prisma, PrismaClient } from "./generated/client.ts";
 import { type Counts, cutAtOf, type Notification } from "./notification.ts";
 import { formatSnapshot, parseSnapshot } from "./snapshot.ts";
+import { tryAgain } from "./try-again.ts";
 
 export interface ListOptions {
   recipientId: string;
@@ -87,6 +88,7 @@ const FILTERS = {
 };
 const MAX_BIGINT = 2n ** 63n - 1n;
 
+/** Who only reads never fails to serialize in it, whatever the database has for its default. */
 const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.RepeatableRead };
 
 /**
@@ -102,7 +104,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
   return {
     async list(options: ListOptions): Promise<List> {
       const { recipientId, limit, maxBytes, before, filter, type, position } = options;
-      const [rows, [snapshot]] = await orAway(
+      const read = () =>
         prisma.$transaction(
           [
             // The recipient's, with ids below `before`: said as a pair and ordered by both, for were the recipient simply
@@ -132,8 +134,8 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
                 from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], page_size => 0, most => 0)`,
           ],
           ONE_SNAPSHOT,
-        ),
-      );
+        );
+      const [rows, [snapshot]] = await orAway(tryAgain(read));
       if (!snapshot) throw new Error("bellwire.changes_for() returned no row");
       const { epoch, unread, unseen, newest } = snapshot;
       const now = parseSnapshot(snapshot.snapshot);

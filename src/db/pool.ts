@@ -12,8 +12,9 @@ const LAST_QUERIES_MS = 1000;
 /**
  * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
  * A query that gets no answer within 10 s rejects, and its connection is discarded. One that others were in the way of is
- * asked again, whatever isolation the database has for its default; Prisma's single statements come here, too. `close` waits a second for
- * queries that are running, then cuts them: a database that does not answer must not hold up the end.
+ * asked again, whatever isolation the database has for its default. So are Prisma's single statements, which come here, too; a
+ * transaction takes a client, and whoever begins one asks again. `close` waits a second for queries that are running, then
+ * cuts them: a database that does not answer must not hold up the end.
  */
 export function createPool({
   url,

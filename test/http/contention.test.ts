@@ -1,4 +1,4 @@
-import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
@@ -9,73 +9,228 @@ beforeAll(async () => {
   return () => database.close();
 });
 
-beforeEach(() => database.query("truncate bellwire.notifications"));
+beforeEach(() =>
+  database.query(
+    `truncate bellwire.notifications, bellwire.removals, bellwire.preferences, bellwire.revocations, bellwire.tickets,
+              public.users, public.tasks, public.responses restart identity cascade`,
+  ),
+);
 
-const count = async (where: string) =>
-  Number(
-    (
-      await database.query<{ n: string }>(
-        `select count(*) as n from bellwire.notifications where ${where}`,
-      )
-    )[0]?.n,
+/** Of the sessions that are opened from now on. */
+async function setDefaultIsolation(isolation: string) {
+  const name = new URL(database.url).pathname.slice(1);
+  await database.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`);
+}
+
+const start = () => startService({ databaseUrl: database.url, demo: true });
+
+/** To recipient 1, so many. */
+const notify = (count: number) =>
+  database.query(
+    "select bellwire.notify('1', 'test', title => n::text) from generate_series(1, $1::integer) n",
+    [count],
+  );
+
+async function count(where: string): Promise<number> {
+  const rows = await database.query(`select from bellwire.notifications where ${where}`);
+  return rows.length;
+}
+
+/** Another session begins, something is asked and must wait for it (`waiting` queries that say `about`), and then it ends. */
+async function meet<T>(
+  begin: string,
+  ask: () => Promise<T>,
+  { end = "commit", about = "", waiting = 1 } = {},
+): Promise<T> {
+  const other = await database.connect();
+  await other.query("set deadlock_timeout = '20s'"); // of two, the service is who is found
+  await other.query(`begin isolation level read committed; ${begin}`);
+  const answer = ask();
+  const listWaiting = () =>
+    database.query(
+      `select from pg_stat_activity
+        where datname = current_database()
+          and application_name = 'bellwire'
+          and wait_event_type = 'Lock'
+          and strpos(query, $1) > 0`,
+      [about],
+    );
+  await expect.poll(async () => (await listWaiting()).length).toBe(waiting);
+  await other.query(end);
+  return await answer;
+}
+
+/** As recipient 1. */
+async function ask(service: Service, method: string, path: string, body?: object) {
+  const { status, headers, body: answer } = await call(service, "1", path, { method, body });
+  return { status, retryAfter: Number(headers.get("retry-after")), answer };
+}
+
+async function act(service: Service, act: object) {
+  const response = await fetch(`${service.url}/demo/acts`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ actorId: "1", ...act }),
+  });
+  return { status: response.status, retryAfter: Number(response.headers.get("retry-after")) };
+}
+
+/** Two offers for one task of user 1's. */
+const offer = () =>
+  database.query(
+    `insert into public.users (name) values ('Anna'), ('Boris');
+     insert into public.tasks (customer_id, title) values (1, 'A logo');
+     insert into public.responses (task_id, user_id) values (1, 2), (1, 2)`,
   );
 
 describe.each(["repeatable read", "serializable"])("where %s is the default", (isolation) => {
-  test("writes of several at once are answered, none with 500", async () => {
-    const name = new URL(database.url).pathname.slice(1);
-    await database.query(
-      `alter database ${name} set default_transaction_isolation = '${isolation}'`,
+  beforeAll(() => setDefaultIsolation(isolation));
+
+  test.each([
+    ["PATCH", "/:id", { read: true }, { title: "changed" }],
+    ["POST", "/mark-all-read", {}, { changed: 3 }],
+    ["POST", "/mark-all-seen", {}, { changed: 3 }],
+  ])(
+    "%s %s waits for who changes the same rows, and is done",
+    async (method, path, body, answer) => {
+      const service = await start();
+      await notify(3);
+      const [row] = await database.query<{ id: string }>("select id from bellwire.notifications");
+      const asked = await meet("update bellwire.notifications set title = 'changed'", () =>
+        ask(service, method, path.replace(":id", row?.id ?? ""), body),
+      );
+      expect(asked).toMatchObject({ status: 200, answer });
+    },
+  );
+
+  test("of two who set the preferences at the same time both do", async () => {
+    const service = await start();
+    const wanted = { mutedTypes: ["wanted"] };
+    const asked = await meet("select bellwire.mute_types('1', '{other}')", () =>
+      ask(service, "PUT", "/preferences", wanted),
     );
-    const service = await startService({ databaseUrl: database.url });
-    await database.query(
-      "select bellwire.notify('1', 'test', title => n::text) from generate_series(1, 40) n",
+    expect(asked).toMatchObject({ status: 200, answer: wanted });
+  });
+
+  test("a ticket opens its stream though its row has just been changed", async () => {
+    const service = await start();
+    const { ticket } = (await call(service, "1", "/tickets", { method: "POST" })).body;
+    const abort = new AbortController();
+    onTestFinished(() => abort.abort());
+    const response = await meet("update bellwire.tickets set recipient_id = '2'", () =>
+      fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`, { signal: abort.signal }),
     );
-    const rows = await database.query<{ id: string }>("select id from bellwire.notifications");
-    const answers: string[] = [];
-    const ask = async (method: string, path: string, body: object) => {
-      const { status, headers } = await call(service, "1", path, { method, body });
-      if (status === 503) expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
-      answers.push(`${method} ${status}`);
-    };
-    for (let round = 0; round < 4; round++)
-      await Promise.all([
-        ...rows.slice(0, 4).map(({ id }) => ask("PATCH", `/${id}`, { read: round % 2 === 0 })),
-        ...rows.slice(0, 4).map(({ id }) => ask("PATCH", `/${id}`, { archived: round % 2 === 0 })),
-        ask("POST", "/mark-all-read", {}),
-        ask("POST", "/mark-all-seen", {}),
-        ask("PUT", "/preferences", { mutedTypes: [`a${round}`] }),
-        ask("PUT", "/preferences", { mutedTypes: [`b${round}`] }),
-      ]);
-    expect(answers.filter((answer) => !/ (200|503)$/.test(answer))).toEqual([]);
-    expect(answers.filter((answer) => answer.endsWith("200")).length).toBeGreaterThan(40);
-    // All of it, once the others are through.
-    await call(service, "1", "/mark-all-read", { method: "POST", body: {} });
-    expect(await count("read_at is null and archived_at is null")).toBe(0);
+    const first = await response.body?.getReader().read();
+    expect(Buffer.from(first?.value ?? []).toString()).toContain("event: ready");
+  });
+
+  test("of two offers that are accepted at the same time one is taken, and the other no longer possible", async () => {
+    await offer();
+    const service = await start();
+    const accept = async (id: string) => (await act(service, { act: "acceptResponse", id })).status;
+    const statuses = await meet(
+      "select from public.tasks for update",
+      () => Promise.all([accept("1"), accept("2")]),
+      { waiting: 2 },
+    );
+    expect(statuses.sort()).toEqual([200, 409]);
+    const accepted = "select from public.responses where status = 'accepted'";
+    expect(await database.query(accepted)).toHaveLength(1);
   });
 });
 
-test("a mark-all that meets a writer in the other order is asked again, and both are done", async () => {
-  const service: Service = await startService({ databaseUrl: database.url });
-  const writer = await database.connect();
-  await writer.query("set deadlock_timeout = '20s'"); // the service is who is found
-  for (let round = 0; round < 3; round++) {
-    await database.query("truncate bellwire.notifications");
-    await database.query(
-      "select bellwire.notify('1', 'test', title => n::text) from generate_series(1, 4000) n",
+test("under serializable a read that stands in no order with two writers is asked again", async () => {
+  await setDefaultIsolation("serializable");
+  const service = await start();
+  await database.query(
+    `insert into bellwire.revocations (recipient_id, revoked_at, revoked_xid)
+     values ('1', now() - interval '1 day', pg_current_xact_id())`,
+  );
+  const [early, late] = [await database.connect(), await database.connect()];
+  // What `late` has read `early` changes, and what `late` changes the read does not see: `late` comes before `early`,
+  // which has committed before the read, which comes before `late`.
+  await late.query("begin isolation level serializable; select from bellwire.preferences");
+  await early.query(
+    "begin isolation level serializable; select bellwire.mute_types('9', '{any}'); commit",
+  );
+  await late.query(
+    "lock bellwire.revocations in access exclusive mode; update bellwire.revocations set revoked_at = revoked_at",
+  );
+  const asked = ask(service, "GET", "/unread-count");
+  await expect
+    .poll(() =>
+      database.query(
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query ~ 'isAhead'",
+      ),
+    )
+    .not.toEqual([]);
+  await late.query("commit");
+  expect(await asked).toMatchObject({ status: 200, answer: { count: 0 } });
+});
+
+describe("where read committed is the default", () => {
+  beforeAll(() => setDefaultIsolation("read committed"));
+
+  test("a mark-all that meets a writer in the other order is asked again, and both are done", async () => {
+    const service = await start();
+    await notify(4000);
+    const asked = await meet(
+      "update bellwire.notifications set title = 'changed' where id = (select max(id) from bellwire.notifications)",
+      // It has marked the others, and waits for that one.
+      () => ask(service, "POST", "/mark-all-read", {}),
+      {
+        end: "update bellwire.notifications set title = 'changed' where id = (select min(id) from bellwire.notifications); commit",
+      },
     );
-    await writer.query("begin");
-    const last = "(select max(id) from bellwire.notifications)";
-    await writer.query(`update bellwire.notifications set title = 'changed' where id = ${last}`);
-    const marked = call(service, "1", "/mark-all-read", { method: "POST", body: {} });
-    // It has marked the others, and waits for that one.
-    await expect
-      .poll(() => database.query("select from pg_locks where not granted"))
-      .not.toEqual([]);
-    const first = "(select min(id) from bellwire.notifications)";
-    await writer.query(`update bellwire.notifications set title = 'changed' where id = ${first}`);
-    await writer.query("commit");
-    expect((await marked).body).toEqual({ changed: 4000 });
+    expect(asked).toMatchObject({ status: 200, answer: { changed: 4000 } });
     expect(await count("title = 'changed'")).toBe(2);
     expect(await count("read_at is null")).toBe(0);
-  }
-}, 60_000);
+  });
+
+  test("a list that meets who locks its tables in the other order is asked again", async () => {
+    const service = await start();
+    await notify(3);
+    const asked = await meet(
+      "lock bellwire.removals in access exclusive mode",
+      () => ask(service, "GET", "/"),
+      {
+        about: "changes_for",
+        end: "lock bellwire.notifications in access exclusive mode; commit",
+      },
+    );
+    expect(asked).toMatchObject({ status: 200, answer: { unread: 3 } });
+  });
+
+  test.each(["40001", "40P01"])(
+    "what fails with %s five times is 503, and says when to come again",
+    async (code) => {
+      await offer();
+      await notify(1);
+      await database.query(
+        `create sequence public.tries;
+       create function public.be_in_the_way() returns trigger language plpgsql security definer as $$
+       begin
+         perform nextval('public.tries');
+         raise exception 'in the way' using errcode = '${code}';
+       end $$;
+       create trigger in_the_way before update on bellwire.notifications execute function public.be_in_the_way();
+       create trigger in_the_way before update on public.tasks execute function public.be_in_the_way()`,
+      );
+      onTestFinished(async () => {
+        await database.query("drop function public.be_in_the_way() cascade; drop sequence tries");
+      });
+      const service = await start();
+      const marked = await ask(service, "POST", "/mark-all-read", {});
+      expect(marked).toMatchObject({ status: 503, answer: { code: "unavailable" } });
+      expect(marked.retryAfter).toBeGreaterThan(0);
+      const acted = await act(service, { act: "acceptResponse", id: "1" });
+      expect(acted.status).toBe(503);
+      expect(acted.retryAfter).toBeGreaterThan(0);
+      expect(await database.query("select last_value::integer from tries")).toEqual([
+        { last_value: 10 },
+      ]);
+      const pending = "select from public.responses where status = 'pending'";
+      expect(await database.query(pending)).toHaveLength(2);
+    },
+  );
+});

@@ -1,10 +1,9 @@
 import { PassThrough } from "node:stream";
-import pg from "pg";
 import { expect, onTestFinished } from "vitest";
 import { startAppOn } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import { createDemo } from "../../src/db/demo.ts";
-import { asService } from "../../src/db/pool.ts";
+import { asService, createPool } from "../../src/db/pool.ts";
 import { createMinter } from "../../src/http/token.ts";
 import { createLogger } from "../../src/logger.ts";
 
@@ -42,17 +41,17 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
   lines.on("data", (chunk) => {
     logged += chunk;
   });
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
-  pool.on("error", () => {}); // its database is dropped under it when the test ends
+  const log = createLogger(config.logLevel, lines);
+  const pool = createPool({ url: databaseUrl, size: 2, log });
   const app = await startAppOn(
     { ...config.database, ...(demo ? { demo: createDemo(pool) } : {}) },
     config,
-    createLogger(config.logLevel, lines),
+    log,
   );
 
   let closing: Promise<void> | undefined;
   const close = () => {
-    closing ??= app.close().then(() => pool.end());
+    closing ??= app.close().then(pool.close);
     return closing;
   };
   onTestFinished(close);
