@@ -1,4 +1,5 @@
 import pg from "pg";
+import { tryAgain } from "./try-again.ts";
 
 /**
  * Deletes notifications older than the retention, a thousand at a time, so that nobody waits for it, and forgets removals that
@@ -12,18 +13,22 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
   await client.connect();
   try {
     for (let pruned = 0; ; ) {
-      const { rows } = await client.query<{ deleted: string }>(
-        "select bellwire.prune(now() - make_interval(days => $1)) as deleted",
-        [options.retentionDays],
+      const { rows } = await tryAgain(() =>
+        client.query<{ deleted: string }>(
+          "select bellwire.prune(now() - make_interval(days => $1)) as deleted",
+          [options.retentionDays],
+        ),
       );
       const deleted = Number(rows[0]?.deleted ?? 0);
       pruned += deleted;
       if (deleted > 0) continue;
       // As bellwire.prune() looks at it: after a mass delete by hand there are more than it forgets at a time.
-      const { rows: oldest } = await client.query<{ isOld: boolean }>(
-        `select removed_at < now() - make_interval(days => $1) as "isOld"
-           from bellwire.removals order by removed_xid limit 1`,
-        [options.retentionDays],
+      const { rows: oldest } = await tryAgain(() =>
+        client.query<{ isOld: boolean }>(
+          `select removed_at < now() - make_interval(days => $1) as "isOld"
+             from bellwire.removals order by removed_xid limit 1`,
+          [options.retentionDays],
+        ),
       );
       if (!oldest[0]?.isOld) return pruned;
     }

@@ -1,4 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { prune } from "../../src/db/prune.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
@@ -50,7 +51,7 @@ async function meet<T>(
     database.query(
       `select from pg_stat_activity
         where datname = current_database()
-          and application_name = 'bellwire'
+          and application_name like 'bellwire%'
           and wait_event_type = 'Lock'
           and strpos(query, $1) > 0`,
       [about],
@@ -136,6 +137,16 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(statuses.sort()).toEqual([200, 409]);
     const accepted = "select from public.responses where status = 'accepted'";
     expect(await database.query(accepted)).toHaveLength(1);
+  });
+
+  test("prune deletes what has just been changed", async () => {
+    await database.query(
+      "insert into bellwire.notifications (recipient_id, type, created_at) values ('1', 'test', now() - interval '40 days')",
+    );
+    const pruned = await meet("update bellwire.notifications set title = 'changed'", () =>
+      prune({ url: database.url, retentionDays: 30 }),
+    );
+    expect(pruned).toBe(1);
   });
 });
 
