@@ -150,6 +150,8 @@ begin
       from pending p
      group by p.reader
   ),
+  -- How long a text is, is known without fetching it, compressed or not. Compressed data is taken for eight times of what is
+  -- stored, for it may be ninety times of that, and all that passes here is unpacked, of which a page then has a megabyte.
   stored as (
     select p.reader,
            p.page_bytes,
@@ -160,14 +162,14 @@ begin
            n.*,
            sum(
              256
-               + least(coalesce(pg_column_size(n.type), 0), cut_at)
+               + least(coalesce(octet_length(n.type), 0), cut_at)
                + case
                    when p.stage = 1
-                     then least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
-                            + least(coalesce(pg_column_size(n.title), 0), cut_at)
-                            + least(coalesce(pg_column_size(n.body), 0), cut_at)
-                            + least(coalesce(pg_column_size(n.link), 0), cut_at)
-                            + least(pg_column_size(n.data), cut_at)
+                     then least(coalesce(octet_length(n.actor_id), 0), cut_at)
+                            + least(coalesce(octet_length(n.title), 0), cut_at)
+                            + least(coalesce(octet_length(n.body), 0), cut_at)
+                            + least(coalesce(octet_length(n.link), 0), cut_at)
+                            + least(pg_column_size(n.data) * case when pg_column_compression(n.data) is null then 1 else 8 end, cut_at)
                    else 0
                  end
            )
@@ -197,7 +199,7 @@ begin
      where p.position <= 10 * page_size
        and (n.id is not null or p.stage = 0)
   ),
-  -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.
+  -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
   cut as materialized (
     select s.reader,
            s.page_bytes,

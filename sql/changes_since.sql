@@ -129,6 +129,8 @@ begin
      where pg_visible_in_snapshot(case found.stage when 1 then found.created_xid else found.changed_xid end, moment)
        and (found.stage, found.id) > (after_stage, after_id)
   ),
+  -- How long a text is, is known without fetching it, compressed or not. Compressed data is taken for eight times of what is
+  -- stored, for it may be ninety times of that, and all that passes here is unpacked, of which a page then has a megabyte.
   stored as (
     select p.stage,
            p.id as place,
@@ -136,14 +138,14 @@ begin
            p.changed_xid as told_xid,
            n.*,
            sum(
-             least(coalesce(pg_column_size(n.type), 0), cut_at)
+             least(coalesce(octet_length(n.type), 0), cut_at)
                + case
                    when p.stage = 1
-                     then least(coalesce(pg_column_size(n.actor_id), 0), cut_at)
-                            + least(coalesce(pg_column_size(n.title), 0), cut_at)
-                            + least(coalesce(pg_column_size(n.body), 0), cut_at)
-                            + least(coalesce(pg_column_size(n.link), 0), cut_at)
-                            + least(pg_column_size(n.data), cut_at)
+                     then least(coalesce(octet_length(n.actor_id), 0), cut_at)
+                            + least(coalesce(octet_length(n.title), 0), cut_at)
+                            + least(coalesce(octet_length(n.body), 0), cut_at)
+                            + least(coalesce(octet_length(n.link), 0), cut_at)
+                            + least(pg_column_size(n.data) * case when pg_column_compression(n.data) is null then 1 else 8 end, cut_at)
                    else 0
                  end
            )
@@ -166,7 +168,7 @@ begin
      where n.id is not null
         or p.stage = 0
   ),
-  -- As it is read, of those only that are small enough as stored: to know that, data must be fetched. Once: materialized.
+  -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
   cut as materialized (
     select s.stage,
            s.place as id,

@@ -100,16 +100,31 @@ function cut(notification: Notification, room: number): Notification {
   };
 }
 
-/** The longest beginning of a text that takes no more bytes as JSON, and ends in no half of a surrogate pair. */
+/**
+ * The longest beginning of a text that takes no more bytes as JSON, and ends in no half of a surrogate pair. Found in pieces
+ * that get smaller, so that the whole is encoded once.
+ */
 function startOf(text: string, bytes: number): string {
-  let fitting = 0;
-  let end = Math.min(text.length, Math.max(0, bytes));
-  while (fitting < end) {
-    const middle = Math.ceil((fitting + end) / 2);
-    if (Buffer.byteLength(encodeJson(text.slice(0, middle))) <= bytes) fitting = middle;
-    else end = middle - 1;
+  let left = bytes - QUOTES;
+  let end = 0;
+  for (let size = 4096; size >= 1; size /= 2) {
+    while (end < text.length) {
+      const piece = pieceOf(text, end, size);
+      const taken = Buffer.byteLength(encodeJson(piece)) - QUOTES;
+      if (taken > left) break;
+      left -= taken;
+      end += piece.length;
+    }
   }
-  return text.slice(0, fitting).replace(/[\ud800-\udbff]$/, "");
+  return text.slice(0, end);
+}
+
+const QUOTES = 2;
+
+/** One more where the last is the first half of a surrogate pair. */
+function pieceOf(text: string, from: number, size: number): string {
+  const end = from + size;
+  return text.slice(from, /^[\ud800-\udbff]/.test(text.slice(end - 1, end)) ? end + 1 : end);
 }
 
 /** What a list or a poll answers: notifications as they were encoded, then the rest. */

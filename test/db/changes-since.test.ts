@@ -360,6 +360,32 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect([rows.length, remaining]).toEqual([2, 1000]);
     });
 
+    test.each([
+      ["changes_since", "body", "repeat('x', 100000)"],
+      ["changes_for", "body", "repeat('x', 100000)"],
+      ["changes_since", "data", "to_jsonb(repeat('x', 100000))"],
+      ["changes_for", "data", "to_jsonb(repeat('x', 100000))"],
+    ])(
+      "%s unpacks little more than its page where %s is stored compressed",
+      async (reader, column, value) => {
+        const since = await now();
+        await query(
+          `insert into bellwire.notifications (recipient_id, type, ${column})
+         select '1', 'test', ${value} from generate_series(1, 1000)`,
+        );
+        const call =
+          reader === "changes_for"
+            ? "changes_for(array[$1]::pg_snapshot[], array['1'], cut_at => 60000)"
+            : "changes_since($1, cut_at => 60000)";
+        // More than work_mem is written to files: a page is a megabyte, all of it would be a hundred.
+        const [found] = await query<{
+          "QUERY PLAN": [{ Plan: { "Temp Written Blocks": number } }];
+        }>(`explain (analyze, buffers, format json) select * from bellwire.${call}`, [since]);
+        const blocks = found?.["QUERY PLAN"][0].Plan["Temp Written Blocks"] ?? Number.NaN;
+        expect((blocks * 8192) / 1e6).toBeLessThan(50);
+      },
+    );
+
     test.each([1, 2, 3, 4, 5])(
       "over a chain of reads misses nothing and repeats nothing, seed %i",
       async (seed) => {

@@ -14,9 +14,9 @@ import { settle } from "./support/settle.ts";
 const STREAMS = 200;
 const RECIPIENTS = Array.from({ length: 20 }, (_, i) => `${i + 1}`);
 const [BULK, SINGLY] = [RECIPIENTS.slice(0, 10), RECIPIENTS.slice(10)];
-/** 20 MB for each stream, of which the kernel takes the first 5. */
-const EVENTS = 200;
-const EVENT_BYTES = 100_000;
+/** 20 MB for each stream, of which the kernel takes the first 5; no event is so large that it is cut. */
+const EVENTS = 400;
+const EVENT_BYTES = 50_000;
 const MAX_BUFFERED_BYTES = 262_144;
 const STALLED_SECONDS = 10;
 const MAX_GROWTH_MB = 80;
@@ -31,7 +31,6 @@ test("200 clients that stop reading cost little memory, delay nobody else, are c
     env: {
       STALLED_SECONDS: `${STALLED_SECONDS}`,
       MAX_BUFFERED_BYTES: `${MAX_BUFFERED_BYTES}`,
-      MAX_EVENT_BYTES: "0",
       ...COLLECTABLE,
     },
   });

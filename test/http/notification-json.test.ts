@@ -29,6 +29,7 @@ const FRAME = `event: notification\ndata: ,"unread":2147483647,"unseen":21474836
 const text = fc
   .array(fc.constantFrom("a", "я", "😀", "\u0001", "\u2028", "\\", '"', "e\u0301"), {
     maxLength: 1500,
+    size: "max",
   })
   .map((parts) => parts.join(""));
 
@@ -57,6 +58,33 @@ test("an event never takes more than MAX_EVENT_BYTES, whichever of its fields ar
     ),
     { numRuns: 300 },
   );
+});
+
+test("what is cut fills what an event may take, but for a few bytes", () => {
+  let cuts = 0;
+  fc.assert(
+    fc.property(text, fc.integer({ min: 1024, max: 5000 }), (body, maxEventBytes) => {
+      const json = createNotificationEncoder({ maxEventBytes, log }).encode({ ...PLAIN, body });
+      if (JSON.parse(json).body === body) return;
+      cuts++;
+      expect(Buffer.byteLength(json) + 256).toBeGreaterThan(maxEventBytes - 20);
+    }),
+  );
+  expect(cuts).toBeGreaterThan(10);
+});
+
+test("a body is cut in the time of encoding it a few times, and not once for each halving", () => {
+  const body = "x".repeat(1_000_000);
+  const time = (maxEventBytes: number) => {
+    const { encode } = createNotificationEncoder({ maxEventBytes, log });
+    const times = Array.from({ length: 20 }, () => {
+      const from = performance.now();
+      encode({ ...PLAIN, body });
+      return performance.now() - from;
+    });
+    return Math.min(...times.slice(5));
+  };
+  expect(time(999_000)).toBeLessThan(12 * time(Number.POSITIVE_INFINITY));
 });
 
 test("what is longer as JSON than a text can be is left out and logged by the notification's id", () => {
