@@ -190,7 +190,7 @@ async function restartFresh(service: ServiceProcess): Promise<void> {
 }
 
 async function readyId(service: ServiceProcess): Promise<string> {
-  const stream = await openStream({ ...service, logged: service.said }, "1");
+  const stream = await openStream(service, "1");
   const { id } = await stream.waitFor(({ event }) => event === "ready");
   stream.close();
   return id ?? "";

@@ -298,11 +298,7 @@ async function writeSteadily(
 }
 
 const open = (service: ServiceProcess, lastEventId?: string) =>
-  openStream(
-    { ...service, logged: service.said },
-    RECIPIENT,
-    lastEventId === undefined ? {} : { lastEventId },
-  );
+  openStream(service, RECIPIENT, lastEventId === undefined ? {} : { lastEventId });
 
 async function holderOfOldest({ metricsUrl }: ServiceProcess): Promise<string | undefined> {
   const text = await (await fetch(metricsUrl)).text();

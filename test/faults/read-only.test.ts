@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { asService } from "../../src/db/pool.ts";
 import { createMinter } from "../../src/http/token.ts";
 import { openStream } from "../support/event-source.ts";
-import type { Service } from "../support/service.ts";
 import { findPort } from "./support/ports.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
 
@@ -65,7 +64,7 @@ inCage("the service needs no user, and no place to write", async () => {
     audience: undefined,
     userClaim: "sub",
   });
-  const service = { url, token: (id: string) => mint(id) } as Service;
+  const service = { url, token: (id: string) => mint(id) };
   const stream = await openStream(service, "1");
   await stream.waitFor(({ event }) => event === "ready");
   await postgres.query(

@@ -278,7 +278,7 @@ const pollOf = (service: ServiceProcess, since: string): Promise<Page> =>
   get(service, `/poll?since=${since}`);
 
 async function get(service: ServiceProcess, path: string): Promise<Page> {
-  return (await call({ ...service, logged: service.said }, "1", path)).body;
+  return (await call(service, "1", path)).body;
 }
 
 /** Rows under transaction ids that the server has not given yet. */
@@ -301,7 +301,7 @@ async function readEpoch(postgres: Postgres): Promise<string | undefined> {
 /** That a client which comes with that position is told, and told first. */
 async function expectResetFrom(service: ServiceProcess, lastEventId: string): Promise<void> {
   const openedAt = performance.now();
-  const stream = await openStream({ ...service, logged: service.said }, "1", { lastEventId });
+  const stream = await openStream(service, "1", { lastEventId });
   const { data } = await stream.waitFor(({ event }) => event === "reset");
   expect(performance.now() - openedAt).toBeLessThan(2000);
   expect(data.reason).toBe("epoch_changed");

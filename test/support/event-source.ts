@@ -1,5 +1,5 @@
 import { onTestFinished } from "vitest";
-import type { Service } from "./service.ts";
+import type { Reachable } from "./service.ts";
 
 /** One event of a stream, as the HTML standard reads it. */
 export interface StreamEvent {
@@ -25,7 +25,11 @@ export interface OpenOptions {
  * Opens a recipient's stream over a real socket and collects its events. `waitFor` resolves with the first event that
  * fits, from the start; `take` with the next `count` of a kind not taken yet. Closed when the test ends.
  */
-export async function openStream(service: Service, recipientId: string, options: OpenOptions = {}) {
+export async function openStream(
+  service: Reachable,
+  recipientId: string,
+  options: OpenOptions = {},
+) {
   const abort = new AbortController();
   const response = await fetch(`${service.url}/api/notifications/stream${options.query ?? ""}`, {
     headers: {

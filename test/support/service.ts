@@ -72,9 +72,12 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
 
 export type Service = Awaited<ReturnType<typeof startService>>;
 
+/** What a client needs of it: in this process, or in one of its own. */
+export type Reachable = Pick<Service, "url" | "token">;
+
 /** Calls the API as a recipient. */
 export async function call(
-  service: Service,
+  service: Reachable,
   recipientId: string,
   path: string,
   { method = "GET", body }: { method?: string; body?: unknown } = {},

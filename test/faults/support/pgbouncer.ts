@@ -21,17 +21,24 @@ export interface PgbouncerOptions {
   password: string;
   /** Sessions with the server, which all clients share. */
   poolSize: number;
+  /** More of its file: of its own, and of how it connects to each database. */
+  settings?: Record<string, string | number>;
+  connection?: Record<string, string>;
 }
 
 /** A pooler in transaction mode, with its defaults otherwise. */
 export async function startPgbouncer(options: PgbouncerOptions) {
-  const { postgresPort, user, password, poolSize } = options;
+  const { postgresPort, user, password, poolSize, settings = {}, connection = {} } = options;
   const port = await findPort();
   const folder = await mkdtemp(join(tmpdir(), "bellwire-pgbouncer-"));
   await chmod(folder, 0o755); // it refuses to run as root
+  const connect = Object.entries(connection).map(
+    ([name, value]) => ` ${name}='${value.replaceAll("'", "''")}'`,
+  );
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`);
   const config = `
 [databases]
-* = host=127.0.0.1 port=${postgresPort}
+* = host=127.0.0.1 port=${postgresPort}${connect.join("")}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -41,6 +48,7 @@ auth_type = scram-sha-256
 auth_file = ${folder}/users.txt
 pool_mode = transaction
 default_pool_size = ${poolSize}
+${lines.join("\n")}
 `;
   await writeFile(join(folder, "users.txt"), `"${user}" "${password}"\n`);
   await writeFile(join(folder, "pgbouncer.ini"), config);

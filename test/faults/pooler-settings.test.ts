@@ -1,0 +1,177 @@
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { asService } from "../../src/db/pool.ts";
+import { ODD } from "../support/odd-settings.ts";
+import { tour } from "../support/tour.ts";
+import { hasPgbouncer, type PgbouncerOptions, startPgbouncer } from "./support/pgbouncer.ts";
+import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
+import { startServiceProcess } from "./support/service-process.ts";
+
+const INFO = 30;
+/** Fewer than the service would open by itself, so that they change hands between transactions. */
+const SESSIONS = 3;
+const LIMITS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+
+describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () => {
+  let postgres: Postgres;
+  /** What it answers on a direct connection, with none of the settings. */
+  let expected: string[];
+  /** The odd settings, as they are without us. */
+  let normal: Map<string, Setting>;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    const client = new pg.Client(postgres.url());
+    await client.connect();
+    normal = await read(client);
+    await client.end();
+  });
+  afterAll(() => postgres.close());
+
+  test("as without one", async () => {
+    const { databaseUrl, directUrl } = await prepare("plain");
+    expected = await answers(databaseUrl, { DATABASE_URL: directUrl });
+    const { pooledUrl } = await prepare("pooled");
+    expect(await answers(postgres.url("pooled"), through(pooledUrl, "pooled"))).toEqual(expected);
+  });
+
+  test("with all odd settings at once, set for the database and for the login", async () => {
+    const { databaseUrl, pooledUrl } = await prepare("settings");
+    await setAll(["database settings", "role settings"]);
+    expect(await answers(databaseUrl, through(pooledUrl, "settings"))).toEqual(expected);
+    expect(await stillNormal(pooledUrl, [...normal.keys()])).toEqual(["client_encoding"]);
+  });
+
+  test("where the pooler drops start-up options, and resets a session after each transaction", async () => {
+    const { databaseUrl, pooledUrl } = await prepare("reset", {
+      settings: {
+        server_reset_query: "discard all",
+        server_reset_query_always: 1,
+        ignore_startup_parameters: "options,extra_float_digits",
+      },
+    });
+    await setAll(["database reset", "role reset"]);
+    expect(await answers(databaseUrl, through(asService(pooledUrl), "reset"))).toEqual(expected);
+    expect(await stillNormal(pooledUrl, [...normal.keys()])).toEqual(["client_encoding"]);
+  });
+
+  test("where the pooler sets them as it connects", async () => {
+    const settings = settable();
+    const { databaseUrl, pooledUrl } = await prepare("connects", {
+      connection: {
+        connect_query: "select public.connected()", // it sends no longer ones than 512 bytes or so
+        datestyle: "SQL, DMY",
+        timezone: "Asia/Kathmandu",
+        client_encoding: "LATIN1",
+      },
+    });
+    const sets = settings.map(([name, value]) => `set ${name} = ${value};`);
+    await postgres.query(
+      `create function public.connected() returns void language plpgsql as $$ begin ${sets.join(" ")} end $$`,
+      [],
+      "connects",
+    );
+    expect(await answers(databaseUrl, through(pooledUrl, "connects"))).toEqual(expected);
+    expect(
+      await stillNormal(
+        pooledUrl,
+        settings.map(([name]) => name),
+      ),
+    ).toEqual(["client_encoding"]);
+  });
+
+  test("where another client of the same pool has left them in every session", async () => {
+    const { databaseUrl, pooledUrl } = await prepare("another");
+    const settings = settable();
+    await inEachSession(pooledUrl, async (client) => {
+      for (const [name, value] of settings) await client.query(`set ${name} = ${value}`);
+    });
+    expect(await answers(databaseUrl, through(pooledUrl, "another"))).toEqual(expected);
+    // The rest is there still. These the pooler sets for each of its clients as that client has them.
+    expect(
+      await stillNormal(
+        pooledUrl,
+        settings.map(([name]) => name),
+      ),
+    ).toEqual(["client_encoding", "DateStyle", "standard_conforming_strings", "TimeZone"]);
+  });
+
+  /** A database, and a login of the service's own with the limits that docs/dba.md asks for: without them it would warn. */
+  async function prepare(name: string, options: Partial<PgbouncerOptions> = {}) {
+    const databaseUrl = await createMigrated(postgres, name);
+    await postgres.query(`create role ${name} login password 'secret' in role bellwire_service`);
+    for (const limit of LIMITS) await postgres.query(`alter role ${name} set ${limit} = '10s'`);
+    const pgbouncer = await startPgbouncer({
+      postgresPort: postgres.port,
+      user: name,
+      password: "secret",
+      poolSize: SESSIONS,
+      ...options,
+    });
+    return { databaseUrl, directUrl: directUrl(name), pooledUrl: pgbouncer.url(name) };
+  }
+
+  const directUrl = (name: string) =>
+    `postgres://${name}:secret@127.0.0.1:${postgres.port}/${name}`;
+
+  const through = (pooledUrl: string, name: string) => ({
+    DATABASE_URL: pooledUrl,
+    DIRECT_DATABASE_URL: directUrl(name),
+  });
+
+  /** Those that any login may set; the rest is for superusers. */
+  const settable = () => Object.entries(ODD).filter(([name]) => normal.get(name)?.isForAll);
+
+  /** Which of them any session of the pooler's has as if nobody had set it: what was to be seen was not there. */
+  async function stillNormal(url: string, names: string[]): Promise<string[]> {
+    const sessions = await inEachSession(url, read);
+    const isNormal = (name: string) =>
+      sessions.some((session) => session.get(name)?.value === normal.get(name)?.value);
+    return names.filter(isNormal).sort((a, b) => a.localeCompare(b));
+  }
+
+  async function setAll(owners: string[]): Promise<void> {
+    for (const [name, value] of Object.entries(ODD))
+      for (const owner of normal.has(name) ? owners : [])
+        await postgres.query(`alter ${owner} set ${name} = ${value}`);
+  }
+});
+
+interface Setting {
+  value: string;
+  /** Or for superusers alone. */
+  isForAll: boolean;
+}
+
+async function read(client: pg.Client): Promise<Map<string, Setting>> {
+  await client.query("do $$ begin end $$"); // plpgsql brings its own settings
+  const { rows } = await client.query<Setting & { name: string }>(
+    `select name, setting as value, context = 'user' as "isForAll" from pg_settings where name = any ($1)`,
+    [Object.keys(ODD)],
+  );
+  return new Map(rows.map(({ name, ...setting }) => [name, setting]));
+}
+
+/** Asks in every session that the pooler has: no two transactions at the same time have one between them. */
+async function inEachSession<T>(url: string, ask: (client: pg.Client) => Promise<T>): Promise<T[]> {
+  const clients = Array.from({ length: SESSIONS }, () => new pg.Client(url));
+  await Promise.all(clients.map((client) => client.connect()));
+  await Promise.all(clients.map((client) => client.query("begin")));
+  const said = await Promise.all(clients.map(ask));
+  await Promise.all(clients.map((client) => client.query("commit")));
+  await Promise.all(clients.map((client) => client.end()));
+  return said;
+}
+
+/** The tour of a service that is well all the way and has nothing to say of it. */
+async function answers(databaseUrl: string, env: Record<string, string>): Promise<string[]> {
+  const service = await startServiceProcess({ databaseUrl, env });
+  await service.waitUntilReady();
+  const said = await tour(databaseUrl, service);
+  expect(await service.readiness()).toEqual({
+    status: 200,
+    body: { status: "ok", problems: [], warnings: [] },
+  });
+  expect(service.logs().filter(({ level }) => level > INFO)).toEqual([]);
+  return said;
+}
