@@ -82,7 +82,8 @@ export function createReplays({
   }
 
   /** Takes of the room what the page takes, for the caller to give back. Rejects where the share leaves. */
-  return async (from: Cursor, recipientId: string, share: Share): Promise<RecipientChanges> => {
+  return async (from: Cursor, share: Share): Promise<RecipientChanges> => {
+    const { recipientId } = share;
     for (let bytes = PAGE_BYTES; ; ) {
       if (!(await room.take(share, bytes))) throw new Error("The reader has left");
       const page = await readPage({ from, recipientId, share }).catch((err: unknown) => {

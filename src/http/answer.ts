@@ -1,5 +1,6 @@
 import type { Response } from "express";
 import type { BytesInFlight, Share } from "../db/bytes-in-flight.ts";
+import { recipientOf } from "./identify.ts";
 import { Problem, retryAfter } from "./problem.ts";
 
 export interface AnswerRoom {
@@ -25,6 +26,7 @@ export function openAnswer(res: Response, { room, stalledMs }: AnswerRoom) {
   return {
     openShare(onWait?: () => void): Share {
       const share: Share = {
+        recipientId: recipientOf(res),
         bytes: 0,
         maxWaitMs: MAX_WAIT_MS,
         hasLeft: res.destroyed,

@@ -132,6 +132,7 @@ function collect({
   encoder,
   read,
   openShare,
+  answers: { room },
   ...options
 }: CollectOptions) {
   const { recipientId } = identity;
@@ -148,6 +149,8 @@ function collect({
   let isDue = waitMs === 0;
   let hasCaughtUp = false;
   let length = 0;
+  /** What the last page takes. */
+  let share: Share | undefined;
   let timer: NodeJS.Timeout | undefined;
   /** Until it resolves nothing is answered; it rejects where the token turns out to have been revoked. */
   let checked: Promise<unknown> = Promise.resolve();
@@ -194,7 +197,10 @@ function collect({
   const stop = follow({
     ...options,
     recipientId,
-    read: (from, id) => read(from, id, openShare(giveWhatThereIs)),
+    read(from) {
+      share = openShare(giveWhatThereIs);
+      return read(from, share);
+    },
     since: since === undefined ? "now" : (parseCursor(since) ?? "unknown"),
     position,
     sink: {
@@ -223,7 +229,10 @@ function collect({
         });
         checked.catch(reject);
       },
-      drained: () => Promise.resolve(),
+      async drained() {
+        // Nothing of it is in the answer: without `since`, or at a reset.
+        if (share && length === 0) room.keep(share, 0);
+      },
       fail: (cause) => reject(unavailable(cause)),
     },
   });

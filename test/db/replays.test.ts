@@ -41,7 +41,7 @@ test("a position that the database refuses is one reader's alone, and that one i
   });
   const pages = await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
-      read(i % 50 === 7 ? refused() : start, `${i}`, { bytes: 0 }),
+      read(i % 50 === 7 ? refused() : start, { recipientId: `${i}`, bytes: 0 }),
     ),
   );
   for (const [i, page] of pages.entries())
@@ -65,8 +65,8 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
   const hostile: Promise<unknown>[] = [];
   const good: Promise<{ rows: readonly unknown[] }>[] = [];
   for (let round = 0; round < 10; round++) {
-    for (let i = 0; i < 6; i++) hostile.push(read(refused(), "hostile", { bytes: 0 }));
-    good.push(read(start, `${round}`, { bytes: 0 }), read(start, `${round + 50}`, { bytes: 0 }));
+    for (let i = 0; i < 6; i++) hostile.push(read(refused(), { recipientId: "hostile", bytes: 0 }));
+    for (const i of [round, round + 50]) good.push(read(start, { recipientId: `${i}`, bytes: 0 }));
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   expect((await Promise.all(good)).map(({ rows }) => rows.length)).toEqual(Array(20).fill(1));
@@ -88,8 +88,8 @@ test("a recipient whom the database cannot name is refused alone", async () => {
   const strange = "\0"; // as a letter would be that the database's encoding has not
   const issuedAt = new Date();
   const [bad, good, badToken, goodToken, noDate] = await Promise.allSettled([
-    read(start, strange, { bytes: 0 }),
-    read(start, "1", { bytes: 0 }),
+    read(start, { recipientId: strange, bytes: 0 }),
+    read(start, { recipientId: "1", bytes: 0 }),
     findStanding({ recipientId: strange, issuedAt }),
     findStanding({ recipientId: "1", issuedAt }),
     findStanding({ recipientId: "2", issuedAt: new Date(Number.NaN) }),

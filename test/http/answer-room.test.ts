@@ -1,13 +1,18 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import express from "express";
+import express, { type RequestHandler } from "express";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
+import type { Cursor } from "../../src/db/cursor.ts";
 import { createInbox, type Inbox } from "../../src/db/inbox.ts";
 import { createPool } from "../../src/db/pool.ts";
+import { createReplays } from "../../src/db/replays.ts";
 import { inboxRoutes } from "../../src/http/inbox.ts";
+import { createLimits } from "../../src/http/limits.ts";
 import { createNotificationEncoder } from "../../src/http/notification-json.ts";
+import { createPolls } from "../../src/http/poll.ts";
+import { createHub } from "../../src/hub/hub.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
@@ -47,6 +52,19 @@ async function ask(service: Service, recipientId: string, path: string): Promise
   return client;
 }
 
+/** A part of the service alone, for one recipient. */
+async function serve(recipientId: string, position: Cursor, handler: RequestHandler) {
+  const expiresAt = new Date(Date.now() + 60_000);
+  const app = express().use((_req, res, next) => {
+    Object.assign(res.locals, { identity: { recipientId, expiresAt }, position });
+    next();
+  }, handler);
+  const server = app.listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
 test("a list takes no more than a megabyte, but one notification may: nextBefore leads to all", async () => {
   const service = await startService({
     databaseUrl: database.url,
@@ -79,23 +97,17 @@ test("a list does not end early where a larger notification arrives each time it
     ids.push(...(await notify("grower", arriving.splice(0, 1))));
     return read;
   };
-  const app = express().use((_req, res, next) => {
-    Object.assign(res.locals, { identity: { recipientId: "grower" }, position });
-    next();
-  });
   const answers = { room: createBytesInFlight(1_000_000), stalledMs: 1000 };
-  app.use(
+  const url = await serve(
+    "grower",
+    position,
     inboxRoutes(
       { ...inbox, list },
       createNotificationEncoder({ maxEventBytes: Number.POSITIVE_INFINITY, log }),
       answers,
     ),
   );
-  const server = app.listen(0, "127.0.0.1");
-  onTestFinished(() => void server.close());
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const response = await fetch(`http://127.0.0.1:${port}/`);
+  const response = await fetch(url);
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
   const { notifications, nextBefore }: any = await response.json();
   expect(notifications.map(({ id }: { id: string }) => id)).toEqual([ids[3]]);
@@ -142,6 +154,46 @@ test("a poll of more than there is room for is answered with what there is, and 
   expect(told.flat()).toEqual(ids);
   expect(told.length).toBeGreaterThan(2);
   await expect.poll(() => inFlight(service)).toBe(0);
+});
+
+test("a poll without since holds nothing of what it leaves out while it waits", async () => {
+  const log = createLogger("silent");
+  const pool = createPool({ url: database.url, size: 2, log });
+  onTestFinished(pool.close);
+  const position = await createChangesReader(pool, 60_000).now();
+  await notify("starter", [40]);
+  const room = createBytesInFlight(1_000_000);
+  const taken: number[] = [];
+  const read = createReplays({
+    pool,
+    atOnce: 1,
+    replayLimit: 1000,
+    maxEventBytes: 60_000,
+    knownEpoch: () => position.epoch,
+    room,
+    onRead: () => {},
+  });
+  const polls = createPolls({
+    hub: createHub(),
+    read: async (...args) => {
+      const page = await read(...args);
+      taken.push(room.taken());
+      return page;
+    },
+    replayLimit: 1000,
+    encoder: createNotificationEncoder({ maxEventBytes: 60_000, log }),
+    answers: { room, stalledMs: 1000 },
+    limits: createLimits({ maxStreams: 10, maxStreamsPerRecipient: 10 }),
+    rollCall: { awaitPlace: async () => false, left: () => {} },
+    findStanding: async () => ({ isOut: false, isAhead: false, revokedAt: null }),
+  });
+  const url = await serve("starter", position, polls.route);
+  const answered = fetch(`${url}/?wait=30`);
+  await expect.poll(() => taken.length).toBe(1);
+  expect(taken[0]).toBeGreaterThan(40_000);
+  await expect.poll(() => room.taken()).toBe(0);
+  polls.close();
+  expect(await (await answered).json()).toMatchObject({ notifications: [], unread: 1 });
 });
 
 test("who takes a little now and then is cut after STALLED_SECONDS as well", async () => {
@@ -205,4 +257,29 @@ test("a poll that waits for room for ten seconds is told to come again, and has 
   const again = await call(service, "other", `/poll?since=${other}`);
   expect(again.body.notifications).toHaveLength(1);
   expect((await call(service, "holder", "/poll")).status).toBe(200);
+});
+
+test("a recipient whose clients take nothing of lists and polls keeps nobody else waiting", async () => {
+  const service = await startService({
+    databaseUrl: database.url,
+    env: {
+      MAX_EVENT_BYTES: "0",
+      // 16 MB for lists, 48 MB for polls.
+      MAX_REPLAY_BYTES_IN_FLIGHT: "64000000",
+      MAX_STREAMS_PER_RECIPIENT: "20",
+    },
+  });
+  const since = (await call(service, "crowd", "/poll")).body.cursor;
+  const [id] = await notify("crowd", [6000]);
+  await notify("passer-by", [1]);
+  for (let i = 0; i < 10; i++)
+    for (const path of ["/", `/${id}`, `/poll?since=${since}`]) await ask(service, "crowd", path);
+  // One of the lists and one of the polls, and more where it may.
+  await expect.poll(() => inFlight(service)).toBeGreaterThan(12_000_000);
+  const askedAt = performance.now();
+  const paths = ["/", `/poll?since=${since}`, "/"];
+  const answers = await Promise.all(paths.map((path) => call(service, "passer-by", path)));
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+  expect(performance.now() - askedAt).toBeLessThan(5000);
+  expect(await inFlight(service)).toBeGreaterThan(12_000_000);
 });

@@ -137,7 +137,7 @@ function createOpener(options: StreamRouteOptions) {
     const issuedMs = identity.issuedAt.getTime();
     const { requestId } = res.locals;
     /** The page that was read for it last, until the client has taken it. */
-    const share: Share = { bytes: 0 };
+    const share: Share = { recipientId, bytes: 0 };
     const since = lastEventId(req);
     const stream = openEventStream(socket, {
       isChunked,
@@ -160,7 +160,7 @@ function createOpener(options: StreamRouteOptions) {
       recipientId,
       since,
       position,
-      read: (from, recipientId) => read(from, recipientId, share),
+      read: (from) => read(from, share),
       replayLimit,
       sink: {
         ready(counts, resumeAt) {
