@@ -142,7 +142,7 @@ begin
   end;
 
   if action = 'retract'
-     and not (returned @> '{recipient_id,dedupe_key}' and returned <@ '{recipient_id,dedupe_key}')
+     and not (returned @> '{recipient_id,dedupe_key}' and returned <@ '{recipient_id,dedupe_key,type}')
      and not (returned @> '{recipient_id,type,data}' and returned <@ '{recipient_id,type,data}')
      or action = 'revoke' and returned <> '{recipient_id}'
   then
@@ -151,7 +151,7 @@ begin
             hint = format(
               'It returns %s; it has to return %s.',
               array_to_string(returned, ', '),
-              case action when 'revoke' then 'recipient_id' else 'recipient_id and dedupe_key, or recipient_id, type and data' end
+              case action when 'revoke' then 'recipient_id' else 'recipient_id, dedupe_key and perhaps type, or recipient_id, type and data' end
             );
   end if;
   select c into offender from unnest(returned) c where c <> all (known) limit 1;

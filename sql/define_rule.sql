@@ -14,8 +14,9 @@
 --             their schema; bellwire_rules, as whom the rule runs, needs SELECT on them.
 --   on_error  record: a failure is written to bellwire.rule_errors and the application's write goes on;
 --             raise: the write fails, and no subtransaction is spent on each statement
---   action    notify; retract: archives what was told, of which the query returns recipient_id and dedupe_key, or recipient_id,
---             type and data (whatever contains it); revoke: ends the streams of each recipient_id, see bellwire.revoke()
+--   action    notify; retract: archives what was told, of which the query returns recipient_id and dedupe_key (without type:
+--             of any type), or recipient_id, type and data (whatever contains it); revoke: ends the streams of each
+--             recipient_id, see bellwire.revoke()
 --
 -- Nothing is installed unless the query is one SELECT that fits the table. A definition that did not
 -- change changes nothing. A rule is a statement-level trigger over transition tables: it fires once per

@@ -26,10 +26,12 @@ $retract$  update bellwire.notifications as n
               for update of told_of
          );
 $retract$,
-           case
-             when 'dedupe_key' = any (columns) then 'told_of.dedupe_key = told.dedupe_key::text'
-             else e'told_of.type = told.type::text\n              and told_of.data @> told.data::jsonb'
-           end
+           concat_ws(
+             e'\n              and ',
+             case when 'dedupe_key' = any (columns) then 'told_of.dedupe_key = told.dedupe_key::text' end,
+             case when 'type' = any (columns) then 'told_of.type = told.type::text' end,
+             case when 'data' = any (columns) then 'told_of.data @> told.data::jsonb' end
+           )
          );
 $$;
 

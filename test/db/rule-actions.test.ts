@@ -228,6 +228,32 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ).toEqual([{ recipient_id: "7", stage: 2, archived: true }]);
     });
 
+    test("archives what was told with the key by rules of any type, or of one where it says which", async () => {
+      const tellAs = (type: string) =>
+        query("select bellwire.notify('7', $1, dedupe_key => 'task-1')", [type]);
+      await define({
+        event: "update",
+        action: "retract",
+        text: "select owner_id as recipient_id, 'task.open' as type, 'task-' || id as dedupe_key from new_rows",
+      });
+      await query("insert into public.things values (1, 7, 'a')");
+      for (const type of ["task.open", "task.late"]) await tellAs(type);
+      await query("update public.things set note = 'b'");
+      const archivedTypes = () =>
+        query(
+          "select type from bellwire.notifications where archived_at is not null order by type",
+        );
+      expect(await archivedTypes()).toEqual([{ type: "task.open" }]);
+      await define({
+        event: "update",
+        action: "retract",
+        text: "select owner_id as recipient_id, 'task-' || id as dedupe_key from new_rows",
+      });
+      await query("update public.things set note = 'c'");
+      expect(await archivedTypes()).toEqual([{ type: "task.late" }, { type: "task.open" }]);
+      expect(await errors()).toEqual([]);
+    });
+
     test("archives those of the type whose data contains it, and none a second time", async () => {
       await define({
         event: "update",
@@ -363,14 +389,14 @@ describe.each(inject("servers"))("rules on $name", (server) => {
   test.each([
     [
       { action: "retract", text: "select owner_id as recipient_id from new_rows" },
-      '42703 rule "r": the query does not return what is to be retracted It returns recipient_id; it has to return recipient_id and dedupe_key, or recipient_id, type and data.',
+      '42703 rule "r": the query does not return what is to be retracted It returns recipient_id; it has to return recipient_id, dedupe_key and perhaps type, or recipient_id, type and data.',
     ],
     [
       {
         action: "retract",
-        text: "select owner_id as recipient_id, 'x' as type, 'k' as dedupe_key from new_rows",
+        text: "select owner_id as recipient_id, 'x' as type, 'x' as title, 'k' as dedupe_key from new_rows",
       },
-      '42703 rule "r": the query does not return what is to be retracted It returns recipient_id, type, dedupe_key; it has to return recipient_id and dedupe_key, or recipient_id, type and data.',
+      '42703 rule "r": the query does not return what is to be retracted It returns recipient_id, type, title, dedupe_key; it has to return recipient_id, dedupe_key and perhaps type, or recipient_id, type and data.',
     ],
     [
       {
