@@ -80,11 +80,14 @@ export function createStreams(options: StreamsOptions) {
     }
   }
 
-  /** With a ping unacknowledged for `stalledMs` the client has vanished, or its network has. */
+  /**
+   * With a ping unacknowledged for `stalledMs` the client has vanished, or its network has. Looks again when the first of them
+   * has been silent for so long.
+   */
   async function closeVanished() {
-    if (entries.size === 0) return;
-    const resends = await readSilentPeers();
+    const resends = entries.size === 0 ? new Map<string, number>() : await readSilentPeers();
     const now = performance.now();
+    let nextMs = SILENCE_CHECK_MS;
     for (const entry of entries) {
       const count = resends.size === 0 ? 0 : (resends.get(entry.stream.peer()) ?? 0);
       // The kernel counts anew after every acknowledgement: fewer are of something else.
@@ -92,12 +95,16 @@ export function createStreams(options: StreamsOptions) {
       else if (entry.silentSince === undefined || count < (entry.resends ?? 0))
         entry.silentSince = now;
       entry.resends = count;
-      if (now - (entry.silentSince ?? now) > stalledMs) entry.stream.close("vanished");
+      if (entry.silentSince === undefined) continue;
+      const leftMs = entry.silentSince + stalledMs - now;
+      if (leftMs <= 0) entry.stream.close("vanished");
+      else nextMs = Math.min(nextMs, leftMs);
     }
+    if (!isDraining) checking = setTimeout(closeVanished, nextMs);
   }
 
   const ticking = setInterval(tick, TICK_MS);
-  const checking = setInterval(closeVanished, SILENCE_CHECK_MS);
+  let checking = setTimeout(closeVanished, SILENCE_CHECK_MS);
 
   return {
     /** Returns the function to call when the stream has ended. */
@@ -150,7 +157,7 @@ export function createStreams(options: StreamsOptions) {
       });
       await Promise.all(endings);
       clearInterval(ticking);
-      clearInterval(checking);
+      clearTimeout(checking);
     },
   };
 }
