@@ -30,6 +30,7 @@ declare
   moment timestamptz := clock_timestamp();
   marked bigint;
 begin
+  perform bellwire.triggers_fire();
   if in_epoch <> bellwire.epoch()
     or pg_snapshot_xmax(coalesce(reading, had)) > pg_snapshot_xmax(pg_current_snapshot())
   then

@@ -24,6 +24,7 @@ declare
   forgotten xid8;
   minimum_age constant interval := coalesce((select r.minimum_age from bellwire.retention r), '1 day');
 begin
+  perform bellwire.triggers_fire();
   if prune.before > clock_timestamp() - minimum_age then
     raise exception 'what is younger than % is not pruned', minimum_age
       using errcode = 'invalid_parameter_value',

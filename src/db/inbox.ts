@@ -201,7 +201,8 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       if (changes.length === 0) return current;
       const [changed] = await orAway(
         prisma.$queryRaw<Notification[]>`
-          update bellwire.notifications set ${Prisma.join(changes)} where ${which} returning ${row}`,
+          update bellwire.notifications set ${Prisma.join(changes)}
+           where ${which} and bellwire.triggers_fire() returning ${row}`,
       );
       return changed;
     },
@@ -262,8 +263,8 @@ interface SnapshotRow extends Counts {
   newest: string;
 }
 
-/** What to set the column to, or nothing where it already is as asked. */
+/** What to set the column to, or nothing where it already is as asked. A `now()` might be that of somebody's `search_path`. */
 function stamp(column: string, current: string | null, wanted?: boolean): Prisma.Sql[] {
   if (wanted === undefined || wanted === (current !== null)) return [];
-  return [Prisma.sql`${Prisma.raw(column)} = ${wanted ? Prisma.sql`now()` : null}`];
+  return [Prisma.sql`${Prisma.raw(column)} = ${wanted ? Prisma.sql`current_timestamp` : null}`];
 }

@@ -15,7 +15,7 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
     for (let pruned = 0; ; ) {
       const { rows } = await tryAgain(() =>
         client.query<{ deleted: string }>(
-          "select bellwire.prune(now() - make_interval(days => $1)) as deleted",
+          "select bellwire.prune(current_timestamp - make_interval(days => $1)) as deleted",
           [options.retentionDays],
         ),
       );
@@ -25,7 +25,7 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
       // As bellwire.prune() looks at it: after a mass delete by hand there are more than it forgets at a time.
       const { rows: oldest } = await tryAgain(() =>
         client.query<{ isOld: boolean }>(
-          `select removed_at < now() - make_interval(days => $1) as "isOld"
+          `select removed_at < current_timestamp - make_interval(days => $1) as "isOld"
              from bellwire.removals order by removed_xid limit 1`,
           [options.retentionDays],
         ),

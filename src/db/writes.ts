@@ -3,6 +3,8 @@ import { DatabaseAwayError, sqlStateOf } from "./away.ts";
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const MEANINGS: Record<string, string> = {
+  "25006": "the session is read-only",
+  "55000": "no trigger fires in the session (session_replication_role)",
   "53100": "its disk is full",
   "53200": "it is out of memory",
   "53300": "it has too many connections",
@@ -11,7 +13,8 @@ const MEANINGS: Record<string, string> = {
 
 /**
  * Watches what is written for recipients (marks, preferences, tickets). A database that lacks something, as a disk with room, may
- * answer every read, and refuse every write: nothing else would tell.
+ * answer every read, and refuse every write: nothing else would tell. So may a session that is read-only, or as somebody has left
+ * it in a pooler.
  */
 export function createWrites(log: Logger) {
   let warning: string | undefined;
@@ -42,7 +45,7 @@ export function createWrites(log: Logger) {
           return result;
         } catch (err) {
           const state = err instanceof DatabaseAwayError ? sqlStateOf(err.cause) : undefined;
-          if (state && /^5[38]/.test(state)) fail(state);
+          if (state && /^(25006|55000|5[38])/.test(state)) fail(state);
           throw err;
         }
       };

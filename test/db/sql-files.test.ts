@@ -27,6 +27,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.prune(timestamp with time zone)",
   "bellwire.redeem_ticket(bytea)",
   "bellwire.suspend_wakeups_for(integer)",
+  "bellwire.triggers_fire()",
   "bellwire.unseen_of(text,pg_snapshot,xid8,xid8[])",
   "bellwire.wakeups_suspended_ms()",
   "bellwire.wire_time(timestamp with time zone)",

@@ -1,7 +1,9 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { asService } from "../../src/db/pool.ts";
-import { ODD } from "../support/odd-settings.ts";
+import { openStream } from "../support/event-source.ts";
+import { ODD, OVERRIDE } from "../support/odd-settings.ts";
+import { call } from "../support/service.ts";
 import { tour } from "../support/tour.ts";
 import { hasPgbouncer, type PgbouncerOptions, startPgbouncer } from "./support/pgbouncer.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
@@ -96,9 +98,52 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
     ).toEqual(["client_encoding", "DateStyle", "standard_conforming_strings", "TimeZone"]);
   });
 
+  test.each([
+    ["replica", "superuser", "session_replication_role", "replica", /no trigger fires/],
+    ["readonly", "nosuperuser", "default_transaction_read_only", "on", /read-only/],
+  ])(
+    "where one has left a session %s, marks are 503 and nothing is marked, and /readyz says why",
+    async (name, rights, setting, value, why) => {
+      const { databaseUrl, pooledUrl } = await prepare(name);
+      await postgres.query(`alter role ${name} ${rights}`);
+      const service = await startServiceProcess({ databaseUrl, env: through(pooledUrl, name) });
+      await service.waitUntilReady();
+      await postgres.query("select bellwire.notify('1', 'test')", [], name);
+      const stream = await openStream(service, "1");
+      await stream.waitFor(({ event }) => event === "ready");
+      const { notifications } = (await call(service, "1", "")).body;
+      const mark = async () => {
+        const body = { read: true };
+        return (await call(service, "1", `/${notifications[0].id}`, { method: "PATCH", body }))
+          .status;
+      };
+      const markAll = async () =>
+        (await call(service, "1", "/mark-all-read", { method: "POST", body: {} })).status;
+      const warnings = async () => {
+        const { status, body } = await service.readiness();
+        return { status, warnings: body.warnings };
+      };
+
+      await inEachSession(pooledUrl, (client) => client.query(`set ${setting} = ${value}`));
+      for (const write of [mark, markAll]) expect(await write()).toBe(503);
+      // A connection that is made now is refused before anything is written through it.
+      await expect
+        .poll(async () => [await mark(), await warnings()])
+        .toEqual([503, { status: 200, warnings: [expect.stringMatching(why)] }]);
+      const marked = "select from bellwire.notifications where num_nonnulls(read_at, seen_at) > 0";
+      expect(await postgres.query(marked, [], name)).toEqual([]);
+
+      await inEachSession(pooledUrl, (client) => client.query(`reset ${setting}`));
+      expect(await mark()).toBe(200);
+      expect(await warnings()).toEqual({ status: 200, warnings: [] });
+      await stream.waitFor(({ event }) => event === "state");
+    },
+  );
+
   /** A database, and a login of the service's own with the limits that docs/dba.md asks for: without them it would warn. */
   async function prepare(name: string, options: Partial<PgbouncerOptions> = {}) {
     const databaseUrl = await createMigrated(postgres, name);
+    await postgres.query(OVERRIDE, [], name);
     await postgres.query(`create role ${name} login password 'secret' in role bellwire_service`);
     for (const limit of LIMITS) await postgres.query(`alter role ${name} set ${limit} = '10s'`);
     const pgbouncer = await startPgbouncer({

@@ -5,7 +5,7 @@ import { migrate, plan } from "../../src/db/migrate.ts";
 import { formatStatus, status } from "../../src/db/migrations/status.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase } from "../support/database.ts";
-import { NO_MATTER, ODD, ODD_FORMS } from "../support/odd-settings.ts";
+import { NO_MATTER, ODD, ODD_FORMS, OVERRIDE } from "../support/odd-settings.ts";
 import { startService } from "../support/service.ts";
 import { tour } from "../support/tour.ts";
 
@@ -26,6 +26,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
     if (of === "role") onTestFinished(() => drop(role));
     const database = await createDatabase(server);
     onTestFinished(database.close);
+    await database.query(OVERRIDE);
     const name = new URL(database.url).pathname.slice(1);
     let { url } = database;
     let owner = `database ${name}`;

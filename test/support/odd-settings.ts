@@ -1,3 +1,9 @@
+/** Before the settings: what that `search_path` finds. People freeze the time like that for their tests. */
+export const OVERRIDE = `
+  create schema override;
+  grant usage on schema override to public;
+  create function override.now() returns timestamptz stable return timestamptz '2001-01-01 00:00:00+00'`;
+
 /**
  * What a database or a login may have set, each with a value that nobody would expect. These change the text of a value, how
  * a text is read, or a result, and could do so each alone.
@@ -18,7 +24,7 @@ export const ODD_FORMS: Record<string, string> = {
   transform_null_equals: "on",
   default_transaction_isolation: "'serializable'",
   quote_all_identifiers: "on",
-  search_path: "'public, pg_temp'",
+  search_path: "override, pg_catalog",
   client_encoding: "'LATIN1'",
   "plpgsql.variable_conflict": "use_variable",
   "plpgsql.extra_errors": "'all'",

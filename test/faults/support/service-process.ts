@@ -154,7 +154,10 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     async metrics() {
       return parseMetrics(await (await fetch(metricsUrl)).text());
     },
-    async readiness(): Promise<{ status: number; body: { status: string; problems: string[] } }> {
+    async readiness(): Promise<{
+      status: number;
+      body: { status: string; problems: string[]; warnings: string[] };
+    }> {
       const response = await fetch(`${url}/readyz`);
       return { status: response.status, body: (await response.json()) as never };
     },
