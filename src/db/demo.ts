@@ -1,6 +1,7 @@
 import pg from "pg";
 import { orAway } from "./away.ts";
 import { tryAgain } from "./try-again.ts";
+import { withClient } from "./with-client.ts";
 
 export type DemoUser = { id: string; name: string };
 
@@ -159,22 +160,14 @@ function update(table: string, id: string, from: string, row: Record<string, Val
 }
 
 /** All of them or none; false if one found no row to change. */
-async function write(pool: pg.Pool, statements: Statement[]): Promise<boolean> {
-  const client = await pool.connect();
-  let failure: Error | boolean = false;
-  try {
+function write(pool: pg.Pool, statements: Statement[]): Promise<boolean> {
+  return withClient(pool, async (client) => {
     if (statements.length === 1) return await runAll(client, statements);
     await client.query("begin");
     const written = await runAll(client, statements);
     await client.query(written ? "commit" : "rollback");
     return written;
-  } catch (err) {
-    // Destroying the connection rolls back, whatever state it is in.
-    failure = err instanceof Error ? err : true;
-    throw err;
-  } finally {
-    client.release(failure);
-  }
+  });
 }
 
 async function runAll(client: pg.PoolClient, statements: Statement[]): Promise<boolean> {

@@ -2,6 +2,7 @@ import { Socket } from "node:net";
 import pg from "pg";
 import type { Logger } from "../logger.ts";
 import { tryAgain } from "./try-again.ts";
+import { withClient } from "./with-client.ts";
 
 /** Without it a half-open connection is noticed by the kernel after two hours. */
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
@@ -11,10 +12,10 @@ const LAST_QUERIES_MS = 1000;
 
 /**
  * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
- * A query that gets no answer within 10 s rejects, and its connection is discarded. One that others were in the way of is
- * asked again, whatever isolation the database has for its default. So are Prisma's single statements, which come here, too; a
- * transaction takes a client, and whoever begins one asks again. `close` waits a second for queries that are running, then
- * cuts them: a database that does not answer must not hold up the end.
+ * A query that gets no answer within 10 s rejects, and its connection is discarded. It is read committed, whatever the database
+ * has for its default, and is asked again where others were in its way. So are Prisma's single statements, which come here, too; a
+ * transaction takes a client, and whoever begins one says its isolation and asks again. `close` waits a second for queries that are
+ * running, then cuts them: a database that does not answer must not hold up the end.
  */
 export function createPool({
   url,
@@ -26,6 +27,8 @@ export function createPool({
   log: Logger;
 }): pg.Pool & { close(): Promise<void> } {
   const sockets = new Set<Socket>();
+  /** The default, as the newest session has found it. */
+  let isolation: string | undefined;
   const pool = new pg.Pool({
     connectionString: url,
     application_name: "bellwire",
@@ -34,7 +37,9 @@ export function createPool({
     query_timeout: 10_000,
     idleTimeoutMillis: 300_000,
     maxLifetimeSeconds: 600,
-    onConnect: refuseReplicaRole,
+    async onConnect(client) {
+      isolation = await readIsolation(client);
+    },
     stream() {
       const socket = new Socket();
       sockets.add(socket);
@@ -54,9 +59,13 @@ export function createPool({
         () => {}, // the pool was closed meanwhile
       );
   });
-  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
+  const query = pool.query.bind(pool) as Query;
+  async function ask(...args: unknown[]) {
+    if (!isolation) (await pool.connect()).release();
+    return await (isolation === "read committed" ? query(...args) : askReadCommitted(pool, args));
+  }
   return Object.assign(pool, {
-    query: ((...args: unknown[]) => tryAgain(() => query(...args))) as pg.Pool["query"],
+    query: ((...args: unknown[]) => tryAgain(() => ask(...args))) as pg.Pool["query"],
     async close() {
       const cut = setTimeout(() => {
         for (const socket of sockets) socket.destroy();
@@ -67,16 +76,35 @@ export function createPool({
   });
 }
 
+type Query = (...args: unknown[]) => Promise<unknown>;
+
 /**
- * Of all settings that a database or a login may have, the one nothing can be read or written in spite of: then no trigger
- * fires, so that nobody hears of a mark. The pool waits for this before it hands the client out.
+ * Three round trips in place of one, in a form that passes a pooler. What is serializable fails others, too: the
+ * application's transactions, because the feed has read meanwhile what they are writing.
  */
-async function refuseReplicaRole(client: pg.ClientBase): Promise<void> {
-  const { rows } = await client.query("select current_setting('session_replication_role') as role");
+function askReadCommitted(pool: pg.Pool, args: unknown[]): Promise<unknown> {
+  return withClient(pool, async (client) => {
+    await client.query("begin isolation level read committed");
+    const answer = await client.query(...(args as [string, unknown[]]));
+    await client.query("commit");
+    return answer;
+  });
+}
+
+/**
+ * The session's default. Refuses a session with the one of all settings that nothing can be read or written in spite of: then
+ * no trigger fires, so that nobody hears of a mark. The pool waits for this before it hands the client out.
+ */
+async function readIsolation(client: pg.ClientBase): Promise<string | undefined> {
+  const { rows } = await client.query<{ role: string; isolation: string }>(
+    `select current_setting('session_replication_role') as role,
+            current_setting('default_transaction_isolation') as isolation`,
+  );
   if (rows[0]?.role === "replica")
     throw new Error(
       "session_replication_role is replica for this login or database: no trigger fires",
     );
+  return rows[0]?.isolation;
 }
 
 /** What a login of the service has set (docs/dba.md); given here to a session that has a login of more rights. */

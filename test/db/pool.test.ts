@@ -1,8 +1,10 @@
+import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { createHorizon } from "../../src/db/horizon.ts";
 import { asService, createPool } from "../../src/db/pool.ts";
 import { warnOfMissingLimits } from "../../src/db/session-limits.ts";
+import { withClient } from "../../src/db/with-client.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -58,6 +60,36 @@ test("a pool that closes waits for a query that gets its answer", async () => {
   expect((await asked).rows[0].it).toBe("answer");
   await closed;
 });
+
+test("a connection that is lost under work of several statements fails that work and nothing else", async () => {
+  const pool = open();
+  const work = withClient(pool, async (client) => {
+    const { connection } = client as unknown as { connection: { stream: Socket } };
+    const asked = client.query("select pg_sleep(10)");
+    connection.stream.destroy(new Error("reset by peer"));
+    await asked;
+  });
+  await expect(work).rejects.toThrow("reset by peer");
+  expect((await pool.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  await pool.close();
+});
+
+test.each(["read committed", "repeatable read", "serializable"])(
+  "where %s is the default, a statement is read committed, the first one too",
+  async (isolation) => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    const name = new URL(own.url).pathname.slice(1);
+    await own.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`);
+    const pool = createPool({ url: asService(own.url), size: 2, log });
+    const show = "select current_setting('transaction_isolation') as isolation";
+    for (const asked of [pool.query(show), pool.query(show), pool.query({ text: show })])
+      expect((await asked).rows).toEqual([{ isolation: "read committed" }]);
+    await expect(pool.query("select 1 / 0")).rejects.toMatchObject({ code: "22012" });
+    expect((await pool.query(show)).rows).toEqual([{ isolation: "read committed" }]);
+    await pool.close();
+  },
+);
 
 test("the horizon names the oldest writer, in any database, and a prepared transaction, to whoever may see no more", async () => {
   const pool = open();

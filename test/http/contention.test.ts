@@ -150,7 +150,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
   });
 });
 
-test("under serializable a read that stands in no order with two writers is asked again", async () => {
+test("under serializable a read that would stand in no order with two writers is answered", async () => {
   await setDefaultIsolation("serializable");
   const service = await start();
   await database.query(
@@ -177,6 +177,41 @@ test("under serializable a read that stands in no order with two writers is aske
     .not.toEqual([]);
   await late.query("commit");
   expect(await asked).toMatchObject({ status: 200, answer: { count: 0 } });
+});
+
+describe("where serializable is the default, no transaction of the application's fails for what the service reads or writes meanwhile:", () => {
+  beforeAll(() => setDefaultIsolation("serializable"));
+
+  async function readFeedTwice(service: Service) {
+    const reads = async () =>
+      Number(
+        /^bellwire_reads_total (\d+)/m.exec(await (await fetch(service.metricsUrl)).text())?.[1],
+      );
+    const before = await reads();
+    await expect.poll(reads, { timeout: 10_000 }).toBeGreaterThan(before + 1);
+  }
+
+  test.each<
+    [what: string, doIt: (service: Service, cursor: string) => Promise<unknown>, sweepMs?: string]
+  >([
+    ["the feed", readFeedTwice, "50"],
+    ["a count", (service) => ask(service, "GET", "/unread-count")],
+    ["a list", (service) => ask(service, "GET", "/")],
+    ["a poll", (service, cursor) => ask(service, "GET", `/poll?wait=0&since=${cursor}`)],
+    ["a mark-all", (service) => ask(service, "POST", "/mark-all-read", {})],
+  ])("%s", async (_, doIt, sweepMs = "600000") => {
+    const service = await startService({
+      databaseUrl: database.url,
+      env: { SWEEP_MS: sweepMs },
+    });
+    const { cursor } = (await call(service, "1", "/")).body;
+    const [early, late] = [await database.connect(), await database.connect()];
+    await late.query("begin; select from public.users; select bellwire.notify('1', 'test')");
+    // What `late` has not seen: so `late` comes before it, and whoever has seen this and not `late`, in no order with the two.
+    await early.query("insert into public.users (name) values ('Anna')");
+    await doIt(service, cursor);
+    await late.query("commit");
+  });
 });
 
 describe("where read committed is the default", () => {

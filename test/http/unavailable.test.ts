@@ -121,3 +121,32 @@ test("a full queue of notifications, which fails what is marked, is 503, not 500
     expect(answer.headers.get("retry-after")).toMatch(/^[1-9]/);
   }
 });
+
+test("an act of the demo whose connection is cut is 503, and the next is done", async () => {
+  const own = await createOwn();
+  const service = await startService({ databaseUrl: own.url, demo: true });
+  await own.query("truncate public.users, public.tasks restart identity cascade");
+  await own.query("insert into public.users (name) values ('Anna')");
+  await own.query("insert into public.tasks (customer_id, title) values (1, 'A logo')");
+  const act = async () => {
+    const answer = await fetch(`${service.url}/demo/acts`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ act: "cancelTask", actorId: "1", taskId: "1" }),
+    });
+    return answer.status;
+  };
+  const holder = await own.connect();
+  await holder.query("begin; select from public.tasks for update");
+  const cut = act();
+  await expect
+    .poll(() =>
+      own.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      ),
+    )
+    .toHaveLength(1);
+  expect(await cut).toBe(503);
+  await holder.query("commit");
+  expect(await act()).toBe(200);
+});
