@@ -5,7 +5,7 @@
 -- One small transaction a call, so that nobody waits for a long one. `npx bellwire prune` does it until nothing is left.
 -- Whoever has what is deleted is told (bellwire.removals), as of a plain DELETE; of removals that old a call forgets up to
 -- 20,000, which it does not count. A client that has not been here since before what is deleted was made, or what is forgotten
--- removed, is told to fetch its list (`cursor_expired`).
+-- removed, is told to fetch its list (`cursor_expired`). Not for what was given to another recipient since: it is removed there.
 --
 -- What is younger than bellwire.retention.minimum_age (a day, unless its owner sets another) it refuses, so that whoever
 -- has the service's login cannot empty the table.
@@ -41,10 +41,25 @@ begin
                from (select n.id, n.created_at from bellwire.notifications n order by n.id limit 1000) oldest
               where oldest.created_at < prune.before
            )
-    returning created_xid
+    returning id, created_xid
+  ),
+  -- Given to somebody else long after it was made, it is new there as of then: nobody else's position has to expire for that.
+  moved as materialized (
+    select r.notification_id, r.removed_xid
+      from (select distinct d.created_xid from deleted d) d
+     cross join lateral (
+             select x.notification_id, x.removed_xid
+               from bellwire.removals x
+              where x.removed_xid = d.created_xid
+             offset 0
+           ) r
   )
   -- xid8 has no max() before PostgreSQL 16
-  select count(*), max(d.created_xid::text::numeric)::text::xid8
+  select count(*),
+         (
+           max(d.created_xid::text::numeric)
+             filter (where (d.id, d.created_xid) not in (select m.notification_id, m.removed_xid from moved m))
+         )::text::xid8
     into pruned, newest
     from deleted d;
   -- Nearly always the oldest is too young, and the others are not looked at.

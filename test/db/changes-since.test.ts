@@ -1016,6 +1016,27 @@ describe.each(inject("servers"))("on $name", (server) => {
       );
     });
 
+    test("expires no position for a row that was given to somebody else since: that is a removal", async () => {
+      const [moved = ""] = await notify(["1", "1"]);
+      await query("update bellwire.notifications set created_at = '2000-01-01'");
+      // Without what is in progress in other databases.
+      const [, end] = (await now()).split(":");
+      const since = `${end}:${end}:`;
+      const read = async (recipient: string) =>
+        await query<{ is_expired: boolean; stage: number; id: string }>(
+          "select is_expired, stage, id from bellwire.changes_for(array[$1]::pg_snapshot[], array[$2])",
+          [since, recipient],
+        );
+      await move([moved], "2");
+      await query("select bellwire.prune('2001-01-01')");
+      expect(await read("3")).toEqual([{ is_expired: false, stage: null, id: null }]);
+      expect(await read("2")).toMatchObject([{ is_expired: false }, { stage: 0, id: moved }]);
+      await notify(["1"]);
+      await query("update bellwire.notifications set created_at = '2000-01-01'");
+      await query("select bellwire.prune('2001-01-01')");
+      expect(await read("3")).toMatchObject([{ is_expired: true }]);
+    });
+
     test("forgets the errors of rules that old, and no younger", async () => {
       await query(
         `insert into bellwire.rule_error_log (rule, sqlstate, message, last_at)
