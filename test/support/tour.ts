@@ -42,17 +42,31 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   await stream.take(2);
   const resumed = await openStream(service, me, { lastEventId: stream.events[1]?.id ?? "" });
   await resumed.take(1);
+  // A read that shows a row and its marks at once shows a row that is marked.
+  const allMarked = () =>
+    Promise.all(
+      [stream, resumed].map(({ events, waitFor }) => {
+        const last = events.findLastIndex(({ event }) => event === "notification");
+        return waitFor(
+          (state) =>
+            state.event === "state" && state.data.unread === 0 && events.indexOf(state) > last,
+        );
+      }),
+    );
   const list = await ask("");
   const [second, first] = list.notifications;
   await ask(`/poll?since=${cursor}`);
   await ask(`/${first.id}`, "PATCH", { read: true });
   await resumed.waitFor(({ event }) => event === "state");
   await ask(`/${second.id}`, "PATCH", { archived: true });
+  await allMarked();
   await ask("?filter=archived&type=test");
   await ask("/unread-count");
   await notify("third");
+  await Promise.all([stream.take(1), resumed.take(1)]);
   await ask("/mark-all-seen", "POST", {});
   await ask("/mark-all-read", "POST", {});
+  await allMarked();
   await ask("?filter=unread");
   await ask("/preferences", "PUT", { mutedTypes: ["a\\b", "NULL", "{}", ""].filter(Boolean) });
   await ask("/preferences");
@@ -62,7 +76,7 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   await byTicket.body?.cancel();
   said.push(`readyz ${(await fetch(`${service.url}/readyz`)).status}`);
   await notify("last");
-  await Promise.all([stream.take(2), resumed.take(2)]);
+  await Promise.all([stream.take(1), resumed.take(1)]);
   await tourRules(query, me);
   await ask("?limit=2");
   await query("select bellwire.revoke($1)", [me]);
