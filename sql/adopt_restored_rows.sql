@@ -1,8 +1,8 @@
 -- Makes peace with rows from another history: after a restore into a new cluster, rows carry transaction
 -- ids this server has not reached yet, and readers would take them for unborn.
 --
--- They become old rows, seen by every snapshot: nothing is rung again. What was removed there is forgotten, for every client
--- is reset (`epoch_changed`). The service calls this when it starts and after every reconnect. Returns how many rows it
+-- They become old rows, seen by every snapshot: nothing is rung again. What was removed or marked there is forgotten, for every
+-- client is reset (`epoch_changed`). The service calls this when it starts and after every reconnect. Returns how many rows it
 -- adopted.
 --
 -- Cost     one index probe where there is nothing to do
@@ -30,6 +30,7 @@ begin
               and created_xid >= pg_snapshot_xmax(pg_current_snapshot())
          )
      and not exists (select from bellwire.removals where removed_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+     and not exists (select from bellwire.mark_alls where marked_xid >= pg_snapshot_xmax(pg_current_snapshot()))
      and not exists (select from bellwire.revocations where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot()))
      and not exists (select from bellwire.retention where pruned_xid >= pg_snapshot_xmax(pg_current_snapshot()))
      and coalesce(pg_sequence_last_value('bellwire.history_began_xid'), 0)::text::xid8
@@ -39,6 +40,8 @@ begin
   end if;
   delete from bellwire.removals
    where removed_xid >= pg_snapshot_xmax(pg_current_snapshot());
+  delete from bellwire.mark_alls
+   where marked_xid >= pg_snapshot_xmax(pg_current_snapshot());
   update bellwire.revocations
      set revoked_xid = oldest
    where revoked_xid >= pg_snapshot_xmax(pg_current_snapshot());

@@ -1,4 +1,4 @@
--- Everything snapshots could not see: what was removed, new notifications and changed ones, oldest first, each of one
+-- Everything snapshots could not see: mark-alls, what was removed, new notifications and changed ones, oldest first, each of one
 -- recipient.
 --
 -- bellwire.changes_since() for single recipients, many in one call: behind the replays of streams and the inbox's cursor. Each
@@ -76,6 +76,7 @@ create or replace function bellwire.changes_for(
 as $$
 #variable_conflict use_column
 declare
+  present      pg_snapshot := pg_current_snapshot();
   shared_bytes bigint  := greatest(65536, 1048576 / cardinality(since));
   -- Of what a row counts in a page, in tenths: one without texts.
   light_tenths integer := case when cardinality(since) <= 10 then 1 else 10 end;
@@ -87,10 +88,20 @@ begin
            r.since,
            pg_snapshot_xmax(r.since) as since_xmax,
            array(select pg_snapshot_xip(r.since)) as since_in_progress,
-           coalesce(r.upto, pg_current_snapshot()) as moment,
-           coalesce(r.after_stage, 0) as after_stage,
+           coalesce(r.upto, present) as moment,
+           coalesce(r.after_stage, -1) as after_stage,
            coalesce(r.after_id, 0) as after_id,
-           coalesce(r.page_bytes, shared_bytes) as page_bytes
+           coalesce(r.page_bytes, shared_bytes) as page_bytes,
+           (
+             select m
+               from bellwire.mark_alls m
+              where r.upto is null
+                and coalesce(r.after_stage, -1) < 0
+                and m.recipient_id = r.recipient_id
+                and not pg_visible_in_snapshot(m.marked_xid, r.since)
+                and pg_visible_in_snapshot(m.marked_xid, present)
+                and bellwire.can_be_told_as_one(m, r.since)
+           ) as mark
       from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
            as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
   ),
@@ -100,10 +111,14 @@ begin
       from readers r
      cross join lateral (
              select u.stage, u.id, u.changed_xid
-               from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress) u
-              -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
-              -- rows of another history (a restored dump), whose ids this server has not reached.
-              where pg_visible_in_snapshot(case u.stage when 1 then u.created_xid else u.changed_xid end, r.moment)
+               from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
+              -- In an earlier read's page: only what that read saw; and what is changed as it is now, for at the read's
+              -- end its reader has to have every state of that moment or a later one. In a first page this leaves out
+              -- nothing but rows of another history (a restored dump), whose ids this server has not reached.
+              where pg_visible_in_snapshot(
+                      case u.stage when 1 then u.created_xid else u.changed_xid end,
+                      case u.stage when 2 then present else r.moment end
+                    )
                 and (u.stage, u.id) > (r.after_stage, r.after_id)
               limit most + 1
            ) f
@@ -115,7 +130,7 @@ begin
              select count(*)
                from (
                       select
-                        from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress) u
+                        from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
                        where u.stage = 1
                          and pg_visible_in_snapshot(u.created_xid, r.moment)
                          and (u.stage, u.id) > (r.after_stage, r.after_id)
@@ -134,8 +149,11 @@ begin
       from behind b
      cross join lateral (
              select u.stage, u.id, u.changed_xid
-               from bellwire.unseen_of(b.recipient_id, b.since, b.since_xmax, b.since_in_progress) u
-              where pg_visible_in_snapshot(case u.stage when 1 then u.created_xid else u.changed_xid end, b.moment)
+               from bellwire.unseen_of(b.recipient_id, b.since, b.since_xmax, b.since_in_progress, b.mark) u
+              where pg_visible_in_snapshot(
+                      case u.stage when 1 then u.created_xid else u.changed_xid end,
+                      case u.stage when 2 then present else b.moment end
+                    )
                 and (u.stage, u.id) > (b.after_stage, b.after_id)
            ) f
      where b.fresh <= most
@@ -159,6 +177,7 @@ begin
            p.id as place,
            p.recipient_id as told,
            p.changed_xid as told_xid,
+           p.mark,
            n.*,
            sum(
              256
@@ -181,6 +200,7 @@ begin
              select p.*,
                     r.page_bytes,
                     r.recipient_id,
+                    case when p.stage = -1 then r.mark end as mark,
                     sum(case p.stage when 1 then 10 else light_tenths end) over (
                       partition by p.reader order by p.stage, p.id
                       rows between unbounded preceding and current row
@@ -197,7 +217,7 @@ begin
               limit 1
            ) n on true
      where p.position <= 10 * page_size
-       and (n.id is not null or p.stage = 0)
+       and (n.id is not null or p.stage <= 0)
   ),
   -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
   cut as materialized (
@@ -220,8 +240,8 @@ begin
              false
            ) as is_cut,
            s.created_at,
-           s.seen_at,
-           s.read_at,
+           coalesce(s.seen_at, (s.mark).seen_at) as seen_at,
+           coalesce(s.read_at, (s.mark).read_at) as read_at,
            s.archived_at,
            s.created_xid,
            s.told_xid as changed_xid
@@ -288,6 +308,7 @@ begin
               order by n.created_xid desc
               limit 1
            ) as newest_created,
+           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as newest_marked,
            (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
            pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
@@ -299,7 +320,7 @@ begin
   select r.reader,
          s.epoch,
          pg_current_snapshot(),
-         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_revoked, s.pruned_xid, s.history_began),
+         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_marked, s.newest_revoked, s.pruned_xid, s.history_began),
          -- What is still in progress has had nothing pruned.
          s.pruned_xid >= r.since_xmax
            or exists (

@@ -1,4 +1,4 @@
--- Everything a snapshot could not see: what was removed, new notifications and changed ones, oldest first, of all recipients.
+-- Everything a snapshot could not see: mark-alls, what was removed, new notifications and changed ones, oldest first, of all recipients.
 --
 -- This is the live feed's read; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
 -- order: a row visible now whose transaction was not visible in `since` (at or past its xmax, or in its in-progress list)
@@ -6,9 +6,11 @@
 -- commit.
 --
 --   since          the reader's position
---   upto           goes on with an earlier, unfinished read: the snapshot that read returned
+--   upto           goes on with an earlier, unfinished read: the snapshot that read returned. What was changed is given as it
+--                  is now
 --   after_stage, after_id
---                  how far that read had come: past this id of this stage, and past all stages before
+--                  how far that read had come: past this id of this stage, and past all stages before. Who begins with
+--                  stage 0 is told of no mark-all
 --   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
 --   cut_at         texts of more bytes are cut to as many characters, and such data is {}; null: nothing is cut
 --
@@ -21,6 +23,9 @@
 --   revoked                recipients whose access was revoked since
 --   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
 -- Each row of the page has a `stage`, in which order they come:
+--  -1  a mark-all (bellwire.mark_alls): of its recipient, up to `id`, what is neither read nor archived was read at `read_at`,
+--      if that is given, and seen at `seen_at`, if it was not. Only in a first page, and where bellwire.can_be_told_as_one();
+--      what is as it says does not come then
 --   0  removed: deleted, or given to another recipient. It has an id, its recipient, and when (`changed_xid`)
 --   1  new: its insert was not visible in `since`, even if it was read meanwhile. What was moved to another recipient is new
 --   2  changed: seen, read, archived, or not any more. It has no texts and no data
@@ -31,10 +36,11 @@
 -- Cost     an index probe, and one for each transaction in progress in `since`; nothing depends on how long those stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
+-- requires: can_be_told_as_one.sql
 create or replace function bellwire.changes_since(
   since       pg_snapshot,
   upto        pg_snapshot default null,
-  after_stage integer     default 0,
+  after_stage integer     default -1,
   after_id    bigint      default 0,
   page_size   integer     default 1000,
   cut_at      integer     default null
@@ -81,7 +87,8 @@ as $$
 declare
   since_xmax        xid8 := pg_snapshot_xmax(since);
   since_in_progress xid8[] := array(select pg_snapshot_xip(since));
-  moment            pg_snapshot := coalesce(upto, pg_current_snapshot());
+  present           pg_snapshot := pg_current_snapshot();
+  moment            pg_snapshot := coalesce(upto, present);
 begin
   return query
   -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
@@ -89,6 +96,20 @@ begin
     select since_xmax as first, '18446744073709551615'::xid8 as last
      union all
     select xid, xid from unnest(since_in_progress) as xid
+  ),
+  marked as materialized (
+    select k.*
+      from unseen
+     cross join lateral (
+             select m.*
+               from bellwire.mark_alls m
+              where m.marked_xid between unseen.first and unseen.last
+             offset 0
+           ) k
+     where upto is null
+       and after_stage < 0
+       and pg_visible_in_snapshot(k.marked_xid, present)
+       and bellwire.can_be_told_as_one((k.*)::bellwire.mark_alls, since)
   ),
   pending as materialized (
     select found.stage, found.id, found.recipient_id, found.changed_xid
@@ -101,11 +122,24 @@ begin
                from unseen
               -- Between two bounds the planner expects little; of what is past one, a third of the table.
               cross join lateral (
-                      select m.id, m.recipient_id, m.created_xid, m.changed_xid
+                      select m.id, m.recipient_id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
                         from bellwire.notifications m
                        where m.changed_xid between unseen.first and unseen.last
                       offset 0
                     ) n
+              where not exists (
+                      select
+                        from marked k
+                       where k.recipient_id = n.recipient_id
+                         and k.marked_xid = n.changed_xid
+                         and pg_visible_in_snapshot(n.created_xid, since)
+                         and n.id <= k.before_id
+                         and n.archived_at is null
+                         and case when k.read_at is null then n.read_at is null and n.seen_at = k.seen_at else n.read_at = k.read_at end
+                    )
+              union all
+             select -1, k.before_id, k.recipient_id, k.marked_xid, k.marked_xid
+               from marked k
               union all
              select 0, x.notification_id, x.recipient_id, x.removed_xid, x.removed_xid
                from unseen
@@ -124,9 +158,13 @@ begin
                          and pg_visible_in_snapshot(n.created_xid, since)
                     )
            ) found
-     -- In an earlier read's page: only what that read saw. In a first one this leaves out nothing but
-     -- rows of another history (a restored dump), whose ids this server has not reached.
-     where pg_visible_in_snapshot(case found.stage when 1 then found.created_xid else found.changed_xid end, moment)
+     -- In an earlier read's page: only what that read saw; and what is changed as it is now, for at the read's end its
+     -- reader has to have every state of that moment or a later one. In a first page this leaves out nothing but rows of
+     -- another history (a restored dump), whose ids this server has not reached.
+     where pg_visible_in_snapshot(
+             case found.stage when 1 then found.created_xid else found.changed_xid end,
+             case found.stage when 2 then present else moment end
+           )
        and (found.stage, found.id) > (after_stage, after_id)
   ),
   -- How long a text is, is known without fetching it, compressed or not. Compressed data is taken for eight times of what is
@@ -137,6 +175,8 @@ begin
            p.recipient_id as told,
            p.changed_xid as told_xid,
            n.*,
+           k.seen_at as mark_seen_at,
+           k.read_at as mark_read_at,
            sum(
              least(coalesce(octet_length(n.type), 0), cut_at)
                + case
@@ -165,8 +205,9 @@ begin
                 and p.stage > 0
               limit 1
            ) n on true
+      left join marked k on p.stage = -1 and k.recipient_id = p.recipient_id
      where n.id is not null
-        or p.stage = 0
+        or p.stage <= 0
   ),
   -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
   cut as materialized (
@@ -187,8 +228,8 @@ begin
              false
            ) as is_cut,
            s.created_at,
-           s.seen_at,
-           s.read_at,
+           coalesce(s.seen_at, s.mark_seen_at) as seen_at,
+           coalesce(s.read_at, s.mark_read_at) as read_at,
            s.archived_at,
            s.created_xid,
            s.told_xid as changed_xid
@@ -249,6 +290,7 @@ begin
            ) as newest_created,
            -- What is deleted leaves this, so that a position moves on behind it.
            (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
+           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as newest_marked,
            (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
            pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
            -- As a subselect, which gives a value also where a restore has left no row.
@@ -256,7 +298,7 @@ begin
   )
   select bellwire.epoch(),
          pg_current_snapshot(),
-         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_revoked, s.pruned_xid, s.history_began),
+         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_marked, s.newest_revoked, s.pruned_xid, s.history_began),
          -- What is still in progress has had nothing pruned.
          s.pruned_xid >= since_xmax
            or exists (

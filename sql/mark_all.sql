@@ -9,7 +9,10 @@
 --   reading, read_id
 --                   the position is within a read of new rows: it also has those of that snapshot up to this id
 --
--- Cost     one update of the recipient's unread, by their index
+-- Of ten or more of any type it keeps in bellwire.mark_alls what it did, with what it replaced: a reader who knows all that was replaced can
+-- mark the same by itself. For that the rows are locked before they are updated, in the order of their ids.
+--
+-- Cost     one lock and one update of the recipient's unread, by their index; a row of bellwire.mark_alls
 -- Rights   bellwire_service, with its own rights
 -- Remove   drop function bellwire.mark_all;
 create or replace function bellwire.mark_all(
@@ -27,8 +30,12 @@ create or replace function bellwire.mark_all(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  moment timestamptz := clock_timestamp();
-  marked bigint;
+  moment   timestamptz := clock_timestamp();
+  marked   bigint;
+  last_id  bigint;
+  replaced xid8[];  -- newest first, one more than are kept
+  many constant integer := 10;
+  kept constant integer := 100;
 begin
   perform bellwire.triggers_fire();
   if in_epoch <> bellwire.epoch()
@@ -36,21 +43,58 @@ begin
   then
     return null;
   end if;
-  update bellwire.notifications n
-     set read_at = case when mark = 'read' then moment end,
-         seen_at = coalesce(n.seen_at, moment)
-   where n.recipient_id = for_recipient
-     and n.read_at is null
-     and n.archived_at is null
-     and (mark = 'read' or n.seen_at is null)
-     and (before is null or n.id <= before)
-     and (of_type is null or n.type = of_type)
-     and (
-           had is null
-           or pg_visible_in_snapshot(n.created_xid, had)
-           or reading is not null and n.id <= read_id and pg_visible_in_snapshot(n.created_xid, reading)
-         );
-  get diagnostics marked = row_count;
+  with found as materialized (
+    select n.id, n.changed_xid
+      from bellwire.notifications n
+     where n.recipient_id = for_recipient
+       and n.read_at is null
+       and n.archived_at is null
+       and (mark = 'read' or n.seen_at is null)
+       and (before is null or n.id <= before)
+       and (of_type is null or n.type = of_type)
+       and (
+             had is null
+             or pg_visible_in_snapshot(n.created_xid, had)
+             or reading is not null and n.id <= read_id and pg_visible_in_snapshot(n.created_xid, reading)
+           )
+     order by n.id
+       for no key update
+  ),
+  updated as (
+    update bellwire.notifications n
+       set read_at = case when mark = 'read' then moment end,
+           seen_at = coalesce(n.seen_at, moment)
+      from found f
+     where n.id = f.id
+    returning n.id
+  )
+  select count(*),
+         max(u.id),
+         array(select distinct f.changed_xid from found f order by f.changed_xid desc limit kept + 1)
+    into marked, last_id, replaced
+    from updated u;
+  if marked >= many and of_type is null then
+    insert into bellwire.mark_alls (
+      recipient_id, marked_xid, before_id, seen_at, read_at, replaced, older_replaced
+    )
+    values (
+      for_recipient,
+      pg_current_xact_id(),
+      last_id,
+      moment,
+      case when mark = 'read' then moment end,
+      replaced[1:kept],
+      replaced[kept + 1]
+    )
+    on conflict (recipient_id)
+       do update
+      set marked_xid = excluded.marked_xid,
+          before_id = excluded.before_id,
+          seen_at = excluded.seen_at,
+          read_at = excluded.read_at,
+          replaced = excluded.replaced,
+          older_replaced = excluded.older_replaced;
+  end if;
   return marked;
 end;
 $$;

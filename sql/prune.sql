@@ -88,6 +88,8 @@ begin
          do update
         set pruned_xid = excluded.pruned_xid
       where r.pruned_xid < excluded.pruned_xid;
+  -- Of no use to anybody who can still resume.
+  delete from bellwire.mark_alls where marked_xid <= greatest(newest, forgotten);
   delete from bellwire.rule_error_log where last_at < prune.before;
   return pruned;
 end;

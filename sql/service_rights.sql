@@ -1,5 +1,5 @@
--- What the Bellwire process may do with the tables: read, and change a notification's state. It cannot insert or delete
--- anything, or change a rule; functions carry their own rights.
+-- What the Bellwire process may do with the tables: read, and change a notification's state. It cannot insert or delete a
+-- notification, or change a rule; functions carry their own rights.
 --
 -- Remove   revoke all on all tables in schema bellwire from bellwire_service;
 grant usage on schema bellwire to bellwire_service;
@@ -11,6 +11,13 @@ grant select
 
 grant update (seen_at, read_at, archived_at)
   on bellwire.notifications
+  to bellwire_service;
+
+-- bellwire.mark_all() keeps here what it did. By columns: who may write a whole table may also lock it.
+grant select,
+      insert (recipient_id, marked_xid, before_id, seen_at, read_at, replaced, older_replaced),
+      update (marked_xid, before_id, seen_at, read_at, replaced, older_replaced)
+  on bellwire.mark_alls
   to bellwire_service;
 
 -- Until bellwire.mute_types() took its place.

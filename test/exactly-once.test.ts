@@ -4,13 +4,13 @@ import { expectExact, judge } from "./faults/support/checker.ts";
 import { terminateBackend } from "./faults/support/faults.ts";
 import { startNaiveReader } from "./faults/support/naive-reader.ts";
 import { createMigrated, type Postgres, startPostgres } from "./faults/support/postgres.ts";
-import { createRandom, type Random, seeds } from "./faults/support/random.ts";
 import type { Delivery, Reader } from "./faults/support/readers.ts";
 import { report } from "./faults/support/report.ts";
 import type { ServiceProcess } from "./faults/support/service-process.ts";
 import { settle } from "./faults/support/settle.ts";
 import { runTrial } from "./faults/support/trial.ts";
 import { startWriters } from "./faults/support/writers.ts";
+import { createRandom, type Random, seeds } from "./support/random.ts";
 
 /** The short form of `npm run test:faults`. Seeds are printed; FAULT_SEED runs one again. */
 const RECIPIENTS = Array.from({ length: 10 }, (_, i) => `${i + 1}`);

@@ -8,7 +8,7 @@ import {
   toChanges,
   toForeign,
 } from "./changes.ts";
-import { type Cursor, STAGES } from "./cursor.ts";
+import { type Cursor, numberOf, START } from "./cursor.ts";
 import { cutAtOf } from "./notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
 
@@ -70,6 +70,10 @@ export function createChangesReader(
                      from bellwire.removals
                     order by removed_xid desc
                     limit 1),
+                  (select marked_xid
+                     from bellwire.mark_alls
+                    order by marked_xid desc
+                    limit 1),
                   (select revoked_xid
                      from bellwire.revocations
                     order by revoked_xid desc
@@ -106,13 +110,14 @@ export function createChangesReader(
     /** The next page of what every recipient was sent or changed since the cursor. */
     async readAll(from: Cursor): Promise<Changes> {
       const { reading } = from;
+      const { place = START } = reading ?? {};
       const { rows } = await pool.query<Head | PageRow>({
         text: "select * from bellwire.changes_since($1, $2, $3, $4, $5, $6)",
         values: [
           formatSnapshot(from.at),
           reading && formatSnapshot(reading.upto),
-          reading ? STAGES.indexOf(reading.place.stage) : 0,
-          reading?.place.id ?? 0,
+          numberOf(place.stage),
+          place.id,
           PAGE_SIZE,
           cutAt,
         ],
@@ -136,8 +141,8 @@ export function createChangesReader(
           readers.map(({ from }) => formatSnapshot(from.at)),
           readers.map(({ recipientId }) => recipientId),
           readings.map((reading) => (reading ? formatSnapshot(reading.upto) : "")),
-          readings.map((reading) => (reading ? STAGES.indexOf(reading.place.stage) : 0)),
-          readings.map((reading) => reading?.place.id ?? 0n),
+          readings.map((reading) => numberOf((reading?.place ?? START).stage)),
+          readings.map((reading) => (reading?.place ?? START).id),
           pageSize,
           most,
           cutAt,

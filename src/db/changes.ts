@@ -1,4 +1,4 @@
-import { type Cursor, STAGES } from "./cursor.ts";
+import { type Cursor, type Stage, stageOf } from "./cursor.ts";
 import type { Counts, Notification } from "./notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "./snapshot.ts";
 
@@ -17,15 +17,32 @@ export interface Removal {
   readonly removedXid: bigint;
 }
 
-/** One page of a read: what `from` could not see and `upto` can, in the order of `Place`. */
-export interface Changes {
+/** A mark-all, for what its reader has up to `before` that is neither read nor archived. */
+export interface MarkAll {
+  readonly recipientId: string;
+  readonly markedXid: bigint;
+  readonly before: bigint;
+  /** Where it was not seen. */
+  readonly seenAt: string;
+  /** Null where it marked as seen. */
+  readonly readAt: string | null;
+}
+
+/** What a page has, in the order of `STAGES`. */
+export interface Content {
+  /** One of a recipient at the most. */
+  readonly marked: readonly MarkAll[];
+  readonly removed: readonly Removal[];
+  readonly rows: readonly Change[];
+}
+
+/** One page of a read: what `from` could not see and `upto` can, in the order of `Place`. What was changed may be later. */
+export interface Changes extends Content {
   readonly epoch: string;
   readonly from: Snapshot;
   readonly upto: Snapshot;
   /** Where a reader is who has everything there is now: `upto`, but of a page that goes on with an earlier read. */
   readonly present: Snapshot;
-  readonly removed: readonly Removal[];
-  readonly rows: readonly Change[];
   /** Nothing of this read is left after this page. */
   readonly isLast: boolean;
   /** How much the read had left, this page included. */
@@ -81,7 +98,7 @@ export interface PageRow {
   stage: number;
   id: string;
   recipient_id: string;
-  type: string;
+  type: string | null;
   actor_id: string | null;
   title: string | null;
   body: string | null;
@@ -116,15 +133,17 @@ export function toChanges(head: Head, page: readonly PageRow[], { at, reading }:
   const moment = parseSnapshot(head.snapshot);
   const present = reached(at, moment, head.newest);
   const remaining = Number(head.remaining);
-  const removed = page.filter(({ stage }) => STAGES[stage] === "removed");
+  const of = (...stages: (Stage | undefined)[]) =>
+    page.filter(({ stage }) => stages.includes(stageOf(stage)));
   return {
     epoch: head.epoch,
     from: at,
     upto: reading?.upto ?? present,
     present,
     moment,
-    removed: removed.map(toRemoval),
-    rows: page.slice(removed.length).map(toChange),
+    marked: of("marked").map(toMarkAll),
+    removed: of("removed").map(toRemoval),
+    rows: of("new", "changed").map(toChange),
     isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,
@@ -149,6 +168,14 @@ function countsOf(page: readonly PageRow[]): Map<string, Counts> {
   return counts;
 }
 
+const toMarkAll = (row: PageRow): MarkAll => ({
+  recipientId: row.recipient_id,
+  markedXid: BigInt(row.changed_xid),
+  before: BigInt(row.id),
+  seenAt: row.seen_at ?? "",
+  readAt: row.read_at,
+});
+
 const toRemoval = (row: PageRow): Removal => ({
   id: BigInt(row.id),
   recipientId: row.recipient_id,
@@ -158,7 +185,7 @@ const toRemoval = (row: PageRow): Removal => ({
 const toChange = (row: PageRow): Change => ({
   id: BigInt(row.id),
   recipientId: row.recipient_id,
-  type: row.type,
+  type: row.type ?? "",
   actorId: row.actor_id,
   title: row.title,
   body: row.body,
@@ -169,7 +196,7 @@ const toChange = (row: PageRow): Change => ({
   seenAt: row.seen_at,
   readAt: row.read_at,
   archivedAt: row.archived_at,
-  isNew: STAGES[row.stage] === "new",
+  isNew: stageOf(row.stage) === "new",
   createdXid: BigInt(row.created_xid),
   changedXid: BigInt(row.changed_xid),
 });

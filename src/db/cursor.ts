@@ -1,3 +1,4 @@
+import type { Content } from "./changes.ts";
 import { isGiven, type Snapshot, truncate } from "./snapshot.ts";
 
 /**
@@ -26,15 +27,32 @@ export interface Reading {
 }
 
 /**
- * What of a read comes when, each by ascending id. The removed first, so that what was taken from somebody and given back is
- * there in the end.
+ * What of a read comes when, each by ascending id. A mark-all first: it is for what the reader has already, and what is
+ * otherwise comes behind it. The removed before the new, so that what was taken from somebody and given back is there in the end.
  */
-export const STAGES = ["removed", "new", "changed"] as const;
+export const STAGES = ["marked", "removed", "new", "changed"] as const;
 export type Stage = (typeof STAGES)[number];
+
+/** The numbers that `bellwire.changes_since()` has for them. */
+export const numberOf = (stage: Stage): number => STAGES.indexOf(stage) - 1;
+export const stageOf = (number: number): Stage | undefined => STAGES[number + 1];
+
+/** Where a read begins. */
+export const START: Place = { stage: "marked", id: 0n };
 
 export interface Place {
   readonly stage: Stage;
   readonly id: bigint;
+}
+
+/** How far a reader is who has had all this; undefined where it is nothing. */
+export function placeOfLast({ marked, removed, rows }: Content): Place | undefined {
+  const row = rows.at(-1);
+  if (row) return { stage: row.isNew ? "new" : "changed", id: row.id };
+  const removal = removed.at(-1);
+  if (removal) return { stage: "removed", id: removal.id };
+  const mark = marked.at(-1);
+  return mark && { stage: "marked", id: mark.before };
 }
 
 /** A longer `Last-Event-ID` would make a cross-origin request a preflighted one (fetch standard). */
@@ -44,10 +62,10 @@ const MAX_LENGTH = 128;
 const MAX_GAPS = 64;
 
 const PATTERN =
-  /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([rnc])([0-9a-z]{1,13}))?_$/;
+  /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([mrnc])([0-9a-z]{1,13}))?_$/;
 
 /**
- * `v1.<epoch>.<xmax>.<gaps>_`, and within a read `.<how far at's xmax is below>.<at's gaps>.<r|n|c><id>` before the `_`,
+ * `v1.<epoch>.<xmax>.<gaps>_`, and within a read `.<how far at's xmax is below>.<at's gaps>.<m|r|n|c><id>` before the `_`,
  * where the first pair is then the read's `upto`. Numbers are base 36; gaps run down from xmax to each
  * transaction in progress. At most 128 characters of `[A-Za-z0-9._-]`: a position that does not fit is
  * replaced by an earlier one that does, from which a few rows may be sent twice and none is lost.

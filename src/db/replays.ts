@@ -2,7 +2,7 @@ import type { Pool } from "pg";
 import type { BytesInFlight, Share } from "./bytes-in-flight.ts";
 import type { RecipientChanges, RecipientPage } from "./changes.ts";
 import { createChangesReader, type Reader } from "./changes-reader.ts";
-import type { Cursor } from "./cursor.ts";
+import { type Cursor, placeOfLast } from "./cursor.ts";
 import { isOfItsArguments } from "./read-problem.ts";
 import { together } from "./together.ts";
 
@@ -76,7 +76,7 @@ export function createReplays({
       // Alone it was refused as well. If it is not the position, the next read is, too.
       const start = await now();
       const page = await read({ ...visitor, from: start });
-      const nothing = { removed: [], rows: [], isLast: true, remaining: 0, fresh: 0 };
+      const nothing = { marked: [], removed: [], rows: [], isLast: true, remaining: 0, fresh: 0 };
       return { ...page, ...nothing, upto: start.at, present: start.at, isRefused: true };
     }
   }
@@ -90,7 +90,7 @@ export function createReplays({
         room.keep(share, 0);
         throw err;
       });
-      const isEmpty = page.rows.length + page.removed.length === 0;
+      const isEmpty = !placeOfLast(page);
       const isTooSmall = isEmpty && page.bytes > share.bytes && page.fresh <= replayLimit;
       // Where its first row alone is larger it waits for that much, and holds nothing meanwhile.
       room.keep(share, isEmpty ? 0 : page.bytes);

@@ -1,5 +1,5 @@
 import type { Changes } from "../db/changes.ts";
-import type { Cursor, Place } from "../db/cursor.ts";
+import { type Cursor, placeOfLast } from "../db/cursor.ts";
 import type { Logger } from "../logger.ts";
 import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
 
@@ -10,7 +10,8 @@ export interface FeedOptions extends PaceOptions {
   read: (from: Cursor) => Promise<Changes>;
   /** Has no wake-ups sent for so long. */
   suspendWakeups: (ms: number) => Promise<void>;
-  publish: (changes: Changes) => void;
+  /** `askedAt`, in milliseconds of `performance.now()`, is when they were asked for. */
+  publish: (changes: Changes, askedAt: number) => void;
   /** Every stream reads for itself, from where it is. */
   readAgain: () => void;
   onRead: (changes: Changes) => void;
@@ -20,12 +21,9 @@ export interface FeedOptions extends PaceOptions {
 }
 
 /** Where a reader goes on who has had this page. */
-function endOf({ epoch, from, upto, removed, rows, isLast }: Changes): Cursor {
-  const row = rows.at(-1);
-  const removal = removed.at(-1);
-  const place: Place | undefined = row
-    ? { stage: row.isNew ? "new" : "changed", id: row.id }
-    : removal && { stage: "removed", id: removal.id };
+function endOf(page: Changes): Cursor {
+  const { epoch, from, upto, isLast } = page;
+  const place = placeOfLast(page);
   if (isLast || !place) return { epoch, at: upto };
   return { epoch, at: from, reading: { upto, place } };
 }
@@ -71,12 +69,12 @@ export function createFeed(options: FeedOptions) {
     }
     cursor ??= await now();
     for (let asked = ask(cursor); ; ) {
-      const { from } = asked;
+      const { from, at: askedAt } = asked;
       const page = await asked.page;
       const { epoch, upto } = page;
       cursor = endOf(page);
       onRead(page);
-      pace.hasRead(page, asked.at);
+      pace.hasRead(page, askedAt);
       lastReadAt = performance.now();
       if (pace.isWorthSuspending(lastReadAt)) suspendWakeups();
       if (page.isForeign) {
@@ -91,7 +89,7 @@ export function createFeed(options: FeedOptions) {
           "the feed lacks rows, or is far behind; every stream reads for itself",
         );
         cursor = { epoch, at: upto };
-        publish({ ...page, removed: [], rows: [] }); // who was revoked
+        publish({ ...page, marked: [], removed: [], rows: [] }, askedAt); // who was revoked
         readAgain();
         return;
       }
@@ -102,15 +100,16 @@ export function createFeed(options: FeedOptions) {
         asked = ask(cursor);
         await new Promise(setImmediate);
       }
-      publish(page);
+      publish(page, askedAt);
       if (isDone) return;
     }
   }
 
   function ask(from: Cursor) {
+    const at = performance.now();
     const page = read(from);
     page.catch(() => {}); // whoever waits for it is told, a little later
-    return { from, page, at: performance.now() };
+    return { from, page, at };
   }
 
   function suspendWakeups() {

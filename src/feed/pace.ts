@@ -9,7 +9,7 @@ export interface PaceOptions {
   wakeupsPerSecondBusy: number;
 }
 
-type ReadFor = Pick<Changes, "rows" | "removed" | "suspendedMs">;
+type ReadFor = Pick<Changes, "marked" | "rows" | "removed" | "suspendedMs">;
 
 export type Pace = ReturnType<typeof createPace>;
 
@@ -61,10 +61,11 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     isBusy: (now: number) => now < leaseEndsAt,
 
     /** A read that began at `now` has given this page. */
-    hasRead({ rows, removed, suspendedMs }: ReadFor, now: number): void {
+    hasRead({ marked, rows, removed, suspendedMs }: ReadFor, now: number): void {
       bucket = Math.max(0, bucket - (now - filledAt) * perMs);
       filledAt = now;
       const xids = new Set(rows.map((row) => row.changedXid));
+      for (const { markedXid } of marked) xids.add(markedXid);
       for (const { removedXid } of removed) xids.add(removedXid);
       bucket = Math.min(full, bucket + xids.size);
       isForGood = isHeld || suspendedMs === Number.POSITIVE_INFINITY;

@@ -1,9 +1,9 @@
-import type { Removal } from "../db/changes.ts";
+import type { MarkAll, Removal } from "../db/changes.ts";
 import type { Notification } from "../db/notification.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import type { Logger } from "../logger.ts";
 import { encodeJson, onOneLine } from "./json-line.ts";
-import type { ChangeJson } from "./schemas.ts";
+import type { AllJson, ChangeJson } from "./schemas.ts";
 
 export interface NotificationEncoderOptions {
   /** What an event may take; infinity: no limit. */
@@ -146,10 +146,18 @@ const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
 });
 
 /** What a `state` event says; most remove nothing. */
-export function stateJson({ rows, removed }: Extract<Delivered, { kind: "state" }>) {
-  const changes = rows.map(changeJson);
-  return removed.length === 0 ? { changes } : { changes, removed: removedJson(removed) };
-}
+export const stateJson = ({ all, rows, removed }: Extract<Delivered, { kind: "state" }>) => ({
+  ...(all ? { all: allJson(all) } : {}),
+  changes: rows.map(changeJson),
+  ...(removed.length === 0 ? {} : { removed: removedJson(removed) }),
+});
+
+/** A mark-all. */
+export const allJson = ({ before, seenAt, readAt }: MarkAll): AllJson => ({
+  before: before.toString(),
+  seenAt,
+  ...(readAt === null ? {} : { readAt }),
+});
 
 /** Somebody may have had it twice, and has it no more. */
 export const removedJson = (removed: readonly Removal[]): string[] => [

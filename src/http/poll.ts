@@ -10,6 +10,7 @@ import { type AnswerRoom, noRoom, openAnswer } from "./answer.ts";
 import { identityOf, positionOf, standingOf } from "./identify.ts";
 import { type Limits, overloaded, tooManyStreams } from "./limits.ts";
 import {
+  allJson,
   changeJson,
   encodeAnswer,
   type NotificationEncoder,
@@ -139,6 +140,7 @@ function collect({
   /** Encoded, by their ids. */
   const notifications = new Map<string, string>();
   const poll: Omit<PollJson, "notifications"> = {
+    all: null,
     changes: [],
     removed: [],
     unread: 0,
@@ -148,6 +150,8 @@ function collect({
   };
   let isDue = waitMs === 0;
   let hasCaughtUp = false;
+  /** What came next is of the next poll. */
+  let isOver = false;
   let length = 0;
   /** What the last page takes. */
   let share: Share | undefined;
@@ -174,6 +178,10 @@ function collect({
     if (hasCaughtUp) give();
   }
 
+  /** A mark-all is for what its client has, and of this answer it has nothing yet. */
+  const mustWait = (event: Delivered) =>
+    event.kind === "state" && event.all !== undefined && length > 0;
+
   function add(event: Delivered) {
     Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
     if (event.kind === "state") return addState(event);
@@ -182,7 +190,11 @@ function collect({
     length += notification.length;
   }
 
-  function addState({ rows, removed }: Extract<Delivered, { kind: "state" }>) {
+  function addState({ all, rows, removed }: Extract<Delivered, { kind: "state" }>) {
+    if (all) {
+      poll.all = allJson(all);
+      length += CHANGE_LENGTH;
+    }
     // The client takes off first what was removed: of what an earlier read gave, nothing may be left by then.
     const gone = new Set(removedJson(removed));
     if (gone.size > 0) {
@@ -209,10 +221,11 @@ function collect({
         if (resumeAt !== "unknown") poll.cursor = encodeCursor(resumeAt);
       },
       send(event, isLive) {
-        add(event);
+        isOver ||= mustWait(event);
+        if (!isOver) add(event);
         const isFull = length > MAX_ANSWER_LENGTH;
-        if (isLive || isFull) give();
-        return !isFull;
+        if (isLive || isFull || isOver) give();
+        return !isFull && !isOver;
       },
       reset(reason, { unread, unseen }, at) {
         Object.assign(poll, { reset: reason, unread, unseen, cursor: encodeCursor(at) });

@@ -136,6 +136,16 @@ export const NotificationJson = z.strictObject({
 
 export const ChangeJson = z.strictObject({ id: IdText, ...State.shape });
 
+export const AllJson = z
+  .strictObject({
+    before: IdText.describe("Up to and including this id."),
+    seenAt: StoredTime.describe("Where it was not seen."),
+    readAt: StoredTime.optional().describe("Without it what is unread stays so."),
+  })
+  .describe(
+    "A mark-all, for what the page holds and is neither read nor archived. Before anything else: what has come of it since follows.",
+  );
+
 export const ListJson = z.strictObject({
   notifications: z.array(NotificationJson).describe("Newest first."),
   nextBefore: IdText.nullable().describe("`before` of the next page; null on the last."),
@@ -145,7 +155,7 @@ export const ListJson = z.strictObject({
 });
 
 const REMOVED =
-  "Deleted, pruned or given to another recipient since: take them off the page, before anything else is put on it.";
+  "Deleted, pruned or given to another recipient since: take them off the page, before anything new is put on it.";
 
 const RESET_REASONS = [
   "cursor_unknown",
@@ -156,6 +166,7 @@ const RESET_REASONS = [
 
 export const PollJson = z.strictObject({
   notifications: z.array(NotificationJson).describe("New since the cursor, oldest first."),
+  all: AllJson.nullable(),
   changes: z.array(ChangeJson).describe("Marked since, here, in another tab or in psql."),
   removed: z.array(IdText).describe(REMOVED),
   unread: Count,
@@ -177,6 +188,7 @@ export const EVENTS = {
   }),
   notification: NotificationJson.extend({ unread: Count, unseen: Count }),
   state: z.strictObject({
+    all: AllJson.optional(),
     changes: z.array(ChangeJson),
     removed: z.array(IdText).optional().describe(REMOVED),
     unread: Count,
@@ -220,6 +232,7 @@ export const ProblemJson = z.strictObject({
 });
 
 export type NotificationJson = z.infer<typeof NotificationJson>;
+export type AllJson = z.infer<typeof AllJson>;
 export type ChangeJson = z.infer<typeof ChangeJson>;
 export type ListJson = z.infer<typeof ListJson>;
 export type PollJson = z.infer<typeof PollJson>;

@@ -1,20 +1,23 @@
-import type { Change, Changes, Removal } from "../db/changes.ts";
+import type { Change, Changes, Content, MarkAll, Removal } from "../db/changes.ts";
 import type { Cursor, Place, Stage } from "../db/cursor.ts";
 import type { Counts } from "../db/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
 
-/** One event for one recipient, and the position of a stream that has sent it. */
-export type Delivered = (
+/** In a `state` one of the three. */
+type Said =
   | { readonly kind: "notification"; readonly row: Change }
   | {
       readonly kind: "state";
+      readonly all?: MarkAll;
       readonly removed: readonly Removal[];
       readonly rows: readonly Change[];
-    }
-) & { readonly counts: Counts; readonly cursor: Cursor };
+    };
+
+/** One event for one recipient, and the position of a stream that has sent it. */
+export type Delivered = Said & { readonly counts: Counts; readonly cursor: Cursor };
 
 /** What one page of a read gave one recipient; every stream of the recipient shares it. */
-export interface Delivery extends Page, Pick<Changes, "removed" | "rows"> {
+export interface Delivery extends Required<Page>, Content {
   readonly events: readonly Delivered[];
   /** The recipient's, behind all of them. */
   readonly counts: Counts;
@@ -27,36 +30,32 @@ export interface Delivery extends Page, Pick<Changes, "removed" | "rows"> {
 const CHANGES_PER_EVENT = 100;
 const REMOVALS_PER_EVENT = 200;
 
-type Page = Pick<Changes, "epoch" | "from" | "upto" | "isLast">;
-
-type Content = { readonly place: Place } & (
-  | { readonly kind: "notification"; readonly row: Change }
-  | {
-      readonly kind: "state";
-      readonly removed: readonly Removal[];
-      readonly rows: readonly Change[];
-    }
-);
+interface Page extends Pick<Changes, "epoch" | "from" | "upto" | "isLast" | "moment"> {
+  /** When it was asked for, in milliseconds of `performance.now()`; undefined in a stream's own read. */
+  readonly askedAt?: number;
+}
 
 /** Makes the events of what a page has, in its order. The last event of a read's last page ends at `upto`. */
 export function createDelivery(
-  { epoch, from, upto, isLast }: Page,
-  removed: readonly Removal[],
-  rows: readonly Change[],
+  page: Page,
+  { marked, removed, rows }: Content,
   { unread, unseen }: Counts,
 ): Delivery {
+  const { epoch, from, upto, isLast, moment, askedAt = 0 } = page;
   const counts = { unread, unseen };
-  const contents = [...contentsOf(removed, rows)];
-  const events = contents.map(({ place, ...content }, i): Delivered => {
-    const isEnd = isLast && i === contents.length - 1;
+  const sayings = [...inEvents({ marked, removed, rows })];
+  const events = sayings.map(({ place, ...said }, i): Delivered => {
+    const isEnd = isLast && i === sayings.length - 1;
     const cursor = isEnd ? { epoch, at: upto } : { epoch, at: from, reading: { upto, place } };
-    return { ...content, counts, cursor };
+    return { ...said, counts, cursor };
   });
-  return { epoch, from, upto, removed, rows, isLast, events, counts };
+  return { epoch, from, upto, isLast, moment, askedAt, marked, removed, rows, events, counts };
 }
 
-/** New rows alone, what was removed or changed in groups. */
-function* contentsOf(removed: readonly Removal[], rows: readonly Change[]): Generator<Content> {
+/** A mark-all and new rows alone, what was removed or changed in groups. */
+function* inEvents({ marked, removed, rows }: Content): Generator<Said & { place: Place }> {
+  for (const all of marked)
+    yield { kind: "state", all, removed: [], rows: [], place: { stage: "marked", id: all.before } };
   for (const group of inGroups(removed, REMOVALS_PER_EVENT))
     yield { kind: "state", removed: group, rows: [], place: endOfStage("removed", group) };
   const changed = rows.filter((row) => !row.isNew);
@@ -77,12 +76,13 @@ const endOfStage = (stage: Stage, group: readonly { readonly id: bigint }[]): Pl
 
 /**
  * What of a delivery a stream at `at` does not have. Nearly always the delivery itself: only a stream whose replay
- * has read past the feed has some of it already. Undefined where the stream must read for itself: rows
- * that are new to the feed and only changed for the stream come later in the stream's order, and this
- * page, not its read's last, does not show what comes between.
+ * has read past the feed has some of it already. Undefined where the stream must read for itself: whether a mark-all can be
+ * told as one depends on what the stream has; and rows that are new to the feed and only changed for the stream come later in
+ * the stream's order, and this page, not its read's last, does not show what comes between.
  */
 export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
   if (isSubset(at, delivery.from)) return delivery;
+  if (delivery.marked.some(({ markedXid }) => !isVisible(at, markedXid))) return undefined;
   const removed = delivery.removed.filter(({ removedXid }) => !isVisible(at, removedXid));
   const missing = delivery.rows.filter((row) => !isVisible(at, row.changedXid));
   const isNewHere = (row: Change) => !isVisible(at, row.createdXid);
@@ -90,5 +90,5 @@ export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
   const rows = missing.map((row) => ({ ...row, isNew: row.isNew && isNewHere(row) }));
   rows.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
   const page = { ...delivery, from: at, upto: union(at, delivery.upto) };
-  return createDelivery(page, removed, rows, delivery.counts);
+  return createDelivery(page, { marked: [], removed, rows }, delivery.counts);
 }

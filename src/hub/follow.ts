@@ -1,6 +1,7 @@
 import type { RecipientChanges } from "../db/changes.ts";
-import type { Cursor } from "../db/cursor.ts";
+import { type Cursor, placeOfLast } from "../db/cursor.ts";
 import type { Counts } from "../db/notification.ts";
+import { isSubset } from "../db/snapshot.ts";
 import { createDelivery, type Delivered, type Delivery, narrow } from "./delivery.ts";
 import type { Hub } from "./hub.ts";
 import type { Tally } from "./tally.ts";
@@ -52,6 +53,8 @@ export function follow(options: FollowOptions): () => void {
   const { hub, recipientId, since, read, replayLimit, sink } = options;
   /** The position after the last event sent: where the client would resume, and where we read on. */
   let cursor = typeof since === "object" ? since : options.position;
+  /** When the last page of its own came, and what it shows. */
+  let lastRead = { cameAt: 0, moment: cursor.at };
   let isReplaying = true;
   let hasMissed = false;
   let isClosed = false;
@@ -92,12 +95,12 @@ export function follow(options: FollowOptions): () => void {
     const from = cursor;
     const page = await read(from, recipientId);
     if (isClosed) return undefined;
+    lastRead = { cameAt: performance.now(), moment: page.moment };
     if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
     const position: Cursor = { epoch: page.epoch, at: page.present };
     const reason = whyReset(page, isFirst ? since : undefined, replayLimit);
     const isFresh = isFirst && since === "now" && !reason;
-    const isEmpty = page.rows.length + page.removed.length === 0;
-    const isUpToDate = isEmpty && page.isLast && !from.reading && !reason;
+    const isUpToDate = !placeOfLast(page) && page.isLast && !from.reading && !reason;
     if (isFirst) {
       const own = since === "unknown" ? since : from;
       sink.ready(page, isFresh || isUpToDate ? position : own);
@@ -105,7 +108,7 @@ export function follow(options: FollowOptions): () => void {
     if (reason) sink.reset(reason, page, position);
     let isSent = true;
     if (reason || isFresh) cursor = position;
-    else isSent = send(createDelivery(page, page.removed, page.rows, page), false);
+    else isSent = send(createDelivery(page, page, page), false);
     // The end of an earlier read is not the present: read on from there.
     if (!isSent || !page.isLast || from.reading) return undefined;
     const { unread, unseen, moment } = page;
@@ -113,9 +116,13 @@ export function follow(options: FollowOptions): () => void {
   }
 
   function deliverLive(delivery: Delivery) {
+    // Read before our own page was, and come after it: of what has changed again, or is gone, it has an older state, and
+    // `cursor` cannot tell, which ends at the newest row there is. By the time as well, for after a crash of the server ids
+    // of transactions come again.
+    if (delivery.askedAt < lastRead.cameAt && isSubset(delivery.moment, lastRead.moment)) return;
     try {
-      const own = narrow(delivery, cursor.at);
-      if (!own || !send(own, true)) startReplay(false);
+      const missing = narrow(delivery, cursor.at);
+      if (!missing || !send(missing, true)) startReplay(false);
     } catch (error) {
       sink.fail(error);
     }

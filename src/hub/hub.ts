@@ -1,4 +1,4 @@
-import type { Change, Changes, Removal } from "../db/changes.ts";
+import type { Change, Changes, MarkAll, Removal } from "../db/changes.ts";
 import { createDelivery, type Delivery } from "./delivery.ts";
 import { bringUp, later, type Tally } from "./tally.ts";
 
@@ -32,15 +32,15 @@ export type Hub = ReturnType<typeof createHub>;
 export function createHub() {
   const connected = new Map<string, Recipient>();
 
-  function publishTo(recipientId: string, { removed, rows }: Share, changes: Changes) {
+  function publishTo(recipientId: string, share: Share, changes: Changes, askedAt: number) {
     const recipient = connected.get(recipientId);
     if (!recipient) return;
     const { subscribers, tally } = recipient;
-    const counts = bringUp(tally, recipientId, rows, changes);
+    const counts = bringUp(tally, recipientId, share.rows, changes);
     recipient.tally = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const delivery = createDelivery(changes, removed, rows, counts);
+      const delivery = createDelivery({ ...changes, askedAt }, share, counts);
       for (const subscriber of subscribers) subscriber.deliver(delivery);
     }
   }
@@ -63,12 +63,12 @@ export function createHub() {
       };
     },
 
-    publish(changes: Changes): void {
+    publish(changes: Changes, askedAt: number): void {
       // First, so that whoever is revoked can be asked for before anything is shown.
       for (const recipientId of changes.revoked)
         for (const subscriber of connected.get(recipientId)?.subscribers ?? []) subscriber.revoke();
       for (const [recipientId, share] of shareOut(changes, connected))
-        publishTo(recipientId, share, changes);
+        publishTo(recipientId, share, changes, askedAt);
     },
 
     readAgain(): void {
@@ -82,19 +82,21 @@ export function createHub() {
 
 /** What of a page is one recipient's, in the order it came. */
 interface Share {
+  readonly marked: MarkAll[];
   readonly removed: Removal[];
   readonly rows: Change[];
 }
 
 /** The shares of those who are connected. */
-function shareOut({ removed, rows }: Changes, connected: ReadonlyMap<string, unknown>) {
+function shareOut({ marked, removed, rows }: Changes, connected: ReadonlyMap<string, unknown>) {
   const shares = new Map<string, Share>();
   function shareOf(recipientId: string): Share | undefined {
     if (!connected.has(recipientId)) return undefined;
-    const share = shares.get(recipientId) ?? { removed: [], rows: [] };
+    const share = shares.get(recipientId) ?? { marked: [], removed: [], rows: [] };
     shares.set(recipientId, share);
     return share;
   }
+  for (const mark of marked) shareOf(mark.recipientId)?.marked.push(mark);
   for (const removal of removed) shareOf(removal.recipientId)?.removed.push(removal);
   for (const row of rows) shareOf(row.recipientId)?.rows.push(row);
   return shares;

@@ -11,7 +11,7 @@ export interface Tally extends Counts {
 export const later = (a: Tally | undefined, b: Tally): Tally => (a && isSubset(b.at, a.at) ? a : b);
 
 /**
- * The tally behind a page that has brought these rows of the recipient, each for the first time. Inserts are added; where
+ * The tally behind a page that has brought these rows of the recipient, each as it was not known before. Inserts are added; where
  * a row has changed or gone, the page says what the database has counted. Undefined where neither can be.
  */
 export function bringUp(

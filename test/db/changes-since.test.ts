@@ -53,7 +53,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     await query(`
       select pg_terminate_backend(pid) from pg_stat_activity
        where datname = current_database() and pid <> pg_backend_pid();
-      truncate bellwire.notifications, bellwire.removals, bellwire.preferences, bellwire.revocations, bellwire.rule_error_log;
+      truncate bellwire.notifications, bellwire.removals, bellwire.mark_alls, bellwire.preferences, bellwire.revocations, bellwire.rule_error_log;
     `);
   });
 
@@ -64,7 +64,7 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   /** One page of a read. */
   async function read(options: Read, by: Queryable = { query }): Promise<Found> {
-    const { since, recipient, upto, afterStage = 0, afterId = "0", pageSize = 1000 } = options;
+    const { since, recipient, upto, afterStage = -1, afterId = "0", pageSize = 1000 } = options;
     const rows = rowsOf<Row>(
       recipient === undefined
         ? await by.query("select * from bellwire.changes_since($1, $2, $3, $4, $5)", [
@@ -246,13 +246,13 @@ describe.each(inject("servers"))("on $name", (server) => {
         );
       }
 
-      // A new row that changes between the pages stays in the read; a changed one that changes again moves
-      // on to the next read, which has every change made since.
+      // A new row that changes between the pages stays in the read, and so does a changed one that changes again; the next
+      // read has every change made since.
       const again = [fresh[29] ?? "", old[19] ?? ""];
       const pages = await readPages({ since, upto: whole.snapshot, pageSize: 7 }, () =>
         query("update bellwire.notifications set archived_at = now() where id = any ($1)", [again]),
       );
-      expect(pages.map(({ id }) => id)).toEqual([...whole.told, ...old.slice(0, 19)]);
+      expect(pages.map(({ id }) => id)).toEqual([...whole.told, ...old.slice(0, 20)]);
       const next = await read({ since: whole.snapshot });
       expect(next.changed).toEqual([old[19], fresh[29]]);
     });
@@ -574,7 +574,7 @@ describe.each(inject("servers"))("on $name", (server) => {
           [start, start, later, start, start],
           ["1", "2", "1", "1", "3"],
           [null, null, null, later, null],
-          [0, 0, 0, NEW, null],
+          [-1, -1, -1, NEW, null],
           ["0", "0", "0", ids[0], null],
         ],
       );
@@ -720,7 +720,12 @@ describe.each(inject("servers"))("on $name", (server) => {
       const first = await read({ since, pageSize: 1 });
       const handsOf = ({ rows }: Found) => rows.map(({ recipient_id }) => recipient_id).toSorted();
       expect(handsOf(first)).toEqual(["1", "2", "3"]);
-      const next = await read({ since, upto: first.snapshot, afterId: ids[0] ?? "" });
+      const next = await read({
+        since,
+        upto: first.snapshot,
+        afterStage: REMOVED,
+        afterId: ids[0] ?? "",
+      });
       expect(handsOf(next)).toEqual(["1", "2", "3", "4", "4"]);
     });
 
@@ -1030,7 +1035,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       await move([moved], "2");
       await query("select bellwire.prune('2001-01-01')");
       expect(await read("3")).toEqual([{ is_expired: false, stage: null, id: null }]);
-      expect(await read("2")).toMatchObject([{ is_expired: false }, { stage: 0, id: moved }]);
+      expect(await read("2")).toMatchObject([{ is_expired: false }, { stage: REMOVED, id: moved }]);
       await notify(["1"]);
       await query("update bellwire.notifications set created_at = '2000-01-01'");
       await query("select bellwire.prune('2001-01-01')");

@@ -16,6 +16,7 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
   "bellwire.begin_history()",
+  "bellwire.can_be_told_as_one(bellwire.mark_alls,pg_snapshot)",
   "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],integer[],bigint[],integer,integer,integer,bigint[])",
   "bellwire.changes_since(pg_snapshot,pg_snapshot,integer,bigint,integer,integer)",
   "bellwire.cut_text(text,integer)",
@@ -28,7 +29,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.redeem_ticket(bytea)",
   "bellwire.suspend_wakeups_for(integer)",
   "bellwire.triggers_fire()",
-  "bellwire.unseen_of(text,pg_snapshot,xid8,xid8[])",
+  "bellwire.unseen_of(text,pg_snapshot,xid8,xid8[],bellwire.mark_alls)",
   "bellwire.wakeups_suspended_ms()",
   "bellwire.wire_time(timestamp with time zone)",
 ];

@@ -53,6 +53,7 @@ async function openPage(origin: string, cookie?: { name: string; value: string }
      add = ({ title }, count) => { titles.push(title); unread = count; };
      update = (changes, count) => { unread = count; };
      remove = () => {};
+     markAll = () => {};
      renewCookie = () => {};
      signInAgain = () => { titles.push("sign in again"); };`,
   );
@@ -213,6 +214,25 @@ test("the Next.js route makes a token that the service takes, for whoever is sig
   expect((await ask()).status).toBe(401);
 });
 
+test("a page that marks what it holds as the text says has what the list has", async () => {
+  const { service, database } = await start();
+  await database.query("select bellwire.notify('1', 'note') from generate_series(1, 12)");
+  await database.query(
+    "insert into bellwire.notifications (recipient_id, type, read_at) values ('1', 'imported', now())",
+  );
+  const list = async () => (await call(service, "1", "/")).body;
+  const { notifications, cursor } = await list();
+  const before = notifications[2].id;
+  const page = new Map(notifications.map((held: { id: string }) => [held.id, held]));
+  await call(service, "1", "/mark-all-read", { method: "POST", body: { before } });
+  const { all } = (await call(service, "1", `/poll?since=${cursor}`)).body;
+  const markAll = new Function("page", `${exampleUnder("What a page holds")}; return markAll;`)(
+    page,
+  );
+  markAll(all);
+  expect([...page.values()]).toEqual((await list()).notifications);
+});
+
 test("the table of problems has every code, as it is", () => {
   const rows = text.split("\n").filter((line) => /^\| `\w+` \| \d{3} \|/.test(line));
   expect(rows).toEqual(
@@ -226,7 +246,7 @@ test("every example is run by a test of this file", () => {
   const headings = sections
     .filter((section) => section.includes("```"))
     .map((s) => s.split("\n")[0]);
-  expect(headings).toHaveLength(5);
+  expect(headings).toHaveLength(6);
   for (const heading of headings) expect(own).toContain(`"${heading}"`);
   for (const section of sections) expect(section.split("```").length).toBeLessThanOrEqual(3);
 });

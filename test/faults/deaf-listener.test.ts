@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { createRandom, seeds } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { closeAfterTest } from "./support/close-after-test.ts";
 import { startForwarder } from "./support/forwarder.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { createRandom, seeds } from "./support/random.ts";
 import { startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";

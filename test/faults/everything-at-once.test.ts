@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { createRandom, seeds } from "../support/random.ts";
 import { judge } from "./support/checker.ts";
 import {
   freezeListener,
@@ -10,7 +11,6 @@ import {
 } from "./support/faults.ts";
 import { startNaiveReader } from "./support/naive-reader.ts";
 import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { createRandom, seeds } from "./support/random.ts";
 import { report } from "./support/report.ts";
 import { settle } from "./support/settle.ts";
 import { runTrial } from "./support/trial.ts";

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { createRandom, seeds } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { createRandom, seeds } from "./support/random.ts";
 import { startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
+import { createRandom } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { startForwarder } from "./support/forwarder.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { createRandom } from "./support/random.ts";
 import { type Delivery, startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { seeds } from "../support/random.ts";
 import { type Postgres, startPostgres } from "./support/postgres.ts";
-import { seeds } from "./support/random.ts";
 import { type RoamingReaders, startRoamingReaders, type Way } from "./support/roaming-readers.ts";
 import { runTrial } from "./support/trial.ts";
 

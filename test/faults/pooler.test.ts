@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { createRandom, seeds } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { hasPgbouncer, startPgbouncer } from "./support/pgbouncer.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { createRandom, seeds } from "./support/random.ts";
 import { startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";

@@ -4,8 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { EventSource } from "eventsource";
 import { expect, onTestFinished, test } from "vitest";
 import { hasNginx, startNginx } from "../support/nginx.ts";
+import { createRandom, type Random, seeds } from "../support/random.ts";
 import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { createRandom, type Random, seeds } from "./support/random.ts";
 import { streamRequest } from "./support/raw-stream.ts";
 import { startServiceProcess } from "./support/service-process.ts";
 

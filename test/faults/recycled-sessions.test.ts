@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { createRandom, type Random, seeds } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { createRandom, type Random, seeds } from "./support/random.ts";
 import { type Delivery, startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, test } from "vitest";
 import { hasNginx, startNginx } from "../support/nginx.ts";
+import { seeds } from "../support/random.ts";
 import {
   restartPostgres,
   restartService,
@@ -8,7 +9,6 @@ import {
   terminateBackend,
 } from "./support/faults.ts";
 import { startPostgres } from "./support/postgres.ts";
-import { seeds } from "./support/random.ts";
 import { runTrial } from "./support/trial.ts";
 
 describe.skipIf(!hasNginx)("behind Debian's nginx with its defaults", () => {

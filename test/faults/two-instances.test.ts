@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { test } from "vitest";
+import { seeds } from "../support/random.ts";
 import { freezeListener, restartService, startFaults } from "./support/faults.ts";
 import { startPostgres } from "./support/postgres.ts";
-import { seeds } from "./support/random.ts";
 import { runTrial } from "./support/trial.ts";
 
 test.each(seeds())(

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
+import { createRandom } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { createRandom } from "./support/random.ts";
 import { type Delivery, type Readers, startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { startServiceProcess } from "./support/service-process.ts";

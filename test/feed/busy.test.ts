@@ -122,6 +122,7 @@ const EMPTY: Changes = {
   upto: FROM.at,
   present: FROM.at,
   moment: FROM.at,
+  marked: [],
   removed: [],
   rows: [],
   isLast: true,

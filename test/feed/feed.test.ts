@@ -14,6 +14,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes 
   from: from.at,
   upto: { xmax, inProgress: [] },
   present: { xmax, inProgress: [] },
+  marked: [],
   removed: [],
   rows: [],
   isLast: true,

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
-import { seeds } from "../faults/support/random.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { seeds } from "../support/random.ts";
 import { call, type Service, startService } from "../support/service.ts";
 import { judge } from "./fuzz/judge.ts";
 import { type Operation, operations } from "./fuzz/operations.ts";

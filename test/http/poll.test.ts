@@ -29,6 +29,13 @@ async function notify(title: string, recipientId = me): Promise<string> {
   return row?.id ?? "";
 }
 
+const notifyMany = (count: number) =>
+  database.query(
+    `insert into bellwire.notifications (recipient_id, type)
+     select $1, 'note' from generate_series(1, $2::integer)`,
+    [me, count],
+  );
+
 const poll = async (since?: string, wait = 0) => {
   const query = since === undefined ? "" : `since=${encodeURIComponent(since)}&`;
   return (await call(service, me, `/poll?${query}wait=${wait}`)).body;
@@ -44,6 +51,7 @@ describe("a poll", () => {
     const { cursor, ...rest } = await poll();
     expect(rest).toEqual({
       notifications: [],
+      all: null,
       changes: [],
       removed: [],
       unread: 1,
@@ -67,6 +75,7 @@ describe("a poll", () => {
     expect(answer).toEqual({
       notifications: [expect.objectContaining({ id: second, title: "second", readAt: null })],
       changes: [{ id: first, seenAt: body.seenAt, readAt: body.readAt, archivedAt: null }],
+      all: null,
       unread: 1,
       unseen: 1,
       removed: [],
@@ -116,6 +125,7 @@ describe("a poll", () => {
     const { cursor: here, ...rest } = await poll(cursor);
     expect(rest).toEqual({
       notifications: [],
+      all: null,
       changes: [],
       removed: [],
       unread: 501,
@@ -203,6 +213,39 @@ describe("a poll that waits", () => {
     await untilWaiting(1);
     await database.query("update bellwire.notifications set read_at = now() where id = $1", [id]);
     expect(await waiting).toMatchObject({ changes: [{ id }], unread: 0, unseen: 0 });
+  });
+
+  test("gives a mark-all of many in one word, and never in one answer with what came before it", async () => {
+    await start();
+    for (let i = 0; i < 10; i++) await notify(`${i}`);
+    const { cursor } = await poll();
+    const ids: string[] = [];
+    for (let i = 0; i < 10; i++) ids.push(await notify(`${i + 10}`));
+    const { cursor: behindThese } = await poll(cursor);
+    await call(service, me, "/mark-all-read", { method: "POST", body: {} });
+    const readAt = expect.any(String);
+    const answer = await poll(behindThese);
+    expect(answer).toMatchObject({
+      all: { before: ids[9], readAt, seenAt: readAt },
+      notifications: [],
+      changes: [],
+      unread: 0,
+    });
+    expect(await poll(answer.cursor)).toMatchObject({ all: null, notifications: [] });
+    // Whoever does not have all of it gets it as it is now.
+    const late = await poll(cursor);
+    expect(late).toMatchObject({ all: null, unread: 0 });
+    expect(late.notifications).toHaveLength(10);
+    expect(late.changes).toHaveLength(10);
+
+    await notifyMany(12);
+    const { cursor: next } = await poll(answer.cursor);
+    const waiting = poll(next, 30);
+    await untilWaiting(1);
+    await call(service, me, "/mark-all-seen", { method: "POST", body: {} });
+    const told = await waiting;
+    expect(told.all).toEqual({ before: expect.any(String), seenAt: readAt });
+    expect(told).toMatchObject({ unread: 12, unseen: 0 });
   });
 
   test("does not wait where there is something already", async () => {

@@ -17,6 +17,10 @@ const commands = fc.array(
     fc.record({ do: fc.constant("begin" as const) }),
     fc.record({ do: fc.constant("insert" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("update" as const), index, row: fc.nat({ max: 20 }) }),
+    fc.record({ do: fc.constant("markAll" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
+    // A transaction of one statement, in the midst of the others'.
+    fc.record({ do: fc.constant("notify" as const), who: fc.constantFrom(...RECIPIENTS) }),
+    fc.record({ do: fc.constant("clearAll" as const), who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("delete" as const), index, row: fc.nat({ max: 20 }) }),
     fc.record({
       do: fc.constant("move" as const),
@@ -37,6 +41,7 @@ const commands = fc.array(
     fc.record({ do: fc.constant("choke" as const), index }),
     fc.record({ do: fc.constant("proceed" as const) }),
     fc.record({ do: fc.constant("proceed" as const) }),
+    fc.record({ do: fc.constant("settle" as const) }),
   ),
   { minLength: 20, maxLength: 120 },
 );
@@ -83,6 +88,9 @@ function createClient(recipientId: string, lastId?: string) {
             notified.push(arrivalOf(event.row));
             held.set(event.row.id, event.row.readAt);
           } else {
+            const { all } = event;
+            for (const [id, readAt] of held)
+              if (all && id <= all.before && readAt === null) held.set(id, all.readAt);
             for (const { id } of event.removed) held.delete(id);
             for (const { id, readAt } of event.rows) if (held.has(id)) held.set(id, readAt);
           }
@@ -180,11 +188,23 @@ async function run(
   }
   const pick = (i: number) => clients[i % Math.max(1, clients.length)];
 
+  function atOnce(write: (transaction: number) => void) {
+    const transaction = history.begin();
+    write(transaction);
+    history.commit(transaction);
+    feed.wake();
+  }
+
   for (const step of steps) {
     if (step.do === "wake") feed.wake();
+    else if (step.do === "settle") await settle();
+    else if (step.do === "notify") atOnce((transaction) => history.insert(transaction, step.who));
+    else if (step.do === "clearAll")
+      atOnce((transaction) => history.markAll(transaction, step.who));
     else if (step.do === "begin") history.begin();
     else if (step.do === "insert") history.insert(step.index, step.who);
     else if (step.do === "update") history.update(step.index, step.row);
+    else if (step.do === "markAll") history.markAll(step.index, step.who);
     else if (step.do === "delete") history.delete(step.index, step.row);
     else if (step.do === "move") history.move(step.index, step.row, step.who);
     else if (step.do === "commit") history.commit(step.index);

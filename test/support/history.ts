@@ -1,5 +1,5 @@
-import type { Change, RecipientChanges, Removal } from "../../src/db/changes.ts";
-import { type Cursor, STAGES, type Stage } from "../../src/db/cursor.ts";
+import type { Change, MarkAll, RecipientChanges, Removal } from "../../src/db/changes.ts";
+import { type Cursor, numberOf, START, type Stage } from "../../src/db/cursor.ts";
 import { isVisible, type Snapshot, truncate } from "../../src/db/snapshot.ts";
 
 interface Version {
@@ -15,6 +15,13 @@ interface Transaction {
   /** By id; undefined where it was deleted. */
   written: Map<bigint, Version | undefined>;
   removed: Removal[];
+  /** By their recipients. */
+  marked: Map<string, KeptMarkAll>;
+}
+
+interface KeptMarkAll extends MarkAll {
+  readonly readAt: string;
+  readonly replaced: readonly bigint[];
 }
 
 /**
@@ -25,10 +32,13 @@ interface Transaction {
 export function createHistory() {
   const committed = new Map<bigint, Version>();
   const removals: Removal[] = [];
+  /** The last of each recipient. */
+  const markAlls = new Map<string, KeptMarkAll>();
   const open: Transaction[] = [];
   let nextXid = 10n;
   let nextId = 1n;
   let lastCompleted = 9n;
+  let marksMade = 0;
 
   const end = (index: number) => {
     const [transaction] = open.splice(index % open.length, 1);
@@ -67,6 +77,18 @@ export function createHistory() {
     return target && { transaction, target };
   }
 
+  /** The mark-alls whose replaced states a reader at `at` has. */
+  const toldAt = (at: Snapshot, upto: Snapshot) =>
+    [...markAlls.values()]
+      .filter(({ markedXid }) => !isVisible(at, markedXid) && isVisible(upto, markedXid))
+      .filter(({ replaced }) => replaced.every((xid) => isVisible(at, xid)))
+      .filter(({ recipientId, before }) =>
+        rowsOf(recipientId).every(
+          ({ id, readAt, changedXid }) =>
+            id > before || readAt !== null || !isVisible(at, changedXid),
+        ),
+      );
+
   /** What a reader at `at` gets of what it had: of that which is there again it has seen the later coming. */
   const isGone = ({ id, recipientId }: Removal, at: Snapshot) => {
     const now = committed.get(id);
@@ -74,7 +96,9 @@ export function createHistory() {
   };
 
   return {
-    begin: () => void open.push({ xid: nextXid++, written: new Map(), removed: [] }),
+    /** Returns the transaction's index. */
+    begin: () =>
+      open.push({ xid: nextXid++, written: new Map(), removed: [], marked: new Map() }) - 1,
 
     insert(index: number, recipientId: string) {
       const transaction = open[index % open.length];
@@ -102,6 +126,30 @@ export function createHistory() {
       });
     },
 
+    /** Marks all the unread that the transaction sees. One that another has locked it would wait for: then nothing. */
+    markAll(index: number, recipientId: string) {
+      const transaction = open[index % open.length];
+      if (!transaction) return;
+      const { xid, written, marked } = transaction;
+      const seen = [...new Map([...committed, ...written]).values()];
+      const unread = seen.filter((row) => row?.recipientId === recipientId && row.readAt === null);
+      const targets = unread.filter((row) => row !== undefined);
+      const others = open.filter((other) => other !== transaction);
+      const isBusy = targets.some(({ id }) => others.some((other) => other.written.has(id)));
+      const waits = others.some((other) => other.marked.has(recipientId));
+      if (targets.length === 0 || isBusy || waits) return;
+      const readAt = `read with all ${++marksMade}`;
+      for (const row of targets) written.set(row.id, { ...row, changedXid: xid, readAt });
+      marked.set(recipientId, {
+        recipientId,
+        markedXid: xid,
+        before: targets.map(({ id }) => id).reduce((a, b) => (a > b ? a : b)),
+        seenAt: readAt,
+        readAt,
+        replaced: targets.map(({ changedXid }) => changedXid),
+      });
+    },
+
     delete(index: number, row: number) {
       const aimed = aim(index, row);
       if (!aimed) return;
@@ -126,7 +174,8 @@ export function createHistory() {
     },
 
     commit(index: number) {
-      const { written, removed } = end(index) ?? {};
+      const { written, removed, marked } = end(index) ?? {};
+      for (const [recipientId, mark] of marked ?? []) markAlls.set(recipientId, mark);
       for (const [id, version] of written ?? [])
         if (version) committed.set(id, version);
         else committed.delete(id);
@@ -148,12 +197,22 @@ export function createHistory() {
     read(from: Cursor, recipientId: string | null, pageSize: number): RecipientChanges {
       const now = snapshot();
       const upto = from.reading?.upto ?? now;
-      const place = from.reading?.place ?? { stage: "removed", id: 0n };
+      const place = from.reading?.place ?? START;
       const isAsked = (row: { recipientId: string }) =>
         recipientId === null || row.recipientId === recipientId;
       const isLeft = (stage: Stage, id: bigint) =>
-        stage === place.stage ? id > place.id : STAGES.indexOf(stage) > STAGES.indexOf(place.stage);
+        stage === place.stage ? id > place.id : numberOf(stage) > numberOf(place.stage);
 
+      const told = from.reading ? [] : toldAt(from.at, upto).filter(isAsked);
+      const marked = told
+        .filter(({ before }) => isLeft("marked", before))
+        .sort((a, b) => Number(a.before - b.before));
+      const markOf = (row: Version) =>
+        told.find((mark) => mark.recipientId === row.recipientId && row.id <= mark.before);
+      const isAsMarked = (row: Version) => {
+        const mark = markOf(row);
+        return row.changedXid === mark?.markedXid && row.readAt === mark.readAt;
+      };
       const removed = removals
         .filter(isAsked)
         .filter(({ removedXid }) => !isVisible(from.at, removedXid) && isVisible(upto, removedXid))
@@ -162,29 +221,39 @@ export function createHistory() {
       const rows = [...committed.values()]
         .filter(isAsked)
         .filter((row) => !isVisible(from.at, row.changedXid))
+        .filter((row) => !isVisible(from.at, row.createdXid) || !isAsMarked(row))
         .map((row) => ({ ...BLANK, ...row, isNew: !isVisible(from.at, row.createdXid) }))
-        .filter((row) => isVisible(upto, row.isNew ? row.createdXid : row.changedXid))
+        .filter((row) => !row.isNew || isVisible(upto, row.createdXid))
         .filter((row) => isLeft(row.isNew ? "new" : "changed", row.id))
         .sort((a, b) => Number(b.isNew) - Number(a.isNew) || Number(a.id - b.id));
       let newest = from.at.xmax - 1n;
       const xids = rows.flatMap(({ createdXid, changedXid }) => [createdXid, changedXid]);
-      for (const xid of [...xids, ...removed.map(({ removedXid }) => removedXid)])
-        if (xid > newest) newest = xid;
+      const others = [
+        ...told.map(({ markedXid }) => markedXid),
+        ...removed.map(({ removedXid }) => removedXid),
+      ];
+      for (const xid of [...xids, ...others]) if (xid > newest) newest = xid;
 
       // What went through several hands is removed from each: a page does not end between those.
-      const last = removed[Math.min(pageSize, removed.length) - 1];
-      const removedHere = removed.filter(({ id }) => last !== undefined && id <= last.id);
-      const page = rows.slice(0, Math.max(0, pageSize - removed.length));
-      const told = [...removedHere, ...page.filter(({ isNew }) => !isNew)];
-      const remaining = removed.length + rows.length;
+      const upToTies = <Row>(all: Row[], size: number, idOf: (row: Row) => bigint) => {
+        const last = all[Math.min(size, all.length) - 1];
+        return all.filter((row) => last !== undefined && idOf(row) <= idOf(last));
+      };
+      const markedHere = upToTies(marked, pageSize, ({ before }) => before);
+      const forRemoved = pageSize - marked.length;
+      const removedHere = upToTies(removed, forRemoved, ({ id }) => id);
+      const page = rows.slice(0, Math.max(0, forRemoved - removed.length));
+      const counted = [...markedHere, ...removedHere, ...page.filter(({ isNew }) => !isNew)];
+      const remaining = marked.length + removed.length + rows.length;
       return {
         epoch: from.epoch,
         from: from.at,
         upto: from.reading?.upto ?? truncate(now, newest + 1n),
         present: truncate(now, newest + 1n),
+        marked: markedHere,
         removed: removedHere,
         rows: page,
-        isLast: removedHere.length + page.length === remaining,
+        isLast: markedHere.length + removedHere.length + page.length === remaining,
         remaining,
         fresh: rows.filter(({ isNew }) => isNew).length,
         revoked: [],
@@ -192,7 +261,7 @@ export function createHistory() {
         isExpired: false,
         suspendedMs: 0,
         moment: now,
-        counts: new Map(told.map((row) => [row.recipientId, countsOf(row.recipientId)])),
+        counts: new Map(counted.map((row) => [row.recipientId, countsOf(row.recipientId)])),
         ...countsOf(recipientId ?? ""),
       };
     },

@@ -1,6 +1,6 @@
+import type { Random } from "../../support/random.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import type { Postgres } from "./postgres.ts";
-import type { Random } from "./random.ts";
 import type { ServiceProcess } from "./service-process.ts";
 
 export type Fault = (random: Random) => Promise<void>;

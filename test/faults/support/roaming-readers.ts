@@ -1,9 +1,9 @@
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Random } from "../../support/random.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { createEventReader, type StreamBlock } from "./event-reader.ts";
 import { createResponseReader } from "./http-response.ts";
-import type { Random } from "./random.ts";
 import { streamRequest } from "./raw-stream.ts";
 import type { Delivery, Reader, ReaderLog, ReaderOptions } from "./readers.ts";
 

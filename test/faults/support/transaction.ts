@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
-import type { Random } from "./random.ts";
+import type { Random } from "../../support/random.ts";
 
 /** What a transaction has written, by the body of each notification. */
 export interface Written {

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
+import { createRandom, type Random } from "../../support/random.ts";
 import { expectExact, judge, type Verdict } from "./checker.ts";
 import { startForwarder } from "./forwarder.ts";
 import { createMigrated, type Postgres } from "./postgres.ts";
-import { createRandom, type Random } from "./random.ts";
 import { type ReaderLog, type ReaderOptions, startReaders } from "./readers.ts";
 import { report } from "./report.ts";
 import { type ServiceProcess, startServiceProcess } from "./service-process.ts";

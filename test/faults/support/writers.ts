@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import type { Random } from "../../support/random.ts";
 import { closeAfterTest } from "./close-after-test.ts";
-import type { Random } from "./random.ts";
 import { SENDER, type Written, write } from "./transaction.ts";
 
 export interface WriterOptions {

@@ -202,6 +202,7 @@ test("of several in the address the last counts, whatever its name, and the head
 test("a NUL byte in a header is no HTTP (RFC 9110 §5.5), whatever the header, and harms nobody else", async () => {
   await start();
   const other = await openStream(service, "8");
+  await other.waitFor(({ event }) => event === "ready");
   for (const name of ["Last-Event-ID", "X-Anything"])
     expect(await askWithHeader(Buffer.from("v1.\0.rs._"), name)).toMatch(/^HTTP\/1\.1 400 /);
   await database.query("select bellwire.notify('8', 'test', title => 'still here')");

@@ -35,7 +35,9 @@ function openEventSource(url: string, token: string) {
   onTestFinished(() => source.close());
   const titles: string[] = [];
   source.addEventListener("notification", ({ data }) => titles.push(JSON.parse(data).title));
-  return { source, titles };
+  /** It has a position, and resumes there; that it is open says less. */
+  const ready = new Promise((resolve) => source.addEventListener("ready", resolve));
+  return { source, titles, ready };
 }
 
 describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
@@ -76,8 +78,8 @@ describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
     const service = await startService({ databaseUrl: database.url });
     const nginx = await startNginx(shipped(service));
     const token = await service.token("2");
-    const { source, titles } = openEventSource(nginx.url, token);
-    await expect.poll(() => source.readyState).toBe(EventSource.OPEN);
+    const { source, titles, ready } = openEventSource(nginx.url, token);
+    await ready;
     await service.close();
     const away = await fetch(`${nginx.url}/api/notifications/stream`);
     expect(away.status).toBe(200);

@@ -188,6 +188,30 @@ describe("what many are marked by one statement", () => {
     }
   });
 
+  test("is one word where a mark-all did it and the page has all that it marked, live and on resume", async () => {
+    const service = await start();
+    const me = newRecipient();
+    await notifyMany(me, COUNT);
+    const page = await openPage(service, me);
+    const away = page.lastId() ?? "";
+    const { body } = await call(service, me, "/mark-all-read", { method: "POST", body: {} });
+    expect(body).toEqual({ changed: COUNT });
+    const back = await openStream(service, me, { lastEventId: away });
+    const [newest] = (await call(service, me, "/?limit=1")).body.notifications;
+    const { id: before, seenAt, readAt } = newest;
+    const all = { before, seenAt, readAt };
+    for (const one of [page, back]) {
+      const { data } = await one.waitFor(({ event }) => event === "state");
+      expect(data).toEqual({ all, changes: [], unread: 0, unseen: 0 });
+      expect(kinds(one)).toEqual(["ready", "state"]);
+    }
+    // Nothing of it is told again.
+    const again = await openStream(service, me, { lastEventId: back.lastId() ?? "" });
+    await notify(me, ["after"]);
+    await again.waitFor(({ event }) => event === "notification");
+    expect(kinds(again)).toEqual(["ready", "notification"]);
+  });
+
   test("is removed, however many", async () => {
     const service = await start({ REPLAY_LIMIT: "100" });
     const me = newRecipient();

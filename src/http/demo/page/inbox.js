@@ -10,6 +10,7 @@ export function openInbox({
   onConnection,
   onList,
   onNotification,
+  onMarkAll,
   onChanges,
   onRemoved,
   onReady,
@@ -60,13 +61,14 @@ export function openInbox({
       if (data.reason === "epoch_changed") seen.clear(); // ids may come again, for others
       loadAfter(Math.random() * 1000);
     }
-    if (name === "notification" && !seen.has(data.id)) {
+    if (name === "notification") {
+      onNotification(data, !seen.has(data.id));
       seen.add(data.id);
-      onNotification(data);
     }
   }
 
-  function takeState({ changes, removed = [] }) {
+  function takeState({ all, changes, removed = [] }) {
+    if (all) onMarkAll(all);
     // Somebody may be given it again.
     for (const id of removed) seen.delete(id);
     onRemoved(removed);

@@ -64,6 +64,17 @@ export function createList({ root, empty, texts, userById, onRead }) {
     empty.hidden = rows.size > 0;
   }
 
+  function change({ id, readAt, archivedAt }) {
+    const entry = rows.get(id);
+    if (!entry) return;
+    const hadFocus = entry.row.contains(document.activeElement);
+    if (archivedAt) remove(id);
+    else if (Boolean(readAt) !== Boolean(entry.notification.readAt)) {
+      const row = render({ ...entry.notification, readAt });
+      if (hadFocus) row.querySelector(".notification-title").focus({ preventScroll: true });
+    }
+  }
+
   return {
     remove,
     replaceAll(notifications) {
@@ -72,22 +83,22 @@ export function createList({ root, empty, texts, userById, onRead }) {
       empty.hidden = notifications.length > 0;
       for (const notification of notifications) place(notification);
     },
-    /** For what was just delivered: its row glows for a moment. */
+    /** For what was just delivered: its row glows for a moment. What is there already is replaced. */
     add(notification) {
-      if (notification.archivedAt) return;
-      place(notification).classList.add("fresh");
+      const isKnown = rows.has(notification.id);
+      if (notification.archivedAt) remove(notification.id);
+      else if (isKnown) place(notification);
+      else place(notification).classList.add("fresh");
     },
     append(notifications) {
       for (const notification of notifications) if (!rows.has(notification.id)) place(notification);
     },
-    change({ id, readAt, archivedAt }) {
-      const entry = rows.get(id);
-      if (!entry) return;
-      const hadFocus = entry.row.contains(document.activeElement);
-      if (archivedAt) remove(id);
-      else if (Boolean(readAt) !== Boolean(entry.notification.readAt)) {
-        const row = render({ ...entry.notification, readAt });
-        if (hadFocus) row.querySelector(".notification-title").focus({ preventScroll: true });
+    change,
+    /** Nothing archived is here. */
+    markAll(all) {
+      for (const { notification } of [...rows.values()]) {
+        const { id, readAt } = notification;
+        if (BigInt(id) <= BigInt(all.before)) change({ id, readAt: readAt ?? all.readAt });
       }
     },
     newestId: () => root.firstElementChild?.dataset.id,

@@ -69,14 +69,16 @@ function watch(id) {
       list.replaceAll(page.notifications);
       showOldest(page.nextBefore);
     },
+    onMarkAll: list.markAll,
     onRemoved(ids) {
       for (const id of ids) list.remove(id);
     },
     onChanges(changes) {
       for (const change of changes) list.change(change);
     },
-    onNotification(notification) {
+    onNotification(notification, isNew) {
       list.add(notification);
+      if (!isNew) return;
       toasts.show(notification);
       acts.heard(notification);
     },

@@ -1,0 +1,36 @@
+-- Whether a reader at a position can be told of a mark-all in one word: it has every state that was replaced, and nothing that
+-- it would take for marked and that was not (committed meanwhile, or not of the position that the mark-all was for).
+--
+-- Of the older transactions only the newest is kept: they are all seen where nothing as old is still in progress.
+--
+-- Cost     one probe of the recipient's unread, which are few up to there
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.can_be_told_as_one;
+create or replace function bellwire.can_be_told_as_one(mark bellwire.mark_alls, since pg_snapshot)
+  returns boolean
+  language sql
+  stable
+begin atomic
+  select (mark.older_replaced < pg_snapshot_xmin(since)) is not false
+         and not exists (
+               select
+                 from unnest(mark.replaced) as replaced (xid)
+                where not pg_visible_in_snapshot(replaced.xid, since)
+             )
+         and not exists (
+               select
+                 from bellwire.notifications n
+                where n.recipient_id = mark.recipient_id
+                  and n.read_at is null
+                  and n.archived_at is null
+                  and n.id <= mark.before_id
+                  and (mark.read_at is not null or n.seen_at is null)
+                  and pg_visible_in_snapshot(n.changed_xid, since)
+             );
+end;
+
+comment on function bellwire.can_be_told_as_one is
+  'Whether a reader at a position can be told of a mark-all in one word: part of the reads.';
+
+revoke all on function bellwire.can_be_told_as_one from public;
+grant execute on function bellwire.can_be_told_as_one to bellwire_service;
