@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { parseCursor } from "../../../src/db/cursor.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { LAST_WORDS, openStream, REFUSAL } from "../../support/event-source.ts";
 import { call, type Service, startService } from "../../support/service.ts";
@@ -227,6 +228,24 @@ describe("an open stream", () => {
   });
 });
 
+/**
+ * A stream that is ready at a position in which so many transactions were in progress. Those of the other test files' databases
+ * count as well, for ids of transactions are the server's; and what ends behind a position may have been pruned.
+ */
+async function openAmidst(
+  transactions: number,
+  service: Service,
+  recipient: string,
+  options: { lastEventId?: string } = {},
+) {
+  for (;;) {
+    const stream = await openStream(service, recipient, options);
+    const { id: position = "" } = await stream.waitFor(({ event }) => event === "ready");
+    if (parseCursor(position)?.at.inProgress.length === transactions) return { stream, position };
+    stream.close();
+  }
+}
+
 describe("a resumed stream", () => {
   test("sends the fifty it has missed, in order, once, then what comes", async () => {
     const service = await start();
@@ -344,17 +363,16 @@ describe("a resumed stream", () => {
     const age = () =>
       database.query("update bellwire.notifications set created_at = now() - interval '91 days'");
     await notify(recipient, "old");
-    const before = await openStream(service, recipient);
-    const { id: kept } = await before.waitFor(({ event }) => event === "ready");
+    const { position: kept } = await openAmidst(0, service, recipient);
     await age();
     await prune();
-    const fine = await openStream(service, recipient, { lastEventId: kept ?? "" });
+    const fine = await openStream(service, recipient, { lastEventId: kept });
     await fine.waitFor(({ event }) => event === "ready");
     await notify(recipient, "missed");
     await fine.take(1);
     await age();
     await prune();
-    const late = await openStream(service, recipient, { lastEventId: kept ?? "" });
+    const late = await openStream(service, recipient, { lastEventId: kept });
     const reset = await late.waitFor(({ event }) => event === "reset");
     expect(reset.data).toEqual({ reason: "cursor_expired", unread: 0, unseen: 0 });
     await notify(recipient, "next");
@@ -375,9 +393,9 @@ describe("a resumed stream", () => {
     let lastEventId = "";
     for (let day = 1; day <= 3; day++) {
       await notify(newRecipient(), "for somebody else");
-      const stream = await openStream(service, recipient, lastEventId ? { lastEventId } : {});
-      await stream.waitFor(({ event }) => event === "ready");
-      lastEventId = stream.lastId() ?? "";
+      const resume = lastEventId ? { lastEventId } : {};
+      const { stream, position } = await openAmidst(1, service, recipient, resume);
+      lastEventId = position;
       expect(stream.events.map(({ event }) => event)).toEqual(["ready"]);
       stream.close();
       await database.query(
