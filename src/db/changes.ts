@@ -133,17 +133,17 @@ export function toChanges(head: Head, page: readonly PageRow[], { at, reading }:
   const moment = parseSnapshot(head.snapshot);
   const present = reached(at, moment, head.newest);
   const remaining = Number(head.remaining);
-  const of = (...stages: (Stage | undefined)[]) =>
-    page.filter(({ stage }) => stages.includes(stageOf(stage)));
+  const of = (name: Stage) => page.filter(({ stage }) => stageOf(stage) === name);
+  const [marked, removed] = [of("marked"), of("removed")];
   return {
     epoch: head.epoch,
     from: at,
     upto: reading?.upto ?? present,
     present,
     moment,
-    marked: of("marked").map(toMarkAll),
-    removed: of("removed").map(toRemoval),
-    rows: of("new", "changed").map(toChange),
+    marked: marked.map(toMarkAll),
+    removed: removed.map(toRemoval),
+    rows: page.slice(marked.length + removed.length).map(toChange),
     isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,

@@ -150,7 +150,7 @@ function collect({
   };
   let isDue = waitMs === 0;
   let hasCaughtUp = false;
-  /** What came next is of the next poll. */
+  /** What comes now belongs to the next poll. */
   let isOver = false;
   let length = 0;
   /** What the last page takes. */
@@ -178,7 +178,7 @@ function collect({
     if (hasCaughtUp) give();
   }
 
-  /** A mark-all is for what its client has, and of this answer it has nothing yet. */
+  /** A client applies a mark-all before the rest of the answer, so it cannot follow what the answer has already. */
   const mustWait = (event: Delivered) =>
     event.kind === "state" && event.all !== undefined && length > 0;
 

@@ -32,15 +32,15 @@ export type Hub = ReturnType<typeof createHub>;
 export function createHub() {
   const connected = new Map<string, Recipient>();
 
-  function publishTo(recipientId: string, share: Share, changes: Changes, askedAt: number) {
+  function publishTo(recipientId: string, share: Share, page: Page) {
     const recipient = connected.get(recipientId);
     if (!recipient) return;
     const { subscribers, tally } = recipient;
-    const counts = bringUp(tally, recipientId, share.rows, changes);
+    const counts = bringUp(tally, recipientId, share.rows, page);
     recipient.tally = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const delivery = createDelivery({ ...changes, askedAt }, share, counts);
+      const delivery = createDelivery(page, share, counts);
       for (const subscriber of subscribers) subscriber.deliver(delivery);
     }
   }
@@ -67,8 +67,9 @@ export function createHub() {
       // First, so that whoever is revoked can be asked for before anything is shown.
       for (const recipientId of changes.revoked)
         for (const subscriber of connected.get(recipientId)?.subscribers ?? []) subscriber.revoke();
+      const page = { ...changes, askedAt };
       for (const [recipientId, share] of shareOut(changes, connected))
-        publishTo(recipientId, share, changes, askedAt);
+        publishTo(recipientId, share, page);
     },
 
     readAgain(): void {
@@ -79,6 +80,8 @@ export function createHub() {
     },
   };
 }
+
+type Page = Changes & { readonly askedAt: number };
 
 /** What of a page is one recipient's, in the order it came. */
 interface Share {
