@@ -1,7 +1,7 @@
--- Whether a reader at a position can be told of a mark-all in one word: it has every state that was replaced, and nothing that
--- it would take for marked and that was not (committed meanwhile, or not of the position that the mark-all was for).
+-- Whether a reader at a position can get a mark-all as one event. The reader must have every state that the mark-all replaced.
+-- It must also have no other unread notification up to the same id: it would mark that one, too.
 --
--- Of the older transactions only the newest is kept: they are all seen where nothing as old is still in progress.
+-- Of more than 100 replaced transactions the older ones count as seen where none as old as the newest of them was in progress.
 --
 -- Cost     one probe of the recipient's unread, which are few up to there
 -- Rights   bellwire_service
@@ -30,7 +30,7 @@ begin atomic
 end;
 
 comment on function bellwire.can_be_told_as_one is
-  'Whether a reader at a position can be told of a mark-all in one word: part of the reads.';
+  'Whether a reader at a position can get a mark-all as one event: part of the reads.';
 
 revoke all on function bellwire.can_be_told_as_one from public;
 grant execute on function bellwire.can_be_told_as_one to bellwire_service;

@@ -82,7 +82,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     query(`select bellwire.mark_all('${mark}', $1 ${more})`, [recipient]);
 
   describe("a mark-all of ten or more", () => {
-    test("is told in one word to whoever has all that it marked", async () => {
+    test("is told as one to a reader who has all that it marked", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();

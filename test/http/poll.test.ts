@@ -215,7 +215,7 @@ describe("a poll that waits", () => {
     expect(await waiting).toMatchObject({ changes: [{ id }], unread: 0, unseen: 0 });
   });
 
-  test("gives a mark-all of many in one word, and never in one answer with what came before it", async () => {
+  test("gives a mark-all of many as one, and never in one answer with what came before it", async () => {
     await start();
     for (let i = 0; i < 10; i++) await notify(`${i}`);
     const { cursor } = await poll();

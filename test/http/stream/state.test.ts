@@ -188,7 +188,7 @@ describe("what many are marked by one statement", () => {
     }
   });
 
-  test("is one word where a mark-all did it and the page has all that it marked, live and on resume", async () => {
+  test("is one event where a mark-all did it and the page has all that it marked, live and on resume", async () => {
     const service = await start();
     const me = newRecipient();
     await notifyMany(me, COUNT);
