@@ -7,6 +7,7 @@ import { type FileOptions, readFiles } from "./migrations/files.ts";
 import { createOpening, createPrerequisites } from "./migrations/opening.ts";
 import { findPending } from "./migrations/pending.ts";
 import { createScript, type Part } from "./migrations/script.ts";
+import { refuseOldServer } from "./migrations/server-version.ts";
 import { readSnapshot, readState } from "./migrations/state.ts";
 
 export type MigrateOptions = FileOptions & { url: string };
@@ -86,12 +87,20 @@ async function currentTransaction(client: pg.Client): Promise<string | undefined
 
 type Whereabouts = { user: string; database: string };
 
+/** Throws where the server cannot be migrated. */
 async function whereAmI(client: pg.Client): Promise<Whereabouts> {
-  const { rows } = await client.query<Whereabouts & { standby: boolean }>(
-    `select current_user as "user", current_database() as database, pg_is_in_recovery() as standby`,
+  type Row = Whereabouts & { number: number; name: string; standby: boolean };
+  const { rows } = await client.query<Row>(
+    `select current_user as "user",
+            current_database() as database,
+            current_setting('server_version_num')::integer as number,
+            current_setting('server_version') as name,
+            pg_is_in_recovery() as standby`,
   );
   const [row] = rows;
-  if (!row || row.standby) {
+  if (!row) throw new Error("a select without from returned no row");
+  refuseOldServer(row);
+  if (row.standby) {
     throw new MigrationError("This is a standby and cannot be changed. Connect to the primary.");
   }
   return row;

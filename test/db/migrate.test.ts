@@ -7,6 +7,7 @@ import { migrate, plan } from "../../src/db/migrate.ts";
 import { checkSchema } from "../../src/db/migrations/check-schema.ts";
 import { MigrationError } from "../../src/db/migrations/error.ts";
 import { createPrerequisites } from "../../src/db/migrations/opening.ts";
+import { refuseOldServer } from "../../src/db/migrations/server-version.ts";
 import { formatStatus, status } from "../../src/db/migrations/status.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase } from "../support/database.ts";
@@ -383,6 +384,22 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect((await migrate({ url, root, log })).applied).toHaveLength(2);
     expect(await migrate({ url, root, log })).toEqual({ applied: [] });
     expect(await listForeign(database)).toEqual([]);
+  });
+});
+
+describe("a server", () => {
+  test.each([
+    [140099, "14.99"],
+    [130000, "13.0.0"],
+    [90624, "9.6.24"],
+  ])("of version %i is refused, with its version and the oldest that will do", (number, name) => {
+    expect(() => refuseOldServer({ number, name })).toThrow(
+      `This server is PostgreSQL ${name}. Bellwire needs PostgreSQL 15 or newer`,
+    );
+  });
+
+  test.each([150000, 150017, 180004, 1000001])("of version %i is not", (number) => {
+    refuseOldServer({ number, name: "new" });
   });
 });
 

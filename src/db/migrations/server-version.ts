@@ -1,0 +1,15 @@
+import { MigrationError } from "./error.ts";
+
+/** The oldest PostgreSQL that the tests run on. */
+export const OLDEST_MAJOR = 15;
+
+/**
+ * Refuses a server that is too old, before anything is looked at: an older one would stop at some line of SQL that it cannot
+ * read, or run what nobody has tested there. `number` is its `server_version_num`, 150017 for 15.17.
+ */
+export function refuseOldServer({ number, name }: { number: number; name: string }): void {
+  if (number >= OLDEST_MAJOR * 10_000) return;
+  throw new MigrationError(
+    `This server is PostgreSQL ${name}. Bellwire needs PostgreSQL ${OLDEST_MAJOR} or newer: upgrade the server. Nothing was changed.`,
+  );
+}
