@@ -5,10 +5,10 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import pg from "pg";
-import { startEmbedded } from "../src/db/embedded.ts";
-import { migrate } from "../src/db/migrate.ts";
-import { createMinter } from "../src/http/token.ts";
+import { startEmbedded } from "../src/embedded/embedded.ts";
+import { createMinter } from "../src/http/auth/sign.ts";
 import { createLogger } from "../src/logger.ts";
+import { migrate } from "../src/migrate/migrate.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 

@@ -5,9 +5,9 @@ import { cpus, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
-import { startEmbedded } from "../src/db/embedded.ts";
-import { migrate } from "../src/db/migrate.ts";
+import { startEmbedded } from "../src/embedded/embedded.ts";
 import { createLogger } from "../src/logger.ts";
+import { migrate } from "../src/migrate/migrate.ts";
 import { addRound, type Result } from "./result.ts";
 
 const ROUNDS = 5;

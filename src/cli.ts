@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 import { parseArgs } from "node:util";
-import type { App } from "./app.ts";
+import type { App } from "./app/app.ts";
 import type { Config } from "./config.ts";
-import { migrate, plan } from "./db/migrate.ts";
-import { formatStatus, status } from "./db/migrations/status.ts";
 import { prune } from "./db/prune.ts";
-import { createMinter } from "./http/token.ts";
-import { verificationKey } from "./jwt-secret.ts";
+import { verificationKey } from "./http/auth/keys.ts";
+import { createMinter } from "./http/auth/sign.ts";
 import { createLogger } from "./logger.ts";
 import { loadConfig, runService } from "./main.ts";
+import { migrate, plan } from "./migrate/migrate.ts";
+import { formatStatus, status } from "./migrate/status.ts";
 import { createOutput } from "./output.ts";
 
 const USAGE = `bellwire <command>

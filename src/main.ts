@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type App, startApp } from "./app.ts";
+import { type App, startApp } from "./app/app.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { endWithin } from "./last-resort.ts";
 import { createLogger, type Logger } from "./logger.ts";

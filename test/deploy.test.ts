@@ -35,12 +35,12 @@ describe("fly.toml", () => {
   test("checks a route that exists", () => {
     const paths = fly.http_service.checks.map(({ path }: { path: string }) => path);
     expect(paths).toEqual(["/readyz"]);
-    for (const path of paths) expect(readText("src/http/app.ts")).toContain(`app.get("${path}"`);
+    for (const path of paths) expect(readText("src/api/router.ts")).toContain(`app.get("${path}"`);
   });
 
   test("scrapes the metrics where they are", () => {
     expect(fly.metrics.port).toBe(config.metricsPort);
-    expect(readText("src/http/metrics.ts")).toContain(`req.url !== "${fly.metrics.path}"`);
+    expect(readText("src/metrics/metrics.ts")).toContain(`req.url !== "${fly.metrics.path}"`);
   });
 
   test("waits longer for the end than the process may take", () => {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { asService } from "../src/db/pool.ts";
-import { createMinter } from "../src/http/token.ts";
+import { createMinter } from "../src/http/auth/sign.ts";
 import { createDatabase, type TestDatabase } from "./support/database.ts";
 
 const TSX = import.meta.resolve("tsx");

@@ -7,10 +7,10 @@ import {
   type RecipientPage,
   toChanges,
   toForeign,
-} from "./changes.ts";
-import { type Cursor, numberOf, START } from "./cursor.ts";
-import { cutAtOf } from "./notification.ts";
-import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "./snapshot.ts";
+} from "../changes/changes.ts";
+import { type Cursor, numberOf, START } from "../changes/cursor.ts";
+import { cutAtOf } from "../changes/notification.ts";
+import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
 
 /** One reader of several that are answered together. */
 export interface Reader {

@@ -1,8 +1,8 @@
 import type { Pool } from "pg";
+import type { RecipientChanges, RecipientPage } from "../changes/changes.ts";
+import { type Cursor, placeOfLast } from "../changes/cursor.ts";
 import type { BytesInFlight, Share } from "./bytes-in-flight.ts";
-import type { RecipientChanges, RecipientPage } from "./changes.ts";
 import { createChangesReader, type Reader } from "./changes-reader.ts";
-import { type Cursor, placeOfLast } from "./cursor.ts";
 import { isOfItsArguments } from "./read-problem.ts";
 import { together } from "./together.ts";
 

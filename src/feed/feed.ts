@@ -1,5 +1,5 @@
-import type { Changes } from "../db/changes.ts";
-import { type Cursor, placeOfLast } from "../db/cursor.ts";
+import type { Changes } from "../changes/changes.ts";
+import { type Cursor, placeOfLast } from "../changes/cursor.ts";
 import type { Logger } from "../logger.ts";
 import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
 

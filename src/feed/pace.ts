@@ -1,4 +1,4 @@
-import type { Changes } from "../db/changes.ts";
+import type { Changes } from "../changes/changes.ts";
 
 export interface PaceOptions {
   /** At the latest so long after the last read there is another. */

@@ -1,6 +1,6 @@
 import type { Response } from "express";
 import type { BytesInFlight, Share } from "../db/bytes-in-flight.ts";
-import { recipientOf } from "./identify.ts";
+import { recipientOf } from "./auth/identify.ts";
 import { Problem, retryAfter } from "./problem.ts";
 
 export interface AnswerRoom {

@@ -1,5 +1,5 @@
-import type { MarkAll, Removal } from "../db/changes.ts";
-import type { Notification } from "../db/notification.ts";
+import type { MarkAll, Removal } from "../changes/changes.ts";
+import type { Notification } from "../changes/notification.ts";
 import type { Delivered } from "../hub/delivery.ts";
 import type { Logger } from "../logger.ts";
 import { encodeJson, onOneLine } from "./json-line.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseCursor } from "../db/cursor.ts";
+import { parseCursor } from "../changes/cursor.ts";
 import type { ResetReason } from "../hub/follow.ts";
 import { PROBLEM_CODES } from "./problem-codes.ts";
 

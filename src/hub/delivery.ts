@@ -1,7 +1,7 @@
-import type { Change, Changes, Content, MarkAll, Removal } from "../db/changes.ts";
-import type { Cursor, Place, Stage } from "../db/cursor.ts";
-import type { Counts } from "../db/notification.ts";
-import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
+import type { Change, Changes, Content, MarkAll, Removal } from "../changes/changes.ts";
+import type { Cursor, Place, Stage } from "../changes/cursor.ts";
+import type { Counts } from "../changes/notification.ts";
+import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
 
 /** In a `state` one of the three. */
 type Said =

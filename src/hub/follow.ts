@@ -1,7 +1,7 @@
-import type { RecipientChanges } from "../db/changes.ts";
-import { type Cursor, placeOfLast } from "../db/cursor.ts";
-import type { Counts } from "../db/notification.ts";
-import { isSubset } from "../db/snapshot.ts";
+import type { RecipientChanges } from "../changes/changes.ts";
+import { type Cursor, placeOfLast } from "../changes/cursor.ts";
+import type { Counts } from "../changes/notification.ts";
+import { isSubset } from "../changes/snapshot.ts";
 import { createDelivery, type Delivered, type Delivery, narrow } from "./delivery.ts";
 import type { Hub } from "./hub.ts";
 import type { Tally } from "./tally.ts";

@@ -1,4 +1,4 @@
-import type { Change, Changes, MarkAll, Removal } from "../db/changes.ts";
+import type { Change, Changes, MarkAll, Removal } from "../changes/changes.ts";
 import { createDelivery, type Delivery } from "./delivery.ts";
 import { bringUp, later, type Tally } from "./tally.ts";
 

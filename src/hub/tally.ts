@@ -1,6 +1,6 @@
-import type { Change, Changes } from "../db/changes.ts";
-import type { Counts } from "../db/notification.ts";
-import { isSubset, isVisible, type Snapshot, union } from "../db/snapshot.ts";
+import type { Change, Changes } from "../changes/changes.ts";
+import type { Counts } from "../changes/notification.ts";
+import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
 
 /** A recipient's counts, kept up without counting again. Exact for the rows that `at` sees. */
 export interface Tally extends Counts {

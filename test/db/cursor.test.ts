@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Cursor, encodeCursor, parseCursor, STAGES, type Stage } from "../../src/db/cursor.ts";
-import { isGiven, isSubset, type Snapshot } from "../../src/db/snapshot.ts";
+import {
+  type Cursor,
+  encodeCursor,
+  parseCursor,
+  STAGES,
+  type Stage,
+} from "../../src/changes/cursor.ts";
+import { isGiven, isSubset, type Snapshot } from "../../src/changes/snapshot.ts";
 
 const FORM = /^[A-Za-z0-9._-]{1,128}$/;
 const epochs = fc.stringMatching(/^[0-9a-f]{8}$/);

@@ -7,10 +7,10 @@ import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import pg from "pg";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { chooseAccount, runAs } from "../../src/db/embedded/account.ts";
-import { findBinaries } from "../../src/db/embedded/binaries.ts";
-import { choosePlace } from "../../src/db/embedded/place.ts";
-import { startEmbedded } from "../../src/db/embedded.ts";
+import { chooseAccount, runAs } from "../../src/embedded/account.ts";
+import { findBinaries } from "../../src/embedded/binaries.ts";
+import { startEmbedded } from "../../src/embedded/embedded.ts";
+import { choosePlace } from "../../src/embedded/place.ts";
 import { createLogger } from "../../src/logger.ts";
 
 const isRoot = process.getuid?.() === 0;

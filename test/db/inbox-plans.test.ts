@@ -1,6 +1,6 @@
 import pg from "pg";
 import { beforeAll, describe, expect, inject, test } from "vitest";
-import type { Cursor } from "../../src/db/cursor.ts";
+import type { Cursor } from "../../src/changes/cursor.ts";
 import { createInbox, type Inbox, type ListOptions } from "../../src/db/inbox.ts";
 import { asService } from "../../src/db/pool.ts";
 import { createDatabase } from "../support/database.ts";

@@ -1,8 +1,8 @@
 import type pg from "pg";
 import { beforeAll, expect, test } from "vitest";
+import type { Cursor } from "../../src/changes/cursor.ts";
 import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
-import type { Cursor } from "../../src/db/cursor.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createReplays } from "../../src/db/replays.ts";
 import { createFindStandingTogether } from "../../src/db/revocations.ts";

@@ -12,7 +12,7 @@ import {
   onTestFinished,
   test,
 } from "vitest";
-import { PACKAGE_ROOT } from "../../src/db/migrations/files.ts";
+import { PACKAGE_ROOT } from "../../src/migrate/files.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 type Rule = { name: string; table: string; event: string; query: string; onError: string };

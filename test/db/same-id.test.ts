@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { sameId } from "../../src/http/recipient-id.ts";
+import { sameId } from "../../src/http/auth/recipient-id.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
 import { call, startService } from "../support/service.ts";

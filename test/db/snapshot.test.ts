@@ -8,7 +8,7 @@ import {
   type Snapshot,
   truncate,
   union,
-} from "../../src/db/snapshot.ts";
+} from "../../src/changes/snapshot.ts";
 
 /** Small numbers, so that sets meet often. */
 const snapshots = fc

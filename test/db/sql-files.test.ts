@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
-import { PACKAGE_ROOT, readFiles } from "../../src/db/migrations/files.ts";
+import { PACKAGE_ROOT, readFiles } from "../../src/migrate/files.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 const FILES = readFiles({ folders: ["sql/example", "sql/rules"] })

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
-import { formatStatus, status } from "../../src/db/migrations/status.ts";
+import { formatStatus, status } from "../../src/migrate/status.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 const RULE = `

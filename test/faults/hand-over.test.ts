@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
-import { once } from "../../src/db/embedded/server.ts";
+import { once } from "../../src/embedded/server.ts";
 import { openStream, type StreamEvent } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
 import { call } from "../support/service.ts";

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { asService } from "../../src/db/pool.ts";
-import { createMinter } from "../../src/http/token.ts";
+import { createMinter } from "../../src/http/auth/sign.ts";
 import { openStream } from "../support/event-source.ts";
 import { findPort } from "./support/ports.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";

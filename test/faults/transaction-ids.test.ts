@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { chown, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { runAs } from "../../src/db/embedded/account.ts";
+import { runAs } from "../../src/embedded/account.ts";
 import { openStream, type StreamEvent } from "../support/event-source.ts";
 import { call, type Service } from "../support/service.ts";
 import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Change, Changes } from "../../src/db/changes.ts";
-import type { Cursor } from "../../src/db/cursor.ts";
+import type { Change, Changes } from "../../src/changes/changes.ts";
+import type { Cursor } from "../../src/changes/cursor.ts";
 import { createFeed, type Feed } from "../../src/feed/feed.ts";
 import { createLogger } from "../../src/logger.ts";
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import type { Changes } from "../../src/db/changes.ts";
-import type { Cursor } from "../../src/db/cursor.ts";
+import type { Changes } from "../../src/changes/changes.ts";
+import type { Cursor } from "../../src/changes/cursor.ts";
 import { createFeed } from "../../src/feed/feed.ts";
 import { createLogger } from "../../src/logger.ts";
 

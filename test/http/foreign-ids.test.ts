@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { OPERATIONS } from "../../src/http/operations.ts";
+import { OPERATIONS } from "../../src/api/operations.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream, type StreamEvent } from "../support/event-source.ts";
 import { call, type Service, startService } from "../support/service.ts";

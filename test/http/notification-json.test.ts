@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
-import type { Notification } from "../../src/db/notification.ts";
+import type { Notification } from "../../src/changes/notification.ts";
 import { createNotificationEncoder } from "../../src/http/notification-json.ts";
 import { NotificationJson } from "../../src/http/schemas.ts";
 import { createLogger } from "../../src/logger.ts";

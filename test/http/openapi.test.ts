@@ -1,11 +1,11 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { inboxRoutes } from "../../src/api/inbox.ts";
+import { openApi } from "../../src/api/openapi.ts";
+import { createHttpApp, type HttpOptions } from "../../src/api/router.ts";
 import type { Inbox } from "../../src/db/inbox.ts";
 import type { AnswerRoom } from "../../src/http/answer.ts";
-import { createHttpApp, type HttpOptions } from "../../src/http/app.ts";
-import { inboxRoutes } from "../../src/http/inbox.ts";
 import type { NotificationEncoder } from "../../src/http/notification-json.ts";
-import { openApi } from "../../src/http/openapi.ts";
 import { PROBLEM_CODES, type PublicCode, statusOf } from "../../src/http/problem-codes.ts";
 import { createLogger } from "../../src/logger.ts";
 import { readVersion } from "../../src/version.ts";

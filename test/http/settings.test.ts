@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
-import { migrate, plan } from "../../src/db/migrate.ts";
-import { formatStatus, status } from "../../src/db/migrations/status.ts";
 import { createLogger } from "../../src/logger.ts";
+import { migrate, plan } from "../../src/migrate/migrate.ts";
+import { formatStatus, status } from "../../src/migrate/status.ts";
 import { createDatabase } from "../support/database.ts";
 import { NO_MATTER, ODD, ODD_FORMS, OVERRIDE } from "../support/odd-settings.ts";
 import { startService } from "../support/service.ts";

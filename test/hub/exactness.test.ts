@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Cursor, encodeCursor, parseCursor } from "../../src/db/cursor.ts";
+import { type Cursor, encodeCursor, parseCursor } from "../../src/changes/cursor.ts";
 import { createFeed } from "../../src/feed/feed.ts";
 import type { Delivered } from "../../src/hub/delivery.ts";
 import { follow, type Sink } from "../../src/hub/follow.ts";

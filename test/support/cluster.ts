@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import type { TestProject } from "vitest/node";
-import { type Binaries, findBinaries } from "../../src/db/embedded/binaries.ts";
-import { prepareData } from "../../src/db/embedded/data.ts";
-import { choosePlace } from "../../src/db/embedded/place.ts";
-import { startServer } from "../../src/db/embedded/server.ts";
-import { migrate } from "../../src/db/migrate.ts";
+import { type Binaries, findBinaries } from "../../src/embedded/binaries.ts";
+import { prepareData } from "../../src/embedded/data.ts";
+import { choosePlace } from "../../src/embedded/place.ts";
+import { startServer } from "../../src/embedded/server.ts";
 import { createLogger } from "../../src/logger.ts";
+import { migrate } from "../../src/migrate/migrate.ts";
 import { urlOfDatabase } from "./database-url.ts";
 
 /** A server that tests use, and the migrated database on it that `createDatabase` clones. */

@@ -1,6 +1,6 @@
-import type { Change, MarkAll, RecipientChanges, Removal } from "../../src/db/changes.ts";
-import { type Cursor, numberOf, START, type Stage } from "../../src/db/cursor.ts";
-import { isVisible, type Snapshot, truncate } from "../../src/db/snapshot.ts";
+import type { Change, MarkAll, RecipientChanges, Removal } from "../../src/changes/changes.ts";
+import { type Cursor, numberOf, START, type Stage } from "../../src/changes/cursor.ts";
+import { isVisible, type Snapshot, truncate } from "../../src/changes/snapshot.ts";
 
 interface Version {
   id: bigint;

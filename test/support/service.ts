@@ -1,10 +1,10 @@
 import { PassThrough } from "node:stream";
 import { expect, onTestFinished } from "vitest";
-import { startAppOn } from "../../src/app.ts";
+import { startAppOn } from "../../src/app/app.ts";
 import { readConfig } from "../../src/config.ts";
-import { createDemo } from "../../src/db/demo.ts";
 import { asService, createPool } from "../../src/db/pool.ts";
-import { createMinter } from "../../src/http/token.ts";
+import { createDemo } from "../../src/demo/marketplace.ts";
+import { createMinter } from "../../src/http/auth/sign.ts";
 import { createLogger } from "../../src/logger.ts";
 
 const SECRET = "a secret that is long enough for HS256";

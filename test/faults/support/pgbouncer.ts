@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { asAccount, chooseAccount } from "../../../src/db/embedded/account.ts";
+import { asAccount, chooseAccount } from "../../../src/embedded/account.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { findPort } from "./ports.ts";
 

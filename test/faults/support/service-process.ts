@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { asService } from "../../../src/db/pool.ts";
-import { createMinter } from "../../../src/http/token.ts";
+import { createMinter } from "../../../src/http/auth/sign.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { parseMetrics } from "./metrics.ts";
 import { findPort } from "./ports.ts";

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { OPERATIONS } from "../../../src/http/operations.ts";
+import { OPERATIONS } from "../../../src/api/operations.ts";
 import { EVENTS, ProblemJson } from "../../../src/http/schemas.ts";
 import { readVersion } from "../../../src/version.ts";
 import { answersElsewhere, type Operation } from "./operations.ts";

@@ -1,4 +1,4 @@
-import { openApi } from "../../../src/http/openapi.ts";
+import { openApi } from "../../../src/api/openapi.ts";
 import { readVersion } from "../../../src/version.ts";
 import type { Schema, Schemas } from "./schema.ts";
 

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { type CloseReason, openEventStream } from "../../../src/http/stream/event-stream.ts";
-import { encodeFrame } from "../../../src/http/stream/frame.ts";
+import { type CloseReason, openEventStream } from "../../../src/transports/sse/event-stream.ts";
+import { encodeFrame } from "../../../src/transports/sse/frame.ts";
 
 /** A stream on one end of a real connection; the client on the other reads when it is told to. */
 async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun = true } = {}) {

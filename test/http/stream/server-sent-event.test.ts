@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeJson } from "../../../src/http/json-line.ts";
-import { encodeEvent } from "../../../src/http/stream/server-sent-event.ts";
+import { encodeEvent } from "../../../src/transports/sse/server-sent-event.ts";
 
 /** What str.splitlines() of Python takes for one. */
 const LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029";

@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { parseCursor } from "../../../src/db/cursor.ts";
+import { parseCursor } from "../../../src/changes/cursor.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { LAST_WORDS, openStream, REFUSAL } from "../../support/event-source.ts";
 import { call, type Service, startService } from "../../support/service.ts";

@@ -1,0 +1,115 @@
+import { type Response, Router } from "express";
+import { encodeCursor } from "../changes/cursor.ts";
+import type { Inbox } from "../db/inbox.ts";
+import { type AnswerRoom, openAnswer } from "../http/answer.ts";
+import { positionOf, recipientOf } from "../http/auth/identify.ts";
+import { encodeAnswer, type NotificationEncoder } from "../http/notification-json.ts";
+import { parse } from "../http/parse.ts";
+import { Problem, unavailable } from "../http/problem.ts";
+import {
+  Id,
+  type ListJson,
+  ListQuery,
+  MAX_LIMIT,
+  MarkAll,
+  Marks,
+  Preferences,
+} from "../http/schemas.ts";
+
+/** What a list may take; one notification may take more. */
+const LIST_BYTES = 1_048_576;
+
+/** The inbox of whoever asks; behind `identify`. */
+export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers: AnswerRoom) {
+  /** Its answer, once there is room for this one. Undefined where its client has gone. */
+  async function answerWith(res: Response, id: bigint, as: "whole" | "marked") {
+    const bytes = await inbox.sizeOf(recipientOf(res), id, as);
+    if (bytes === undefined) throw unknown();
+    const answer = openAnswer(res, answers);
+    return (await answer?.take(answer.openShare(), bytes)) ? answer : undefined;
+  }
+
+  const router = Router();
+  router.get("/", async (req, res) => {
+    const { limit, ...query } = parse(ListQuery, req.query);
+    const position = positionOf(res);
+    if (!position) throw unavailable();
+    const answer = openAnswer(res, answers);
+    const share = answer?.openShare();
+    const read = (maxBytes: number) =>
+      inbox.list({
+        ...query,
+        recipientId: recipientOf(res),
+        limit: Math.min(limit, MAX_LIMIT),
+        maxBytes,
+        position,
+      });
+    if (!answer || !share || !(await answer.take(share, LIST_BYTES))) return;
+    let list = await read(LIST_BYTES);
+    // The newest alone does not fit. It waits for that much, and holds nothing meanwhile; a larger one may have come by then.
+    while (list.bytes > share.bytes) {
+      const { bytes } = list;
+      answers.room.keep(share, 0);
+      if (!(await answer.take(share, bytes))) return;
+      list = await read(bytes);
+    }
+    answers.room.keep(share, list.bytes);
+    const rest: Omit<ListJson, "notifications"> = {
+      nextBefore: list.nextBefore?.toString() ?? null,
+      unread: list.unread,
+      unseen: list.unseen,
+      cursor: encodeCursor(list.cursor),
+    };
+    answer.send(encodeAnswer(list.notifications.map(encoder.encode), rest));
+  });
+
+  router.get("/unread-count", async (_req, res) => {
+    const { unread, unseen } = await inbox.counts(recipientOf(res));
+    res.json({ count: unread, unseen });
+  });
+
+  router.patch("/:id", async (req, res) => {
+    const id = parse(Id, req.params.id);
+    const marks = parse(Marks, req.body);
+    const answer = await answerWith(res, id, "marked");
+    if (!answer) return;
+    const notification = await inbox.mark(recipientOf(res), id, marks);
+    if (!notification) throw unknown();
+    answer.send(encoder.encode(notification));
+  });
+
+  for (const as of ["read", "seen"] as const)
+    router.post(`/mark-all-${as}`, async (req, res) => {
+      const { body = {} } = req;
+      const changed = await inbox.markAll(as, recipientOf(res), parse(MarkAll, body));
+      if (changed === null)
+        throw new Problem(
+          "request_invalid",
+          "cursor: It is of another history; fetch the list again",
+        );
+      res.json({ changed });
+    });
+
+  router.get("/preferences", async (_req, res) => {
+    res.json({ mutedTypes: await inbox.mutedTypes(recipientOf(res)) });
+  });
+
+  router.put("/preferences", async (req, res) => {
+    const { mutedTypes } = parse(Preferences, req.body);
+    res.json({ mutedTypes: await inbox.muteTypes(recipientOf(res), mutedTypes) });
+  });
+
+  // Behind the routes that have a name.
+  router.get("/:id", async (req, res) => {
+    const id = parse(Id, req.params.id);
+    const answer = await answerWith(res, id, "whole");
+    if (!answer) return;
+    const notification = await inbox.find(recipientOf(res), id);
+    if (!notification) throw unknown();
+    answer.send(encoder.encodeWhole(notification));
+  });
+
+  return router;
+}
+
+const unknown = () => new Problem("notification_unknown", "You have no such notification.");

@@ -1,0 +1,173 @@
+import type { z } from "zod";
+import type { PublicCode } from "../http/problem-codes.ts";
+import {
+  ApiJson,
+  ChangedJson,
+  CountsJson,
+  HealthJson,
+  ListJson,
+  ListQuery,
+  LiveJson,
+  MarkAll,
+  Marks,
+  NotificationJson,
+  PollJson,
+  PollQuery,
+  Preferences,
+  StreamQuery,
+  TicketJson,
+} from "../http/schemas.ts";
+
+/** What a route takes and gives. */
+export interface Operation {
+  method: "get" | "patch" | "post" | "put";
+  path: string;
+  /** Names the operation in generated clients. */
+  name: string;
+  summary: string;
+  description?: string;
+  query?: z.ZodObject;
+  header?: { name: string; description: string };
+  body?: { schema: z.ZodType; isRequired: boolean };
+  /** Of the answers that are no problems. */
+  answers: Record<number, z.ZodType | "event stream">;
+  problems: readonly PublicCode[];
+  /** What lets in here, where it is not what lets in everywhere. */
+  security?: object[];
+}
+
+const ANY = ["request_malformed", "request_timeout", "headers_too_large", "internal"] as const;
+const TOKEN = ["token_missing", "token_invalid", "origin_refused"] as const;
+const READ = [...ANY, ...TOKEN, "keys_unavailable", "unavailable", "request_invalid"] as const;
+const BODY = ["body_too_large", "body_not_json", "body_encoding"] as const;
+const WRITE = [...READ, ...BODY] as const;
+
+const BASE = "/api/notifications";
+
+/** Every route there is, for `/openapi.json`. */
+export const OPERATIONS: Operation[] = [
+  {
+    method: "get",
+    path: `${BASE}/stream`,
+    name: "openStream",
+    summary: "The event stream",
+    description:
+      "Server-Sent Events: `ready` first, then `notification`, `state`, `reset`, `ping` and `auth`; the data of each is a " +
+      "line of JSON, in this document's schemas ReadyEvent, NotificationEvent and so on. Whatever will pass (the database is away, draining, overload) is 200 with `retry` and an end, for any other status stops a " +
+      "browser's EventSource for good.",
+    header: {
+      name: "Last-Event-ID",
+      description: "Where to resume; a browser sends it by itself.",
+    },
+    query: StreamQuery,
+    answers: { 200: "event stream" },
+    problems: [...ANY, ...TOKEN, "too_many_streams"],
+    security: [{ bearer: [] }, { cookie: [] }, { ticket: [] }],
+  },
+  {
+    method: "get",
+    path: BASE,
+    name: "list",
+    summary: "A page of the inbox, newest first",
+    query: ListQuery,
+    answers: { 200: ListJson },
+    problems: [...READ, "overloaded"],
+  },
+  {
+    method: "get",
+    path: `${BASE}/poll`,
+    name: "poll",
+    summary: "What the stream would have sent since a cursor",
+    query: PollQuery,
+    answers: { 200: PollJson },
+    problems: [...READ, "too_many_streams", "overloaded"],
+  },
+  {
+    method: "get",
+    path: `${BASE}/unread-count`,
+    name: "countUnread",
+    summary: "The badge",
+    answers: { 200: CountsJson },
+    problems: READ,
+  },
+  {
+    method: "get",
+    path: `${BASE}/{id}`,
+    name: "read",
+    summary: "One notification, whole, also where it is too large for an event",
+    answers: { 200: NotificationJson },
+    problems: [...READ, "notification_unknown", "overloaded"],
+  },
+  {
+    method: "patch",
+    path: `${BASE}/{id}`,
+    name: "mark",
+    summary: "Mark one read, seen or archived, or not",
+    body: { schema: Marks, isRequired: true },
+    answers: { 200: NotificationJson },
+    problems: [...WRITE, "notification_unknown", "overloaded"],
+  },
+  ...(["read", "seen"] as const).map(
+    (as): Operation => ({
+      method: "post",
+      path: `${BASE}/mark-all-${as}`,
+      name: as === "read" ? "markAllRead" : "markAllSeen",
+      summary: `Mark all as ${as}`,
+      body: { schema: MarkAll, isRequired: false },
+      answers: { 200: ChangedJson },
+      problems: WRITE,
+    }),
+  ),
+  {
+    method: "get",
+    path: `${BASE}/preferences`,
+    name: "readPreferences",
+    summary: "What is muted",
+    answers: { 200: Preferences },
+    problems: READ,
+  },
+  {
+    method: "put",
+    path: `${BASE}/preferences`,
+    name: "writePreferences",
+    summary: "Mute these types and no others",
+    body: { schema: Preferences, isRequired: true },
+    answers: { 200: Preferences },
+    problems: WRITE,
+  },
+  {
+    method: "post",
+    path: `${BASE}/tickets`,
+    name: "issueTicket",
+    summary: "A ticket that opens one stream within 30 s",
+    answers: { 200: TicketJson },
+    problems: WRITE,
+  },
+  {
+    method: "get",
+    path: "/livez",
+    name: "isLive",
+    summary: "Whether the process answers",
+    answers: { 200: LiveJson },
+    problems: ANY,
+    security: [],
+  },
+  {
+    method: "get",
+    path: "/readyz",
+    name: "isReady",
+    summary: "Whether it hears and reads the database",
+    answers: { 200: HealthJson, 503: HealthJson },
+    problems: ANY,
+    security: [],
+  },
+  {
+    method: "get",
+    path: "/openapi.json",
+    name: "describe",
+    summary: "This document",
+    answers: { 200: ApiJson },
+    problems: ANY,
+    security: [],
+  },
+];

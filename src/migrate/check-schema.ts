@@ -1,0 +1,53 @@
+import type { ClientBase, Pool } from "pg";
+import type { Logger } from "../logger.ts";
+import { isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
+import { readVersioned } from "./files.ts";
+
+/**
+ * For the service's start, as bellwire_service: throws where the database lacks a migration this code
+ * needs. A newer schema is no error, or a rolling deploy could not restart an old instance; resolves to
+ * the migrations this code does not know, for a warning.
+ */
+export async function checkSchema(
+  database: ClientBase | Pool,
+  { root }: { root?: string } = {},
+): Promise<{ newer: string[] }> {
+  const known = readVersioned(root).map(({ name }) => name);
+  const applied = await readVersionedHistory(database);
+  const missing = known.filter((name) => !applied.includes(name));
+  if (missing.length > 0) {
+    throw new MigrationError(
+      `The database lacks ${missing.join(", ")}. Run npm run migrate, then start again.`,
+    );
+  }
+  return { newer: applied.filter((name) => !known.includes(name)) };
+}
+
+async function readVersionedHistory(database: ClientBase | Pool): Promise<string[]> {
+  try {
+    const { rows } = await database.query<{ name: string }>(
+      "select name from bellwire.schema_history where kind = 'versioned' order by name",
+    );
+    return rows.map(({ name }) => name);
+  } catch (err) {
+    if (!isDatabaseError(err)) throw err;
+    if (err.code === SQLSTATE.undefinedTable) return [];
+    if (err.code !== SQLSTATE.insufficientPrivilege) throw err;
+    throw new MigrationError(
+      `The service's user may not read Bellwire's tables: ${err.message}.
+Grant it the role, as the user who ran migrate: grant bellwire_service to <user>;`,
+      { cause: err },
+    );
+  }
+}
+
+/** `checkSchema` for a start that does not wait for the database: one that is away is not refused. */
+export async function refuseOldSchema(pool: Pool, log: Logger): Promise<void> {
+  try {
+    const { newer } = await checkSchema(pool);
+    if (newer.length > 0) log.warn({ newer }, "the database has migrations this version lacks");
+  } catch (err) {
+    if (err instanceof MigrationError) throw err;
+    log.warn({ err }, "cannot look at the schema; starting all the same");
+  }
+}

@@ -1,0 +1,99 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { MigrationError } from "./error.ts";
+
+/** Where migrations/ and sql/ are: the same distance from src/db/migrations/ and dist/db/migrations/. */
+export const PACKAGE_ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Versioned: applied once, in order, never edited. Repeatable: applied again whenever it changes. */
+export type MigrationKind = "versioned" | "repeatable";
+
+export type MigrationFile = {
+  /** The path from the package root, the same on every machine: `sql/notify.sql`. */
+  name: string;
+  kind: MigrationKind;
+  sql: string;
+  /** sha256 of `sql`. */
+  checksum: string;
+  /** From a folder the caller asked for, not from migrations/ or sql/. */
+  isFurther: boolean;
+};
+
+export type FileOptions = {
+  /** Further folders of repeatable files, relative to the package root or absolute. */
+  folders?: string[];
+  root?: string;
+};
+
+/** Every file of this code, in the order in which an empty database gets them. */
+export function readFiles({ folders = [], root = PACKAGE_ROOT }: FileOptions): MigrationFile[] {
+  return [
+    ...readVersioned(root),
+    ...readRepeatable(root, "sql"),
+    ...folders.flatMap((folder) => readRepeatable(root, folder).map(asFurther)),
+  ];
+}
+
+function asFurther(file: MigrationFile): MigrationFile {
+  return { ...file, isFurther: true };
+}
+
+export function readVersioned(root = PACKAGE_ROOT): MigrationFile[] {
+  const files = readFolder(root, "migrations", "versioned");
+  const numbers = files.map(({ name }) => {
+    const number = /\/(\d{4})_[a-z0-9_]+\.sql$/.exec(name)?.[1];
+    if (!number) throw new MigrationError(`${name} is not named like 0001_what.sql. Rename it.`);
+    return number;
+  });
+  const twice = files.find((_, i) => numbers[i] === numbers[i + 1]);
+  if (twice) throw new MigrationError(`${twice.name} shares its number. Give one the next number.`);
+  return files;
+}
+
+/** In the order of names, except that a file comes after those it names in a line `-- requires: other.sql`. */
+function readRepeatable(root: string, folder: string): MigrationFile[] {
+  const files = readFolder(root, folder, "repeatable");
+  const ordered = new Set<MigrationFile>();
+
+  function place(file: MigrationFile, path: string[]): void {
+    if (path.includes(file.name)) {
+      throw new MigrationError(`Files require each other: ${[...path, file.name].join(" → ")}.`);
+    }
+    for (const [, wanted] of file.sql.matchAll(/^-- requires: *(\S+)$/gm)) {
+      const required = files.find(({ name }) => basename(name) === wanted);
+      if (!required) {
+        throw new MigrationError(`${file.name} requires ${wanted}, which is not in its folder.`);
+      }
+      place(required, [...path, file.name]);
+    }
+    ordered.add(file);
+  }
+
+  for (const file of files) place(file, []);
+  return [...ordered];
+}
+
+function readFolder(root: string, folder: string, kind: MigrationKind): MigrationFile[] {
+  const path = resolve(root, folder);
+  const inside = relative(root, path);
+  const label = inside.startsWith("..") ? basename(path) : inside;
+  return readdirSync(path)
+    .filter((file) => file.endsWith(".sql"))
+    .sort()
+    .map((file) => readFile(join(path, file), `${label}/${file}`.replaceAll("\\", "/"), kind));
+}
+
+function readFile(path: string, name: string, kind: MigrationKind): MigrationFile {
+  // A checkout with CRLF line ends must not look like an edited one.
+  const sql = readFileSync(path, "utf8").replaceAll("\r\n", "\n");
+  // At the start of a line only: a procedure's own, indented `commit;` is fine.
+  if (/^(begin|start transaction|commit|rollback|abort)( work| transaction)?;/im.test(sql)) {
+    throw new MigrationError(
+      `${name} begins or ends a transaction. Remove that: all files run in one transaction of migrate's.`,
+    );
+  }
+  const checksum = createHash("sha256").update(sql).digest("hex");
+  return { name, kind, sql, checksum, isFurther: false };
+}

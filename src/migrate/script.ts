@@ -1,0 +1,49 @@
+import pg from "pg";
+import { readVersion } from "../version.ts";
+import type { MigrationFile } from "./files.ts";
+import { SETTINGS } from "./opening.ts";
+import { SETTLE } from "./settle.ts";
+
+/** With a `file`, `sql` is that file's text from its first line, so the server's error positions fit. */
+export type Part = { sql: string; file?: MigrationFile };
+
+/** What a run does between its opening and its commit. */
+export function createScript(pending: MigrationFile[]): Part[] {
+  const own = pending.filter(({ isFurther }) => !isFurther);
+  const further = pending.filter(({ isFurther }) => isFurther);
+  const version = readVersion();
+  return [
+    ...own.flatMap((file) => createFileParts(file, version)),
+    // Settled before the further files too: they call Bellwire's functions, some of which run as bellwire_owner.
+    ...(further.length > 0 ? [{ sql: SETTLE }] : []),
+    ...further.flatMap((file) => createFileParts(file, version)),
+    { sql: SETTLE },
+  ];
+}
+
+/** The history row goes first: a printed plan that is run again stops there, before its first table. */
+function createFileParts(file: MigrationFile, version: string): Part[] {
+  const values = [file.name, file.kind, file.checksum, version].map(pg.escapeLiteral);
+  const again = `
+on conflict (name) do update
+set checksum   = excluded.checksum,
+    applied_at = excluded.applied_at,
+    applied_by = excluded.applied_by,
+    version    = excluded.version`;
+  return [
+    {
+      sql: `
+-- ${file.name}
+insert into bellwire.schema_history (name, kind, checksum, version)
+values (${values.join(", ")})${file.kind === "repeatable" ? again : ""};
+${SETTINGS}
+`,
+    },
+    { sql: closeStatement(file.sql), file },
+  ];
+}
+
+/** So that the next part does not continue the file's last statement. */
+function closeStatement(sql: string): string {
+  return sql.trimEnd().endsWith(";") ? sql : `${sql}\n;\n`;
+}
