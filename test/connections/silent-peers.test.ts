@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findSilentPeers, readSilentPeers } from "../../../src/connections/silent-peers.ts";
+import { findSilentPeers, readSilentPeers } from "../../src/connections/silent-peers.ts";
 
 function parseSilentPeers(table: string) {
   const peers = new Map<string, number>();

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { createDatabase, type TestDatabase } from "../../support/database.ts";
-import { openStream, REFUSAL } from "../../support/event-source.ts";
-import { call, type Service, startService } from "../../support/service.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream, REFUSAL } from "../support/event-source.ts";
+import { call, type Service, startService } from "../support/service.ts";
 
 let database: TestDatabase;
 let recipients = 0;

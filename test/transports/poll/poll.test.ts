@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { openStream } from "../support/event-source.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { call, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {

@@ -22,7 +22,7 @@ const version = readVersion();
 /** As a client reads it, without what `undefined` leaves out. */
 const document = JSON.parse(JSON.stringify(openApi(version)));
 
-test("docs/openapi.json is the document of this version; `npx vitest run test/http/openapi.test.ts -u` writes it", async () => {
+test("docs/openapi.json is the document of this version; `npx vitest run test/api/openapi.test.ts -u` writes it", async () => {
   const text = `${JSON.stringify(openApi(version), null, 2)}\n`;
   await expect(text).toMatchFileSnapshot("../../docs/openapi.json");
 });

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";
-import { createHs256Verifier } from "../../src/http/auth/hs256.ts";
+import { createHs256Verifier } from "../../../src/http/auth/hs256.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 const CLAIMS = { requiredClaims: ["exp", "sub"], issuer: "https://id.example", audience: "bell" };

@@ -1,9 +1,9 @@
 import type { Request } from "express";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { createOpeningRate } from "../../../src/connections/opening-rate.ts";
-import { createDatabase, type TestDatabase } from "../../support/database.ts";
-import { openStream, REFUSAL } from "../../support/event-source.ts";
-import { type Service, startService } from "../../support/service.ts";
+import { createOpeningRate } from "../../src/connections/opening-rate.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openStream, REFUSAL } from "../support/event-source.ts";
+import { type Service, startService } from "../support/service.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {

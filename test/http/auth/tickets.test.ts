@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { openStream, REFUSAL } from "../support/event-source.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream, REFUSAL } from "../../support/event-source.ts";
+import { call, type Service, startService } from "../../support/service.ts";
 
 const isReady = ({ event }: { event: string }) => event === "ready";
 

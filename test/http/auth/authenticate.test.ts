@@ -4,9 +4,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { CompactEncrypt, exportJWK, type JWK, type JWTPayload, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { openStream, REFUSAL } from "../support/event-source.ts";
-import { type Service, startService } from "../support/service.ts";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream, REFUSAL } from "../../support/event-source.ts";
+import { type Service, startService } from "../../support/service.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 const COUNT = "/api/notifications/unread-count";

@@ -1,8 +1,8 @@
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { openStream } from "../support/event-source.ts";
-import { type Service, startService } from "../support/service.ts";
+import { createDatabase, type TestDatabase } from "../../support/database.ts";
+import { openStream } from "../../support/event-source.ts";
+import { type Service, startService } from "../../support/service.ts";
 
 const SECRET = Buffer.from("a secret that is long enough for HS256");
 const COUNT = "/api/notifications/unread-count";

@@ -4,7 +4,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, jwtVerify, SignJWT } from "jose";
 import { expect, onTestFinished, test } from "vitest";
-import { createRemoteKeys } from "../../src/http/auth/remote-keys.ts";
+import { createRemoteKeys } from "../../../src/http/auth/remote-keys.ts";
 
 const MINUTES = 60_000;
 const HOURS = 60 * MINUTES;

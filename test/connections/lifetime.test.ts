@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { createDatabase, type TestDatabase } from "../../support/database.ts";
-import { LAST_WORDS, openStream } from "../../support/event-source.ts";
-import { startService } from "../../support/service.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { LAST_WORDS, openStream } from "../support/event-source.ts";
+import { startService } from "../support/service.ts";
 
 let database: TestDatabase;
 
