@@ -1,16 +1,9 @@
 import type { Pool } from "pg";
-import {
-  type Changes,
-  type Head,
-  isForeign,
-  type PageRow,
-  type RecipientPage,
-  toChanges,
-  toForeign,
-} from "../changes/changes.ts";
+import type { Changes, RecipientPage } from "../changes/changes.ts";
 import { type Cursor, numberOf, START } from "../changes/cursor.ts";
 import { cutAtOf } from "../changes/notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
+import { type Head, isForeign, type PageRow, toChanges, toForeign } from "./page-rows.ts";
 
 /** One reader of several that are answered together. */
 export interface Reader {

@@ -1,11 +1,11 @@
 import { PrismaPg } from "@prisma/adapter-pg";
 import type { Pool } from "pg";
-import { reached } from "../changes/changes.ts";
 import type { Cursor } from "../changes/cursor.ts";
 import { type Counts, cutAtOf, type Notification } from "../changes/notification.ts";
 import { formatSnapshot, parseSnapshot } from "../changes/snapshot.ts";
 import { orAway } from "./away.ts";
 import { Prisma, PrismaClient } from "./generated/client.ts";
+import { reached } from "./page-rows.ts";
 import { tryAgain } from "./try-again.ts";
 
 export interface ListOptions {

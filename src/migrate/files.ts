@@ -4,7 +4,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MigrationError } from "./error.ts";
 
-/** Where migrations/ and sql/ are: the same distance from src/db/migrations/ and dist/db/migrations/. */
+/** Where migrations/ and sql/ are: the same distance from src/migrate/ and dist/migrate/. */
 export const PACKAGE_ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Versioned: applied once, in order, never edited. Repeatable: applied again whenever it changes. */

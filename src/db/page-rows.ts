@@ -1,0 +1,131 @@
+import type { Change, Changes, MarkAll, Removal } from "../changes/changes.ts";
+import { type Cursor, type Stage, stageOf } from "../changes/cursor.ts";
+import type { Counts } from "../changes/notification.ts";
+import { parseSnapshot, type Snapshot, truncate } from "../changes/snapshot.ts";
+
+/** What `bellwire.changes_since()` returns: a head, then a page. */
+export interface Head {
+  epoch: string;
+  snapshot: string;
+  newest: string;
+  is_expired: boolean;
+  remaining: string;
+  /** Of `changes_for()`. */
+  bytes?: string;
+  revoked: string[];
+  suspended_ms: number;
+  unread: string | null;
+  unseen: string | null;
+  /** In `bellwire.changes_for()` alone. */
+  fresh?: string;
+  id: null;
+}
+
+export interface PageRow {
+  unread: string | null;
+  unseen: string | null;
+  stage: number;
+  id: string;
+  recipient_id: string;
+  type: string | null;
+  actor_id: string | null;
+  title: string | null;
+  body: string | null;
+  link: string | null;
+  data: string;
+  is_cut: boolean;
+  created_at: string;
+  seen_at: string | null;
+  read_at: string | null;
+  archived_at: string | null;
+  created_xid: string;
+  changed_xid: string;
+}
+
+/** Whether the database has a history that the cursor's transactions are not of. */
+export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
+  return head.epoch !== epoch || parseSnapshot(head.snapshot).xmax < (reading?.upto ?? at).xmax;
+}
+
+/** `start` is not the read's moment, which ends at the server's newest transaction (see `truncate`). */
+export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => ({
+  ...toChanges(head, [], from),
+  epoch: start.epoch,
+  upto: start.at,
+  present: start.at,
+  isLast: true,
+  remaining: 0,
+  isForeign: true,
+});
+
+export function toChanges(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Changes {
+  const moment = parseSnapshot(head.snapshot);
+  const present = reached(at, moment, head.newest);
+  const remaining = Number(head.remaining);
+  const of = (name: Stage) => page.filter(({ stage }) => stageOf(stage) === name);
+  const [marked, removed] = [of("marked"), of("removed")];
+  return {
+    epoch: head.epoch,
+    from: at,
+    upto: reading?.upto ?? present,
+    present,
+    moment,
+    marked: marked.map(toMarkAll),
+    removed: removed.map(toRemoval),
+    rows: page.slice(marked.length + removed.length).map(toChange),
+    isLast: remaining <= page.length,
+    remaining,
+    revoked: head.revoked,
+    counts: countsOf(page),
+    suspendedMs: head.suspended_ms,
+    isForeign: false,
+    isExpired: head.is_expired,
+  };
+}
+
+/** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */
+export function reached(from: Snapshot, now: Snapshot, newest: string): Snapshot {
+  const end = BigInt(newest) + 1n;
+  return truncate(now, end > from.xmax ? end : from.xmax);
+}
+
+function countsOf(page: readonly PageRow[]): Map<string, Counts> {
+  const counts = new Map<string, Counts>();
+  for (const { recipient_id, unread, unseen } of page)
+    if (unread !== null)
+      counts.set(recipient_id, { unread: Number(unread), unseen: Number(unseen) });
+  return counts;
+}
+
+const toMarkAll = (row: PageRow): MarkAll => ({
+  recipientId: row.recipient_id,
+  markedXid: BigInt(row.changed_xid),
+  before: BigInt(row.id),
+  seenAt: row.seen_at ?? "",
+  readAt: row.read_at,
+});
+
+const toRemoval = (row: PageRow): Removal => ({
+  id: BigInt(row.id),
+  recipientId: row.recipient_id,
+  removedXid: BigInt(row.changed_xid),
+});
+
+const toChange = (row: PageRow): Change => ({
+  id: BigInt(row.id),
+  recipientId: row.recipient_id,
+  type: row.type ?? "",
+  actorId: row.actor_id,
+  title: row.title,
+  body: row.body,
+  link: row.link,
+  data: row.data,
+  isCut: row.is_cut,
+  createdAt: row.created_at,
+  seenAt: row.seen_at,
+  readAt: row.read_at,
+  archivedAt: row.archived_at,
+  isNew: stageOf(row.stage) === "new",
+  createdXid: BigInt(row.created_xid),
+  changedXid: BigInt(row.changed_xid),
+});
