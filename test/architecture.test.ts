@@ -100,7 +100,7 @@ function directionBreach(path: string, target: string): string[] {
   return [];
 }
 
-/** The files of each circle of imports, as `a → b → a`, types included; each circle once, by the way it was first found. */
+/** The circles of imports within a part, as `a → b → a`, types included. Between parts each has an arrow upwards already. */
 function circles(files: ReadonlyMap<string, string>): string[] {
   const found: string[] = [];
   const done = new Set<string>();
@@ -109,8 +109,10 @@ function circles(files: ReadonlyMap<string, string>): string[] {
       return void found.push([...trail.slice(trail.indexOf(path)), path].join(" → "));
     const text = files.get(path);
     if (text === undefined || done.has(path)) return;
-    for (const [, specifier, dynamic] of withoutComments(text).matchAll(IMPORT))
-      walk(posix.join(dirname(path), specifier ?? dynamic ?? ""), [...trail, path]);
+    for (const [, specifier, dynamic] of withoutComments(text).matchAll(IMPORT)) {
+      const target = posix.join(dirname(path), specifier ?? dynamic ?? "");
+      if (partOf(target) === partOf(path)) walk(target, [...trail, path]);
+    }
     done.add(path);
   }
   for (const path of files.keys()) walk(path, []);
@@ -371,11 +373,11 @@ describe("a planted violation is named:", () => {
 
   test("two files of one folder import one another", () => {
     const planted = new Map(sources).set(
-      "src/changes/snapshot.ts",
-      `import type { Cursor } from "./cursor.ts";\n${sources.get("src/changes/snapshot.ts")}`,
+      "src/changes/notification.ts",
+      `import type { Changes } from "./changes.ts";\n${sources.get("src/changes/notification.ts")}`,
     );
     expect(violations(planted)).toEqual([
-      "src/changes/cursor.ts → src/changes/snapshot.ts → src/changes/cursor.ts import one another",
+      "src/changes/changes.ts → src/changes/notification.ts → src/changes/changes.ts import one another",
     ]);
   });
 
