@@ -3,7 +3,7 @@ import { type Contender, cleanUp } from "./contenders.ts";
 import { type Commit, type Run, type RunOptions, runPgbench } from "./pgbench.ts";
 import { quantile } from "./quantile.ts";
 
-export interface Delivered {
+export interface RecipientEvent {
   run: Run;
   report: Report;
   /** Messages that were committed, and of which no stream has heard. */
@@ -21,7 +21,7 @@ export async function deliver(
   { url, streams }: Contender,
   options: Omit<RunOptions, "url">,
   { rows = 1, sampleEvery = 1 } = {},
-): Promise<Delivered> {
+): Promise<RecipientEvent> {
   await cleanUp(url);
   await streams.start(sampleEvery);
   const run = await runPgbench({ ...options, url, withCommits: true });
@@ -45,14 +45,14 @@ export async function deliver(
   };
 }
 
-export const lagQuantile = (lags: Delivered["lags"], q: number) =>
+export const lagQuantile = (lags: RecipientEvent["lags"], q: number) =>
   quantile(
     lags.map(({ ms }) => ms),
     q,
   );
 
 /** Whether something in the rounds is not as it should be, for the notes. */
-export function tellOf(name: string, { report }: Delivered): string[] {
+export function tellOf(name: string, { report }: RecipientEvent): string[] {
   const { resets, ended } = report;
   return [
     ...(resets > 0 ? [`${name}: ${resets} streams were told to fetch their list again.`] : []),

@@ -1,6 +1,6 @@
 import { boundGoal, inTurn, ROUNDS } from "./compare.ts";
 import { type Contender, withContenders } from "./contenders.ts";
-import { type Delivered, deliver, lagQuantile, tellOf } from "./deliver.ts";
+import { deliver, lagQuantile, type RecipientEvent, tellOf } from "./deliver.ts";
 import { ONE_MESSAGE, USERS } from "./pgbench.ts";
 import { addRound, type Result } from "./result.ts";
 import { type Shares, watchShares } from "./shares.ts";
@@ -73,7 +73,7 @@ export function sustained(): Promise<Result> {
         drainMs,
         lags,
         shares,
-      }: Delivered & { shares: Shares }) => ({
+      }: RecipientEvent & { shares: Shares }) => ({
         "inserts/s": run.perSecond,
         "delivered/s": report.frames / seconds,
         "median ms": lagQuantile(lags, 0.5),

@@ -1,6 +1,6 @@
 /** Told what to do by `event-sources.ts`. Bare sockets, one buffer for all; of an event only what is asked for is read. */
 import { connect, type Socket } from "node:net";
-import type { EventSourcesOptions, Tally } from "./event-sources.ts";
+import type { CountsAt, EventSourcesOptions } from "./event-sources.ts";
 
 /** A server's queue of connections it has not taken yet is short. */
 const OPENING_AT_ONCE = 50;
@@ -15,7 +15,7 @@ const ID = Buffer.from("\nid: ");
 const RETRY = Buffer.from("retry: ");
 
 const buffer = Buffer.allocUnsafe(256 * 1024);
-const tally: Tally = { ready: 0, frames: 0, repeated: 0, resets: 0, lastAt: 0, refused: 0 };
+const tally: CountsAt = { ready: 0, frames: 0, repeated: 0, resets: 0, lastAt: 0, refused: 0 };
 const forgetters: (() => void)[] = [];
 const sockets = new Set<Socket>();
 

@@ -7,7 +7,7 @@ export interface EventSourcesOptions {
 }
 
 /** What all have been sent since `forget`. Times in milliseconds since 1970. */
-export interface Tally {
+export interface CountsAt {
   /** How many are connected and have been told so. */
   ready: number;
   frames: number;
@@ -33,13 +33,13 @@ export async function openEventSources(
   const exited = endWithUs(child);
   const { port, host } = new URL(address);
 
-  function ask(command: EventSourcesOptions | "tally" | "forget"): Promise<Tally> {
+  function ask(command: EventSourcesOptions | "tally" | "forget"): Promise<CountsAt> {
     return new Promise((resolve, reject) => {
       const fail = () => reject(new Error("the reading process ended"));
       child.once("exit", fail);
       child.once("message", (answer) => {
         child.off("exit", fail);
-        resolve(answer as Tally);
+        resolve(answer as CountsAt);
       });
       child.send(command);
     });

@@ -7,14 +7,14 @@ import { createStreams } from "../connections/registry.ts";
 import { createRollCall } from "../connections/roll-call.ts";
 import { createBytesInFlight } from "../db/bytes-in-flight.ts";
 import { createChangesReader } from "../db/changes-reader.ts";
-import { createHorizon } from "../db/horizon.ts";
 import { createInbox } from "../db/inbox.ts";
 import { createListener } from "../db/listener.ts";
 import { watchNotifyQueue } from "../db/notify-queue.ts";
+import { watchOldestTransaction } from "../db/oldest-transaction.ts";
 import { asService, createPool } from "../db/pool.ts";
-import { explainReadError } from "../db/read-problem.ts";
+import { explainReadError } from "../db/read-errors.ts";
 import { createReplays } from "../db/replays.ts";
-import { createFindStanding, createFindStandingTogether } from "../db/revocations.ts";
+import { createBatchedFindStanding, createFindStanding } from "../db/revocations.ts";
 import { countRuleErrors } from "../db/rule-errors.ts";
 import { warnOfMissingLimits } from "../db/session-limits.ts";
 import { suspendWakeupsFor } from "../db/suspend-wakeups.ts";
@@ -148,7 +148,6 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     pingStreams: streams.pingAll,
     answerPolls: (isCalled) => polls.answer(isCalled),
   });
-  const horizon = createHorizon(pool);
   const metrics = createMetrics({
     streams: streams.size,
     waitingPolls: () => polls.size(),
@@ -161,7 +160,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     notifyQueueUsage: () => queue.usage(),
     isQueueHeld: () => queue.isHeld(),
     readAgeSeconds: () => feed.readAgeSeconds(),
-    oldestTransaction: horizon.oldest,
+    oldestTransaction: watchOldestTransaction(pool),
     ruleErrors: () => countRuleErrors(pool),
     droppedLogLines: log.droppedLines,
   });
@@ -210,7 +209,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     room: replayRoom,
     pool: streamPool,
     // One connection is left for the door.
-    atOnce: Math.max(1, forStreams - 1),
+    maxConcurrent: Math.max(1, forStreams - 1),
     ...config,
     knownEpoch: () => feed.position()?.epoch,
     onRead: metrics.replayed,
@@ -245,7 +244,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
         authenticate,
         writes.watch(tickets.redeem, (holder) => holder !== undefined),
       ),
-      findStanding: createFindStandingTogether(streamPool, leewayMs),
+      findStanding: createBatchedFindStanding(streamPool, leewayMs),
       limits,
       rate: createOpeningRate(config),
       rollCall,

@@ -36,7 +36,7 @@ export interface Content {
 }
 
 /** One page of a read: what `from` could not see and `upto` can, in the order of `Place`. What was changed may be later. */
-export interface Changes extends Content {
+export interface Page extends Content {
   readonly epoch: string;
   readonly from: Snapshot;
   readonly upto: Snapshot;
@@ -63,7 +63,7 @@ export interface Changes extends Content {
   readonly isExpired: boolean;
 }
 
-export interface RecipientChanges extends Changes, Counts {
+export interface RecipientPage extends Page, Counts {
   /** The database does not take the position. Then there are no rows, and `upto` is where to go on. */
   readonly isRefused?: boolean;
   /** How many new rows the read had left, this page included. */
@@ -71,4 +71,4 @@ export interface RecipientChanges extends Changes, Counts {
 }
 
 /** `bytes` is what the page takes; where it has no row, what its first would. */
-export type RecipientPage = RecipientChanges & { readonly bytes: number };
+export type MeasuredPage = RecipientPage & { readonly bytes: number };

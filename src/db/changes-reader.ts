@@ -1,9 +1,9 @@
 import type { Pool } from "pg";
-import type { Changes, RecipientPage } from "../changes/changes.ts";
+import type { MeasuredPage, Page } from "../changes/changes.ts";
 import { type Cursor, numberOf, START } from "../changes/cursor.ts";
 import { cutAtOf } from "../changes/notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
-import { type Head, isForeign, type PageRow, toChanges, toForeign } from "./page-rows.ts";
+import { type Head, isForeign, type PageRow, toForeignPage, toPage } from "./page-rows.ts";
 
 /** One reader of several that are answered together. */
 export interface Reader {
@@ -101,7 +101,7 @@ export function createChangesReader(
     },
 
     /** The next page of what every recipient was sent or changed since the cursor. */
-    async readAll(from: Cursor): Promise<Changes> {
+    async readAll(from: Cursor): Promise<Page> {
       const { reading } = from;
       const { place = START } = reading ?? {};
       const { rows } = await pool.query<Head | PageRow>({
@@ -118,15 +118,15 @@ export function createChangesReader(
       const [head, ...page] = rows as [Head?, ...PageRow[]];
       if (!head) throw new Error("bellwire.changes_since() returned no head");
       return isForeign(head, from)
-        ? toForeign(head, from, await beginHistory())
-        : toChanges(head, page, from);
+        ? toForeignPage(head, from, await beginHistory())
+        : toPage(head, page, from);
     },
 
     /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
     async readRecipients(
       readers: readonly Reader[],
       { pageSize, most }: PageLimits,
-    ): Promise<RecipientPage[]> {
+    ): Promise<MeasuredPage[]> {
       const readings = readers.map(({ from }) => from.reading);
       const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
         text: CHANGES_FOR,
@@ -155,9 +155,9 @@ export function createChangesReader(
             bytes: Number(head.bytes),
             fresh: Number(head.fresh),
           };
-          if (!isForeign(head, from)) return { ...toChanges(head, page, from), ...own };
+          if (!isForeign(head, from)) return { ...toPage(head, page, from), ...own };
           start ??= head.epoch === knownEpoch() ? readNow() : beginHistory();
-          return { ...toForeign(head, from, await start), ...own };
+          return { ...toForeignPage(head, from, await start), ...own };
         }),
       );
     },

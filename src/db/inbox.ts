@@ -3,10 +3,10 @@ import type { Pool } from "pg";
 import type { Cursor } from "../changes/cursor.ts";
 import { type Counts, cutAtOf, type Notification } from "../changes/notification.ts";
 import { formatSnapshot, parseSnapshot } from "../changes/snapshot.ts";
-import { orAway } from "./away.ts";
 import { Prisma, PrismaClient } from "./generated/client.ts";
 import { reached } from "./page-rows.ts";
-import { tryAgain } from "./try-again.ts";
+import { retryConflicts } from "./retry.ts";
+import { orUnavailable } from "./unavailable.ts";
 
 export interface ListOptions {
   recipientId: string;
@@ -93,7 +93,7 @@ const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.Repeatab
 
 /**
  * One recipient's notifications, for the routes. Every query is bound to the recipient, so another's id is simply not
- * found. Changes are stamped and announced by the table's triggers, as those made in psql are. Throws DatabaseAwayError.
+ * found. Changes are stamped and announced by the table's triggers, as those made in psql are. Throws DatabaseUnavailableError.
  */
 export function createInbox(pool: Pool, maxEventBytes: number) {
   const cutAt = cutAtOf(maxEventBytes);
@@ -135,7 +135,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
           ],
           ONE_SNAPSHOT,
         );
-      const [rows, [snapshot]] = await orAway(tryAgain(read));
+      const [rows, [snapshot]] = await orUnavailable(retryConflicts(read));
       if (!snapshot) throw new Error("bellwire.changes_for() returned no row");
       const { epoch, unread, unseen, newest } = snapshot;
       const now = parseSnapshot(snapshot.snapshot);
@@ -155,7 +155,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       id: bigint,
       as: "whole" | "marked",
     ): Promise<number | undefined> {
-      const [found] = await orAway(
+      const [found] = await orUnavailable(
         prisma.$queryRaw<{ bytes: number }[]>`
           select (${sizeCutAt(as === "whole" ? null : cutAt)})::double precision as bytes
             from bellwire.notifications where id = ${id} and recipient_id = ${recipientId}`,
@@ -165,7 +165,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
 
     /** The whole of it; undefined where the recipient has no such notification. */
     async find(recipientId: string, id: bigint): Promise<Notification | undefined> {
-      const [found] = await orAway(
+      const [found] = await orUnavailable(
         prisma.$queryRaw<Notification[]>`
           select ${rowCutAt(null)} from bellwire.notifications where id = ${id} and recipient_id = ${recipientId}`,
       );
@@ -173,7 +173,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
     },
 
     async counts(recipientId: string): Promise<Counts> {
-      const [counts] = await orAway(
+      const [counts] = await orUnavailable(
         prisma.$queryRaw<Counts[]>`
           select count(*)::integer as unread,
                  (count(*) filter (where seen_at is null))::integer as unseen
@@ -189,7 +189,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
     /** Undefined where the recipient has no such notification. What is already so keeps its time. */
     async mark(recipientId: string, id: bigint, marks: Marks): Promise<Notification | undefined> {
       const which = Prisma.sql`id = ${id} and recipient_id = ${recipientId}`;
-      const [current] = await orAway(
+      const [current] = await orUnavailable(
         prisma.$queryRaw<Notification[]>`select ${row} from bellwire.notifications where ${which}`,
       );
       if (!current) return undefined;
@@ -199,7 +199,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
         ...stamp("archived_at", current.archivedAt, marks.archived),
       ];
       if (changes.length === 0) return current;
-      const [changed] = await orAway(
+      const [changed] = await orUnavailable(
         prisma.$queryRaw<Notification[]>`
           update bellwire.notifications set ${Prisma.join(changes)}
            where ${which} and bellwire.triggers_fire() returning ${row}`,
@@ -214,7 +214,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       { before, type, cursor }: Which,
     ): Promise<number | null> {
       const had = cursor && hadAt(cursor);
-      const [marked] = await orAway(
+      const [marked] = await orUnavailable(
         prisma.$queryRaw<{ count: number | null }[]>`
           select bellwire.mark_all(${as}, ${recipientId}, ${before}, ${type}, ${had?.at}::pg_snapshot, ${cursor?.epoch},
                    ${had?.reading}::pg_snapshot, ${had?.id})::integer as count`,
@@ -224,13 +224,15 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
     },
 
     async mutedTypes(recipientId: string): Promise<string[]> {
-      const preference = await orAway(prisma.preference.findUnique({ where: { recipientId } }));
+      const preference = await orUnavailable(
+        prisma.preference.findUnique({ where: { recipientId } }),
+      );
       return preference?.mutedTypes ?? [];
     },
 
     /** Mutes these types and no others; returns them as they are kept, each once. */
     async muteTypes(recipientId: string, types: string[]): Promise<string[]> {
-      const [muted] = await orAway(
+      const [muted] = await orUnavailable(
         prisma.$queryRaw<{ types: string[] }[]>`
           select bellwire.mute_types(${recipientId}, ${types}::text[]) as types`,
       );

@@ -1,4 +1,4 @@
-import type { Change, Changes, MarkAll, Removal } from "../changes/changes.ts";
+import type { Change, MarkAll, Page, Removal } from "../changes/changes.ts";
 import { type Cursor, type Stage, stageOf } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "../changes/snapshot.ts";
@@ -48,8 +48,8 @@ export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
 }
 
 /** `start` is not the read's moment, which ends at the server's newest transaction (see `truncate`). */
-export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => ({
-  ...toChanges(head, [], from),
+export const toForeignPage = (head: Head, from: Cursor, start: Cursor): Page => ({
+  ...toPage(head, [], from),
   epoch: start.epoch,
   upto: start.at,
   present: start.at,
@@ -58,7 +58,7 @@ export const toForeign = (head: Head, from: Cursor, start: Cursor): Changes => (
   isForeign: true,
 });
 
-export function toChanges(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Changes {
+export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Page {
   const moment = parseSnapshot(head.snapshot);
   const present = reached(at, moment, head.newest);
   const remaining = Number(head.remaining);

@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import pg from "pg";
 import type { Logger } from "../logger.ts";
-import { tryAgain } from "./try-again.ts";
+import { retryConflicts } from "./retry.ts";
 import { withClient } from "./with-client.ts";
 
 /** Without it a half-open connection is noticed by the kernel after two hours. */
@@ -65,7 +65,7 @@ export function createPool({
     return await (isolation === "read committed" ? query(...args) : askReadCommitted(pool, args));
   }
   return Object.assign(pool, {
-    query: ((...args: unknown[]) => tryAgain(() => ask(...args))) as pg.Pool["query"],
+    query: ((...args: unknown[]) => retryConflicts(() => ask(...args))) as pg.Pool["query"],
     async close() {
       const cut = setTimeout(() => {
         for (const socket of sockets) socket.destroy();

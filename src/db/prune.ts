@@ -1,5 +1,5 @@
 import pg from "pg";
-import { tryAgain } from "./try-again.ts";
+import { retryConflicts } from "./retry.ts";
 
 /**
  * Deletes notifications older than the retention, a thousand at a time, so that nobody waits for it, and forgets removals that
@@ -13,7 +13,7 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
   await client.connect();
   try {
     for (let pruned = 0; ; ) {
-      const { rows } = await tryAgain(() =>
+      const { rows } = await retryConflicts(() =>
         client.query<{ deleted: string }>(
           "select bellwire.prune(current_timestamp - make_interval(days => $1)) as deleted",
           [options.retentionDays],
@@ -23,7 +23,7 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
       pruned += deleted;
       if (deleted > 0) continue;
       // As bellwire.prune() looks at it: after a mass delete by hand there are more than it forgets at a time.
-      const { rows: oldest } = await tryAgain(() =>
+      const { rows: oldest } = await retryConflicts(() =>
         client.query<{ isOld: boolean }>(
           `select removed_at < current_timestamp - make_interval(days => $1) as "isOld"
              from bellwire.removals order by removed_xid limit 1`,

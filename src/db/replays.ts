@@ -1,15 +1,15 @@
 import type { Pool } from "pg";
-import type { RecipientChanges, RecipientPage } from "../changes/changes.ts";
+import type { MeasuredPage, RecipientPage } from "../changes/changes.ts";
 import { type Cursor, placeOfLast } from "../changes/cursor.ts";
+import { batch } from "./batch.ts";
 import type { BytesInFlight, Share } from "./bytes-in-flight.ts";
 import { createChangesReader, type Reader } from "./changes-reader.ts";
-import { isOfItsArguments } from "./read-problem.ts";
-import { together } from "./together.ts";
+import { isArgumentError } from "./read-errors.ts";
 
 export interface ReplaysOptions {
   pool: Pool;
   /** So many queries run at a time. */
-  atOnce: number;
+  maxConcurrent: number;
   /** A reader who has missed more new rows has its first such page say so in `fresh`, and is not read to the end. */
   replayLimit: number;
   maxEventBytes: number;
@@ -44,7 +44,7 @@ export type Replays = ReturnType<typeof createReplays>;
  */
 export function createReplays({
   pool,
-  atOnce,
+  maxConcurrent,
   replayLimit,
   maxEventBytes,
   knownEpoch,
@@ -52,7 +52,7 @@ export function createReplays({
   onRead,
 }: ReplaysOptions) {
   const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch);
-  const read = together({
+  const read = batch({
     call: async (visitors: readonly Visitor[]) => {
       const even = Math.floor(PAGES_BYTES / visitors.length);
       const readers = visitors.map(({ share, ...reader }) => ({
@@ -63,16 +63,16 @@ export function createReplays({
       onRead(readers.length);
       return pages;
     },
-    isOnesFault: isOfItsArguments,
-    atOnce,
-    most: READERS_PER_QUERY,
+    isArgumentError,
+    maxConcurrent,
+    maxItems: READERS_PER_QUERY,
   });
 
-  async function readPage(visitor: Visitor): Promise<RecipientPage> {
+  async function readPage(visitor: Visitor): Promise<MeasuredPage> {
     try {
       return await read(visitor);
     } catch (err) {
-      if (!isOfItsArguments(err)) throw err;
+      if (!isArgumentError(err)) throw err;
       // Alone it was refused as well. If it is not the position, the next read is, too.
       const start = await now();
       const page = await read({ ...visitor, from: start });
@@ -82,7 +82,7 @@ export function createReplays({
   }
 
   /** Takes of the room what the page takes, for the caller to give back. Rejects where the share leaves. */
-  return async (from: Cursor, share: Share): Promise<RecipientChanges> => {
+  return async (from: Cursor, share: Share): Promise<RecipientPage> => {
     const { recipientId } = share;
     for (let bytes = PAGE_BYTES; ; ) {
       if (!(await room.take(share, bytes))) throw new Error("The reader has left");

@@ -1,7 +1,7 @@
 import type { Pool } from "pg";
-import { orAway } from "./away.ts";
-import { isOfItsArguments } from "./read-problem.ts";
-import { together } from "./together.ts";
+import { batch } from "./batch.ts";
+import { isArgumentError } from "./read-errors.ts";
+import { orUnavailable } from "./unavailable.ts";
 
 export interface IssuedToken {
   readonly recipientId: string;
@@ -36,12 +36,12 @@ export const createFindStanding =
   };
 
 /** The same for those who come with many others: they share a query. */
-export function createFindStandingTogether(pool: Pool, leewayMs: number): FindStanding {
-  const find = together({
+export function createBatchedFindStanding(pool: Pool, leewayMs: number): FindStanding {
+  const find = batch({
     call: (tokens: readonly Asked[]) => findStandings(pool, leewayMs, tokens),
-    isOnesFault: isOfItsArguments,
-    atOnce: 1,
-    most: 1000,
+    isArgumentError,
+    maxConcurrent: 1,
+    maxItems: 1000,
   });
   return (token, admitted) => find({ ...token, admitted });
 }
@@ -52,14 +52,14 @@ interface Asked extends IssuedToken {
 
 /**
  * In their order, by the database's clock alone, which also dates the revocations: a token that is let in was issued by
- * then and `leewayMs`, so that no later revocation comes before it. Throws DatabaseAwayError.
+ * then and `leewayMs`, so that no later revocation comes before it. Throws DatabaseUnavailableError.
  */
 async function findStandings(
   pool: Pool,
   leewayMs: number,
   tokens: readonly Asked[],
 ): Promise<Standing[]> {
-  const { rows } = await orAway(
+  const { rows } = await orUnavailable(
     pool.query<Standing>(
       `select case
                 when token.is_admitted then coalesce(revoked.us > coalesce(token.admitted_us, 0), false)

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Pool } from "pg";
-import { orAway } from "./away.ts";
+import { orUnavailable } from "./unavailable.ts";
 
 /** The token that a ticket was asked for with; its stream is bound to it. */
 export interface TicketHolder {
@@ -25,7 +25,7 @@ export function createTickets(pool: Pool) {
   return {
     async issue({ recipientId, issuedAt, expiresAt }: TicketHolder): Promise<Ticket> {
       const ticket = randomBytes(32).toString("base64url");
-      const { rows } = await orAway(
+      const { rows } = await orUnavailable(
         pool.query<{ expires_ms: string }>(
           `select ${inMs("expires_at")} as expires_ms
              from bellwire.issue_ticket($1, $2, $3, $4, make_interval(secs => $5)) as expires_at`,
@@ -39,7 +39,7 @@ export function createTickets(pool: Pool) {
 
     /** Whose ticket this was; undefined where it is unknown, used, or too old. It is used up. */
     async redeem(ticket: string): Promise<TicketHolder | undefined> {
-      const { rows } = await orAway(
+      const { rows } = await orUnavailable(
         pool.query<{ recipient_id: string; issued_ms: string; expires_ms: string }>(
           `select recipient_id, ${inMs("issued_at")} as issued_ms, ${inMs("token_expires_at")} as expires_ms
              from bellwire.redeem_ticket($1)`,

@@ -1,5 +1,5 @@
 import type { Logger } from "../logger.ts";
-import { DatabaseAwayError, sqlStateOf } from "./away.ts";
+import { DatabaseUnavailableError, sqlStateOf } from "./unavailable.ts";
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const MEANINGS: Record<string, string> = {
@@ -44,7 +44,7 @@ export function createWrites(log: Logger) {
           if (hasWritten(result)) succeed();
           return result;
         } catch (err) {
-          const state = err instanceof DatabaseAwayError ? sqlStateOf(err.cause) : undefined;
+          const state = err instanceof DatabaseUnavailableError ? sqlStateOf(err.cause) : undefined;
           if (state && /^(25006|55000|5[38])/.test(state)) fail(state);
           throw err;
         }

@@ -1,6 +1,6 @@
 import pg from "pg";
-import { orAway } from "../db/away.ts";
-import { tryAgain } from "../db/try-again.ts";
+import { retryConflicts } from "../db/retry.ts";
+import { orUnavailable } from "../db/unavailable.ts";
 import { withClient } from "../db/with-client.ts";
 
 export type DemoUser = { id: string; name: string };
@@ -35,7 +35,7 @@ export type Demo = ReturnType<typeof createDemo>;
 
 /**
  * The demo's marketplace: what its application would read and write, and nothing about notifications.
- * That silence is the point of the demo: the rules on these tables do the telling. Throws DatabaseAwayError.
+ * That silence is the point of the demo: the rules on these tables do the telling. Throws DatabaseUnavailableError.
  */
 export function createDemo(pool: pg.Pool) {
   async function listUsers(): Promise<DemoUser[]> {
@@ -63,13 +63,13 @@ export function createDemo(pool: pg.Pool) {
     const state = await readState(act.actorId);
     const statements = state && plan(act, state);
     if (!statements) return undefined;
-    return (await tryAgain(() => write(pool, statements))) ? show(statements) : undefined;
+    return (await retryConflicts(() => write(pool, statements))) ? show(statements) : undefined;
   }
 
   return {
-    listUsers: () => orAway(listUsers()),
-    readState: (userId: string) => orAway(readState(userId)),
-    perform: (act: DemoAct) => orAway(perform(act)),
+    listUsers: () => orUnavailable(listUsers()),
+    readState: (userId: string) => orUnavailable(readState(userId)),
+    perform: (act: DemoAct) => orUnavailable(perform(act)),
   };
 }
 

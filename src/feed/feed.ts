@@ -1,4 +1,4 @@
-import type { Changes } from "../changes/changes.ts";
+import type { Page } from "../changes/changes.ts";
 import { type Cursor, placeOfLast } from "../changes/cursor.ts";
 import type { Logger } from "../logger.ts";
 import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
@@ -7,21 +7,21 @@ export interface FeedOptions extends PaceOptions {
   /** Turns rows of another history into old ones; see `bellwire.adopt_restored_rows()`. */
   adoptRestoredRows: () => Promise<void>;
   now: () => Promise<Cursor>;
-  read: (from: Cursor) => Promise<Changes>;
+  read: (from: Cursor) => Promise<Page>;
   /** Has no wake-ups sent for so long. */
   suspendWakeups: (ms: number) => Promise<void>;
   /** `askedAt`, in milliseconds of `performance.now()`, is when they were asked for. */
-  publish: (changes: Changes, askedAt: number) => void;
+  publish: (changes: Page, askedAt: number) => void;
   /** Every stream reads for itself, from where it is. */
   readAgain: () => void;
-  onRead: (changes: Changes) => void;
+  onRead: (changes: Page) => void;
   /** Why a read failed, in a sentence for the operator. */
   explain: (err: unknown) => string;
   log: Logger;
 }
 
 /** Where a reader goes on who has had this page. */
-function endOf(page: Changes): Cursor {
+function endOf(page: Page): Cursor {
   const { epoch, from, upto, isLast } = page;
   const place = placeOfLast(page);
   if (isLast || !place) return { epoch, at: upto };
@@ -74,7 +74,7 @@ export function createFeed(options: FeedOptions) {
       const { epoch, upto } = page;
       cursor = endOf(page);
       onRead(page);
-      pace.hasRead(page, askedAt);
+      pace.countRead(page, askedAt);
       lastReadAt = performance.now();
       if (pace.isWorthSuspending(lastReadAt)) suspendWakeups();
       if (page.isForeign) {
@@ -171,7 +171,7 @@ export function createFeed(options: FeedOptions) {
     // Busy, the next read is a tick away at the most.
     if (running || isDue || isClosed || pace.isBusy(now)) return;
     isDue = true;
-    const ms = pace.turnMs(now);
+    const ms = pace.takeTurn(now);
     if (ms > 0) return beginIn(ms);
     clearTimeout(timer);
     begin();

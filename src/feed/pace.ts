@@ -1,4 +1,4 @@
-import type { Changes } from "../changes/changes.ts";
+import type { Page } from "../changes/changes.ts";
 
 export interface PaceOptions {
   /** At the latest so long after the last read there is another. */
@@ -9,7 +9,7 @@ export interface PaceOptions {
   wakeupsPerSecondBusy: number;
 }
 
-type ReadFor = Pick<Changes, "marked" | "rows" | "removed" | "suspendedMs">;
+type ReadFor = Pick<Page, "marked" | "rows" | "removed" | "suspendedMs">;
 
 export type Pace = ReturnType<typeof createPace>;
 
@@ -61,7 +61,7 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     isBusy: (now: number) => now < leaseEndsAt,
 
     /** A read that began at `now` has given this page. */
-    hasRead({ marked, rows, removed, suspendedMs }: ReadFor, now: number): void {
+    countRead({ marked, rows, removed, suspendedMs }: ReadFor, now: number): void {
       bucket = Math.max(0, bucket - (now - filledAt) * perMs);
       filledAt = now;
       const xids = new Set(rows.map((row) => row.changedXid));
@@ -92,7 +92,7 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     },
 
     /** How long a wake-up has to wait for its read. Counts that read. */
-    turnMs(now: number): number {
+    takeTurn(now: number): number {
       const perRead = Math.min(tickMs, 1 / perMs);
       readsLeft = Math.min(READS_AT_ONCE, readsLeft + (now - readsCountedAt) / perRead);
       readsCountedAt = now;

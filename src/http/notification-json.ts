@@ -1,6 +1,6 @@
 import type { MarkAll, Removal } from "../changes/changes.ts";
 import type { Notification } from "../changes/notification.ts";
-import type { Delivered } from "../hub/delivery.ts";
+import type { RecipientEvent } from "../hub/events.ts";
 import type { Logger } from "../logger.ts";
 import { encodeJson, onOneLine } from "./json-line.ts";
 import type { AllJson, ChangeJson } from "./schemas.ts";
@@ -146,7 +146,7 @@ const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
 });
 
 /** What a `state` event says; most remove nothing. */
-export const stateJson = ({ all, rows, removed }: Extract<Delivered, { kind: "state" }>) => ({
+export const stateJson = ({ all, rows, removed }: Extract<RecipientEvent, { kind: "state" }>) => ({
   ...(all ? { all: allJson(all) } : {}),
   changes: rows.map(changeJson),
   ...(removed.length === 0 ? {} : { removed: removedJson(removed) }),

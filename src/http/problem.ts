@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { ErrorRequestHandler, RequestHandler, Response } from "express";
-import { DatabaseAwayError, isUntranslatable } from "../db/away.ts";
+import { DatabaseUnavailableError, isUntranslatable } from "../db/unavailable.ts";
 import type { Logger } from "../logger.ts";
 import { type ProblemCode, statusOf } from "./problem-codes.ts";
 
@@ -96,7 +96,7 @@ function toProblem(err: unknown): Problem {
   if (status === 415) return new Problem("body_encoding", "Send the body as UTF-8 JSON.");
   if (status >= 400 && status < 500)
     return new Problem("request_malformed", "The request could not be understood.");
-  if (err instanceof DatabaseAwayError) return unavailable(err);
+  if (err instanceof DatabaseUnavailableError) return unavailable(err);
   if (isUntranslatable(err))
     return new Problem("request_invalid", "The database's encoding lacks a character of it.");
   return new Problem("internal", "Something went wrong here. Try again.");

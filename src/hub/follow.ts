@@ -1,10 +1,10 @@
-import type { RecipientChanges } from "../changes/changes.ts";
+import type { RecipientPage } from "../changes/changes.ts";
 import { type Cursor, placeOfLast } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset } from "../changes/snapshot.ts";
-import { createDelivery, type Delivered, type Delivery, narrow } from "./delivery.ts";
+import type { CountsAt } from "./counts.ts";
+import { createEventPage, type EventPage, narrow, type RecipientEvent } from "./events.ts";
 import type { Hub } from "./hub.ts";
-import type { Tally } from "./tally.ts";
 
 /** Why a client must fetch its list again. A closed list, so clients can rely on it. */
 export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" | "too_many";
@@ -14,7 +14,7 @@ export interface Sink {
   /** First, once. `resumeAt` is where to resume if the connection is cut right behind it. */
   ready(counts: Counts, resumeAt: Cursor | "unknown"): void;
   /** False when the stream holds too much unsent data. */
-  send(event: Delivered, isLive: boolean): boolean;
+  send(event: RecipientEvent, isLive: boolean): boolean;
   reset(reason: ResetReason, counts: Counts, position: Cursor): void;
   /** The recipient may have been revoked: end if this stream's token was issued before that. */
   checkToken(): void;
@@ -34,7 +34,7 @@ export interface FollowOptions {
   /** Where the feed stands. */
   position: Cursor;
   /** The next page, small enough to be sent before the one after it is fetched. */
-  read: (from: Cursor, recipientId: string) => Promise<RecipientChanges>;
+  read: (from: Cursor, recipientId: string) => Promise<RecipientPage>;
   /** More missed notifications than this are a reset; what was only changed or removed never is. */
   replayLimit: number;
   sink: Sink;
@@ -60,7 +60,7 @@ export function follow(options: FollowOptions): () => void {
   let isClosed = false;
 
   /** False when the client does not keep up. The rest is then not sent, nor kept: it will be read again. */
-  function send(delivery: Delivery, isLive: boolean): boolean {
+  function send(delivery: EventPage, isLive: boolean): boolean {
     for (const event of delivery.events) {
       const keepsUp = sink.send(event, isLive);
       cursor = event.cursor;
@@ -81,7 +81,7 @@ export function follow(options: FollowOptions): () => void {
       isFirst = false;
       if (tally) sink.caughtUp?.();
       if (!tally || hasMissed) continue;
-      subscription.counted(tally);
+      subscription.setCounts(tally);
       break;
     }
     isReplaying = false;
@@ -91,7 +91,7 @@ export function follow(options: FollowOptions): () => void {
    * The recipient's counts where the client now has everything up to this read. A function of its own, so that nobody
    * holds the page while the client takes it.
    */
-  async function replayPage(isFirst: boolean): Promise<Tally | undefined> {
+  async function replayPage(isFirst: boolean): Promise<CountsAt | undefined> {
     const from = cursor;
     const page = await read(from, recipientId);
     if (isClosed) return undefined;
@@ -108,14 +108,14 @@ export function follow(options: FollowOptions): () => void {
     if (reason) sink.reset(reason, page, position);
     let isSent = true;
     if (reason || isFresh) cursor = position;
-    else isSent = send(createDelivery(page, page, page), false);
+    else isSent = send(createEventPage(page, page, page), false);
     // The end of an earlier read is not the present: read on from there.
     if (!isSent || !page.isLast || from.reading) return undefined;
     const { unread, unseen, moment } = page;
     return { unread, unseen, at: moment };
   }
 
-  function deliverLive(delivery: Delivery) {
+  function deliverLive(delivery: EventPage) {
     // Read before our own page was, and come after it: of what has changed again, or is gone, it has an older state, and
     // `cursor` cannot tell, which ends at the newest row there is. By the time as well, for after a crash of the server ids
     // of transactions come again.
@@ -155,7 +155,7 @@ export function follow(options: FollowOptions): () => void {
 
 /** `since` only of a first page. */
 function whyReset(
-  page: RecipientChanges,
+  page: RecipientPage,
   since: FollowOptions["since"] | undefined,
   replayLimit: number,
 ): ResetReason | undefined {

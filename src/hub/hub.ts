@@ -1,10 +1,10 @@
-import type { Change, Changes, MarkAll, Removal } from "../changes/changes.ts";
-import { createDelivery, type Delivery } from "./delivery.ts";
-import { bringUp, later, type Tally } from "./tally.ts";
+import type { Change, MarkAll, Page, Removal } from "../changes/changes.ts";
+import { advanceCounts, type CountsAt, laterOf } from "./counts.ts";
+import { createEventPage, type EventPage } from "./events.ts";
 
 /** Somebody connected here, as the hub sees them. None of these may throw or wait. */
 export interface Subscriber {
-  deliver(delivery: Delivery): void;
+  deliver(delivery: EventPage): void;
   /** What there is, is not delivered: it must be read, from where the subscriber is. */
   readAgain(): void;
   revoke(): void;
@@ -12,7 +12,7 @@ export interface Subscriber {
 
 export interface Subscription {
   /** The subscriber has everything that was published for it, and the database has counted this meanwhile. */
-  counted(tally: Tally): void;
+  setCounts(tally: CountsAt): void;
   /** Calling it twice is harmless. */
   unsubscribe(): void;
 }
@@ -20,7 +20,7 @@ export interface Subscription {
 /** Somebody of whom there are streams here. */
 interface Recipient {
   readonly subscribers: Set<Subscriber>;
-  tally?: Tally | undefined;
+  tally?: CountsAt | undefined;
 }
 
 export type Hub = ReturnType<typeof createHub>;
@@ -32,15 +32,15 @@ export type Hub = ReturnType<typeof createHub>;
 export function createHub() {
   const connected = new Map<string, Recipient>();
 
-  function publishTo(recipientId: string, share: Share, page: Page) {
+  function publishTo(recipientId: string, share: Share, page: AskedPage) {
     const recipient = connected.get(recipientId);
     if (!recipient) return;
     const { subscribers, tally } = recipient;
-    const counts = bringUp(tally, recipientId, share.rows, page);
+    const counts = advanceCounts(tally, recipientId, share.rows, page);
     recipient.tally = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const delivery = createDelivery(page, share, counts);
+      const delivery = createEventPage(page, share, counts);
       for (const subscriber of subscribers) subscriber.deliver(delivery);
     }
   }
@@ -52,8 +52,8 @@ export function createHub() {
       const { subscribers } = recipient;
       subscribers.add(subscriber);
       return {
-        counted(tally) {
-          recipient.tally = later(recipient.tally, tally);
+        setCounts(tally) {
+          recipient.tally = laterOf(recipient.tally, tally);
         },
         unsubscribe() {
           subscribers.delete(subscriber);
@@ -63,7 +63,7 @@ export function createHub() {
       };
     },
 
-    publish(changes: Changes, askedAt: number): void {
+    publish(changes: Page, askedAt: number): void {
       // First, so that whoever is revoked can be asked for before anything is shown.
       for (const recipientId of changes.revoked)
         for (const subscriber of connected.get(recipientId)?.subscribers ?? []) subscriber.revoke();
@@ -81,7 +81,7 @@ export function createHub() {
   };
 }
 
-type Page = Changes & { readonly askedAt: number };
+type AskedPage = Page & { readonly askedAt: number };
 
 /** What of a page is one recipient's, in the order it came. */
 interface Share {
@@ -91,7 +91,7 @@ interface Share {
 }
 
 /** The shares of those who are connected. */
-function shareOut({ marked, removed, rows }: Changes, connected: ReadonlyMap<string, unknown>) {
+function shareOut({ marked, removed, rows }: Page, connected: ReadonlyMap<string, unknown>) {
   const shares = new Map<string, Share>();
   function shareOf(recipientId: string): Share | undefined {
     if (!connected.has(recipientId)) return undefined;

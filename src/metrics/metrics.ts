@@ -1,10 +1,10 @@
 import type { RequestListener } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { Changes } from "../changes/changes.ts";
-import type { OldestTransaction } from "../db/horizon.ts";
+import type { Page } from "../changes/changes.ts";
 import type { Probe } from "../db/listen-connection.ts";
+import type { OldestTransaction } from "../db/oldest-transaction.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
-import type { Delivered } from "../hub/delivery.ts";
+import type { RecipientEvent } from "../hub/events.ts";
 import type { ResetReason } from "../hub/follow.ts";
 import type { CloseReason, RefusalReason } from "../transports/sse/event-stream.ts";
 
@@ -187,7 +187,7 @@ export function createMetrics(observed: Observed) {
     /** `GET /metrics`, on a server of its own: it says what a stranger need not know. */
     handler: metricsHandler(registry),
     wokenUp: () => wakeUps.inc(),
-    read(changes: Changes) {
+    read(changes: Page) {
       reads.inc();
       rowsRead.inc(changes.rows.length);
     },
@@ -195,7 +195,7 @@ export function createMetrics(observed: Observed) {
       replayReads.inc();
       replayPages.inc(readers);
     },
-    delivered(event: Delivered, isLive: boolean) {
+    delivered(event: RecipientEvent, isLive: boolean) {
       deliveredOf[event.kind].inc();
       if (isLive && event.kind === "notification") observeDelivery(event.row.createdAt);
     },

@@ -166,7 +166,7 @@ test("a poll without since holds nothing of what it leaves out while it waits", 
   const taken: number[] = [];
   const read = createReplays({
     pool,
-    atOnce: 1,
+    maxConcurrent: 1,
     replayLimit: 1000,
     maxEventBytes: 60_000,
     knownEpoch: () => position.epoch,

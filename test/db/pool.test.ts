@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { PassThrough } from "node:stream";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
-import { createHorizon } from "../../src/db/horizon.ts";
+import { watchOldestTransaction } from "../../src/db/oldest-transaction.ts";
 import { asService, createPool } from "../../src/db/pool.ts";
 import { warnOfMissingLimits } from "../../src/db/session-limits.ts";
 import { withClient } from "../../src/db/with-client.ts";
@@ -91,19 +91,19 @@ test.each(["read committed", "repeatable read", "serializable"])(
   },
 );
 
-test("the horizon names the oldest writer, in any database, and a prepared transaction, to whoever may see no more", async () => {
+test("watchOldestTransaction names the oldest writer, in any database, and a prepared transaction, to whoever may see no more", async () => {
   const pool = open();
   const elsewhere = await createDatabase();
-  const horizon = createHorizon(pool);
-  const oldest = async () => (await horizon.oldest())?.holder ?? "";
+  const findOldest = watchOldestTransaction(pool);
+  const oldest = async () => (await findOldest())?.holder ?? "";
   const writer = await elsewhere.connect();
   await writer.query("begin");
   const { rows } = await writer.query("select pg_current_xact_id(), pg_backend_pid() as pid");
   const own = `pid ${rows[0].pid}, database ${new URL(elsewhere.url).pathname.slice(1)}, user postgres`;
   // Other files' tests write on this server too; theirs are over soon.
   await expect.poll(oldest, { timeout: 15_000 }).toBe(own);
-  const { seconds = 0 } = (await horizon.oldest()) ?? {};
-  await expect.poll(async () => (await horizon.oldest())?.seconds).toBeGreaterThan(seconds);
+  const { seconds = 0 } = (await findOldest()) ?? {};
+  await expect.poll(async () => (await findOldest())?.seconds).toBeGreaterThan(seconds);
   await writer.query("commit");
   await expect.poll(oldest).not.toBe(own);
   await elsewhere.close();

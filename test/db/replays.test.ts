@@ -5,7 +5,7 @@ import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createReplays } from "../../src/db/replays.ts";
-import { createFindStandingTogether } from "../../src/db/revocations.ts";
+import { createBatchedFindStanding } from "../../src/db/revocations.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -32,7 +32,7 @@ test("a position that the database refuses is one reader's alone, and that one i
   let queries = 0;
   const read = createReplays({
     pool,
-    atOnce: 2,
+    maxConcurrent: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
@@ -55,7 +55,7 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
   pool.on("acquire", () => queries++);
   const read = createReplays({
     pool,
-    atOnce: 2,
+    maxConcurrent: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
@@ -77,14 +77,14 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
 test("a recipient whom the database cannot name is refused alone", async () => {
   const read = createReplays({
     pool,
-    atOnce: 2,
+    maxConcurrent: 2,
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
     room: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
-  const findStanding = createFindStandingTogether(pool, 0);
+  const findStanding = createBatchedFindStanding(pool, 0);
   const strange = "\0"; // as a letter would be that the database's encoding has not
   const issuedAt = new Date();
   const [bad, good, badToken, goodToken, noDate] = await Promise.allSettled([

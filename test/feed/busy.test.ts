@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Change, Changes } from "../../src/changes/changes.ts";
+import type { Change, Page } from "../../src/changes/changes.ts";
 import type { Cursor } from "../../src/changes/cursor.ts";
 import { createFeed, type Feed } from "../../src/feed/feed.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -67,7 +67,7 @@ function createWorld(way: () => number) {
       const feed = createFeed({
         adoptRestoredRows: async () => {},
         now: async () => FROM,
-        async read(from): Promise<Changes> {
+        async read(from): Promise<Page> {
           counts.reads++;
           await delay();
           const rows = committed.slice(position);
@@ -116,7 +116,7 @@ function createWorld(way: () => number) {
 }
 
 const FROM: Cursor = { epoch: "00000000", at: { xmax: 10n, inProgress: [] } };
-const EMPTY: Changes = {
+const EMPTY: Page = {
   epoch: FROM.epoch,
   from: FROM.at,
   upto: FROM.at,

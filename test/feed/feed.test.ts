@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import type { Changes } from "../../src/changes/changes.ts";
+import type { Page } from "../../src/changes/changes.ts";
 import type { Cursor } from "../../src/changes/cursor.ts";
 import { createFeed } from "../../src/feed/feed.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -9,7 +9,7 @@ afterEach(() => void vi.useRealTimers());
 
 const START: Cursor = { epoch: "00000000", at: { xmax: 10n, inProgress: [] } };
 
-const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes => ({
+const page = (from: Cursor, xmax: bigint, more: Partial<Page> = {}): Page => ({
   epoch: from.epoch,
   from: from.at,
   upto: { xmax, inProgress: [] },
@@ -30,9 +30,8 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Changes> = {}): Changes 
 
 /** A feed whose reads the test answers one by one. */
 function startFeed() {
-  const reads: { from: Cursor; answer: (changes: Changes) => void; fail: (e: Error) => void }[] =
-    [];
-  const published: Changes[] = [];
+  const reads: { from: Cursor; answer: (changes: Page) => void; fail: (e: Error) => void }[] = [];
+  const published: Page[] = [];
   let readAgains = 0;
   let adopted = 0;
   const feed = createFeed({
@@ -163,7 +162,7 @@ describe("the feed", () => {
     const { feed, reads, published, settle } = startFeed();
     feed.wake();
     await settle();
-    const row = { id: 5n, isNew: true } as Changes["rows"][number];
+    const row = { id: 5n, isNew: true } as Page["rows"][number];
     reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 2 }));
     await settle();
     expect(feed.position()?.at.xmax).toBe(20n);
@@ -196,7 +195,7 @@ describe("the feed", () => {
     const { feed, reads, published, readAgains, settle } = startFeed();
     feed.wake();
     await settle();
-    const row = { id: 5n, isNew: true } as Changes["rows"][number];
+    const row = { id: 5n, isNew: true } as Page["rows"][number];
     reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 20_001 }));
     await settle();
     expect(readAgains()).toBe(1);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Cursor, encodeCursor, parseCursor } from "../../src/changes/cursor.ts";
 import { createFeed } from "../../src/feed/feed.ts";
-import type { Delivered } from "../../src/hub/delivery.ts";
+import type { RecipientEvent } from "../../src/hub/events.ts";
 import { follow, type Sink } from "../../src/hub/follow.ts";
 import { createHub } from "../../src/hub/hub.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -80,7 +80,7 @@ function createClient(recipientId: string, lastId?: string) {
           unread = counts.unread;
           lastId = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
         },
-        send(event: Delivered) {
+        send(event: RecipientEvent) {
           if (eventsLeft-- <= 0) return true;
           lastId = encodeCursor(event.cursor);
           unread = event.counts.unread;

@@ -1,4 +1,4 @@
-import type { Change, MarkAll, RecipientChanges, Removal } from "../../src/changes/changes.ts";
+import type { Change, MarkAll, RecipientPage, Removal } from "../../src/changes/changes.ts";
 import { type Cursor, numberOf, START, type Stage } from "../../src/changes/cursor.ts";
 import { isVisible, type Snapshot, truncate } from "../../src/changes/snapshot.ts";
 
@@ -194,7 +194,7 @@ export function createHistory() {
 
     unreadOf,
 
-    read(from: Cursor, recipientId: string | null, pageSize: number): RecipientChanges {
+    read(from: Cursor, recipientId: string | null, pageSize: number): RecipientPage {
       const now = snapshot();
       const upto = from.reading?.upto ?? now;
       const place = from.reading?.place ?? START;

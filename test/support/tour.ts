@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
 import { expect, onTestFinished } from "vitest";
-import { tryAgain } from "../../src/db/try-again.ts";
+import { retryConflicts } from "../../src/db/retry.ts";
 import { openStream } from "./event-source.ts";
 import { call, type Reachable } from "./service.ts";
 
@@ -21,7 +21,8 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   await application.connect();
   onTestFinished(() => application.end());
   application.on("error", () => {}); // its database is dropped under it
-  const query = (sql: string, values?: unknown[]) => tryAgain(() => application.query(sql, values)); // it may have to, where serializable is the default
+  const query = (sql: string, values?: unknown[]) =>
+    retryConflicts(() => application.query(sql, values)); // it may have to, where serializable is the default
   const me = randomBytes(4).toString("hex");
   const said: string[] = [];
   const ask = async (path: string, method?: string, body?: unknown) => {

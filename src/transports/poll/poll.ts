@@ -18,7 +18,7 @@ import {
 import { lastOf, parse } from "../../http/parse.ts";
 import { unavailable } from "../../http/problem.ts";
 import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "../../http/schemas.ts";
-import type { Delivered } from "../../hub/delivery.ts";
+import type { RecipientEvent } from "../../hub/events.ts";
 import { follow } from "../../hub/follow.ts";
 import type { Hub } from "../../hub/hub.ts";
 
@@ -179,10 +179,10 @@ function collect({
   }
 
   /** A client applies a mark-all before the rest of the answer, so it cannot follow what the answer has already. */
-  const mustWait = (event: Delivered) =>
+  const mustWait = (event: RecipientEvent) =>
     event.kind === "state" && event.all !== undefined && length > 0;
 
-  function add(event: Delivered) {
+  function add(event: RecipientEvent) {
     Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
     if (event.kind === "state") return addState(event);
     const notification = encoder.encode(event.row);
@@ -190,7 +190,7 @@ function collect({
     length += notification.length;
   }
 
-  function addState({ all, rows, removed }: Extract<Delivered, { kind: "state" }>) {
+  function addState({ all, rows, removed }: Extract<RecipientEvent, { kind: "state" }>) {
     if (all) {
       poll.all = allJson(all);
       length += CHANGE_LENGTH;

@@ -4,7 +4,7 @@ import type { Snapshot } from "../../changes/snapshot.ts";
 import { encodeJson } from "../../http/json-line.ts";
 import { type NotificationEncoder, stateJson } from "../../http/notification-json.ts";
 import type { EventData, EventName } from "../../http/schemas.ts";
-import type { Delivered } from "../../hub/delivery.ts";
+import type { RecipientEvent } from "../../hub/events.ts";
 import type { FollowOptions, ResetReason } from "../../hub/follow.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
 import { encodeEvent } from "./server-sent-event.ts";
@@ -18,7 +18,7 @@ export type Frames = ReturnType<typeof createFrames>;
  * The events of the contract, encoded. What several streams send is encoded once.
  */
 export function createFrames(version: string, encoder: NotificationEncoder) {
-  const encoded = new WeakMap<Delivered, Frame>();
+  const encoded = new WeakMap<RecipientEvent, Frame>();
   /** The ids of whole snapshots: what one read gives many recipients ends with the same. */
   const ids = new WeakMap<Snapshot, string>();
 
@@ -39,7 +39,7 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
       return encodeFrame(encode("ready", data, cursor, retryMs));
     },
 
-    delivered(event: Delivered): Frame {
+    delivered(event: RecipientEvent): Frame {
       const known = encoded.get(event);
       if (known !== undefined) return known;
       const frame = encodeFrame(encodeDelivered(event, encoder, idOf(event.cursor)));
@@ -68,7 +68,7 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
 
 const now = () => ({ time: new Date().toISOString() });
 
-function encodeDelivered(event: Delivered, encoder: NotificationEncoder, id: string): string {
+function encodeDelivered(event: RecipientEvent, encoder: NotificationEncoder, id: string): string {
   if (event.kind === "state") return encode("state", { ...stateJson(event), ...event.counts }, id);
   const { unread, unseen } = event.counts;
   const data = `${encoder.encode(event.row).slice(0, -1)},"unread":${unread},"unseen":${unseen}}`;

@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { together } from "../../src/db/together.ts";
+import { batch } from "../../src/db/batch.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** A function for one, whose calls for many the test answers. */
-function start(limits: { atOnce: number; most: number }) {
+function start(limits: { maxConcurrent: number; maxItems: number }) {
   const calls: { items: readonly number[]; answer: () => void; fail: (err: Error) => void }[] = [];
-  const double = together({
+  const double = batch({
     ...limits,
-    isOnesFault: (err) => err instanceof RangeError,
+    isArgumentError: (err) => err instanceof RangeError,
     call: (items: readonly number[]) =>
       new Promise<number[]>((resolve, fail) => {
         calls.push({ items, answer: () => resolve(items.map((item) => item * 2)), fail });
@@ -21,7 +21,7 @@ function start(limits: { atOnce: number; most: number }) {
 const soon = () => vi.advanceTimersByTimeAsync(1);
 
 test("whoever comes alone is answered at once, and those who come in one turn together", async () => {
-  const { calls, double } = start({ atOnce: 2, most: 10 });
+  const { calls, double } = start({ maxConcurrent: 2, maxItems: 10 });
   const lone = double(1);
   await soon();
   calls[0]?.answer();
@@ -34,7 +34,7 @@ test("whoever comes alone is answered at once, and those who come in one turn to
 });
 
 test("no more calls run than may, nor for more, and who waits is not forgotten", async () => {
-  const { calls, double } = start({ atOnce: 2, most: 3 });
+  const { calls, double } = start({ maxConcurrent: 2, maxItems: 3 });
   const all = Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(double));
   await soon();
   expect(calls.map(({ items }) => items)).toEqual([
@@ -50,7 +50,7 @@ test("no more calls run than may, nor for more, and who waits is not forgotten",
 });
 
 test("ten thousand who come over three seconds share fewer than a hundred calls, and none waits for long", async () => {
-  const { calls, double } = start({ atOnce: 4, most: 500 });
+  const { calls, double } = start({ maxConcurrent: 4, maxItems: 500 });
   let answered = 0;
   let longest = 0;
   let asked = 0;
@@ -72,7 +72,7 @@ test("ten thousand who come over three seconds share fewer than a hundred calls,
 });
 
 test("a call that fails fails for those who shared it, and for nobody else", async () => {
-  const { calls, double } = start({ atOnce: 1, most: 2 });
+  const { calls, double } = start({ maxConcurrent: 1, maxItems: 2 });
   const [first, second, third] = [double(1), double(2), double(3)];
   const failures = Promise.allSettled([first, second]);
   await soon();
@@ -86,10 +86,10 @@ test("a call that fails fails for those who shared it, and for nobody else", asy
 test("who makes a call fail fails alone, at the cost of a few calls in that call's turn", async () => {
   let calls = 0;
   let running = 0;
-  const double = together({
-    atOnce: 1,
-    most: 500,
-    isOnesFault: (err) => err instanceof RangeError,
+  const double = batch({
+    maxConcurrent: 1,
+    maxItems: 500,
+    isArgumentError: (err) => err instanceof RangeError,
     async call(items: readonly number[]) {
       calls++;
       expect(++running).toBe(1);

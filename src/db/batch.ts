@@ -1,12 +1,12 @@
-export interface TogetherOptions<Item, Result> {
+export interface BatchOptions<Item, Result> {
   /** Gives a result for each, in their order. */
   call: (items: readonly Item[]) => Promise<readonly Result[]>;
   /** Whether a call may have been refused for one item's sake: then the others are asked for without it. */
-  isOnesFault: (err: unknown) => boolean;
+  isArgumentError: (err: unknown) => boolean;
   /** Maximum concurrent calls. */
-  atOnce: number;
+  maxConcurrent: number;
   /** Maximum items per call. */
-  most: number;
+  maxItems: number;
 }
 
 interface Waiting<Item, Result> {
@@ -27,10 +27,10 @@ const GAP_MS = 60;
  * second, 17 in each that follows. A call that is refused for one's sake is made again in halves, down to that one, within
  * the refused call's turn: so that whoever is refused keeps nobody else out, and costs a few calls.
  */
-export function together<Item, Result>(
-  options: TogetherOptions<Item, Result>,
+export function batch<Item, Result>(
+  options: BatchOptions<Item, Result>,
 ): (item: Item) => Promise<Result> {
-  const { call, isOnesFault, atOnce, most } = options;
+  const { call, isArgumentError, maxConcurrent, maxItems } = options;
   const waiting: Waiting<Item, Result>[] = [];
   let running = 0;
   let callsLeft = CALLS_AT_ONCE;
@@ -44,7 +44,7 @@ export function together<Item, Result>(
   }
 
   function gather(): void {
-    if (isGathering || running >= atOnce || waiting.length === 0) return;
+    if (isGathering || running >= maxConcurrent || waiting.length === 0) return;
     isGathering = true;
     countCalls();
     if (callsLeft < 1) setTimeout(begin, (1 - callsLeft) * GAP_MS);
@@ -55,7 +55,7 @@ export function together<Item, Result>(
     isGathering = false;
     countCalls();
     callsLeft -= 1;
-    void run(waiting.splice(0, most));
+    void run(waiting.splice(0, maxItems));
     gather();
   }
 
@@ -71,7 +71,7 @@ export function together<Item, Result>(
       const results = await call(group.map(({ item }) => item));
       for (const [i, { resolve }] of group.entries()) resolve(results[i] as Result);
     } catch (err) {
-      if (group.length === 1 || !isOnesFault(err)) {
+      if (group.length === 1 || !isArgumentError(err)) {
         for (const { reject } of group) reject(err);
         return;
       }

@@ -1,4 +1,4 @@
-import type { Change, Changes, Content, MarkAll, Removal } from "../changes/changes.ts";
+import type { Change, Content, MarkAll, Page, Removal } from "../changes/changes.ts";
 import type { Cursor, Place, Stage } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
@@ -14,11 +14,11 @@ type Said =
     };
 
 /** One event for one recipient, and the position of a stream that has sent it. */
-export type Delivered = Said & { readonly counts: Counts; readonly cursor: Cursor };
+export type RecipientEvent = Said & { readonly counts: Counts; readonly cursor: Cursor };
 
 /** What one page of a read gave one recipient; every stream of the recipient shares it. */
-export interface Delivery extends Required<Page>, Content {
-  readonly events: readonly Delivered[];
+export interface EventPage extends Required<PageHead>, Content {
+  readonly events: readonly RecipientEvent[];
   /** The recipient's, behind all of them. */
   readonly counts: Counts;
 }
@@ -30,21 +30,21 @@ export interface Delivery extends Required<Page>, Content {
 const CHANGES_PER_EVENT = 100;
 const REMOVALS_PER_EVENT = 200;
 
-interface Page extends Pick<Changes, "epoch" | "from" | "upto" | "isLast" | "moment"> {
+interface PageHead extends Pick<Page, "epoch" | "from" | "upto" | "isLast" | "moment"> {
   /** When it was asked for, in milliseconds of `performance.now()`; undefined in a stream's own read. */
   readonly askedAt?: number;
 }
 
 /** Makes the events of what a page has, in its order. The last event of a read's last page ends at `upto`. */
-export function createDelivery(
-  page: Page,
+export function createEventPage(
+  page: PageHead,
   { marked, removed, rows }: Content,
   { unread, unseen }: Counts,
-): Delivery {
+): EventPage {
   const { epoch, from, upto, isLast, moment, askedAt = 0 } = page;
   const counts = { unread, unseen };
   const sayings = [...inEvents({ marked, removed, rows })];
-  const events = sayings.map(({ place, ...said }, i): Delivered => {
+  const events = sayings.map(({ place, ...said }, i): RecipientEvent => {
     const isEnd = isLast && i === sayings.length - 1;
     const cursor = isEnd ? { epoch, at: upto } : { epoch, at: from, reading: { upto, place } };
     return { ...said, counts, cursor };
@@ -80,7 +80,7 @@ const endOfStage = (stage: Stage, group: readonly { readonly id: bigint }[]): Pl
  * told as one depends on what the stream has; and rows that are new to the feed and only changed for the stream come later in
  * the stream's order, and this page, not its read's last, does not show what comes between.
  */
-export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
+export function narrow(delivery: EventPage, at: Snapshot): EventPage | undefined {
   if (isSubset(at, delivery.from)) return delivery;
   if (delivery.marked.some(({ markedXid }) => !isVisible(at, markedXid))) return undefined;
   const removed = delivery.removed.filter(({ removedXid }) => !isVisible(at, removedXid));
@@ -90,5 +90,5 @@ export function narrow(delivery: Delivery, at: Snapshot): Delivery | undefined {
   const rows = missing.map((row) => ({ ...row, isNew: row.isNew && isNewHere(row) }));
   rows.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
   const page = { ...delivery, from: at, upto: union(at, delivery.upto) };
-  return createDelivery(page, { marked: [], removed, rows }, delivery.counts);
+  return createEventPage(page, { marked: [], removed, rows }, delivery.counts);
 }

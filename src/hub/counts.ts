@@ -1,25 +1,26 @@
-import type { Change, Changes } from "../changes/changes.ts";
+import type { Change, Page } from "../changes/changes.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
 
 /** A recipient's counts, kept up without counting again. Exact for the rows that `at` sees. */
-export interface Tally extends Counts {
+export interface CountsAt extends Counts {
   readonly at: Snapshot;
 }
 
 /** The later of two. */
-export const later = (a: Tally | undefined, b: Tally): Tally => (a && isSubset(b.at, a.at) ? a : b);
+export const laterOf = (a: CountsAt | undefined, b: CountsAt): CountsAt =>
+  a && isSubset(b.at, a.at) ? a : b;
 
 /**
  * The tally behind a page that has brought these rows of the recipient, each as it was not known before. Inserts are added; where
  * a row has changed or gone, the page says what the database has counted. Undefined where neither can be.
  */
-export function bringUp(
-  tally: Tally | undefined,
+export function advanceCounts(
+  tally: CountsAt | undefined,
   recipientId: string,
   rows: readonly Change[],
-  { isLast, upto, moment, counts }: Pick<Changes, "isLast" | "upto" | "moment" | "counts">,
-): Tally | undefined {
+  { isLast, upto, moment, counts }: Pick<Page, "isLast" | "upto" | "moment" | "counts">,
+): CountsAt | undefined {
   const counted = counts.get(recipientId);
   if (counted) return { ...counted, at: moment };
   if (!tally) return undefined;

@@ -9,17 +9,16 @@ export interface OldestTransaction {
 }
 
 /**
- * Watches the horizon: nobody's rows wait for it, but every transaction open across it is one more in every cursor.
- * Its age is counted from when it is first seen, because PostgreSQL shows another user's start time to nobody.
+ * Returns the function that finds it, or undefined while no transaction is writing; it throws what `pg` throws. No row
+ * waits for that transaction, but while it is open every cursor names each transaction that began after it and is open too.
+ * Its age is counted from when it was first seen here, because PostgreSQL shows nobody when another user's began.
  */
-export function createHorizon(pool: Pool) {
+export function watchOldestTransaction(pool: Pool) {
   let seen: { xid: string; at: number } | undefined;
 
-  return {
-    /** Undefined while no transaction is writing. Throws what `pg` throws. */
-    async oldest(): Promise<OldestTransaction | undefined> {
-      const { rows } = await pool.query<{ xid: string; holder: string }>(
-        `select xid, holder
+  return async (): Promise<OldestTransaction | undefined> => {
+    const { rows } = await pool.query<{ xid: string; holder: string }>(
+      `select xid, holder
            from (
                   select backend_xid::text as xid,
                          age(backend_xid) as age,
@@ -35,12 +34,11 @@ export function createHorizon(pool: Pool) {
                 ) writing
           order by age desc
           limit 1`,
-      );
-      const [oldest] = rows;
-      const now = performance.now();
-      if (!oldest) seen = undefined;
-      else if (oldest.xid !== seen?.xid) seen = { xid: oldest.xid, at: now };
-      return oldest && seen && { holder: oldest.holder, seconds: (now - seen.at) / 1000 };
-    },
+    );
+    const [oldest] = rows;
+    const now = performance.now();
+    if (!oldest) seen = undefined;
+    else if (oldest.xid !== seen?.xid) seen = { xid: oldest.xid, at: now };
+    return oldest && seen && { holder: oldest.holder, seconds: (now - seen.at) / 1000 };
   };
 }
