@@ -198,49 +198,6 @@ comment on function bellwire.rule_body(text, text, text[], text, text, text) is
 
 revoke all on function bellwire.rule_body(text, text, text[], text, text, text) from public;
 
--- Rules ran as bellwire_owner until bellwire_rules came. What that role might read it may read as well, where whoever runs
--- this may grant it; what not, the next block says for each rule.
-do $grants$
-declare
-  given text;
-begin
-  if not exists (
-    select
-      from bellwire.rule_definitions d
-      join pg_proc p on p.oid = to_regprocedure(d.function)
-     where p.proowner = 'bellwire_owner'::regrole
-  ) then
-    return;
-  end if;
-  for given in
-    select format('usage on schema %I', n.nspname)
-      from pg_namespace n, aclexplode(n.nspacl) a
-     where a.grantee = 'bellwire_owner'::regrole and a.privilege_type = 'USAGE' and n.nspname <> 'bellwire'
-    union all
-    select format('select on table %s', c.oid::regclass)
-      from pg_class c, aclexplode(c.relacl) a
-     where a.grantee = 'bellwire_owner'::regrole and a.privilege_type = 'SELECT'
-       and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relnamespace <> 'bellwire'::regnamespace
-    union all
-    select format('select (%I) on table %s', t.attname, c.oid::regclass)
-      from pg_class c
-      join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a
-     where a.grantee = 'bellwire_owner'::regrole and a.privilege_type = 'SELECT'
-       and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relnamespace <> 'bellwire'::regnamespace
-    union all
-    select format('execute on routine %s', p.oid::regprocedure)
-      from pg_proc p, aclexplode(p.proacl) a
-     where a.grantee = 'bellwire_owner'::regrole and p.pronamespace <> 'bellwire'::regnamespace
-  loop
-    begin
-      execute format('grant %s to bellwire_rules', given);
-    exception
-      when insufficient_privilege then null;
-    end;
-  end loop;
-end
-$grants$;
-
 -- A rule keeps the body it was given: those that are there get this one. One that would not be accepted any more keeps
 -- its own, with a warning. Not by define_rule(), which would enable what somebody has disabled.
 do $renew$
@@ -250,7 +207,7 @@ declare
 begin
   perform bellwire.lock_rules('of an older release');
   for rule in
-    select d.*, p.prosrc as old_body, p.proowner <> 'bellwire_rules'::regrole as is_owners
+    select d.*, p.prosrc as old_body, p.proowner = 'bellwire_rules'::regrole as runs_as_rules
       from bellwire.rule_definitions d
       -- Also where its trigger is missing or disabled: it may be made or enabled again.
       join pg_proc p on p.oid = to_regprocedure(d.function)
@@ -270,21 +227,11 @@ begin
       when transaction_rollback or lock_not_available then
         raise;
       when others then
-        raise warning 'bellwire: rule "%" keeps the body that an older release gave it%: %',
-          rule.name, case when rule.is_owners then ', and runs as bellwire_owner' else '' end, sqlerrm
+        raise warning 'bellwire: rule "%" keeps the body that an older release gave it: %', rule.name, sqlerrm
           using hint = 'Mend it and define it again, or drop it.';
-        -- But a key is one of a type now.
-        body := replace(rule.old_body, 'on conflict (recipient_id, dedupe_key) where', 'on conflict (recipient_id, dedupe_key, type) where');
-        if body <> rule.old_body then
-          execute format(
-            'create or replace function %s returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as %L',
-            rule.function, body
-          );
-          update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
-        end if;
         continue;
     end;
-    continue when body = rule.old_body and not rule.is_owners;
+    continue when body = rule.old_body and rule.runs_as_rules;
     perform bellwire.write_rule_function(rule.function, body);
     update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
   end loop;

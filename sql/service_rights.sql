@@ -19,8 +19,3 @@ grant select,
       update (marked_xid, before_id, seen_at, read_at, replaced, older_replaced)
   on bellwire.mark_alls
   to bellwire_service;
-
--- Until bellwire.mute_types() took its place.
-revoke insert, update
-  on bellwire.preferences
-  from bellwire_service;

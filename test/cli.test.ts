@@ -111,7 +111,7 @@ describe("on a database", () => {
     ]);
     expect(plan).toMatchObject({ code: 0, stderr: "" });
     expect(migration).toMatchObject({ code: 0, stderr: "" });
-    expect(migration.stdout).toMatch(/^Applied:\nmigrations\/0001_notifications\.sql\n/m);
+    expect(migration.stdout).toMatch(/^Applied:\nmigrations\/0001_schema\.sql\n/m);
     const made = "select to_regnamespace('bellwire') is not null as made";
     expect(await planned.query(made)).toEqual([{ made: false }]);
 
@@ -123,7 +123,7 @@ describe("on a database", () => {
     expect(again.stdout).toMatch(/^Nothing to do\.\n$/m);
     expect(status).toMatchObject({ code: 0, stderr: "" });
     expect(status.stdout).not.toMatch(/pending|changed/);
-    expect(status.stdout).toMatch(/^versioned +applied +migrations\/0001_notifications\.sql$/m);
+    expect(status.stdout).toMatch(/^versioned +applied +migrations\/0001_schema\.sql$/m);
     expect(status.stdout).toMatch(/^rule +enabled, insert on public\.messages +message_received$/m);
     expect(status.stdout).toMatch(/^role +present +bellwire_service$/m);
     expect(status.stdout).toContain("No drift.");

@@ -6,11 +6,6 @@
 -- Remove   select bellwire.drop_rule('message_received');
 grant select on public.tasks to bellwire_rules;
 
--- Until 2026-11 it was a rule of its own.
-select bellwire.drop_rule(name)
-  from bellwire.rules
- where name = 'task_message';
-
 select bellwire.define_rule('message_received', 'public.messages', 'insert', $$
   select case
            when t.id is null then m.recipient_id

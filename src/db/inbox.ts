@@ -80,7 +80,7 @@ const sizeCutAt = (cutAt: number | null) => Prisma.sql`
     + least(coalesce(octet_length(link), 0), ${cutAt})
     + least(octet_length(data::text), ${cutAt})`;
 
-/** Each as its index says it (migrations/0003). */
+/** Each as its index says it (migrations/0001_schema.sql). */
 const FILTERS = {
   all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
   unread: Prisma.sql`and archived_at is null and read_at is null`,

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { sameId } from "../../src/http/auth/recipient-id.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
@@ -73,49 +72,6 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.revoke($1)", [UPPER]);
     await stream.ended;
     expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
-  });
-
-  test("what older releases wrote in upper case is found, and not announced", async () => {
-    const other = "1B7C6A1E-5D3F-4A2B-9C8D-1E2F3A4B5C6D";
-    await database.query(
-      "insert into bellwire.notifications (recipient_id, type, dedupe_key) values ($1, 'old', 'k'), (lower($1), 'old', 'k'), ($1, 'old', 'l')",
-      [other],
-    );
-    await database.query(
-      "insert into bellwire.preferences values ($1, '{a}'), (lower($1), '{b}'), ($2, '{c}')",
-      [other, other.replace("1B", "2B")],
-    );
-    await database.query(
-      "insert into bellwire.revocations values ($1, now(), '3'), (lower($1), now() - interval '1 day', '3')",
-      [other],
-    );
-    const rows = () =>
-      database.query(
-        "select recipient_id, dedupe_key, changed_xid from bellwire.notifications where type = 'old' order by id",
-      );
-    const before = await rows();
-    const text = await readFile(
-      new URL("../../migrations/0011_uuids_in_lower_case.sql", import.meta.url),
-      "utf8",
-    );
-    await database.query(text);
-    const recipient_id = other.toLowerCase();
-    expect(await rows()).toEqual([
-      { ...before[0], recipient_id, dedupe_key: null },
-      before[1],
-      { ...before[2], recipient_id },
-    ]);
-    const kept = await database.query<{ recipient_id: string }>(
-      "select * from bellwire.preferences where muted_types && '{a,b,c}' order by recipient_id",
-    );
-    expect(kept).toEqual([
-      { recipient_id, muted_types: ["b"] },
-      { recipient_id: recipient_id.replace("1b", "2b"), muted_types: ["c"] },
-    ]);
-    const revoked = await database.query(
-      "select recipient_id, revoked_at > now() - interval '1 hour' as is_late from bellwire.revocations where recipient_id ~* '^1b7c'",
-    );
-    expect(revoked).toEqual([{ recipient_id, is_late: true }]);
   });
 
   test("one that cannot be written is told to the others of its statement alike", async () => {
