@@ -1,7 +1,7 @@
 import { MigrationError } from "./error.ts";
 
 /** The oldest PostgreSQL that the tests run on. */
-export const OLDEST_MAJOR = 15;
+const OLDEST_MAJOR = 15;
 
 /**
  * Refuses a server that is too old, before anything is looked at: an older one would stop at some line of SQL that it cannot
