@@ -26,7 +26,7 @@ export function isDatabaseError(err: unknown): err is pg.DatabaseError {
   return err instanceof pg.DatabaseError;
 }
 
-/** `sql/notify.sql:12: type "txet" does not exist`, the server's hint, and the promise that matters. */
+/** `sql/public/notify.sql:12: type "txet" does not exist`, the server's hint, and the promise that matters. */
 export function describeFailure(err: unknown, file: { name: string; sql: string }): MigrationError {
   if (!isDatabaseError(err)) {
     return new MigrationError(`${file.name}: ${String(err)}\nNothing was changed.`, { cause: err });

@@ -7,16 +7,21 @@ import { MigrationError } from "./error.ts";
 /** Where migrations/ and sql/ are: the same distance from src/migrate/ and dist/migrate/. */
 export const PACKAGE_ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Versioned: applied once, in order, never edited. Repeatable: applied again whenever it changes. */
+/** Our repeatable files, in this order: what an application, a DBA or an operator may call is public, all else internal. */
+const SQL_FOLDERS = ["sql/internal", "sql/public"];
+
+/** Versioned: applied once, in order, never edited. Repeatable: applied again whenever it, or a file it requires, changes. */
 export type MigrationKind = "versioned" | "repeatable";
 
 export type MigrationFile = {
-  /** The path from the package root, the same on every machine: `sql/notify.sql`. */
+  /** The path from the package root, the same on every machine: `sql/public/notify.sql`. */
   name: string;
   kind: MigrationKind;
   sql: string;
   /** sha256 of `sql`. */
   checksum: string;
+  /** The names of the files that it requires. */
+  requires: string[];
   /** From a folder the caller asked for, not from migrations/ or sql/. */
   isFurther: boolean;
 };
@@ -31,8 +36,8 @@ export type FileOptions = {
 export function readFiles({ folders = [], root = PACKAGE_ROOT }: FileOptions): MigrationFile[] {
   return [
     ...readVersioned(root),
-    ...readRepeatable(root, "sql"),
-    ...folders.flatMap((folder) => readRepeatable(root, folder).map(asFurther)),
+    ...readRepeatable(root, SQL_FOLDERS),
+    ...folders.flatMap((folder) => readRepeatable(root, [folder]).map(asFurther)),
   ];
 }
 
@@ -52,21 +57,28 @@ export function readVersioned(root = PACKAGE_ROOT): MigrationFile[] {
   return files;
 }
 
-/** In the order of names, except that a file comes after those it names in a line `-- requires: other.sql`. */
-function readRepeatable(root: string, folder: string): MigrationFile[] {
-  const files = readFolder(root, folder, "repeatable");
+/**
+ * One folder after the other and each in the order of names, except that a file comes after those it names in a line
+ * `-- requires: other.sql`, which may be in any of the folders.
+ */
+function readRepeatable(root: string, folders: string[]): MigrationFile[] {
+  const files = folders.flatMap((folder) => readFolder(root, folder, "repeatable"));
   const ordered = new Set<MigrationFile>();
 
   function place(file: MigrationFile, path: string[]): void {
     if (path.includes(file.name)) {
       throw new MigrationError(`Files require each other: ${[...path, file.name].join(" → ")}.`);
     }
+    if (ordered.has(file)) return;
     for (const [, wanted] of file.sql.matchAll(/^-- requires: *(\S+)$/gm)) {
       const required = files.find(({ name }) => basename(name) === wanted);
       if (!required) {
-        throw new MigrationError(`${file.name} requires ${wanted}, which is not in its folder.`);
+        throw new MigrationError(
+          `${file.name} requires ${wanted}, which is not in ${folders.join(" or ")}.`,
+        );
       }
       place(required, [...path, file.name]);
+      file.requires.push(required.name);
     }
     ordered.add(file);
   }
@@ -95,5 +107,5 @@ function readFile(path: string, name: string, kind: MigrationKind): MigrationFil
     );
   }
   const checksum = createHash("sha256").update(sql).digest("hex");
-  return { name, kind, sql, checksum, isFurther: false };
+  return { name, kind, sql, checksum, requires: [], isFurther: false };
 }

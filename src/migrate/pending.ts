@@ -14,10 +14,14 @@ export function findPending(files: MigrationFile[], state: DatabaseState): Migra
   refuseOutOfOrder(files, applied);
   // A hand-edited function has no file of its own to look for, so all of them are applied again.
   const hasDrifted = state.drift.some(({ state }) => state !== "unknown");
-  return files.filter(({ name, kind, checksum }) => {
+  const pending = new Set<string>();
+  for (const { name, kind, checksum, requires } of files) {
     const row = applied.get(name);
-    return !row || (kind === "repeatable" && (hasDrifted || row.checksum !== checksum));
-  });
+    const hasChanged =
+      hasDrifted || row?.checksum !== checksum || requires.some((file) => pending.has(file));
+    if (!row || (kind === "repeatable" && hasChanged)) pending.add(name);
+  }
+  return files.filter(({ name }) => pending.has(name));
 }
 
 type Applied = Map<string, { checksum: string }>;

@@ -17,7 +17,7 @@ import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 type Rule = { name: string; table: string; event: string; query: string; onError: string };
 
-const RULE_BODY = readFileSync(join(PACKAGE_ROOT, "sql/rule_body.sql"), "utf8");
+const RULE_BODY = readFileSync(join(PACKAGE_ROOT, "sql/internal/rule_body.sql"), "utf8");
 const COLUMNS = "id, owner_id, note, status";
 const KNOWN = "recipient_id, type, actor_id, title, body, link, data, dedupe_key";
 const ONE_SELECT = "A rule's query is one SELECT, with no semicolon and nothing that modifies.";

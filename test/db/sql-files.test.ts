@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { PACKAGE_ROOT, readFiles } from "../../src/migrate/files.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
@@ -8,6 +8,15 @@ import { createDatabase, type TestDatabase } from "../support/database.ts";
 const FILES = readFiles({ folders: ["sql/example", "sql/rules"] })
   .filter(({ kind }) => kind === "repeatable")
   .map(({ name }) => name);
+
+const DBA_DOCS = readFileSync(join(PACKAGE_ROOT, "docs/dba.md"), "utf8");
+
+/** The files of a folder of sql/, each of which makes the object that it is called after, but for grants. */
+const listObjects = (folder: "internal" | "public") =>
+  FILES.filter((file) => file.startsWith(`sql/${folder}/`)).map((file) => {
+    const object = basename(file, ".sql");
+    return { file, object, isObject: !object.endsWith("_rights") };
+  });
 
 /** What anybody may execute who may look into the schema. */
 const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
@@ -178,12 +187,45 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       expect(text, name).toMatch(/^-- /);
       expect(text, name).toMatch(/^-- Remove {3}/m);
     }
-    for (const name of FILES.filter((name) => /^sql\/\w+\.sql$/.test(name))) {
-      const text = readFileSync(join(PACKAGE_ROOT, name), "utf8");
+    for (const { file, object, isObject } of [
+      ...listObjects("internal"),
+      ...listObjects("public"),
+    ]) {
+      const text = readFileSync(join(PACKAGE_ROOT, file), "utf8");
       const made = [...text.matchAll(/^create or replace (?:function|view) bellwire\.(\w+)/gm)];
-      const object = /^sql\/(\w+)\.sql$/.exec(name)?.[1];
-      expect(made.map(([, object]) => object)).toEqual(object?.endsWith("_rights") ? [] : [object]);
+      expect(made.map(([, name]) => name)).toEqual(isObject ? [object] : []);
     }
+  });
+
+  test("are all in a folder that says who may call them, or what they are", () => {
+    const inside = readdirSync(join(PACKAGE_ROOT, "sql"));
+    expect(inside.toSorted()).toEqual(["example", "internal", "public", "rules"]);
+  });
+
+  test("are listed in docs/dba.md, if they are public, and the others are not", () => {
+    const [, section] = DBA_DOCS.split("\n## What you may call\n");
+    const [table = ""] = section?.split("\n## ") ?? [];
+    const listed = [...table.matchAll(/^\| `(\w+)(?:\(\))?`/gm)].map(([, object]) => object);
+    const objects = listObjects("public").map(({ object }) => object);
+    expect(listed.toSorted()).toEqual(objects.toSorted());
+  });
+
+  test("say in \\df+ whether a function may be called: the comment of an internal one begins so", async () => {
+    const functions = await query<{ name: string; is_internal: boolean }>(
+      `select p.proname as name, obj_description(p.oid, 'pg_proc') like 'Internal. %' as is_internal
+         from pg_proc p
+        where p.pronamespace = 'bellwire'::regnamespace
+          and not exists (select from bellwire.rule_definitions d where to_regprocedure(d.function) = p.oid)`,
+    );
+    const named = (isInternal: boolean) =>
+      functions.filter((found) => found.is_internal === isInternal).map(({ name }) => name);
+    const views = ["rules", "rule_errors"];
+    const expected = (folder: "internal" | "public") =>
+      listObjects(folder)
+        .filter(({ object, isObject }) => isObject && !views.includes(object))
+        .map(({ object }) => object);
+    expect(named(true).toSorted()).toEqual(expected("internal").toSorted());
+    expect(named(false).toSorted()).toEqual(expected("public").toSorted());
   });
 
   describe("leave a schema in which", () => {

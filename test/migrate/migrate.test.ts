@@ -19,14 +19,15 @@ const COUNT = `create or replace function bellwire.count_things() returns bigint
   as 'select count(*) from bellwire.things';\n`;
 const FILES = {
   "migrations/0001_things.sql": TABLE,
-  "sql/count_things.sql": COUNT,
+  "sql/public/count_things.sql": COUNT,
 };
 
 /** A package root with these files and nothing else. */
 function createPackage(files: Record<string, string> = FILES): string {
   const root = mkdtempSync(join(tmpdir(), "bellwire-migrate-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
-  for (const folder of ["migrations", "sql"]) mkdirSync(join(root, folder));
+  for (const folder of ["migrations", "sql/internal", "sql/public"])
+    mkdirSync(join(root, folder), { recursive: true });
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(root, name)), { recursive: true });
     writeFileSync(join(root, name), text);
@@ -78,9 +79,9 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     const { url, query, ...database } = await createEmpty();
     const root = createPackage({
       ...FILES,
-      "sql/counted.sql":
+      "sql/internal/counted.sql":
         "-- requires: the_number.sql\ncreate or replace view bellwire.counted as select bellwire.the_number() as n;",
-      "sql/the_number.sql":
+      "sql/public/the_number.sql":
         "create or replace function bellwire.the_number() returns int language sql as 'select 7';",
       "extra/things.sql": "insert into bellwire.things (what) values ('extra');",
     });
@@ -88,9 +89,9 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await migrate({ url, root, folders: ["extra"], log })).toEqual({
       applied: [
         "migrations/0001_things.sql",
-        "sql/count_things.sql",
-        "sql/the_number.sql",
-        "sql/counted.sql",
+        "sql/public/the_number.sql",
+        "sql/internal/counted.sql",
+        "sql/public/count_things.sql",
         "extra/things.sql",
       ],
     });
@@ -111,13 +112,34 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     const { url } = await createMigrated();
     const root = createPackage({
       "migrations/0001_things.sql": TABLE.replaceAll("\n", "\r\n"),
-      "sql/count_things.sql": COUNT.replace("count(*)", "count(id)"),
+      "sql/public/count_things.sql": COUNT.replace("count(*)", "count(id)"),
     });
     expect((await status({ url, root })).repeatable).toEqual([
-      { name: "sql/count_things.sql", state: "changed" },
+      { name: "sql/public/count_things.sql", state: "changed" },
     ]);
-    expect(await migrate({ url, root, log })).toEqual({ applied: ["sql/count_things.sql"] });
+    expect(await migrate({ url, root, log })).toEqual({ applied: ["sql/public/count_things.sql"] });
     expect(await status({ url, root })).toMatchObject({ drifted: false });
+  });
+
+  test("a file is applied again with one that it requires, and with one that that one requires", async () => {
+    const file = (requires: string, text = "") => `-- requires: ${requires}\n${text}`;
+    let files: Record<string, string> = {
+      "sql/internal/a.sql": file("b.sql"),
+      "sql/internal/b.sql": file("c.sql"),
+      "sql/internal/other.sql": "",
+      "sql/public/c.sql": "",
+    };
+    const { url } = await createMigrated(files);
+    const change = (name: string, text: string) => {
+      files = { ...files, [name]: text };
+      return migrate({ url, root: createPackage(files), log });
+    };
+    expect(await change("sql/public/c.sql", "-- changed")).toEqual({
+      applied: ["sql/public/c.sql", "sql/internal/b.sql", "sql/internal/a.sql"],
+    });
+    expect(await change("sql/internal/a.sql", file("b.sql", "-- changed"))).toEqual({
+      applied: ["sql/internal/a.sql"],
+    });
   });
 
   test("an edited versioned file is refused", async () => {
@@ -198,7 +220,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     const { url } = await createEmpty();
     const lines: string[] = [];
     const root = createPackage({
-      "sql/warn.sql":
+      "sql/public/warn.sql":
         "do $$ begin raise notice 'by the way'; raise warning 'look here' using hint = 'or there'; end $$;",
     });
     await migrate({ url, root, log: createLogger("warn", { write: (line) => lines.push(line) }) });
@@ -282,12 +304,12 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   test("functions that were edited, dropped or added by hand are drift; migrate installs ours again", async () => {
     const { url, query } = await createMigrated({
       ...FILES,
-      "sql/dropped.sql":
+      "sql/public/dropped.sql":
         "create or replace function bellwire.dropped() returns int language sql as 'select 1';",
     });
     const root = createPackage({
       ...FILES,
-      "sql/dropped.sql":
+      "sql/public/dropped.sql":
         "create or replace function bellwire.dropped() returns int language sql as 'select 1';",
     });
     await query(
@@ -306,7 +328,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(formatStatus(before)).toMatch(/^function +edited +bellwire.count_things\(\)/m);
 
     const { applied } = await migrate({ url, root, log });
-    expect(applied).toEqual(["sql/count_things.sql", "sql/dropped.sql"]);
+    expect(applied).toEqual(["sql/public/count_things.sql", "sql/public/dropped.sql"]);
     expect((await status({ url, root })).functions).toEqual([
       { name: "bellwire.added()", state: "unknown" },
     ]);
@@ -317,7 +339,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     const files = {
       "migrations/0001_rules.sql": `create table bellwire.rule_definitions (name text, function text, checksum text);
         insert into bellwire.rule_definitions values ('x', 'bellwire.rule_x()', md5('begin return null; end'));`,
-      "sql/rule_x.sql": `create or replace function bellwire.rule_x() returns trigger language plpgsql
+      "sql/public/rule_x.sql": `create or replace function bellwire.rule_x() returns trigger language plpgsql
         as 'begin return null; end';`,
     };
     const { url, query } = await createMigrated(files);
@@ -415,9 +437,14 @@ describe("the files", () => {
   });
 
   test("require others that are there, and not in a circle", async () => {
-    await expect(refusal({ "sql/a.sql": "-- requires: b.sql" })).rejects.toThrow("requires b.sql");
+    await expect(refusal({ "sql/public/a.sql": "-- requires: b.sql" })).rejects.toThrow(
+      "sql/public/a.sql requires b.sql, which is not in sql/internal or sql/public",
+    );
     await expect(
-      refusal({ "sql/a.sql": "-- requires: b.sql", "sql/b.sql": "-- requires: a.sql" }),
-    ).rejects.toThrow("sql/a.sql → sql/b.sql → sql/a.sql");
+      refusal({
+        "sql/internal/a.sql": "-- requires: b.sql",
+        "sql/public/b.sql": "-- requires: a.sql",
+      }),
+    ).rejects.toThrow("sql/internal/a.sql → sql/public/b.sql → sql/internal/a.sql");
   });
 });

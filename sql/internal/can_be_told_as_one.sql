@@ -1,0 +1,36 @@
+-- Whether a reader at a position can get a mark-all as one event. The reader must have every state that the mark-all replaced.
+-- It must also have no other unread notification up to the same id: it would mark that one, too.
+--
+-- Of more than 100 replaced transactions the older ones count as seen where none as old as the newest of them was in progress.
+--
+-- Cost     one probe of the recipient's unread, which are few up to there
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.can_be_told_as_one;
+create or replace function bellwire.can_be_told_as_one(mark bellwire.mark_alls, since pg_snapshot)
+  returns boolean
+  language sql
+  stable
+begin atomic
+  select (mark.older_replaced < pg_snapshot_xmin(since)) is not false
+         and not exists (
+               select
+                 from unnest(mark.replaced) as replaced (xid)
+                where not pg_visible_in_snapshot(replaced.xid, since)
+             )
+         and not exists (
+               select
+                 from bellwire.notifications n
+                where n.recipient_id = mark.recipient_id
+                  and n.read_at is null
+                  and n.archived_at is null
+                  and n.id <= mark.before_id
+                  and (mark.read_at is not null or n.seen_at is null)
+                  and pg_visible_in_snapshot(n.changed_xid, since)
+             );
+end;
+
+comment on function bellwire.can_be_told_as_one is
+  'Internal. Whether a reader can get a mark-all as one event.';
+
+revoke all on function bellwire.can_be_told_as_one from public;
+grant execute on function bellwire.can_be_told_as_one to bellwire_service;

@@ -1,0 +1,377 @@
+-- Everything snapshots could not see: mark-alls, what was removed, new notifications and changed ones, oldest first, each of one
+-- recipient.
+--
+-- bellwire.changes_since() for single recipients, many in one call: behind the replays of streams and the inbox's cursor. Each
+-- reader is one element of every array; an array that is shorter, or left out, gives nulls.
+--   since          the reader's position
+--   for_recipient  whose changes
+--   upto, after_stage, after_id
+--                  go on with an earlier, unfinished read
+--   page_bytes     what its page may take, 256 bytes a row beside the texts; null: its part of a megabyte, 64 KB at the least
+-- and for each of them alike:
+--   page_size      how many rows at the most; for a few readers ten times as many of those without texts
+--   most           a reader who has missed more notifications than this is to fetch its list again: no more are looked for,
+--                  and those found are any. What was only changed or removed has no limit. Null: neither has
+--   cut_at         as in changes_since()
+--
+-- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page, as changes_since() does. In the
+-- head `unread` and `unseen` are the recipient's, `revoked` is it at the most, `fresh` says how many of the remaining are new, and
+-- `bytes` is what the page takes. Where its first row alone takes more than page_bytes the page is empty, and `bytes` is what
+-- that row takes.
+--
+-- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open. Who has missed
+--          more than `most` of anything is looked at twice
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.changes_for;
+-- requires: unseen_of.sql
+create or replace function bellwire.changes_for(
+  since         pg_snapshot[],
+  for_recipient text[],
+  upto          pg_snapshot[] default null,
+  after_stage   integer[]     default null,
+  after_id      bigint[]      default null,
+  page_size     integer       default 1000,
+  most          integer       default null,
+  cut_at        integer       default null,
+  page_bytes    bigint[]      default null
+)
+  returns table (
+    reader       bigint,
+    epoch        text,
+    snapshot     pg_snapshot,
+    newest       xid8,
+    is_expired   boolean,
+    remaining    bigint,
+    fresh        bigint,
+    bytes        bigint,
+    revoked      text[],
+    suspended_ms double precision,
+    unread       bigint,
+    unseen       bigint,
+    stage        integer,
+    id           bigint,
+    recipient_id text,
+    type         text,
+    actor_id     text,
+    title        text,
+    body         text,
+    link         text,
+    data         text,
+    is_cut       boolean,
+    created_at   text,
+    seen_at      text,
+    read_at      text,
+    archived_at  text,
+    created_xid  xid8,
+    changed_xid  xid8
+  )
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  -- One plan for ever, on the indexes: without these the planner takes a third of the table for new.
+  set plan_cache_mode = force_generic_plan
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set jit = off
+as $$
+#variable_conflict use_column
+declare
+  present      pg_snapshot := pg_current_snapshot();
+  shared_bytes bigint  := greatest(65536, 1048576 / cardinality(since));
+  -- Of what a row counts in a page, in tenths: one without texts.
+  light_tenths integer := case when cardinality(since) <= 10 then 1 else 10 end;
+begin
+  return query
+  with readers as materialized (
+    select r.reader,
+           r.recipient_id,
+           r.since,
+           pg_snapshot_xmax(r.since) as since_xmax,
+           array(select pg_snapshot_xip(r.since)) as since_in_progress,
+           coalesce(r.upto, present) as moment,
+           coalesce(r.after_stage, -1) as after_stage,
+           coalesce(r.after_id, 0) as after_id,
+           coalesce(r.page_bytes, shared_bytes) as page_bytes,
+           (
+             select m
+               from bellwire.mark_alls m
+              where r.upto is null
+                and coalesce(r.after_stage, -1) < 0
+                and m.recipient_id = r.recipient_id
+                and not pg_visible_in_snapshot(m.marked_xid, r.since)
+                and pg_visible_in_snapshot(m.marked_xid, present)
+                and bellwire.can_be_told_as_one(m, r.since)
+           ) as mark
+      from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
+           as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
+  ),
+  -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
+  found as materialized (
+    select r.reader, f.*
+      from readers r
+     cross join lateral (
+             select u.stage, u.id, u.changed_xid
+               from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
+              -- In an earlier read's page: only what that read saw; and what is changed as it is now, for at the read's
+              -- end its reader has to have every state of that moment or a later one. In a first page this leaves out
+              -- nothing but rows of another history (a restored dump), whose ids this server has not reached.
+              where pg_visible_in_snapshot(
+                      case u.stage when 1 then u.created_xid else u.changed_xid end,
+                      case u.stage when 2 then present else r.moment end
+                    )
+                and (u.stage, u.id) > (r.after_stage, r.after_id)
+              limit most + 1
+           ) f
+  ),
+  -- Of those who have missed that many of anything: is it notifications, or only marks?
+  behind as materialized (
+    select r.*,
+           (
+             select count(*)
+               from (
+                      select
+                        from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
+                       where u.stage = 1
+                         and pg_visible_in_snapshot(u.created_xid, r.moment)
+                         and (u.stage, u.id) > (r.after_stage, r.after_id)
+                       limit most + 1
+                    ) u
+           ) as fresh
+      from readers r
+     where r.reader in (select f.reader from found f group by f.reader having count(*) > most)
+  ),
+  pending as materialized (
+    select f.*
+      from found f
+     where f.reader not in (select b.reader from behind b where b.fresh <= most)
+     union all
+    select b.reader, f.*
+      from behind b
+     cross join lateral (
+             select u.stage, u.id, u.changed_xid
+               from bellwire.unseen_of(b.recipient_id, b.since, b.since_xmax, b.since_in_progress, b.mark) u
+              where pg_visible_in_snapshot(
+                      case u.stage when 1 then u.created_xid else u.changed_xid end,
+                      case u.stage when 2 then present else b.moment end
+                    )
+                and (u.stage, u.id) > (b.after_stage, b.after_id)
+           ) f
+     where b.fresh <= most
+  ),
+  whole as materialized (
+    select p.reader,
+           count(*) as remaining,
+           greatest(
+             count(*) filter (where p.stage = 1),
+             (select b.fresh from behind b where b.reader = p.reader)
+           ) as fresh
+      from pending p
+     group by p.reader
+  ),
+  -- How long a text is, is known without fetching it, compressed or not. Compressed data is taken for eight times of what is
+  -- stored, for it may be ninety times of that, and all that passes here is unpacked, of which a page then has a megabyte.
+  stored as (
+    select p.reader,
+           p.page_bytes,
+           p.stage,
+           p.id as place,
+           p.recipient_id as told,
+           p.changed_xid as told_xid,
+           p.mark,
+           n.*,
+           sum(
+             256
+               + least(coalesce(octet_length(n.type), 0), cut_at)
+               + case
+                   when p.stage = 1
+                     then least(coalesce(octet_length(n.actor_id), 0), cut_at)
+                            + least(coalesce(octet_length(n.title), 0), cut_at)
+                            + least(coalesce(octet_length(n.body), 0), cut_at)
+                            + least(coalesce(octet_length(n.link), 0), cut_at)
+                            + least(pg_column_size(n.data) * case when pg_column_compression(n.data) is null then 1 else 8 end, cut_at)
+                   else 0
+                 end
+           )
+             over (
+               partition by p.reader order by p.stage, p.id
+               rows between unbounded preceding and 1 preceding
+             ) as stored_before
+      from (
+             select p.*,
+                    r.page_bytes,
+                    r.recipient_id,
+                    case when p.stage = -1 then r.mark end as mark,
+                    sum(case p.stage when 1 then 10 else light_tenths end) over (
+                      partition by p.reader order by p.stage, p.id
+                      rows between unbounded preceding and current row
+                    ) as position
+               from pending p
+               join readers r on r.reader = p.reader
+           ) p
+     -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
+      left join lateral (
+             select n.*
+               from bellwire.notifications n
+              where n.id = p.id
+                and p.stage > 0
+              limit 1
+           ) n on true
+     where p.position <= 10 * page_size
+       and (n.id is not null or p.stage <= 0)
+  ),
+  -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
+  cut as materialized (
+    select s.reader,
+           s.page_bytes,
+           s.stage,
+           s.place as id,
+           s.told as recipient_id,
+           bellwire.cut_text(s.type, cut_at) as type,
+           case when s.stage = 1 then bellwire.cut_text(s.actor_id, cut_at) end as actor_id,
+           case when s.stage = 1 then bellwire.cut_text(s.title, cut_at) end as title,
+           case when s.stage = 1 then bellwire.cut_text(s.body, cut_at) end as body,
+           case when s.stage = 1 then bellwire.cut_text(s.link, cut_at) end as link,
+           case when s.stage = 1 then s.data::text end as data,
+           coalesce(
+             s.stage = 1
+               and greatest(
+                     octet_length(s.type), octet_length(s.actor_id), octet_length(s.title), octet_length(s.body), octet_length(s.link)
+                   ) > cut_at,
+             false
+           ) as is_cut,
+           s.created_at,
+           coalesce(s.seen_at, (s.mark).seen_at) as seen_at,
+           coalesce(s.read_at, (s.mark).read_at) as read_at,
+           s.archived_at,
+           s.created_xid,
+           s.told_xid as changed_xid
+      from stored s
+     where coalesce(s.stored_before, 0) < s.page_bytes
+  ),
+  -- With the first that does not fit, which tells what it takes.
+  sized as materialized (
+    select c.*,
+           coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,
+           sum(
+             256
+               + coalesce(octet_length(c.type), 0)
+               + coalesce(octet_length(c.actor_id), 0)
+               + coalesce(octet_length(c.title), 0)
+               + coalesce(octet_length(c.body), 0)
+               + coalesce(octet_length(c.link), 0)
+               + case when c.data is null then 0 else least(octet_length(c.data), cut_at) end
+           )
+             over (
+               partition by c.reader order by c.stage, c.id
+               rows between unbounded preceding and current row
+             ) as bytes
+      from cut c
+  ),
+  taken as materialized (
+    select s.reader, coalesce(max(s.bytes) filter (where s.bytes <= s.page_bytes), min(s.bytes)) as bytes
+      from sized s
+     group by s.reader
+  ),
+  counts as materialized (
+    select told.recipient_id, badge.unread, badge.unseen
+      from (select distinct r.recipient_id from readers r) told
+     cross join lateral (
+             select count(*) as unread,
+                    count(*) filter (where n.seen_at is null) as unseen
+               from bellwire.notifications n
+              where n.recipient_id = told.recipient_id
+                and n.read_at is null
+                and n.archived_at is null
+           ) badge
+  ),
+  ended as materialized (
+    select r.reader, e.recipient_id, e.revoked_xid
+      from readers r
+     cross join lateral (
+             select v.recipient_id, v.revoked_xid
+               from bellwire.revocations v
+              where v.recipient_id = r.recipient_id
+                and not pg_visible_in_snapshot(v.revoked_xid, r.since)
+              limit 1
+           ) e
+  ),
+  -- Once, not for every row.
+  server as materialized (
+    select bellwire.epoch() as epoch,
+           -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
+           (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
+           -- Changed last by a transaction that began before the one that inserted it.
+           (
+             select n.created_xid
+               from bellwire.notifications n
+              where n.created_xid > n.changed_xid
+              order by n.created_xid desc
+              limit 1
+           ) as newest_created,
+           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as newest_marked,
+           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
+           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
+           -- As a subselect, which gives a value also where a restore has left no row.
+           coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
+           -- What is deleted leaves this, so that a position moves on behind it.
+           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
+           bellwire.wakeups_suspended_ms() as suspended_ms
+  )
+  select r.reader,
+         s.epoch,
+         pg_current_snapshot(),
+         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_marked, s.newest_revoked, s.pruned_xid, s.history_began),
+         -- What is still in progress has had nothing pruned.
+         s.pruned_xid >= r.since_xmax
+           or exists (
+                select
+                  from unnest(r.since_in_progress) as xid
+                 where xid <= s.pruned_xid
+                   and pg_visible_in_snapshot(xid, pg_current_snapshot())
+              ),
+         coalesce(w.remaining, 0),
+         coalesce(w.fresh, 0),
+         coalesce(t.bytes, 0)::bigint,
+         array(select e.recipient_id from ended e where e.reader = r.reader),
+         s.suspended_ms,
+         c.unread,
+         c.unseen,
+         null::integer as stage,
+         null::bigint as id,
+         r.recipient_id,
+         null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
+    from readers r
+   cross join server s
+    left join whole w on w.reader = r.reader
+    left join taken t on t.reader = r.reader
+    left join counts c on c.recipient_id = r.recipient_id
+   union all
+  select p.reader,
+         null, null, null, null, null, null, null, null, null, null, null,
+         p.stage,
+         p.id,
+         p.recipient_id,
+         p.type,
+         p.actor_id,
+         p.title,
+         p.body,
+         p.link,
+         case when p.is_data_cut then '{}' else p.data end,
+         p.is_cut or p.is_data_cut,
+         bellwire.wire_time(p.created_at),
+         bellwire.wire_time(p.seen_at),
+         bellwire.wire_time(p.read_at),
+         bellwire.wire_time(p.archived_at),
+         p.created_xid,
+         p.changed_xid
+    from sized p
+   where p.bytes <= p.page_bytes
+   order by reader, stage nulls first, id;
+end;
+$$;
+
+comment on function bellwire.changes_for is
+  'Internal. What each of several readers has missed, one recipient each: replays and the inbox''s cursor.';
+
+revoke all on function bellwire.changes_for from public;
+grant execute on function bellwire.changes_for to bellwire_service;

@@ -1,0 +1,177 @@
+-- Refuses a rule that could not work: a table that cannot have it, a query that is not one SELECT, does
+-- not fit the table, may not read what it names, or returns what its action does not take.
+--
+-- Returns the columns the query returns, in the order of bellwire.notifications. No row is read, but to look at a query runs
+-- code: the check of a domain behind a literal, an immutable function. That has the rights of bellwire_rules, as the rule will,
+-- cannot set another role, and whatever it does is rolled back with the view that tells us what the query is.
+--
+-- Rights   called by bellwire.define_rule()
+-- Remove   with the schema
+create or replace function bellwire.check_rule_query(rule text, on_table regclass, on_event text, query text, action text)
+  returns text[]
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known     constant text[] := array['recipient_id', 'type', 'actor_id', 'title', 'body', 'link', 'data', 'dedupe_key'];
+  -- Volatile, for they answer differently each time; but they write nothing.
+  harmless  constant oid[] := array['clock_timestamp()', 'gen_random_uuid()', 'random()']::regprocedure[];
+  relation  pg_class;
+  visible   text;    -- what new_rows and old_rows have
+  virtual   text[];  -- and what they have not: PostgreSQL computes it when a table is read, and they are none
+  probe     text;
+  returned  text[] := '{}';
+  offender  text;
+  message   text;
+  hint      text;
+begin
+  select c.* into relation from pg_class c where c.oid = on_table;
+  if relation.relkind is null or relation.relkind not in ('r', 'p')
+     or relation.relpersistence = 't'
+     or relation.relnamespace in ('bellwire'::regnamespace, 'pg_catalog'::regnamespace)
+  then
+    raise exception 'rule "%": % cannot have rules; it must be an ordinary or partitioned table of the application',
+      rule, coalesce(on_table::text, 'null') using errcode = 'wrong_object_type';
+  end if;
+  if query is null then
+    raise exception 'rule "%": the query is null', rule using errcode = 'null_value_not_allowed';
+  end if;
+
+  select string_agg(format('(null::%s).%I', on_table, attname), ', ' order by attnum) filter (where attgenerated <> 'v'),
+         array_agg(attname) filter (where attgenerated = 'v')
+    into visible, virtual
+    from pg_attribute
+   where attrelid = on_table and attnum > 0 and not attisdropped;
+  probe := format(
+    e'with new_rows as (select %1$s where false), old_rows as (select %1$s where false)\nselect * from (\n%2$s\n) as told',
+    visible,
+    query
+  );
+  begin
+    grant create on schema bellwire to bellwire_rules;
+    create function bellwire.look_at_query(probe text)
+      returns void
+      language plpgsql
+      security definer
+      set search_path = pg_catalog, pg_temp
+      set row_security = off
+    as $look$
+    declare
+      plan refcursor;
+    begin
+      -- A cursor takes one statement that returns rows and nothing else, so what passes here cannot
+      -- be two statements; opening it checks names, types and rights.
+      open plan for execute probe;
+      close plan;
+      -- A view is a SELECT that modifies nothing, and tells the names and types of its columns.
+      execute 'create view bellwire.rule_in_question as ' || probe;
+    end;
+    $look$;
+    alter function bellwire.look_at_query(text) owner to bellwire_rules;
+    perform bellwire.look_at_query(probe);
+    returned := array(
+      select attname from pg_attribute
+       where attrelid = 'bellwire.rule_in_question'::regclass and attnum > 0 order by attnum
+    );
+    -- From the stored query itself: pg_depend leaves out PostgreSQL's own functions and those behind operators.
+    select p.oid::regprocedure::text into offender
+      from pg_rewrite w
+     cross join regexp_matches(w.ev_action::text, e':(?:op)?funcid (\\d+)', 'g') as called (ids)
+      join pg_proc p on p.oid = called.ids[1]::oid
+     where w.ev_class = 'bellwire.rule_in_question'::regclass
+       and p.provolatile = 'v'
+       and p.oid <> all (harmless)
+     limit 1;
+    if offender is not null then
+      raise exception 'the query calls %, which is volatile and so may write', offender
+        using errcode = 'invalid_object_definition',
+              hint = 'If it only reads, declare it stable.';
+    end if;
+    select a.atttypid::regtype::text into offender
+      from pg_attribute a
+     where a.attrelid = 'bellwire.rule_in_question'::regclass
+       and a.attname = 'data'
+       and a.atttypid not in ('json'::regtype, 'jsonb'::regtype);
+    if offender is not null then
+      raise exception 'data must be json or jsonb, not %', offender
+        using errcode = 'datatype_mismatch',
+              hint = 'Use jsonb_build_object(''taskId'', ...).';
+    end if;
+    if virtual is not null
+       and exists (
+             select
+               from pg_rewrite w
+              where w.ev_class = 'bellwire.rule_in_question'::regclass
+                and w.ev_action::text ~ e'\\{VAR :varno \\d+ :varattno 0 :vartype 2249 '
+           )
+    then
+      raise exception 'the query takes whole rows, in which % would be null', array_to_string(virtual, ', ')
+        using errcode = 'feature_not_supported',
+              hint = 'Name the columns. A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.';
+    end if;
+    raise exception using errcode = 'BW000';  -- seen enough: roll it back
+  exception
+    when sqlstate 'BW000' then
+      null;
+    when others then
+      get stacked diagnostics message = message_text, hint = pg_exception_hint;
+      hint := case
+        when exists (select from unnest(virtual) v where strpos(message, v) > 0) then coalesce(
+          nullif(hint, ''),
+          'A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.'
+        )
+        when sqlstate in ('42P11', '42601', '0A000') then
+          'A rule''s query is one SELECT, with no semicolon and nothing that modifies.'
+        when sqlstate = '42P01' then 'Name tables with their schema, as in public.tasks; new_rows and old_rows have none.'
+        when sqlstate = '42501'
+             and exists (select from pg_class c where c.relrowsecurity and strpos(message, format('"%s"', c.relname)) > 0)
+        then
+          'Its policies would hide rows from the rule without a word. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls.'
+        when sqlstate = '42501' then
+          'Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.'
+        when sqlstate in ('42703', '42702') then format(
+          'new_rows and old_rows have the columns of %s: %s.',
+          on_table,
+          (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+            where attrelid = on_table and attnum > 0 and not attisdropped)
+        )
+        when hint <> '' then hint
+        else 'See docs/dba.md for what a rule''s query may be.'
+      end;
+      raise exception 'rule "%": %', rule, message using errcode = sqlstate, hint = hint;
+  end;
+
+  if action = 'retract'
+     and not (returned @> '{recipient_id,dedupe_key}' and returned <@ '{recipient_id,dedupe_key,type}')
+     and not (returned @> '{recipient_id,type,data}' and returned <@ '{recipient_id,type,data}')
+     or action = 'revoke' and returned <> '{recipient_id}'
+  then
+    raise exception 'rule "%": the query does not return what is to be %', rule, case action when 'revoke' then 'revoked' else 'retracted' end
+      using errcode = 'undefined_column',
+            hint = format(
+              'It returns %s; it has to return %s.',
+              array_to_string(returned, ', '),
+              case action when 'revoke' then 'recipient_id' else 'recipient_id, dedupe_key and perhaps type, or recipient_id, type and data' end
+            );
+  end if;
+  select c into offender from unnest(returned) c where c <> all (known) limit 1;
+  if offender is not null then
+    raise exception 'rule "%": unknown column "%"', rule, offender
+      using errcode = 'undefined_column',
+            hint = format('A rule returns any of %s.', array_to_string(known, ', '));
+  end if;
+  select c into offender from unnest(known[1:2]) c where action = 'notify' and c <> all (returned) limit 1;
+  if offender is not null then
+    raise exception 'rule "%": the query does not return "%"', rule, offender
+      using errcode = 'undefined_column',
+            hint = format('It returns %s; recipient_id and type are required, and any of %s may be added.',
+                          array_to_string(returned, ', '), array_to_string(known[3:], ', '));
+  end if;
+  return array(select c from unnest(known) c where c = any (returned));
+end;
+$$;
+
+comment on function bellwire.check_rule_query(text, regclass, text, text, text) is
+  'Internal. Refuses a rule that could not work; returns the columns of its query.';
+
+revoke all on function bellwire.check_rule_query(text, regclass, text, text, text) from public;

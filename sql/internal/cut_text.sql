@@ -1,0 +1,18 @@
+-- A text of more bytes than `at` cut to as many characters; null for `at` cuts nothing.
+--
+-- It bounds what leaves the database of a text of any size; what fits an event to the byte is the service's to say.
+--
+-- Rights   bellwire_service; inlined where it is called
+-- Remove   drop function bellwire.cut_text(text, integer);
+create or replace function bellwire.cut_text(whole text, at integer)
+  returns text
+  language sql
+  immutable
+  parallel safe
+return case when octet_length(whole) > at then left(whole, at) else whole end;
+
+comment on function bellwire.cut_text(text, integer) is
+  'Internal. Cuts a text of more bytes than the limit to as many characters.';
+
+revoke all on function bellwire.cut_text(text, integer) from public;
+grant execute on function bellwire.cut_text(text, integer) to bellwire_service;

@@ -1,0 +1,38 @@
+-- The query that asks a rule's query once more, by itself, for an array of what it returns. Run where telling it failed, to
+-- find out whether the query was at fault or what it returned; in the rule's trigger, which alone sees new_rows.
+--
+-- Rights   called by rules, as bellwire_rules
+-- Remove   with the schema
+-- requires: rule_source.sql
+create or replace function bellwire.rule_answer(rule text, columns text[], event text)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select format(
+           e'select array(\nselect row(%s)::bellwire.told from (\n%s\n) as told where told.recipient_id is not null%s)',
+           (
+             select string_agg(
+                      case
+                        when a.attname <> all (columns) then 'null'
+                        when a.attname in ('recipient_id', 'actor_id') then format('bellwire.same_id(told.%I::text)', a.attname)
+                        else format('told.%I::text', a.attname)
+                      end,
+                      ', ' order by a.attnum
+                    )
+               from pg_attribute a
+              where a.attrelid = 'bellwire.told'::regclass
+           ),
+           bellwire.rule_source(d.query, event),
+           case when 'dedupe_key' = any (columns) then ' order by bellwire.same_id(told.recipient_id::text) collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"' end
+         )
+    from bellwire.rule_definitions d
+   where d.name = rule;
+$$;
+
+comment on function bellwire.rule_answer(text, text[], text) is
+  'Internal. A statement that runs a rule''s query again on its own, to find the rows that cannot be written.';
+
+revoke all on function bellwire.rule_answer(text, text[], text) from public;
+grant execute on function bellwire.rule_answer(text, text[], text) to bellwire_rules;

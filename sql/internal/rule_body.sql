@@ -1,0 +1,239 @@
+-- The body of a rule's trigger function: what \sf shows a DBA. Which rows are wanted is said here and in
+-- bellwire.is_wanted(): before PostgreSQL 18 a function in SQL is planned whenever it is called, for one probe of an index.
+--
+-- Rights   called by bellwire.define_rule(), and below, for the rules that are there
+-- Remove   with the schema
+-- requires: check_rule_query.sql
+-- requires: lock_rules.sql
+-- requires: rule_retraction.sql
+-- requires: rule_source.sql
+-- requires: rules_rights.sql
+-- requires: same_id.sql
+-- requires: write_rule_function.sql
+create or replace function bellwire.rule_body(
+  rule     text,
+  query    text,
+  columns  text[],
+  on_error text,
+  on_event text,
+  action   text
+)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $body$
+declare
+  some_rows constant text := case on_event when 'delete' then 'old_rows' else 'new_rows' end;
+  statement text;  -- what is done with what the query returns; of a notification it sets FOUND
+  handler   text := '';
+begin
+  statement := case action
+    when 'retract' then bellwire.rule_retraction(columns)
+    when 'revoke' then
+$revoke$  perform bellwire.revoke(told.recipient_id)
+     -- In one order, or two statements would wait for each other.
+     from (
+            select distinct told.recipient_id::text collate "C" as recipient_id
+              from (
+%s
+                   ) as told
+             where told.recipient_id is not null
+             order by 1
+          ) as told;
+$revoke$
+    else format(
+$notify$  insert into bellwire.notifications (%1$s)
+  select %2$s
+    from (
+%%s
+         ) as told
+   where told.recipient_id is not null
+%3$s     -- Muted? As a subquery of its own, for as a join a session that began with a bulk insert might scan the table ever after.
+     and (
+           select told.type::text = any (p.muted_types)
+             from bellwire.preferences p
+            where p.recipient_id = bellwire.same_id(told.recipient_id::text)
+         ) is not true%4$s;
+$notify$,
+      array_to_string(columns, ', '),
+      (
+        select string_agg(
+                 case c
+                   when 'data' then 'coalesce(told.data::jsonb, ''{}'')'
+                   when 'recipient_id' then 'bellwire.same_id(told.recipient_id::text)'
+                   when 'actor_id' then 'bellwire.same_id(told.actor_id::text)'
+                   else format('told.%s::text', c)
+                 end,
+                 ', ' order by position
+               )
+          from unnest(columns) with ordinality as listed (c, position)
+      ),
+      case
+        when 'actor_id' = any (columns) then e'     and bellwire.same_id(told.recipient_id::text) is distinct from bellwire.same_id(told.actor_id::text)\n'
+      end,
+      -- Without a key nothing can be in conflict, and a row that might be costs a lock and a record in the WAL. With keys, two
+      -- statements that wrote them in different orders would wait for each other.
+      case
+        when 'dedupe_key' = any (columns) then $keys$
+   order by bellwire.same_id(told.recipient_id::text) collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"
+      on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
+         do nothing$keys$
+      end
+    )
+  end;
+  statement := case
+    -- The two triggers share this function, and each has one table or two.
+    when on_event = 'insert or update' and bellwire.rule_source(query, 'insert') <> query then
+      format(
+        e'  if tg_op = ''INSERT'' then\n%s  else\n%s  end if;\n',
+        format(statement, bellwire.rule_source(query, 'insert')),
+        format(statement, query)
+      )
+    else format(statement, bellwire.rule_source(query, on_event))
+  end;
+
+  if on_error = 'record' and action = 'notify' then
+    handler := format(
+$handler$exception
+  -- A cancellation is not among "others": the application sees it.
+  when others or assert_failure then
+    begin
+      if sqlstate in ('40P01', '55P03', '09000') then
+        -- A deadlock or a time-out is about a key, for the query locks nothing: it would come again. What is below too deep, too.
+        raise;
+      end if;
+      -- Which was at fault, the query or what it returned? It is asked by itself, and what can be written is.
+      execute bellwire.rule_answer(%1$L, %2$L, lower(tg_op)) into answer;
+      if bellwire.tell_what_can_be(%1$L, answer) then
+        perform bellwire.wake_listeners();
+      end if;
+    exception
+      -- Of the query: the application must see it to try again.
+      when serialization_failure then
+        raise;
+      when others or assert_failure then
+        perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %3$s));
+    end;
+    if many then
+      discard plans;
+    end if;
+    return null;
+$handler$, rule, columns, some_rows);
+  elsif on_error = 'record' then
+    handler := format(
+$handler$exception
+  -- A cancellation is not among "others": the application sees it.
+  when others or assert_failure then
+    get stacked diagnostics reason = pg_exception_detail;
+    -- Of the query: the application must see it to try again. Without a reason it is about a row of ours that somebody else
+    -- has changed since this transaction's snapshot.
+    if sqlstate = '40001' and reason <> '' then
+      raise;
+    end if;
+    perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %2$s));
+    if many then
+      discard plans;
+    end if;
+    return null;
+$handler$, rule, some_rows);
+  end if;
+
+  return format(
+$template$
+-- Written by bellwire.define_rule(); to change it, define the rule again.
+#variable_conflict use_column
+declare
+  many boolean;
+%6$s  callers text;
+begin
+  -- Somebody has altered it. What its query calls must not run with the rights of whoever writes to the table.
+  if current_user <> 'bellwire_rules' then
+    raise warning 'bellwire: rule %% is not run, for its function does not run as bellwire_rules; define it again', %3$L;
+    return null;
+  end if;
+  -- Does it run inside of its own query, which calls what writes? Asked where triggers are nested, not of every write.
+  if pg_trigger_depth() > 2 then
+    get diagnostics callers = pg_context;
+    if split_part(callers, %4$L, 3) <> '' then
+      raise exception 'what the rule''s query calls fires the rule again'
+        using errcode = 'triggered_action_exception';
+    end if;
+  end if;
+  -- A session keeps a plan, made for as many rows as there were: one row's takes the square of the time for many, and that
+  -- of many may read a whole table for each single row. So many rows are planned for by themselves.
+  many := exists (select from %5$s offset 100);
+  if many then
+    discard plans;
+  end if;
+%1$s%7$s  if many then
+    discard plans;
+  end if;
+  return null;
+%2$send;
+$template$,
+    statement,
+    handler,
+    rule,
+    format('bellwire.%I()', bellwire.rule_object_name(rule)),
+    some_rows,
+    case
+      when action = 'notify' then e'  answer bellwire.told[];\n'
+      when on_error = 'record' then e'  reason text;\n'
+    end,
+    case action
+      when 'notify' then
+$wake$  -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
+  if found and not bellwire.wakeups_are_suspended() then
+    perform bellwire.wake_listeners();
+  end if;
+$wake$
+    end
+  );
+end;
+$body$;
+
+comment on function bellwire.rule_body(text, text, text[], text, text, text) is
+  'Internal. The text of a rule''s trigger function.';
+
+revoke all on function bellwire.rule_body(text, text, text[], text, text, text) from public;
+
+-- A rule keeps the body it was given: those that are there get this one. One that would not be accepted any more keeps
+-- its own, with a warning. Not by define_rule(), which would enable what somebody has disabled.
+do $renew$
+declare
+  rule record;
+  body text;
+begin
+  perform bellwire.lock_rules('of an older release');
+  for rule in
+    select d.*, p.prosrc as old_body, p.proowner = 'bellwire_rules'::regrole as runs_as_rules
+      from bellwire.rule_definitions d
+      -- Also where its trigger is missing or disabled: it may be made or enabled again.
+      join pg_proc p on p.oid = to_regprocedure(d.function)
+     order by d.name
+  loop
+    begin
+      body := bellwire.rule_body(
+        rule.name,
+        rule.query,
+        bellwire.check_rule_query(rule.name, rule.on_table, rule.on_event, rule.query, rule.action),
+        rule.on_error,
+        rule.on_event,
+        rule.action
+      );
+    exception
+      -- These pass: migrate is to be run again.
+      when transaction_rollback or lock_not_available then
+        raise;
+      when others then
+        raise warning 'bellwire: rule "%" keeps the body that an older release gave it: %', rule.name, sqlerrm
+          using hint = 'Mend it and define it again, or drop it.';
+        continue;
+    end;
+    continue when body = rule.old_body and rule.runs_as_rules;
+    perform bellwire.write_rule_function(rule.function, body);
+    update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
+  end loop;
+end
+$renew$;

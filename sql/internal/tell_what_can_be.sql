@@ -1,0 +1,73 @@
+-- Writes the notifications of a rule's answer that can be written, where all at once failed; drops and records those that
+-- cannot: no type, data that is no jsonb, an id too long for an index.
+--
+-- A part that fails is halved until a row is alone, so one bad row of 1,000 costs some twenty subtransactions. After 1,000
+-- failures a part that fails is dropped as a whole: a rule whose rows are all wrong must not hold up a bulk write.
+--
+-- Under repeatable read and serializable a key that another transaction has committed since is an error to PostgreSQL. It is a
+-- duplicate all the same and is dropped as one. (The other kind of serialization failure says its reason in the detail.)
+--
+-- Returns whether anything was written.
+--
+-- Rights   called by rules, as bellwire_rules
+-- Remove   with the schema
+create or replace function bellwire.tell_what_can_be(rule text, told bellwire.told[])
+  returns boolean
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parts    int4range[] := array[int4range(1, cardinality(told) + 1)];
+  part     int4range;
+  rows     bigint;
+  detail   text;
+  tries    integer := 1000;
+  failures jsonb := '{}';  -- how many, by SQLSTATE and message
+  wrote    boolean := false;
+begin
+  if cardinality(told) = 0 then
+    return false;
+  end if;
+  while cardinality(parts) > 0 loop
+    part := parts[1];
+    parts := parts[2:];
+    begin
+      insert into bellwire.notifications (recipient_id, type, actor_id, title, body, link, data, dedupe_key)
+      select t.recipient_id, t.type, t.actor_id, t.title, t.body, t.link, coalesce(t.data::jsonb, '{}'), t.dedupe_key
+        from unnest(told[lower(part):upper(part) - 1]) as t
+       where bellwire.is_wanted(t.recipient_id, t.type, t.actor_id)
+          on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
+             do nothing;
+      wrote := wrote or found;
+    exception
+      when others or assert_failure then
+        get stacked diagnostics detail = pg_exception_detail;
+        rows := upper(part) - lower(part);
+        tries := tries - 1;
+        -- Halves would wait as long again.
+        if rows = 1 or tries < 0 or sqlstate in ('40P01', '55P03') then
+          if sqlstate <> '40001' or detail <> '' then
+            failures := failures || jsonb_build_object(
+              sqlstate || sqlerrm,
+              coalesce((failures -> (sqlstate || sqlerrm))::bigint, 0) + rows
+            );
+          end if;
+        else
+          parts := array[
+            int4range(lower(part), lower(part) + (rows / 2)::int),
+            int4range(lower(part) + (rows / 2)::int, upper(part))
+          ] || parts;
+        end if;
+    end;
+  end loop;
+  perform bellwire.record_rule_error(rule, left(f.key, 5), substr(f.key, 6), f.value::bigint)
+     from jsonb_each_text(failures) as f;
+  return wrote;
+end;
+$$;
+
+comment on function bellwire.tell_what_can_be(text, bellwire.told[]) is
+  'Internal. Writes those rows of a rule''s result that can be written, and records the others.';
+
+revoke all on function bellwire.tell_what_can_be(text, bellwire.told[]) from public;
+grant execute on function bellwire.tell_what_can_be(text, bellwire.told[]) to bellwire_rules;

@@ -1,0 +1,86 @@
+-- What a snapshot could not see of one recipient's: bellwire.changes_for() says what the columns mean.
+--
+-- Ids only. In SQL and without settings of its own, so that it becomes part of the query that calls it.
+--
+-- What is as a mark-all left it is left out where there is a `mark`: bellwire.can_be_told_as_one(). By the mark's own time; a
+-- `seen_at` that the same transaction sets by hand behind it goes unnoticed.
+--
+-- Cost     two index probes, and two for each transaction in progress in `since`
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.unseen_of;
+create or replace function bellwire.unseen_of(
+  for_recipient     text,
+  since             pg_snapshot,
+  since_xmax        xid8,
+  since_in_progress xid8[],
+  mark              bellwire.mark_alls
+)
+  returns table (stage integer, id bigint, created_xid xid8, changed_xid xid8)
+  language sql
+  stable
+begin atomic
+  select case when pg_visible_in_snapshot(n.created_xid, since) then 2 else 1 end,
+         n.id,
+         n.created_xid,
+         n.changed_xid
+    from (
+           select m.id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
+             from bellwire.notifications m
+            where m.recipient_id = for_recipient
+              and m.changed_xid >= since_xmax
+            union all
+           select p.*
+             from unnest(since_in_progress) as missing (xid)
+            -- A probe for each; with = any() a table that few transactions have written (an import) is read by its
+            -- recipient alone.
+            cross join lateral (
+                    select m.id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
+                      from bellwire.notifications m
+                     where m.recipient_id = for_recipient
+                       and m.changed_xid = missing.xid
+                    offset 0
+                  ) p
+         ) n
+   where (
+           n.changed_xid = mark.marked_xid
+           and pg_visible_in_snapshot(n.created_xid, since)
+           and n.id <= mark.before_id
+           and n.archived_at is null
+           and case when mark.read_at is null then n.read_at is null and n.seen_at = mark.seen_at else n.read_at = mark.read_at end
+         ) is not true
+   union all
+  select -1, mark.before_id, mark.marked_xid, mark.marked_xid
+   where mark.marked_xid is not null
+   union all
+  select 0, x.notification_id, x.removed_xid, x.removed_xid
+    from (
+           select r.notification_id, r.removed_xid
+             from bellwire.removals r
+            where r.recipient_id = for_recipient
+              and r.removed_xid >= since_xmax
+            union all
+           select p.notification_id, p.removed_xid
+             from unnest(since_in_progress) as missing (xid)
+            cross join lateral (
+                    select r.notification_id, r.removed_xid
+                      from bellwire.removals r
+                     where r.recipient_id = for_recipient
+                       and r.removed_xid = missing.xid
+                    offset 0
+                  ) p
+         ) x
+   -- Given back, and `since` has seen that: a position that did not fit into an id may have seen only the later.
+   where not exists (
+           select
+             from bellwire.notifications n
+            where n.id = x.notification_id
+              and n.recipient_id = for_recipient
+              and pg_visible_in_snapshot(n.created_xid, since)
+         );
+end;
+
+comment on function bellwire.unseen_of is
+  'Internal. What a snapshot could not see of one recipient: part of bellwire.changes_for().';
+
+revoke all on function bellwire.unseen_of from public;
+grant execute on function bellwire.unseen_of to bellwire_service;

@@ -1,0 +1,141 @@
+-- Installs or replaces a rule: who is told what when rows of a table are inserted, updated or deleted.
+--
+--   select bellwire.define_rule('answer_received', 'public.answers', 'insert', $$
+--     select q.author_id as recipient_id, 'answer.received' as type, a.body as title
+--       from new_rows a
+--       join public.questions q on q.id = a.question_id
+--   $$);
+--
+--   name      any name of 1 to 63 bytes; the trigger and its function are called rule_<name>
+--   on_table  an ordinary or partitioned table
+--   on_event  insert, update, delete, or insert or update, which is two triggers: PostgreSQL gives rows to one event only
+--   query     one SELECT from new_rows and old_rows (empty where the event has none) that returns, by name, recipient_id and
+--             type, and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with
+--             their schema; bellwire_rules, as whom the rule runs, needs SELECT on them.
+--   on_error  record: a failure is written to bellwire.rule_errors and the application's write goes on;
+--             raise: the write fails, and no subtransaction is spent on each statement
+--   action    notify; retract: archives what was told, of which the query returns recipient_id and dedupe_key (without type:
+--             of any type), or recipient_id, type and data (whatever contains it); revoke: ends the streams of each
+--             recipient_id, see bellwire.revoke()
+--
+-- Nothing is installed unless the query is one SELECT that fits the table. A definition that did not
+-- change changes nothing. A rule is a statement-level trigger over transition tables: it fires once per
+-- statement, however many rows.
+--
+-- Locks    share row exclusive on the table while the trigger is created (access exclusive where it moves
+--          to another table or event); none where only the query changed. Of rules: bellwire.lock_rules()
+-- Rights   whoever may create triggers on the table and is a member of bellwire_owner
+-- Remove   select bellwire.drop_rule('answer_received');
+create or replace function bellwire.define_rule(
+  name     text,
+  on_table regclass,
+  on_event text,
+  query    text,
+  on_error text default 'record',
+  action   text default 'notify'
+)
+  returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $define$
+declare
+  rule_name    constant text := define_rule.name;
+  object_name  text;
+  columns      text[];
+  body         text;
+  installed    bellwire.rule_definitions;
+  has_trigger  boolean;
+  event        text;
+  insert_name  text;  -- of the second trigger, where there are two
+  limitation   text;
+begin
+  if on_event is null or on_event not in ('insert', 'update', 'delete', 'insert or update') then
+    raise exception 'rule "%": on_event must be insert, update, delete, or insert or update; not %', rule_name, coalesce(on_event, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if action is null or action not in ('notify', 'retract', 'revoke') then
+    raise exception 'rule "%": action must be notify, retract or revoke, not %', rule_name, coalesce(action, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if on_error is null or on_error not in ('record', 'raise') then
+    raise exception 'rule "%": on_error must be record or raise, not %', rule_name, coalesce(on_error, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if not pg_has_role('bellwire_owner', 'member') then
+    raise exception 'rule "%": only a member of bellwire_owner may define rules', rule_name
+      using errcode = 'insufficient_privilege',
+            hint = format('grant bellwire_owner to %I;', current_user);
+  end if;
+
+  object_name := bellwire.rule_object_name(rule_name);
+  perform bellwire.lock_rules(rule_name);
+  columns := bellwire.check_rule_query(rule_name, on_table, on_event, query, action);
+  body := bellwire.rule_body(rule_name, query, columns, on_error, on_event, action);
+
+  select d.* into installed from bellwire.rule_definitions d where d.name = rule_name;
+  has_trigger := coalesce(
+    installed.on_table = define_rule.on_table
+      and installed.on_event = define_rule.on_event
+      and (select r.enabled from bellwire.rules r where r.name = rule_name),
+    false
+  );
+  if has_trigger
+     and installed.query = define_rule.query
+     and installed.on_error = define_rule.on_error
+     and installed.action = define_rule.action
+     and (select p.prosrc from pg_proc p where p.oid = to_regprocedure(installed.function)) = body
+  then
+    return;
+  end if;
+  if installed.name is not null and not has_trigger then
+    perform bellwire.drop_rule(rule_name);
+  end if;
+
+  perform bellwire.write_rule_function(format('bellwire.%I()', object_name), body);
+  execute format(
+    'comment on function bellwire.%I() is %L',
+    object_name,
+    format('Rule "%s" on %s. Remove: select bellwire.drop_rule(%L);', rule_name, on_table, rule_name)
+  );
+  if not has_trigger then
+    -- Not what any other rule's trigger is called.
+    insert_name := case
+      when octet_length(object_name) <= 56 then 'insert_' || object_name
+      else 'insert_rule_' || md5(rule_name)
+    end;
+    foreach event in array string_to_array(define_rule.on_event, ' or ') loop
+      execute format(
+        'create trigger %I after %s on %s referencing %s for each statement execute function bellwire.%I()',
+        case when event = 'insert' and event <> define_rule.on_event then insert_name else object_name end,
+        event, on_table,
+        case event
+          when 'insert' then 'new table as new_rows'
+          when 'update' then 'old table as old_rows new table as new_rows'
+          else 'old table as old_rows'
+        end,
+        object_name
+      );
+    end loop;
+  end if;
+  for limitation in select bellwire.rule_limits(define_rule.on_table) loop
+    raise notice 'rule "%" %', rule_name, limitation;
+  end loop;
+  insert into bellwire.rule_definitions as d
+         (name, on_table, on_event, query, on_error, action, trigger_name, function, checksum)
+  values (rule_name, define_rule.on_table, define_rule.on_event, define_rule.query, define_rule.on_error,
+          define_rule.action, object_name, format('bellwire.%I()', object_name), md5(body))
+      on conflict on constraint rule_definitions_pkey
+         do update
+        set query = excluded.query,
+            on_error = excluded.on_error,
+            action = excluded.action,
+            checksum = excluded.checksum,
+            defined_at = excluded.defined_at,
+            defined_by = excluded.defined_by;
+end;
+$define$;
+
+comment on function bellwire.define_rule(text, regclass, text, text, text, text) is
+  'Installs or replaces a rule: one SELECT from new_rows and old_rows that says who is notified, what is archived, or whose access is revoked.';
+
+revoke all on function bellwire.define_rule(text, regclass, text, text, text, text) from public;

@@ -1,0 +1,32 @@
+-- For how long no wake-ups will be sent, in milliseconds: 0 when they are, infinity when suspended for good.
+--
+-- A lease (bellwire.suspend_wakeups_for()) is never longer than a second: what is further away comes of a clock that
+-- was set back, and counts for nothing.
+--
+-- pg_sequence_last_value() is what the view pg_sequences calls: it reads the sequence's buffer, whatever the snapshot,
+-- and is null before the first setval().
+--
+-- Cost     a microsecond: it becomes part of the expression that calls it, which a function with a search_path would not
+-- Rights   bellwire_service
+-- Remove   with the schema
+create or replace function bellwire.wakeups_suspended_ms()
+  returns double precision
+  language sql
+  volatile
+  return case
+           when pg_sequence_last_value('bellwire.wakeups_suspended_for_good') = 1 then 'infinity'
+           when width_bucket(
+                  pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                    - date_part('epoch', clock_timestamp()) * 1000,
+                  '{0, 1000}'::double precision[]  -- past, a lease, further than any
+                ) = 1
+           then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
+                  - date_part('epoch', clock_timestamp()) * 1000
+           else 0
+         end;
+
+comment on function bellwire.wakeups_suspended_ms() is
+  'For how many milliseconds no wake-ups (NOTIFY) will be sent: 0 when they are, infinity when suspended for good.';
+
+revoke all on function bellwire.wakeups_suspended_ms() from public;
+grant execute on function bellwire.wakeups_suspended_ms() to bellwire_service;
