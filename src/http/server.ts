@@ -40,7 +40,7 @@ export async function startHttpServer(
   { host, port, portVariable, version }: ListenOptions,
 ): Promise<HttpServer> {
   const server = createServer(LIMITS, handler);
-  const cutConnections = lendSockets(server);
+  const connections = lendSockets(server);
   answerBrokenRequests(server, version);
   // An expectation that nobody knows is none; Node would answer 417 by itself.
   server.on("checkExpectation", (req, res) => server.emit("request", req, res));
@@ -60,18 +60,16 @@ export async function startHttpServer(
     async close() {
       server.close();
       server.closeIdleConnections();
-      const cut = setTimeout(cutConnections, 1000);
+      connections.cutUnused();
+      const cut = setTimeout(connections.cutAll, 1000);
       await closed;
       clearTimeout(cut);
     },
   };
 }
 
-/**
- * Lends the server each connection, so that a stream can take it. Returns the function that cuts all there are: of those
- * that were taken the server knows nothing.
- */
-function lendSockets(server: Server): () => void {
+/** Lends the server each connection, so that a stream can take it. Of those that were taken the server knows nothing. */
+function lendSockets(server: Server) {
   const sockets = new Set<Socket>();
   function forget(this: Socket) {
     sockets.delete(this);
@@ -82,8 +80,14 @@ function lendSockets(server: Server): () => void {
     sockets.add(socket.on("close", forget));
     serve?.call(server, new LentSocket(socket));
   });
-  return () => {
-    for (const socket of sockets) socket.destroy();
+  return {
+    /** Those that browsers and HTTP clients open ahead of a request: Node does not count them as idle. */
+    cutUnused() {
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+    },
+    cutAll() {
+      for (const socket of sockets) socket.destroy();
+    },
   };
 }
 

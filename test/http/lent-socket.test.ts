@@ -169,3 +169,20 @@ test("closing cuts also a detached socket whose client does not read", async () 
   await server.close();
   expect(own?.destroyed).toBe(true);
 });
+
+test("closing ends at once a connection that has asked nothing, and lets an answer come to its end", async () => {
+  let answer: ServerResponse | undefined;
+  const server = await start((_, res) => {
+    answer = res;
+  });
+  // Accepted in this order.
+  const [unused, asking] = [dial(server), dial(server)];
+  asking.socket.write(GET);
+  await expect.poll(() => answer).toBeDefined();
+  const ended = once(asking.socket, "close");
+  const closed = server.close();
+  await once(unused.socket, "close");
+  answer?.end("whole");
+  await Promise.all([closed, ended]);
+  expect(asking.heard()).toMatch(/whole$/);
+});
