@@ -110,8 +110,11 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     await first(two, "b");
     const crossing = first(one, "b");
     await untilItWaits(one);
-    await Promise.all([crossing.then(() => one.query("commit")), first(two, "a")]);
-    await two.query("commit");
+    // Whichever is ended, the other waits for its commit.
+    await Promise.all([
+      crossing.then(() => one.query("commit")),
+      first(two, "a").then(() => two.query("commit")),
+    ]);
   }
 
   const insert = (writer: Writer, key: string) =>

@@ -86,8 +86,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
     expect(await tour(url, await startService({ databaseUrl: url }))).toEqual(expected);
   });
 
-  // By role on the first server alone: it is half a minute on PostgreSQL 15, whose plans under these costs are poor.
-  test.each(isFirst ? (["database", "role"] as const) : (["database"] as const))(
+  test.each(["database", "role"] as const)(
     "with all of them at once, set for the %s; migrate, plan and status, too",
     async (of) => {
       const own = { folders: ["sql/example", "sql/rules"], log };

@@ -87,6 +87,8 @@ async function startThrowaway(name: string, binaries: Binaries): Promise<Running
       fsync: "off",
       synchronous_commit: "off",
       full_page_writes: "off",
+      // Debian's 15 compiles the dear plans of test/http/settings.test.ts, which takes it 15 s of CPU.
+      jit: "off",
       max_connections: 300,
       max_prepared_transactions: 10,
     };
