@@ -26,7 +26,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
     const bytes = await inbox.sizeOf(recipientOf(res), id, as);
     if (bytes === undefined) throw unknown();
     const answer = openAnswer(res, answers);
-    return (await answer?.take(answer.openShare(), bytes)) ? answer : undefined;
+    return (await answer?.reserve(answer.openReservation(), bytes)) ? answer : undefined;
   }
 
   const router = Router();
@@ -35,7 +35,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
     const position = positionOf(res);
     if (!position) throw unavailable();
     const answer = openAnswer(res, answers);
-    const share = answer?.openShare();
+    const reservation = answer?.openReservation();
     const read = (maxBytes: number) =>
       inbox.list({
         ...query,
@@ -44,16 +44,16 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
         maxBytes,
         position,
       });
-    if (!answer || !share || !(await answer.take(share, LIST_BYTES))) return;
+    if (!answer || !reservation || !(await answer.reserve(reservation, LIST_BYTES))) return;
     let list = await read(LIST_BYTES);
     // The newest alone does not fit. It waits for that much, and holds nothing meanwhile; a larger one may have come by then.
-    while (list.bytes > share.bytes) {
+    while (list.bytes > reservation.bytes) {
       const { bytes } = list;
-      answers.room.keep(share, 0);
-      if (!(await answer.take(share, bytes))) return;
+      answers.room.resize(reservation, 0);
+      if (!(await answer.reserve(reservation, bytes))) return;
       list = await read(bytes);
     }
-    answers.room.keep(share, list.bytes);
+    answers.room.resize(reservation, list.bytes);
     const rest: Omit<ListJson, "notifications"> = {
       nextBefore: list.nextBefore?.toString() ?? null,
       unread: list.unread,

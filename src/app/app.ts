@@ -152,7 +152,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     streams: streams.size,
     waitingPolls: () => polls.size(),
     bufferedBytes: streams.bufferedBytes,
-    bytesInFlight: () => replayRoom.taken() + answerRoom.taken(),
+    bytesInFlight: () => replayRoom.reserved() + answerRoom.reserved(),
     isListening: () => listener.problem() === undefined,
     isBusy: () => feed.isBusy(),
     isReading: () => feed.problem() === undefined,
@@ -181,7 +181,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const queue = watchNotifyQueue({
     pool: feedPool,
     suspendWakeups: (ms) => suspendWakeupsFor(feedPool, ms),
-    onHold: feed.hold,
+    onHeldChange: feed.setHeld,
     log,
   });
   onClose(queue.close);

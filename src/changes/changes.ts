@@ -32,7 +32,7 @@ export interface Content {
   /** One of a recipient at the most. */
   readonly marked: readonly MarkAll[];
   readonly removed: readonly Removal[];
-  readonly rows: readonly Change[];
+  readonly changes: readonly Change[];
 }
 
 /** One page of a read: what `from` could not see and `upto` can, in the order of `Place`. What was changed may be later. */
@@ -67,7 +67,7 @@ export interface RecipientPage extends Page, Counts {
   /** The database does not take the position. Then there are no rows, and `upto` is where to go on. */
   readonly isRefused?: boolean;
   /** How many new rows the read had left, this page included. */
-  readonly fresh: number;
+  readonly remainingNew: number;
 }
 
 /** `bytes` is what the page takes; where it has no row, what its first would. */

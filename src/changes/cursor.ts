@@ -1,5 +1,5 @@
 import type { Content } from "./changes.ts";
-import { isGiven, type Snapshot, truncate } from "./snapshot.ts";
+import { isAssignable, type Snapshot, truncate } from "./snapshot.ts";
 
 /**
  * A reader's position, as sent in every SSE `id`. Exact whatever the commit order, and why:
@@ -34,8 +34,8 @@ export const STAGES = ["marked", "removed", "new", "changed"] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** The numbers that `bellwire.changes_since()` has for them. */
-export const numberOf = (stage: Stage): number => STAGES.indexOf(stage) - 1;
-export const stageOf = (number: number): Stage | undefined => STAGES[number + 1];
+export const stageNumber = (stage: Stage): number => STAGES.indexOf(stage) - 1;
+export const stageByNumber = (number: number): Stage | undefined => STAGES[number + 1];
 
 /** Where a read begins. */
 export const START: Place = { stage: "marked", id: 0n };
@@ -46,9 +46,9 @@ export interface Place {
 }
 
 /** How far a reader is who has had all this; undefined where it is nothing. */
-export function placeOfLast({ marked, removed, rows }: Content): Place | undefined {
-  const row = rows.at(-1);
-  if (row) return { stage: row.isNew ? "new" : "changed", id: row.id };
+export function lastPlace({ marked, removed, changes }: Content): Place | undefined {
+  const change = changes.at(-1);
+  if (change) return { stage: change.isNew ? "new" : "changed", id: change.id };
   const removal = removed.at(-1);
   if (removal) return { stage: "removed", id: removal.id };
   const mark = marked.at(-1);
@@ -124,14 +124,14 @@ function encodeGaps({ xmax, inProgress }: Snapshot): string {
 
 /** Undefined where these are not a snapshot's: a gap of zero, or an id that no transaction has. */
 function decodeSnapshot(xmax: bigint, gaps: string): Snapshot | undefined {
-  if (!isGiven(xmax)) return undefined;
+  if (!isAssignable(xmax)) return undefined;
   const inProgress: bigint[] = [];
   let below = xmax;
   for (const gap of gaps === "" ? [] : gaps.split("-")) {
     if (gap === "" || gap.length > 12) return undefined;
     const step = decodeNumber(gap);
     below -= step;
-    if (step === 0n || !isGiven(below)) return undefined;
+    if (step === 0n || !isAssignable(below)) return undefined;
     inProgress.push(below);
   }
   return { xmax, inProgress: inProgress.reverse() };

@@ -19,10 +19,11 @@ export const FIRST_XID = 3n;
 const lowBits = (xid: bigint) => BigInt.asUintN(32, xid);
 
 /** Whether a transaction can have this id. */
-export const isGiven = (xid: bigint): boolean => xid > 0n && lowBits(xid) >= FIRST_XID;
+export const isAssignable = (xid: bigint): boolean => xid > 0n && lowBits(xid) >= FIRST_XID;
 
 /** This id, or the next that a transaction can have. */
-const orNextGiven = (xid: bigint): bigint => (isGiven(xid) ? xid : xid - lowBits(xid) + FIRST_XID);
+const nextAssignable = (xid: bigint): bigint =>
+  isAssignable(xid) ? xid : xid - lowBits(xid) + FIRST_XID;
 
 /** Reads `pg_snapshot` as text: `xmin:xmax:xip,xip,…`. */
 export function parseSnapshot(text: string): Snapshot {
@@ -50,7 +51,7 @@ export function isVisible(snapshot: Snapshot, xid: bigint): boolean {
  * The one place where an end is made and not read from the server: so that it is one a transaction can have.
  */
 export function truncate(snapshot: Snapshot, end: bigint): Snapshot {
-  const xmax = orNextGiven(end);
+  const xmax = nextAssignable(end);
   if (xmax >= snapshot.xmax) return snapshot;
   return { xmax, inProgress: snapshot.inProgress.filter((xid) => xid < xmax) };
 }

@@ -1,7 +1,7 @@
 export interface BatchOptions<Item, Result> {
-  /** Gives a result for each, in their order. */
+  /** Resolves to one result for each item, in their order. */
   call: (items: readonly Item[]) => Promise<readonly Result[]>;
-  /** Whether a call may have been refused for one item's sake: then the others are asked for without it. */
+  /** Whether one item may have caused this error. The call is then repeated without that item. */
   isArgumentError: (err: unknown) => boolean;
   /** Maximum concurrent calls. */
   maxConcurrent: number;
@@ -9,64 +9,66 @@ export interface BatchOptions<Item, Result> {
   maxItems: number;
 }
 
-interface Waiting<Item, Result> {
+interface Pending<Item, Result> {
   readonly item: Item;
   readonly resolve: (result: Result) => void;
   readonly reject: (err: unknown) => void;
 }
 
-/** So many calls may follow one another at once after a quiet time, so that whoever comes alone never waits. */
-const CALLS_AT_ONCE = 10;
+/** Burst size: after a quiet time this many calls start without delay, so that a lone item never waits. */
+const BURST = 10;
 
-/** Then one begins every so often: the more come, the more share a call. */
+/** Then one call starts per gap. The more items come, the more share a call. */
 const GAP_MS = 60;
 
 /**
- * A function for one, made of a call for many: those who come while earlier calls run, or faster than calls may follow one
- * another, are answered together. First come, first served. However many come, the calls are few: 27 in the first
- * second, 17 in each that follows. A call that is refused for one's sake is made again in halves, down to that one, within
- * the refused call's turn: so that whoever is refused keeps nobody else out, and costs a few calls.
+ * Turns a call for many items into a function for one. Items share a call when they come while earlier calls run, or faster
+ * than calls may start; first come, first served. However many items come, the calls are few: 27 in the first second, 17 in
+ * each that follows.
+ *
+ * When one item may have made a call fail, the call is repeated in halves, down to that item, without giving up the failed
+ * call's place among the concurrent ones. So a bad item fails alone, and costs a few calls.
  */
 export function batch<Item, Result>(
   options: BatchOptions<Item, Result>,
 ): (item: Item) => Promise<Result> {
   const { call, isArgumentError, maxConcurrent, maxItems } = options;
-  const waiting: Waiting<Item, Result>[] = [];
+  const pending: Pending<Item, Result>[] = [];
   let running = 0;
-  let callsLeft = CALLS_AT_ONCE;
-  let countedAt = performance.now();
-  let isGathering = false;
+  let callsLeft = BURST;
+  let refilledAt = performance.now();
+  let isScheduled = false;
 
-  function countCalls(): void {
+  function refill(): void {
     const now = performance.now();
-    callsLeft = Math.min(CALLS_AT_ONCE, callsLeft + (now - countedAt) / GAP_MS);
-    countedAt = now;
+    callsLeft = Math.min(BURST, callsLeft + (now - refilledAt) / GAP_MS);
+    refilledAt = now;
   }
 
-  function gather(): void {
-    if (isGathering || running >= maxConcurrent || waiting.length === 0) return;
-    isGathering = true;
-    countCalls();
-    if (callsLeft < 1) setTimeout(begin, (1 - callsLeft) * GAP_MS);
-    else setImmediate(begin); // with all who come in this turn
+  function scheduleCall(): void {
+    if (isScheduled || running >= maxConcurrent || pending.length === 0) return;
+    isScheduled = true;
+    refill();
+    if (callsLeft < 1) setTimeout(startCall, (1 - callsLeft) * GAP_MS);
+    else setImmediate(startCall); // with all items that come in this turn of the event loop
   }
 
-  function begin(): void {
-    isGathering = false;
-    countCalls();
+  function startCall(): void {
+    isScheduled = false;
+    refill();
     callsLeft -= 1;
-    void run(waiting.splice(0, maxItems));
-    gather();
+    void run(pending.splice(0, maxItems));
+    scheduleCall();
   }
 
-  async function run(group: typeof waiting): Promise<void> {
+  async function run(group: typeof pending): Promise<void> {
     running++;
-    await answer(group);
+    await settle(group);
     running--;
-    gather();
+    scheduleCall();
   }
 
-  async function answer(group: typeof waiting): Promise<void> {
+  async function settle(group: typeof pending): Promise<void> {
     try {
       const results = await call(group.map(({ item }) => item));
       for (const [i, { resolve }] of group.entries()) resolve(results[i] as Result);
@@ -76,14 +78,14 @@ export function batch<Item, Result>(
         return;
       }
       const half = group.length >> 1;
-      await answer(group.slice(0, half));
-      await answer(group.slice(half));
+      await settle(group.slice(0, half));
+      await settle(group.slice(half));
     }
   }
 
   return (item) =>
     new Promise((resolve, reject) => {
-      waiting.push({ item, resolve, reject });
-      gather();
+      pending.push({ item, resolve, reject });
+      scheduleCall();
     });
 }

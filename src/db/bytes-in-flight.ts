@@ -1,133 +1,138 @@
-/** What one answer or page takes of the room. */
-export interface Share {
+/** The bytes that one answer, or one page of a replay, holds. */
+export interface Reservation {
   readonly recipientId: string;
   bytes: number;
-  /** Called when it has to wait: whoever has some in another share must then let go of that. */
+  /** Called when the reservation has to wait. A caller that holds another reservation must then finish that one. */
   readonly onWait?: () => void;
-  /** Leaves when it has waited for so long. */
+  /** Maximum wait; then the reservation is closed. */
   readonly maxWaitMs?: number;
-  waiting?: Waiting | undefined;
-  hasLeft?: boolean;
+  pending?: Pending | undefined;
+  isClosed?: boolean;
 }
 
-interface Waiting {
-  readonly share: Share;
+/** A request for bytes that has not been granted yet. */
+interface Pending {
+  readonly reservation: Reservation;
   readonly bytes: number;
-  readonly enter: (isIn: boolean) => void;
+  readonly settle: (isGranted: boolean) => void;
 }
 
-/** What a recipient has of the room, in all its shares. */
-interface Part {
-  /** With what it waits for in turn with the others. */
+/** All that one recipient holds and waits for. */
+interface Account {
+  /** Held, or waiting in the common queue. */
   bytes: number;
-  /** Those that wait for its own others first. */
-  readonly waiting: Set<Waiting>;
+  /** Waiting for this recipient's own reservations to shrink. */
+  readonly pending: Set<Pending>;
 }
 
 export type BytesInFlight = ReturnType<typeof createBytesInFlight>;
 
 /**
- * How many bytes of rows may be here at a time, from before they are asked for until their clients have taken them. Who
- * comes while there is no room waits: first come, first served, but a recipient has no more than a quarter of the room, or one
- * share; what it asks for beyond that waits for its own others, and nobody waits behind it. What is larger than all the room
- * goes in alone.
+ * Limits how many bytes of rows are in memory at a time, from before they are read until their clients have taken them.
+ *
+ * Requests that do not fit wait in one queue, first come, first served. A recipient may hold a quarter of the limit, or a single
+ * reservation of any size. A request beyond that waits outside the queue until the recipient's own reservations shrink, so it
+ * delays nobody else. A request larger than the whole limit is granted when nothing else is held.
+ *
+ * There is no SQL here. The file is in `db/` because a replay reserves its bytes before it reads.
  */
 export function createBytesInFlight(limit: number) {
-  const waiting = new Set<Waiting>();
-  const parts = new Map<string, Part>();
-  let taken = 0;
+  const queue = new Set<Pending>();
+  const accounts = new Map<string, Account>();
+  let total = 0;
 
-  const fits = (bytes: number) => taken === 0 || taken + bytes <= limit;
-  const fitsInPart = (part: Part | undefined, bytes: number) =>
-    !part || part.bytes === 0 || part.bytes + bytes <= limit / 4;
+  const fits = (bytes: number) => total === 0 || total + bytes <= limit;
+  const fitsAccount = (account: Account | undefined, bytes: number) =>
+    !account || account.bytes === 0 || account.bytes + bytes <= limit / 4;
 
-  function partOf({ recipientId }: Share): Part {
-    const part = parts.get(recipientId) ?? { bytes: 0, waiting: new Set() };
-    parts.set(recipientId, part);
-    return part;
+  function accountOf({ recipientId }: Reservation): Account {
+    const account = accounts.get(recipientId) ?? { bytes: 0, pending: new Set() };
+    accounts.set(recipientId, account);
+    return account;
   }
 
-  function letIn(): void {
-    for (const next of waiting) {
+  function grantFromQueue(): void {
+    for (const next of queue) {
       if (!fits(next.bytes)) return;
-      waiting.delete(next);
-      next.share.waiting = undefined;
-      taken += next.bytes;
-      next.share.bytes += next.bytes;
-      next.enter(true);
+      queue.delete(next);
+      next.reservation.pending = undefined;
+      total += next.bytes;
+      next.reservation.bytes += next.bytes;
+      next.settle(true);
     }
   }
 
-  /** After whatever changes the share's part. */
-  function settle(share: Share, part: Part): void {
-    for (const next of part.waiting) {
-      if (!fitsInPart(part, next.bytes)) break;
-      part.waiting.delete(next);
-      part.bytes += next.bytes;
-      waiting.add(next);
+  /** Must follow every change of an account. */
+  function grantPending({ recipientId }: Reservation, account: Account): void {
+    for (const next of account.pending) {
+      if (!fitsAccount(account, next.bytes)) break;
+      account.pending.delete(next);
+      account.bytes += next.bytes;
+      queue.add(next);
     }
-    if (part.bytes === 0 && part.waiting.size === 0) parts.delete(share.recipientId);
-    letIn();
+    if (account.bytes === 0 && account.pending.size === 0) accounts.delete(recipientId);
+    grantFromQueue();
   }
 
-  /** Gives back what the share has beyond that; what turned out to be more counts as well. */
-  function keep(share: Share, bytes: number): void {
-    if (share.hasLeft && bytes > 0) return;
-    const part = partOf(share);
-    const more = bytes - share.bytes;
-    taken += more;
-    part.bytes += more;
-    share.bytes = bytes;
-    settle(share, part);
+  /** Sets what the reservation holds: less gives bytes back. More is never refused, for then the bytes are in memory already. */
+  function resize(reservation: Reservation, bytes: number): void {
+    if (reservation.isClosed && bytes > 0) return;
+    const account = accountOf(reservation);
+    const more = bytes - reservation.bytes;
+    total += more;
+    account.bytes += more;
+    reservation.bytes = bytes;
+    grantPending(reservation, account);
   }
 
-  /** Its client has gone, or has all of it; or it has waited too long. */
-  function leave(share: Share): void {
-    share.hasLeft = true;
-    if (share.waiting) {
-      const part = partOf(share);
-      if (waiting.delete(share.waiting)) part.bytes -= share.waiting.bytes;
-      else part.waiting.delete(share.waiting);
-      share.waiting.enter(false);
-      share.waiting = undefined;
+  /** Gives everything back, and refuses what the reservation waits for. */
+  function close(reservation: Reservation): void {
+    reservation.isClosed = true;
+    if (reservation.pending) {
+      const account = accountOf(reservation);
+      if (queue.delete(reservation.pending)) account.bytes -= reservation.pending.bytes;
+      else account.pending.delete(reservation.pending);
+      reservation.pending.settle(false);
+      reservation.pending = undefined;
     }
-    keep(share, 0);
+    resize(reservation, 0);
   }
 
   return {
-    /** Resolves when there is room, or to false when the share has left. */
-    take(share: Share, bytes: number): Promise<boolean> {
-      if (share.hasLeft) return Promise.resolve(false);
+    /** Resolves to true when the bytes are granted, and to false when the reservation is closed. */
+    reserve(reservation: Reservation, bytes: number): Promise<boolean> {
+      if (reservation.isClosed) return Promise.resolve(false);
       return new Promise((resolve) => {
         let timer: NodeJS.Timeout | undefined;
-        const enter = (isIn: boolean) => {
+        const settle = (isGranted: boolean) => {
           clearTimeout(timer);
-          resolve(isIn);
+          resolve(isGranted);
         };
-        const part = partOf(share);
-        share.waiting = { share, bytes, enter };
-        part.waiting.add(share.waiting);
-        settle(share, part);
-        if (!share.waiting) return;
-        if (share.maxWaitMs !== undefined) timer = setTimeout(leave, share.maxWaitMs, share);
-        share.onWait?.();
+        const account = accountOf(reservation);
+        reservation.pending = { reservation, bytes, settle };
+        account.pending.add(reservation.pending);
+        grantPending(reservation, account);
+        if (!reservation.pending) return;
+        if (reservation.maxWaitMs !== undefined)
+          timer = setTimeout(close, reservation.maxWaitMs, reservation);
+        reservation.onWait?.();
       });
     },
 
-    /** As much as that, if nobody waits for it; returns what the share then has. */
-    grow(share: Share, bytes: number): number {
-      const more = bytes - share.bytes;
-      const part = parts.get(share.recipientId);
-      const isWanted = waiting.size + (part?.waiting.size ?? 0) > 0;
-      if (more > 0 && !share.hasLeft && !isWanted && fits(more) && fitsInPart(part, more))
-        keep(share, bytes);
-      return share.bytes;
+    /** Grows the reservation to this size if the bytes are free and nobody waits for them. Returns its size. */
+    grow(reservation: Reservation, bytes: number): number {
+      const more = bytes - reservation.bytes;
+      const account = accounts.get(reservation.recipientId);
+      const isWanted = queue.size + (account?.pending.size ?? 0) > 0;
+      const isFree = fits(more) && fitsAccount(account, more);
+      if (more > 0 && !reservation.isClosed && !isWanted && isFree) resize(reservation, bytes);
+      return reservation.bytes;
     },
 
-    keep,
+    resize,
 
-    leave,
+    close,
 
-    taken: () => taken,
+    reserved: () => total,
   };
 }

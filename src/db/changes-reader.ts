@@ -1,12 +1,12 @@
 import type { Pool } from "pg";
 import type { MeasuredPage, Page } from "../changes/changes.ts";
-import { type Cursor, numberOf, START } from "../changes/cursor.ts";
+import { type Cursor, START, stageNumber } from "../changes/cursor.ts";
 import { cutAtOf } from "../changes/notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
 import { type Head, isForeign, type PageRow, toForeignPage, toPage } from "./page-rows.ts";
 
 /** One reader of several that are answered together. */
-export interface Reader {
+export interface PageRequest {
   readonly from: Cursor;
   readonly recipientId: string;
   /** What the reader's page may take. */
@@ -16,8 +16,8 @@ export interface Reader {
 /** What a reader may have of one page, and when it must fetch its list again. */
 export interface PageLimits {
   pageSize: number;
-  /** More new rows than this are not looked for; `fresh` then says that there are more. */
-  most: number | null;
+  /** More new rows than this are not looked for; `remainingNew` then says that there are more. */
+  maxNew: number | null;
 }
 
 /** Rows in one page of the feed's. */
@@ -109,7 +109,7 @@ export function createChangesReader(
         values: [
           formatSnapshot(from.at),
           reading && formatSnapshot(reading.upto),
-          numberOf(place.stage),
+          stageNumber(place.stage),
           place.id,
           PAGE_SIZE,
           cutAt,
@@ -124,8 +124,8 @@ export function createChangesReader(
 
     /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
     async readRecipients(
-      readers: readonly Reader[],
-      { pageSize, most }: PageLimits,
+      readers: readonly PageRequest[],
+      { pageSize, maxNew }: PageLimits,
     ): Promise<MeasuredPage[]> {
       const readings = readers.map(({ from }) => from.reading);
       const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
@@ -134,10 +134,10 @@ export function createChangesReader(
           readers.map(({ from }) => formatSnapshot(from.at)),
           readers.map(({ recipientId }) => recipientId),
           readings.map((reading) => (reading ? formatSnapshot(reading.upto) : "")),
-          readings.map((reading) => numberOf((reading?.place ?? START).stage)),
+          readings.map((reading) => stageNumber((reading?.place ?? START).stage)),
           readings.map((reading) => (reading?.place ?? START).id),
           pageSize,
-          most,
+          maxNew,
           cutAt,
           readers.map(({ pageBytes }) => pageBytes),
         ],
@@ -153,7 +153,7 @@ export function createChangesReader(
             unread: Number(head.unread),
             unseen: Number(head.unseen),
             bytes: Number(head.bytes),
-            fresh: Number(head.fresh),
+            remainingNew: Number(head.fresh),
           };
           if (!isForeign(head, from)) return { ...toPage(head, page, from), ...own };
           start ??= head.epoch === knownEpoch() ? readNow() : beginHistory();

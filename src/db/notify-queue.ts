@@ -6,7 +6,7 @@ export interface NotifyQueueOptions {
   /** Has no wake-ups sent for so long. */
   suspendWakeups: (ms: number) => Promise<void>;
   /** From now on none are sent, until it is called with false: whoever reads must not wait for one. */
-  onHold: (isHeld: boolean) => void;
+  onHeldChange: (isHeld: boolean) => void;
   log: Logger;
   lookMs?: number;
 }
@@ -32,7 +32,7 @@ const RENEW_MS = 400;
  * To ask how full it is moves the queue's tail, too. Otherwise only a NOTIFY would, and when it is full there is none.
  */
 export function watchNotifyQueue(options: NotifyQueueOptions) {
-  const { pool, suspendWakeups, onHold, log, lookMs = 1000 } = options;
+  const { pool, suspendWakeups, onHeldChange, log, lookMs = 1000 } = options;
   let usage = 0;
   let isHeld = false;
   let isClosed = false;
@@ -52,7 +52,7 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
     if (mustHold !== isHeld) {
       isHeld = mustHold;
       explainedAt = Number.NEGATIVE_INFINITY;
-      onHold(isHeld);
+      onHeldChange(isHeld);
       say();
     }
     await explain();

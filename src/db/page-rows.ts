@@ -1,5 +1,5 @@
 import type { Change, MarkAll, Page, Removal } from "../changes/changes.ts";
-import { type Cursor, type Stage, stageOf } from "../changes/cursor.ts";
+import { type Cursor, type Stage, stageByNumber } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "../changes/snapshot.ts";
 
@@ -62,7 +62,7 @@ export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cu
   const moment = parseSnapshot(head.snapshot);
   const present = reached(at, moment, head.newest);
   const remaining = Number(head.remaining);
-  const of = (name: Stage) => page.filter(({ stage }) => stageOf(stage) === name);
+  const of = (name: Stage) => page.filter(({ stage }) => stageByNumber(stage) === name);
   const [marked, removed] = [of("marked"), of("removed")];
   return {
     epoch: head.epoch,
@@ -72,7 +72,7 @@ export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cu
     moment,
     marked: marked.map(toMarkAll),
     removed: removed.map(toRemoval),
-    rows: page.slice(marked.length + removed.length).map(toChange),
+    changes: page.slice(marked.length + removed.length).map(toChange),
     isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,
@@ -125,7 +125,7 @@ const toChange = (row: PageRow): Change => ({
   seenAt: row.seen_at,
   readAt: row.read_at,
   archivedAt: row.archived_at,
-  isNew: stageOf(row.stage) === "new",
+  isNew: stageByNumber(row.stage) === "new",
   createdXid: BigInt(row.created_xid),
   changedXid: BigInt(row.changed_xid),
 });

@@ -1,23 +1,23 @@
 import type { Pool } from "pg";
 import type { MeasuredPage, RecipientPage } from "../changes/changes.ts";
-import { type Cursor, placeOfLast } from "../changes/cursor.ts";
+import { type Cursor, lastPlace } from "../changes/cursor.ts";
 import { batch } from "./batch.ts";
-import type { BytesInFlight, Share } from "./bytes-in-flight.ts";
-import { createChangesReader, type Reader } from "./changes-reader.ts";
+import type { BytesInFlight, Reservation } from "./bytes-in-flight.ts";
+import { createChangesReader, type PageRequest } from "./changes-reader.ts";
 import { isArgumentError } from "./read-errors.ts";
 
 export interface ReplaysOptions {
   pool: Pool;
-  /** So many queries run at a time. */
+  /** Maximum concurrent queries. */
   maxConcurrent: number;
-  /** A reader who has missed more new rows has its first such page say so in `fresh`, and is not read to the end. */
+  /** New rows beyond this are not read. Such a reader's first page says so in `remainingNew`. */
   replayLimit: number;
   maxEventBytes: number;
   /** The history that the feed reads; undefined until its first read. */
   knownEpoch: () => string | undefined;
-  /** For the pages that are being read, and those that their readers have not let go of. */
+  /** Limits the pages that are being read, and those that clients have not taken yet. */
   room: BytesInFlight;
-  /** One query has given so many readers a page each. */
+  /** One query has read a page for each of so many readers. */
   onRead: (readers: number) => void;
 }
 
@@ -26,21 +26,20 @@ const PAGE_SIZE = 200;
 
 const READERS_PER_QUERY = 500;
 
-/** What a page may take where many come; few share as much as PAGES_BYTES, if there is room. */
+/** The size of a page among many. A few readers share PAGES_BYTES, if that much is free. */
 const PAGE_BYTES = 65_536;
 const PAGES_BYTES = 1_048_576;
 
-/** A reader, and what it may hold. */
-interface Visitor extends Omit<Reader, "pageBytes"> {
-  share: Share;
+interface ReplayRequest extends Omit<PageRequest, "pageBytes"> {
+  reservation: Reservation;
 }
 
 export type Replays = ReturnType<typeof createReplays>;
 
 /**
- * The next page of what one recipient was sent or changed since the cursor. Whoever comes back after a restart comes with
- * everybody else: they share queries, and none waits for one of them that has missed a great deal, nor fails for one whose
- * position the database refuses. Throws what `pg` throws.
+ * Reads the next page of one recipient's changes since a cursor. After a restart all clients reconnect at once, so their reads
+ * share queries. None of them waits for another that has missed a great deal, and none fails because the database refuses
+ * another's position. Throws what `pg` throws.
  */
 export function createReplays({
   pool,
@@ -52,15 +51,15 @@ export function createReplays({
   onRead,
 }: ReplaysOptions) {
   const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch);
-  const read = batch({
-    call: async (visitors: readonly Visitor[]) => {
-      const even = Math.floor(PAGES_BYTES / visitors.length);
-      const readers = visitors.map(({ share, ...reader }) => ({
-        ...reader,
-        pageBytes: room.grow(share, even),
+  const readInBatch = batch({
+    call: async (requests: readonly ReplayRequest[]) => {
+      const evenBytes = Math.floor(PAGES_BYTES / requests.length);
+      const sized = requests.map(({ reservation, ...request }) => ({
+        ...request,
+        pageBytes: room.grow(reservation, evenBytes),
       }));
-      const pages = await readRecipients(readers, { pageSize: PAGE_SIZE, most: replayLimit });
-      onRead(readers.length);
+      const pages = await readRecipients(sized, { pageSize: PAGE_SIZE, maxNew: replayLimit });
+      onRead(sized.length);
       return pages;
     },
     isArgumentError,
@@ -68,32 +67,35 @@ export function createReplays({
     maxItems: READERS_PER_QUERY,
   });
 
-  async function readPage(visitor: Visitor): Promise<MeasuredPage> {
+  async function readPage(request: ReplayRequest): Promise<MeasuredPage> {
     try {
-      return await read(visitor);
+      return await readInBatch(request);
     } catch (err) {
       if (!isArgumentError(err)) throw err;
-      // Alone it was refused as well. If it is not the position, the next read is, too.
+      // The batch has tried this request alone, and the database refused it. If the position was not the cause, it refuses the
+      // next read as well.
       const start = await now();
-      const page = await read({ ...visitor, from: start });
-      const nothing = { marked: [], removed: [], rows: [], isLast: true, remaining: 0, fresh: 0 };
-      return { ...page, ...nothing, upto: start.at, present: start.at, isRefused: true };
+      const page = await readInBatch({ ...request, from: start });
+      const nothing = { marked: [], removed: [], changes: [], isLast: true };
+      const position = { upto: start.at, present: start.at, remaining: 0, remainingNew: 0 };
+      return { ...page, ...nothing, ...position, isRefused: true };
     }
   }
 
-  /** Takes of the room what the page takes, for the caller to give back. Rejects where the share leaves. */
-  return async (from: Cursor, share: Share): Promise<RecipientPage> => {
-    const { recipientId } = share;
+  /** The page's bytes stay reserved; the caller gives them back. Rejects when the reservation is closed. */
+  return async (from: Cursor, reservation: Reservation): Promise<RecipientPage> => {
+    const { recipientId } = reservation;
     for (let bytes = PAGE_BYTES; ; ) {
-      if (!(await room.take(share, bytes))) throw new Error("The reader has left");
-      const page = await readPage({ from, recipientId, share }).catch((err: unknown) => {
-        room.keep(share, 0);
+      if (!(await room.reserve(reservation, bytes))) throw new Error("The reader has left");
+      const page = await readPage({ from, recipientId, reservation }).catch((err: unknown) => {
+        room.resize(reservation, 0);
         throw err;
       });
-      const isEmpty = !placeOfLast(page);
-      const isTooSmall = isEmpty && page.bytes > share.bytes && page.fresh <= replayLimit;
-      // Where its first row alone is larger it waits for that much, and holds nothing meanwhile.
-      room.keep(share, isEmpty ? 0 : page.bytes);
+      const isEmpty = !lastPlace(page);
+      const isTooSmall =
+        isEmpty && page.bytes > reservation.bytes && page.remainingNew <= replayLimit;
+      // The first row alone is larger than the reservation: ask for its size, and hold nothing while waiting for that.
+      room.resize(reservation, isEmpty ? 0 : page.bytes);
       if (!isTooSmall) return page;
       bytes = page.bytes;
     }

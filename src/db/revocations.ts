@@ -11,7 +11,7 @@ export interface IssuedToken {
 /** What the database makes of a token now. */
 export interface Standing {
   /** Its recipient was revoked since, or it comes from too far ahead. */
-  readonly isOut: boolean;
+  readonly isRefused: boolean;
   /** It was issued further ahead of the database's clock than clocks may differ. */
   readonly isAhead: boolean;
   /** When its recipient was last revoked, in microseconds of 1970; null: never. */
@@ -64,7 +64,7 @@ async function findStandings(
       `select case
                 when token.is_admitted then coalesce(revoked.us > coalesce(token.admitted_us, 0), false)
                 else ahead.is_so or coalesce(r.revoked_at >= issued.at - leeway.time, false)
-              end as "isOut",
+              end as "isRefused",
               ahead.is_so as "isAhead",
               revoked.us::text as "revokedAt"
          from unnest($1::text[], $2::bigint[], $3::boolean[], $4::bigint[]) with ordinality

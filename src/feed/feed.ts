@@ -1,5 +1,5 @@
 import type { Page } from "../changes/changes.ts";
-import { type Cursor, placeOfLast } from "../changes/cursor.ts";
+import { type Cursor, lastPlace } from "../changes/cursor.ts";
 import type { Logger } from "../logger.ts";
 import { createPace, LEASE_MS, type PaceOptions } from "./pace.ts";
 
@@ -11,10 +11,10 @@ export interface FeedOptions extends PaceOptions {
   /** Has no wake-ups sent for so long. */
   suspendWakeups: (ms: number) => Promise<void>;
   /** `askedAt`, in milliseconds of `performance.now()`, is when they were asked for. */
-  publish: (changes: Page, askedAt: number) => void;
+  publish: (page: Page, askedAt: number) => void;
   /** Every stream reads for itself, from where it is. */
   readAgain: () => void;
-  onRead: (changes: Page) => void;
+  onRead: (page: Page) => void;
   /** Why a read failed, in a sentence for the operator. */
   explain: (err: unknown) => string;
   log: Logger;
@@ -23,7 +23,7 @@ export interface FeedOptions extends PaceOptions {
 /** Where a reader goes on who has had this page. */
 function endOf(page: Page): Cursor {
   const { epoch, from, upto, isLast } = page;
-  const place = placeOfLast(page);
+  const place = lastPlace(page);
   if (isLast || !place) return { epoch, at: upto };
   return { epoch, at: from, reading: { upto, place } };
 }
@@ -74,7 +74,7 @@ export function createFeed(options: FeedOptions) {
       const { epoch, upto } = page;
       cursor = endOf(page);
       onRead(page);
-      pace.countRead(page, askedAt);
+      pace.recordRead(page, askedAt);
       lastReadAt = performance.now();
       if (pace.isWorthSuspending(lastReadAt)) suspendWakeups();
       if (page.isForeign) {
@@ -89,7 +89,7 @@ export function createFeed(options: FeedOptions) {
           "the feed lacks rows, or is far behind; every stream reads for itself",
         );
         cursor = { epoch, at: upto };
-        publish({ ...page, marked: [], removed: [], rows: [] }, askedAt); // who was revoked
+        publish({ ...page, marked: [], removed: [], changes: [] }, askedAt); // who was revoked
         readAgain();
         return;
       }
@@ -115,7 +115,7 @@ export function createFeed(options: FeedOptions) {
   function suspendWakeups() {
     if (isSuspending || isClosed) return;
     isSuspending = true;
-    pace.distrust(performance.now());
+    pace.expectUnannounced(performance.now());
     options
       .suspendWakeups(LEASE_MS)
       .catch((err) => {
@@ -171,7 +171,7 @@ export function createFeed(options: FeedOptions) {
     // Busy, the next read is a tick away at the most.
     if (running || isDue || isClosed || pace.isBusy(now)) return;
     isDue = true;
-    const ms = pace.takeTurn(now);
+    const ms = pace.scheduleRead(now);
     if (ms > 0) return beginIn(ms);
     clearTimeout(timer);
     begin();
@@ -190,13 +190,13 @@ export function createFeed(options: FeedOptions) {
     /** The listener has just (re)connected: whatever it did not hear is read now. */
     catchUp() {
       mustAdopt = true;
-      pace.distrust(performance.now());
+      pace.expectUnannounced(performance.now());
       wake();
     },
 
     /** Wake-ups are kept suspended by somebody else, or no longer. */
-    hold(isHeld: boolean) {
-      pace.hold(isHeld, performance.now());
+    setHeld(isHeld: boolean) {
+      pace.setHeld(isHeld, performance.now());
       if (!running && !isDue && !isClosed) poll();
     },
 

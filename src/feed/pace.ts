@@ -9,7 +9,7 @@ export interface PaceOptions {
   wakeupsPerSecondBusy: number;
 }
 
-type ReadFor = Pick<Page, "marked" | "rows" | "removed" | "suspendedMs">;
+type ReadFor = Pick<Page, "marked" | "removed" | "changes" | "suspendedMs">;
 
 export type Pace = ReturnType<typeof createPace>;
 
@@ -61,10 +61,10 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     isBusy: (now: number) => now < leaseEndsAt,
 
     /** A read that began at `now` has given this page. */
-    countRead({ marked, rows, removed, suspendedMs }: ReadFor, now: number): void {
+    recordRead({ marked, removed, changes, suspendedMs }: ReadFor, now: number): void {
       bucket = Math.max(0, bucket - (now - filledAt) * perMs);
       filledAt = now;
-      const xids = new Set(rows.map((row) => row.changedXid));
+      const xids = new Set(changes.map(({ changedXid }) => changedXid));
       for (const { markedXid } of marked) xids.add(markedXid);
       for (const { removedXid } of removed) xids.add(removedXid);
       bucket = Math.min(full, bucket + xids.size);
@@ -81,18 +81,18 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     },
 
     /** Somebody keeps wake-ups suspended, and will say when no longer. */
-    hold(held: boolean, now: number): void {
+    setHeld(held: boolean, now: number): void {
       isHeld = held;
       unannouncedAt = now;
     },
 
     /** Rows may come unannounced: wake-ups are about to be suspended, or were not heard for a while. */
-    distrust(now: number): void {
+    expectUnannounced(now: number): void {
       unannouncedAt = now;
     },
 
     /** How long a wake-up has to wait for its read. Counts that read. */
-    takeTurn(now: number): number {
+    scheduleRead(now: number): number {
       const perRead = Math.min(tickMs, 1 / perMs);
       readsLeft = Math.min(READS_AT_ONCE, readsLeft + (now - readsCountedAt) / perRead);
       readsCountedAt = now;

@@ -1,5 +1,5 @@
 import type { Response } from "express";
-import type { BytesInFlight, Share } from "../db/bytes-in-flight.ts";
+import type { BytesInFlight, Reservation } from "../db/bytes-in-flight.ts";
 import { recipientOf } from "./auth/identify.ts";
 import { Problem, retryAfter } from "./problem.ts";
 
@@ -15,30 +15,30 @@ const MAX_WAIT_MS = 10_000;
 /** What an answer takes of the room, until its client has taken it or has gone. Undefined where it has gone already. */
 export function openAnswer(res: Response, { room, stalledMs }: AnswerRoom) {
   if (res.destroyed) return undefined;
-  const shares: Share[] = [];
+  const reservations: Reservation[] = [];
   let cut: NodeJS.Timeout | undefined;
   res.on("close", () => {
     clearTimeout(cut);
-    for (const share of shares) room.leave(share);
+    for (const reservation of reservations) room.close(reservation);
   });
-  const hasWaitedTooLong = () => !res.destroyed && shares.some(({ hasLeft }) => hasLeft);
+  const hasWaitedTooLong = () => !res.destroyed && reservations.some(({ isClosed }) => isClosed);
 
   return {
-    openShare(onWait?: () => void): Share {
-      const share: Share = {
+    openReservation(onWait?: () => void): Reservation {
+      const reservation: Reservation = {
         recipientId: recipientOf(res),
         bytes: 0,
         maxWaitMs: MAX_WAIT_MS,
-        hasLeft: res.destroyed,
+        isClosed: res.destroyed,
         ...(onWait ? { onWait } : {}),
       };
-      shares.push(share);
-      return share;
+      reservations.push(reservation);
+      return reservation;
     },
 
     /** False where the client has gone. Throws Problem `overloaded` where there is no room for too long. */
-    async take(share: Share, bytes: number): Promise<boolean> {
-      const isIn = await room.take(share, bytes);
+    async reserve(reservation: Reservation, bytes: number): Promise<boolean> {
+      const isIn = await room.reserve(reservation, bytes);
       if (hasWaitedTooLong()) throw noRoom();
       return isIn;
     },

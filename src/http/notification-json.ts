@@ -146,9 +146,13 @@ const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
 });
 
 /** What a `state` event says; most remove nothing. */
-export const stateJson = ({ all, rows, removed }: Extract<RecipientEvent, { kind: "state" }>) => ({
+export const stateJson = ({
+  all,
+  changes,
+  removed,
+}: Extract<RecipientEvent, { kind: "state" }>) => ({
   ...(all ? { all: allJson(all) } : {}),
-  changes: rows.map(changeJson),
+  changes: changes.map(changeJson),
   ...(removed.length === 0 ? {} : { removed: removedJson(removed) }),
 });
 

@@ -2,39 +2,40 @@ import type { Change, Page } from "../changes/changes.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
 
-/** A recipient's counts, kept up without counting again. Exact for the rows that `at` sees. */
+/** A recipient's counts, kept up to date without counting again. Exact for the rows that `at` sees. */
 export interface CountsAt extends Counts {
   readonly at: Snapshot;
 }
 
-/** The later of two. */
-export const laterOf = (a: CountsAt | undefined, b: CountsAt): CountsAt =>
+export const laterCounts = (a: CountsAt | undefined, b: CountsAt): CountsAt =>
   a && isSubset(b.at, a.at) ? a : b;
 
 /**
- * The tally behind a page that has brought these rows of the recipient, each as it was not known before. Inserts are added; where
- * a row has changed or gone, the page says what the database has counted. Undefined where neither can be.
+ * A recipient's counts after a page that brought these changes. Inserts are added to the counts before it. For a recipient with
+ * a changed or removed row the page carries the database's own counts. Undefined when neither gives the counts.
  */
-export function advanceCounts(
-  tally: CountsAt | undefined,
+export function countsAfter(
+  before: CountsAt | undefined,
   recipientId: string,
-  rows: readonly Change[],
+  changes: readonly Change[],
   { isLast, upto, moment, counts }: Pick<Page, "isLast" | "upto" | "moment" | "counts">,
 ): CountsAt | undefined {
   const counted = counts.get(recipientId);
   if (counted) return { ...counted, at: moment };
-  if (!tally) return undefined;
-  const added = rows.filter((row) => !isVisible(tally.at, row.createdXid));
-  // New to the feed, which is behind, and only changed since the tally: nobody has counted that.
-  const hasChanged = rows.some(
-    (row) => isVisible(tally.at, row.createdXid) && !isVisible(tally.at, row.changedXid),
+  if (!before) return undefined;
+  const inserted = changes.filter((change) => !isVisible(before.at, change.createdXid));
+  // To the feed, which is behind, these are new, so the page has no counts for them. Our counts have them in an older state.
+  const hasChanged = changes.some(
+    (change) => isVisible(before.at, change.createdXid) && !isVisible(before.at, change.changedXid),
   );
   if (hasChanged) return undefined;
-  const unread = added.filter((row) => row.readAt === null && row.archivedAt === null);
+  const unread = inserted.filter(
+    ({ readAt, archivedAt }) => readAt === null && archivedAt === null,
+  );
   return {
-    unread: tally.unread + unread.length,
-    unseen: tally.unseen + unread.filter((row) => row.seenAt === null).length,
-    // Before its last page a read has more rows that `upto` sees.
-    at: isLast ? union(tally.at, upto) : tally.at,
+    unread: before.unread + unread.length,
+    unseen: before.unseen + unread.filter(({ seenAt }) => seenAt === null).length,
+    // Until its last page, a read has more rows that `upto` sees.
+    at: isLast ? union(before.at, upto) : before.at,
   };
 }

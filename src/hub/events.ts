@@ -3,92 +3,100 @@ import type { Cursor, Place, Stage } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
 
-/** In a `state` one of the three. */
-type Said =
-  | { readonly kind: "notification"; readonly row: Change }
+/** A `state` has a mark-all, removals or changes: one of the three. */
+type EventBody =
+  | { readonly kind: "notification"; readonly change: Change }
   | {
       readonly kind: "state";
       readonly all?: MarkAll;
       readonly removed: readonly Removal[];
-      readonly rows: readonly Change[];
+      readonly changes: readonly Change[];
     };
 
 /** One event for one recipient, and the position of a stream that has sent it. */
-export type RecipientEvent = Said & { readonly counts: Counts; readonly cursor: Cursor };
+export type RecipientEvent = EventBody & { readonly counts: Counts; readonly cursor: Cursor };
 
-/** What one page of a read gave one recipient; every stream of the recipient shares it. */
+/** The events that one page gives one recipient. All streams of the recipient share them. */
 export interface EventPage extends Required<PageHead>, Content {
   readonly events: readonly RecipientEvent[];
-  /** The recipient's, behind all of them. */
+  /** The recipient's, after the last of these events. */
   readonly counts: Counts;
 }
 
 /**
- * In one `state` event: 100 changed rows make about 12 KB, 200 ids of removed ones 2 KB. A prune takes thousands, and whoever
- * is cut again and again gets on by whole events.
+ * Maximum per `state` event. 100 changes make about 12 KB, 200 ids of removed rows 2 KB. A prune removes thousands, and a
+ * stream that is cut again and again resumes after the last whole event.
  */
 const CHANGES_PER_EVENT = 100;
 const REMOVALS_PER_EVENT = 200;
 
 interface PageHead extends Pick<Page, "epoch" | "from" | "upto" | "isLast" | "moment"> {
-  /** When it was asked for, in milliseconds of `performance.now()`; undefined in a stream's own read. */
+  /** When the feed asked for it, in milliseconds of `performance.now()`; undefined in a stream's own read. */
   readonly askedAt?: number;
 }
 
-/** Makes the events of what a page has, in its order. The last event of a read's last page ends at `upto`. */
-export function createEventPage(
+/** Turns a page into events, in the page's order. The last event of a read's last page ends at `upto`. */
+export function toEventPage(
   page: PageHead,
-  { marked, removed, rows }: Content,
+  { marked, removed, changes }: Content,
   { unread, unseen }: Counts,
 ): EventPage {
   const { epoch, from, upto, isLast, moment, askedAt = 0 } = page;
   const counts = { unread, unseen };
-  const sayings = [...inEvents({ marked, removed, rows })];
-  const events = sayings.map(({ place, ...said }, i): RecipientEvent => {
-    const isEnd = isLast && i === sayings.length - 1;
+  const bodies = [...toBodies({ marked, removed, changes })];
+  const events = bodies.map(({ place, ...body }, i): RecipientEvent => {
+    const isEnd = isLast && i === bodies.length - 1;
     const cursor = isEnd ? { epoch, at: upto } : { epoch, at: from, reading: { upto, place } };
-    return { ...said, counts, cursor };
+    return { ...body, counts, cursor };
   });
-  return { epoch, from, upto, isLast, moment, askedAt, marked, removed, rows, events, counts };
+  return { epoch, from, upto, isLast, moment, askedAt, marked, removed, changes, events, counts };
 }
 
-/** A mark-all and new rows alone, what was removed or changed in groups. */
-function* inEvents({ marked, removed, rows }: Content): Generator<Said & { place: Place }> {
-  for (const all of marked)
-    yield { kind: "state", all, removed: [], rows: [], place: { stage: "marked", id: all.before } };
+/** One event for each mark-all and each new row; removals and changed rows in groups. */
+function* toBodies({ marked, removed, changes }: Content): Generator<EventBody & { place: Place }> {
+  for (const all of marked) {
+    const place: Place = { stage: "marked", id: all.before };
+    yield { kind: "state", all, removed: [], changes: [], place };
+  }
   for (const group of inGroups(removed, REMOVALS_PER_EVENT))
-    yield { kind: "state", removed: group, rows: [], place: endOfStage("removed", group) };
-  const changed = rows.filter((row) => !row.isNew);
-  for (const row of rows)
-    if (row.isNew) yield { kind: "notification", row, place: { stage: "new", id: row.id } };
-  for (const group of inGroups(changed, CHANGES_PER_EVENT))
-    yield { kind: "state", removed: [], rows: group, place: endOfStage("changed", group) };
+    yield { kind: "state", removed: group, changes: [], place: endOf("removed", group) };
+  for (const change of changes)
+    if (change.isNew)
+      yield { kind: "notification", change, place: { stage: "new", id: change.id } };
+  const updated = changes.filter((change) => !change.isNew);
+  for (const group of inGroups(updated, CHANGES_PER_EVENT))
+    yield { kind: "state", removed: [], changes: group, place: endOf("changed", group) };
 }
 
 function* inGroups<Item>(items: readonly Item[], size: number): Generator<readonly Item[]> {
   for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size);
 }
 
-const endOfStage = (stage: Stage, group: readonly { readonly id: bigint }[]): Place => ({
+const endOf = (stage: Stage, group: readonly { readonly id: bigint }[]): Place => ({
   stage,
   id: group.at(-1)?.id ?? 0n,
 });
 
 /**
- * What of a delivery a stream at `at` does not have. Nearly always the delivery itself: only a stream whose replay
- * has read past the feed has some of it already. Undefined where the stream must read for itself: whether a mark-all can be
- * told as one depends on what the stream has; and rows that are new to the feed and only changed for the stream come later in
- * the stream's order, and this page, not its read's last, does not show what comes between.
+ * The part of a page that a stream at `at` has not sent. Nearly always the whole page: only a stream whose replay
+ * read past the feed has sent some of it already. Undefined when the stream must read for itself, in two cases:
+ *
+ * - The page has a mark-all. Whether it can be sent as one event depends on the rows the stream has.
+ * - A row is new to the feed and only changed to the stream. The stream's order has it later, and this page, unless it is
+ *   its read's last, does not have the rows that come between.
  */
-export function narrow(delivery: EventPage, at: Snapshot): EventPage | undefined {
-  if (isSubset(at, delivery.from)) return delivery;
-  if (delivery.marked.some(({ markedXid }) => !isVisible(at, markedXid))) return undefined;
-  const removed = delivery.removed.filter(({ removedXid }) => !isVisible(at, removedXid));
-  const missing = delivery.rows.filter((row) => !isVisible(at, row.changedXid));
-  const isNewHere = (row: Change) => !isVisible(at, row.createdXid);
-  if (!delivery.isLast && missing.some((row) => row.isNew && !isNewHere(row))) return undefined;
-  const rows = missing.map((row) => ({ ...row, isNew: row.isNew && isNewHere(row) }));
-  rows.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
-  const page = { ...delivery, from: at, upto: union(at, delivery.upto) };
-  return createEventPage(page, { marked: [], removed, rows }, delivery.counts);
+export function trimSent(page: EventPage, at: Snapshot): EventPage | undefined {
+  if (isSubset(at, page.from)) return page;
+  if (page.marked.some(({ markedXid }) => !isVisible(at, markedXid))) return undefined;
+  const removed = page.removed.filter(({ removedXid }) => !isVisible(at, removedXid));
+  const unsent = page.changes.filter((change) => !isVisible(at, change.changedXid));
+  const isNewHere = (change: Change) => !isVisible(at, change.createdXid);
+  if (!page.isLast && unsent.some((change) => change.isNew && !isNewHere(change))) return undefined;
+  const changes = unsent.map((change) => ({
+    ...change,
+    isNew: change.isNew && isNewHere(change),
+  }));
+  changes.sort((a, b) => Number(b.isNew) - Number(a.isNew) || (a.id < b.id ? -1 : 1));
+  const head = { ...page, from: at, upto: union(at, page.upto) };
+  return toEventPage(head, { marked: [], removed, changes }, page.counts);
 }

@@ -1,9 +1,9 @@
 import type { RecipientPage } from "../changes/changes.ts";
-import { type Cursor, placeOfLast } from "../changes/cursor.ts";
+import { type Cursor, lastPlace } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset } from "../changes/snapshot.ts";
 import type { CountsAt } from "./counts.ts";
-import { createEventPage, type EventPage, narrow, type RecipientEvent } from "./events.ts";
+import { type EventPage, type RecipientEvent, toEventPage, trimSent } from "./events.ts";
 import type { Hub } from "./hub.ts";
 
 /** Why a client must fetch its list again. A closed list, so clients can rely on it. */
@@ -41,32 +41,32 @@ export interface FollowOptions {
 }
 
 /**
- * Sends a recipient everything since a cursor, then what comes, each once. Returns the function that ends it.
+ * Sends a recipient everything since a cursor, then everything that comes, each once. Returns the function that ends it.
  *
- * A follower is replaying or live. Replaying, it reads pages from the table and waits for the client
- * between them; what the feed hands it meanwhile it only notes, and reads again. It goes live after a read
- * during which nothing came; subscribed since before its first read, it has then missed nothing. Live, it sends
- * what the feed hands it, less what a replay that read past the feed has sent already. A client that
- * cannot keep up is replayed to again, at its own pace: the table remembers for it.
+ * A follower is replaying or live. Replaying, it reads pages from the table and waits for the client after each; when
+ * the feed hands it a page meanwhile, it only notes that, and reads again. It goes live after a read during which the
+ * feed handed it nothing: it subscribed before its first read, so it has missed nothing by then. Live, it sends what the
+ * feed hands it, except what its own replay has sent already, for a replay may read past the feed. When the client does not
+ * keep up, the follower replays again, at the client's pace: the table remembers what is unsent.
  */
 export function follow(options: FollowOptions): () => void {
   const { hub, recipientId, since, read, replayLimit, sink } = options;
-  /** The position after the last event sent: where the client would resume, and where we read on. */
+  /** The position after the last event sent: where the client would resume, and where the next read begins. */
   let cursor = typeof since === "object" ? since : options.position;
-  /** When the last page of its own came, and what it shows. */
+  /** When this follower's own last page came, and the snapshot it was read in. */
   let lastRead = { cameAt: 0, moment: cursor.at };
   let isReplaying = true;
   let hasMissed = false;
   let isClosed = false;
 
-  /** False when the client does not keep up. The rest is then not sent, nor kept: it will be read again. */
-  function send(delivery: EventPage, isLive: boolean): boolean {
-    for (const event of delivery.events) {
+  /** False when the client does not keep up. The rest of the page is then neither sent nor kept: it will be read again. */
+  function send(page: EventPage, isLive: boolean): boolean {
+    for (const event of page.events) {
       const keepsUp = sink.send(event, isLive);
       cursor = event.cursor;
       if (!keepsUp) return false;
     }
-    if (delivery.isLast) cursor = { epoch: delivery.epoch, at: delivery.upto };
+    if (page.isLast) cursor = { epoch: page.epoch, at: page.upto };
     return true;
   }
 
@@ -75,21 +75,21 @@ export function follow(options: FollowOptions): () => void {
     await sink.drained();
     while (!isClosed) {
       hasMissed = false;
-      const tally = await replayPage(isFirst);
+      const counts = await replayPage(isFirst);
       await sink.drained();
       if (isClosed) return;
       isFirst = false;
-      if (tally) sink.caughtUp?.();
-      if (!tally || hasMissed) continue;
-      subscription.setCounts(tally);
+      if (counts) sink.caughtUp?.();
+      if (!counts || hasMissed) continue;
+      subscription.setCounts(counts);
       break;
     }
     isReplaying = false;
   }
 
   /**
-   * The recipient's counts where the client now has everything up to this read. A function of its own, so that nobody
-   * holds the page while the client takes it.
+   * Returns the recipient's counts when the client now has everything up to this read, and otherwise undefined. It is a
+   * function of its own so that no variable holds the page while the client takes it.
    */
   async function replayPage(isFirst: boolean): Promise<CountsAt | undefined> {
     const from = cursor;
@@ -99,30 +99,30 @@ export function follow(options: FollowOptions): () => void {
     if (page.isForeign || page.revoked.includes(recipientId)) sink.checkToken();
     const position: Cursor = { epoch: page.epoch, at: page.present };
     const reason = whyReset(page, isFirst ? since : undefined, replayLimit);
-    const isFresh = isFirst && since === "now" && !reason;
-    const isUpToDate = !placeOfLast(page) && page.isLast && !from.reading && !reason;
+    const startsNow = isFirst && since === "now" && !reason;
+    const isUpToDate = !lastPlace(page) && page.isLast && !from.reading && !reason;
     if (isFirst) {
       const own = since === "unknown" ? since : from;
-      sink.ready(page, isFresh || isUpToDate ? position : own);
+      sink.ready(page, startsNow || isUpToDate ? position : own);
     }
     if (reason) sink.reset(reason, page, position);
     let isSent = true;
-    if (reason || isFresh) cursor = position;
-    else isSent = send(createEventPage(page, page, page), false);
-    // The end of an earlier read is not the present: read on from there.
+    if (reason || startsNow) cursor = position;
+    else isSent = send(toEventPage(page, page, page), false);
+    // A page that finishes an earlier read ends where that read ended, which is not the present: read on from there.
     if (!isSent || !page.isLast || from.reading) return undefined;
     const { unread, unseen, moment } = page;
     return { unread, unseen, at: moment };
   }
 
-  function deliverLive(delivery: EventPage) {
-    // Read before our own page was, and come after it: of what has changed again, or is gone, it has an older state, and
-    // `cursor` cannot tell, which ends at the newest row there is. By the time as well, for after a crash of the server ids
-    // of transactions come again.
-    if (delivery.askedAt < lastRead.cameAt && isSubset(delivery.moment, lastRead.moment)) return;
+  function deliverLive(page: EventPage) {
+    // The feed read this page before our own last page was read, but it came later. Of a row that was changed again or
+    // removed in between, it has the older state. `cursor` cannot tell, because it ends at the newest row. The time must
+    // be compared as well, because after a crash the server gives transaction ids again.
+    if (page.askedAt < lastRead.cameAt && isSubset(page.moment, lastRead.moment)) return;
     try {
-      const missing = narrow(delivery, cursor.at);
-      if (!missing || !send(missing, true)) startReplay(false);
+      const unsent = trimSent(page, cursor.at);
+      if (!unsent || !send(unsent, true)) startReplay(false);
     } catch (error) {
       sink.fail(error);
     }
@@ -135,15 +135,15 @@ export function follow(options: FollowOptions): () => void {
   }
 
   const subscription = hub.subscribe(recipientId, {
-    deliver(delivery) {
+    deliver(page) {
       if (isReplaying) hasMissed = true;
-      else deliverLive(delivery);
+      else deliverLive(page);
     },
     readAgain() {
       if (isReplaying) hasMissed = true;
       else startReplay(false);
     },
-    revoke: sink.checkToken,
+    checkToken: sink.checkToken,
   });
   startReplay(true);
 
@@ -153,7 +153,7 @@ export function follow(options: FollowOptions): () => void {
   };
 }
 
-/** `since` only of a first page. */
+/** `since` is given for a first page only. */
 function whyReset(
   page: RecipientPage,
   since: FollowOptions["since"] | undefined,
@@ -163,5 +163,5 @@ function whyReset(
   if (page.isForeign) return "epoch_changed";
   if (since === "now") return undefined;
   if (page.isExpired) return "cursor_expired";
-  return page.fresh > replayLimit ? "too_many" : undefined;
+  return page.remainingNew > replayLimit ? "too_many" : undefined;
 }

@@ -1,47 +1,48 @@
 import type { Change, MarkAll, Page, Removal } from "../changes/changes.ts";
-import { advanceCounts, type CountsAt, laterOf } from "./counts.ts";
-import { createEventPage, type EventPage } from "./events.ts";
+import { type CountsAt, countsAfter, laterCounts } from "./counts.ts";
+import { type EventPage, toEventPage } from "./events.ts";
 
-/** Somebody connected here, as the hub sees them. None of these may throw or wait. */
+/** One stream, as the hub sees it. None of these may throw or wait. */
 export interface Subscriber {
-  deliver(delivery: EventPage): void;
-  /** What there is, is not delivered: it must be read, from where the subscriber is. */
+  deliver(page: EventPage): void;
+  /** Nothing will be delivered for what is new: the subscriber must read it, from its own position. */
   readAgain(): void;
-  revoke(): void;
+  /** The recipient was revoked: see `Sink`. */
+  checkToken(): void;
 }
 
 export interface Subscription {
-  /** The subscriber has everything that was published for it, and the database has counted this meanwhile. */
-  setCounts(tally: CountsAt): void;
+  /** The subscriber has everything published for it so far, and its own read brought these counts. */
+  setCounts(counts: CountsAt): void;
   /** Calling it twice is harmless. */
   unsubscribe(): void;
 }
 
-/** Somebody of whom there are streams here. */
+/** A recipient with streams here. */
 interface Recipient {
   readonly subscribers: Set<Subscriber>;
-  tally?: CountsAt | undefined;
+  counts?: CountsAt | undefined;
 }
 
 export type Hub = ReturnType<typeof createHub>;
 
 /**
- * Who is connected here. Hands each page of the feed's reads to the streams of its recipients, with the recipient's
- * counts. These are added up here: to count them again for every notification takes the longer the more are unread.
+ * Knows who is connected here. Hands each page of the feed to the streams of its recipients, with each recipient's counts.
+ * The hub adds the counts up itself: counting in the database takes longer the more are unread.
  */
 export function createHub() {
   const connected = new Map<string, Recipient>();
 
-  function publishTo(recipientId: string, share: Share, page: AskedPage) {
+  function publishTo(recipientId: string, content: RecipientContent, page: AskedPage) {
     const recipient = connected.get(recipientId);
     if (!recipient) return;
-    const { subscribers, tally } = recipient;
-    const counts = advanceCounts(tally, recipientId, share.rows, page);
-    recipient.tally = counts;
+    const { subscribers } = recipient;
+    const counts = countsAfter(recipient.counts, recipientId, content.changes, page);
+    recipient.counts = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const delivery = createEventPage(page, share, counts);
-      for (const subscriber of subscribers) subscriber.deliver(delivery);
+      const eventPage = toEventPage(page, content, counts);
+      for (const subscriber of subscribers) subscriber.deliver(eventPage);
     }
   }
 
@@ -52,8 +53,8 @@ export function createHub() {
       const { subscribers } = recipient;
       subscribers.add(subscriber);
       return {
-        setCounts(tally) {
-          recipient.tally = laterOf(recipient.tally, tally);
+        setCounts(counts) {
+          recipient.counts = laterCounts(recipient.counts, counts);
         },
         unsubscribe() {
           subscribers.delete(subscriber);
@@ -63,18 +64,19 @@ export function createHub() {
       };
     },
 
-    publish(changes: Page, askedAt: number): void {
-      // First, so that whoever is revoked can be asked for before anything is shown.
-      for (const recipientId of changes.revoked)
-        for (const subscriber of connected.get(recipientId)?.subscribers ?? []) subscriber.revoke();
-      const page = { ...changes, askedAt };
-      for (const [recipientId, share] of shareOut(changes, connected))
-        publishTo(recipientId, share, page);
+    publish(page: Page, askedAt: number): void {
+      // Before any event: a revoked stream starts its token check before it is handed anything new.
+      for (const recipientId of page.revoked)
+        for (const subscriber of connected.get(recipientId)?.subscribers ?? [])
+          subscriber.checkToken();
+      const askedPage = { ...page, askedAt };
+      for (const [recipientId, content] of groupByRecipient(page, connected))
+        publishTo(recipientId, content, askedPage);
     },
 
     readAgain(): void {
       for (const recipient of connected.values()) {
-        recipient.tally = undefined;
+        recipient.counts = undefined;
         for (const subscriber of recipient.subscribers) subscriber.readAgain();
       }
     },
@@ -83,24 +85,27 @@ export function createHub() {
 
 type AskedPage = Page & { readonly askedAt: number };
 
-/** What of a page is one recipient's, in the order it came. */
-interface Share {
+/** One recipient's part of a page, in the page's order. */
+interface RecipientContent {
   readonly marked: MarkAll[];
   readonly removed: Removal[];
-  readonly rows: Change[];
+  readonly changes: Change[];
 }
 
-/** The shares of those who are connected. */
-function shareOut({ marked, removed, rows }: Page, connected: ReadonlyMap<string, unknown>) {
-  const shares = new Map<string, Share>();
-  function shareOf(recipientId: string): Share | undefined {
+/** Skips recipients who are not connected. */
+function groupByRecipient(
+  { marked, removed, changes }: Page,
+  connected: ReadonlyMap<string, unknown>,
+) {
+  const groups = new Map<string, RecipientContent>();
+  function groupOf(recipientId: string): RecipientContent | undefined {
     if (!connected.has(recipientId)) return undefined;
-    const share = shares.get(recipientId) ?? { marked: [], removed: [], rows: [] };
-    shares.set(recipientId, share);
-    return share;
+    const group = groups.get(recipientId) ?? { marked: [], removed: [], changes: [] };
+    groups.set(recipientId, group);
+    return group;
   }
-  for (const mark of marked) shareOf(mark.recipientId)?.marked.push(mark);
-  for (const removal of removed) shareOf(removal.recipientId)?.removed.push(removal);
-  for (const row of rows) shareOf(row.recipientId)?.rows.push(row);
-  return shares;
+  for (const mark of marked) groupOf(mark.recipientId)?.marked.push(mark);
+  for (const removal of removed) groupOf(removal.recipientId)?.removed.push(removal);
+  for (const change of changes) groupOf(change.recipientId)?.changes.push(change);
+  return groups;
 }

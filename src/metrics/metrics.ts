@@ -187,9 +187,9 @@ export function createMetrics(observed: Observed) {
     /** `GET /metrics`, on a server of its own: it says what a stranger need not know. */
     handler: metricsHandler(registry),
     wokenUp: () => wakeUps.inc(),
-    read(changes: Page) {
+    read(page: Page) {
       reads.inc();
-      rowsRead.inc(changes.rows.length);
+      rowsRead.inc(page.changes.length);
     },
     replayed(readers: number) {
       replayReads.inc();
@@ -197,7 +197,7 @@ export function createMetrics(observed: Observed) {
     },
     delivered(event: RecipientEvent, isLive: boolean) {
       deliveredOf[event.kind].inc();
-      if (isLive && event.kind === "notification") observeDelivery(event.row.createdAt);
+      if (isLive && event.kind === "notification") observeDelivery(event.change.createdAt);
     },
     streamClosed: (reason: CloseReason) => closes.inc({ reason }),
     streamRefused: (reason: RefusalReason) => refusals.inc({ reason }),

@@ -177,7 +177,7 @@ test("a poll without since holds nothing of what it leaves out while it waits", 
     hub: createHub(),
     read: async (...args) => {
       const page = await read(...args);
-      taken.push(room.taken());
+      taken.push(room.reserved());
       return page;
     },
     replayLimit: 1000,
@@ -185,13 +185,13 @@ test("a poll without since holds nothing of what it leaves out while it waits", 
     answers: { room, stalledMs: 1000 },
     limits: createLimits({ maxStreams: 10, maxStreamsPerRecipient: 10 }),
     rollCall: { awaitPlace: async () => false, left: () => {} },
-    findStanding: async () => ({ isOut: false, isAhead: false, revokedAt: null }),
+    findStanding: async () => ({ isRefused: false, isAhead: false, revokedAt: null }),
   });
   const url = await serve("starter", position, polls.route);
   const answered = fetch(`${url}/?wait=30`);
   await expect.poll(() => taken.length).toBe(1);
   expect(taken[0]).toBeGreaterThan(40_000);
-  await expect.poll(() => room.taken()).toBe(0);
+  await expect.poll(() => room.reserved()).toBe(0);
   polls.close();
   expect(await (await answered).json()).toMatchObject({ notifications: [], unread: 1 });
 });

@@ -7,7 +7,7 @@ import {
   STAGES,
   type Stage,
 } from "../../src/changes/cursor.ts";
-import { isGiven, isSubset, type Snapshot } from "../../src/changes/snapshot.ts";
+import { isAssignable, isSubset, type Snapshot } from "../../src/changes/snapshot.ts";
 
 const FORM = /^[A-Za-z0-9._-]{1,128}$/;
 const epochs = fc.stringMatching(/^[0-9a-f]{8}$/);
@@ -22,7 +22,7 @@ const snapshots = fc
     let xid = xmax;
     return { xmax, inProgress: gaps.map((gap) => (xid -= gap)).reverse() };
   })
-  .filter(({ xmax, inProgress }) => [xmax, ...inProgress].every(isGiven));
+  .filter(({ xmax, inProgress }) => [xmax, ...inProgress].every(isAssignable));
 
 const plain = fc.record({ epoch: epochs, at: snapshots });
 const withinRead = fc
@@ -37,7 +37,7 @@ const withinRead = fc
     const upto = { xmax: at.xmax + ahead, inProgress: at.inProgress.slice(0, 3) };
     return { epoch, at, reading: { upto, place: { stage, id } } };
   })
-  .filter(({ reading }) => isGiven(reading?.upto.xmax ?? 0n));
+  .filter(({ reading }) => isAssignable(reading?.upto.xmax ?? 0n));
 
 describe("a cursor", () => {
   test("looks like this", () => {

@@ -72,15 +72,15 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     const before = await reader.now();
     await database.query("truncate bellwire.notifications");
     const found = await reader.readAll(before);
-    expect(found).toMatchObject({ isForeign: true, rows: [] });
+    expect(found).toMatchObject({ isForeign: true, changes: [] });
     await database.query(
       "insert into bellwire.notifications (recipient_id, type, created_xid, changed_xid) values ('1', 'test', $1, $2)",
       [old.created, old.changed],
     );
     const from = { epoch: found.epoch, at: found.upto };
-    expect(await reader.readAll(from)).toMatchObject({ isForeign: false, rows: [] });
+    expect(await reader.readAll(from)).toMatchObject({ isForeign: false, changes: [] });
     await notify();
-    expect((await reader.readAll(from)).rows).toMatchObject([{ isNew: true }]);
+    expect((await reader.readAll(from)).changes).toMatchObject([{ isNew: true }]);
     // A service that starts in the midst of it.
     await database.query("truncate bellwire.notifications");
     const started = await reader.now();
@@ -88,7 +88,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
       "insert into bellwire.notifications (recipient_id, type, created_xid, changed_xid) values ('1', 'test', $1, $2)",
       [old.created, old.changed],
     );
-    expect((await reader.readAll(started)).rows).toEqual([]);
+    expect((await reader.readAll(started)).changes).toEqual([]);
   });
 
   test("is none of another history's, though a restored row was changed since", async () => {

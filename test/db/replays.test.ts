@@ -45,8 +45,8 @@ test("a position that the database refuses is one reader's alone, and that one i
     ),
   );
   for (const [i, page] of pages.entries())
-    if (i % 50 === 7) expect(page).toMatchObject({ isRefused: true, rows: [], unread: 1 });
-    else expect(page.rows.map(({ recipientId }) => recipientId)).toEqual([`${i}`]);
+    if (i % 50 === 7) expect(page).toMatchObject({ isRefused: true, changes: [], unread: 1 });
+    else expect(page.changes.map(({ recipientId }) => recipientId)).toEqual([`${i}`]);
   expect(queries).toBeLessThan(40);
 });
 
@@ -63,13 +63,13 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
     onRead: () => {},
   });
   const hostile: Promise<unknown>[] = [];
-  const good: Promise<{ rows: readonly unknown[] }>[] = [];
+  const good: Promise<{ changes: readonly unknown[] }>[] = [];
   for (let round = 0; round < 10; round++) {
     for (let i = 0; i < 6; i++) hostile.push(read(refused(), { recipientId: "hostile", bytes: 0 }));
     for (const i of [round, round + 50]) good.push(read(start, { recipientId: `${i}`, bytes: 0 }));
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  expect((await Promise.all(good)).map(({ rows }) => rows.length)).toEqual(Array(20).fill(1));
+  expect((await Promise.all(good)).map(({ changes }) => changes.length)).toEqual(Array(20).fill(1));
   await Promise.all(hostile);
   expect(queries).toBeLessThan(60 * 6);
 }, 60_000);
@@ -95,6 +95,6 @@ test("a recipient whom the database cannot name is refused alone", async () => {
     findStanding({ recipientId: "2", issuedAt: new Date(Number.NaN) }),
   ]);
   expect([bad.status, badToken.status, noDate.status]).toEqual(Array(3).fill("rejected"));
-  expect(good).toMatchObject({ value: { rows: [{ recipientId: "1" }] } });
-  expect(goodToken).toMatchObject({ value: { isOut: false } });
+  expect(good).toMatchObject({ value: { changes: [{ recipientId: "1" }] } });
+  expect(goodToken).toMatchObject({ value: { isRefused: false } });
 });

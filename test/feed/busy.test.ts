@@ -77,7 +77,7 @@ function createWorld(way: () => number) {
           for (const row of rows) seenAt.set(row, performance.now());
           return {
             ...page,
-            rows: rows.map((row) => ({ changedXid: row.xid, isNew: true }) as Change),
+            changes: rows.map((row) => ({ changedXid: row.xid, isNew: true }) as Change),
           };
         },
         publish: () => {},
@@ -124,7 +124,7 @@ const EMPTY: Page = {
   moment: FROM.at,
   marked: [],
   removed: [],
-  rows: [],
+  changes: [],
   isLast: true,
   remaining: 0,
   revoked: [],

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import type { Page } from "../../src/changes/changes.ts";
+import type { Change, Page } from "../../src/changes/changes.ts";
 import type { Cursor } from "../../src/changes/cursor.ts";
 import { createFeed } from "../../src/feed/feed.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -16,7 +16,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Page> = {}): Page => ({
   present: { xmax, inProgress: [] },
   marked: [],
   removed: [],
-  rows: [],
+  changes: [],
   isLast: true,
   remaining: 0,
   revoked: [],
@@ -30,7 +30,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Page> = {}): Page => ({
 
 /** A feed whose reads the test answers one by one. */
 function startFeed() {
-  const reads: { from: Cursor; answer: (changes: Page) => void; fail: (e: Error) => void }[] = [];
+  const reads: { from: Cursor; answer: (page: Page) => void; fail: (e: Error) => void }[] = [];
   const published: Page[] = [];
   let readAgains = 0;
   let adopted = 0;
@@ -41,7 +41,7 @@ function startFeed() {
       new Promise((answer, fail) => {
         reads.push({ from, answer, fail });
       }),
-    publish: (changes) => void published.push(changes),
+    publish: (page) => void published.push(page),
     readAgain: () => void readAgains++,
     suspendWakeups: async () => {},
     onRead: () => {},
@@ -162,8 +162,8 @@ describe("the feed", () => {
     const { feed, reads, published, settle } = startFeed();
     feed.wake();
     await settle();
-    const row = { id: 5n, isNew: true } as Page["rows"][number];
-    reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 2 }));
+    const change = { id: 5n, isNew: true } as Change;
+    reads[0]?.answer(page(START, 20n, { changes: [change], isLast: false, remaining: 2 }));
     await settle();
     expect(feed.position()?.at.xmax).toBe(20n);
     reads[1]?.fail(new Error("away"));
@@ -195,11 +195,11 @@ describe("the feed", () => {
     const { feed, reads, published, readAgains, settle } = startFeed();
     feed.wake();
     await settle();
-    const row = { id: 5n, isNew: true } as Page["rows"][number];
-    reads[0]?.answer(page(START, 20n, { rows: [row], isLast: false, remaining: 20_001 }));
+    const change = { id: 5n, isNew: true } as Change;
+    reads[0]?.answer(page(START, 20n, { changes: [change], isLast: false, remaining: 20_001 }));
     await settle();
     expect(readAgains()).toBe(1);
-    expect(published).toMatchObject([{ rows: [] }]);
+    expect(published).toMatchObject([{ changes: [] }]);
     expect(reads).toHaveLength(1);
     feed.wake();
     await settle();
@@ -213,7 +213,7 @@ describe("the feed", () => {
     reads[0]?.answer(page(START, 20n, { isExpired: true, revoked: ["7"] }));
     await settle();
     expect(readAgains()).toBe(1);
-    expect(published).toMatchObject([{ rows: [], revoked: ["7"] }]);
+    expect(published).toMatchObject([{ changes: [], revoked: ["7"] }]);
     expect(feed.position()?.at.xmax).toBe(20n);
   });
 

@@ -85,14 +85,14 @@ function createClient(recipientId: string, lastId?: string) {
           lastId = encodeCursor(event.cursor);
           unread = event.counts.unread;
           if (event.kind === "notification") {
-            notified.push(arrivalOf(event.row));
-            held.set(event.row.id, event.row.readAt);
+            notified.push(arrivalOf(event.change));
+            held.set(event.change.id, event.change.readAt);
           } else {
             const { all } = event;
             for (const [id, readAt] of held)
               if (all && id <= all.before && readAt === null) held.set(id, all.readAt);
             for (const { id } of event.removed) held.delete(id);
-            for (const { id, readAt } of event.rows) if (held.has(id)) held.set(id, readAt);
+            for (const { id, readAt } of event.changes) if (held.has(id)) held.set(id, readAt);
           }
           return !isChoked;
         },

@@ -1,5 +1,5 @@
 import type { Change, MarkAll, RecipientPage, Removal } from "../../src/changes/changes.ts";
-import { type Cursor, numberOf, START, type Stage } from "../../src/changes/cursor.ts";
+import { type Cursor, START, type Stage, stageNumber } from "../../src/changes/cursor.ts";
 import { isVisible, type Snapshot, truncate } from "../../src/changes/snapshot.ts";
 
 interface Version {
@@ -201,7 +201,7 @@ export function createHistory() {
       const isAsked = (row: { recipientId: string }) =>
         recipientId === null || row.recipientId === recipientId;
       const isLeft = (stage: Stage, id: bigint) =>
-        stage === place.stage ? id > place.id : numberOf(stage) > numberOf(place.stage);
+        stage === place.stage ? id > place.id : stageNumber(stage) > stageNumber(place.stage);
 
       const told = from.reading ? [] : toldAt(from.at, upto).filter(isAsked);
       const marked = told
@@ -252,10 +252,10 @@ export function createHistory() {
         present: truncate(now, newest + 1n),
         marked: markedHere,
         removed: removedHere,
-        rows: page,
+        changes: page,
         isLast: markedHere.length + removedHere.length + page.length === remaining,
         remaining,
-        fresh: rows.filter(({ isNew }) => isNew).length,
+        remainingNew: rows.filter(({ isNew }) => isNew).length,
         revoked: [],
         isForeign: false,
         isExpired: false,

@@ -25,7 +25,7 @@ export function identify(
 /** Throws Problem `token_invalid` where the database says that a token is not to be let in. */
 export function admit(standing: Standing): Standing {
   if (standing.isAhead) throw tokenAhead("the database's");
-  if (standing.isOut) throw tokenInvalid();
+  if (standing.isRefused) throw tokenInvalid();
   return standing;
 }
 

@@ -2,7 +2,7 @@ import type { RequestHandler } from "express";
 import { type Cursor, encodeCursor, parseCursor } from "../../changes/cursor.ts";
 import { type Limits, overloaded, tooManyStreams } from "../../connections/limits.ts";
 import type { RollCall } from "../../connections/roll-call.ts";
-import type { Share } from "../../db/bytes-in-flight.ts";
+import type { Reservation } from "../../db/bytes-in-flight.ts";
 import type { Replays } from "../../db/replays.ts";
 import type { FindStanding, Standing } from "../../db/revocations.ts";
 import { type AnswerRoom, noRoom, openAnswer } from "../../http/answer.ts";
@@ -68,7 +68,7 @@ export function createPolls(options: PollOptions) {
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
       ...options,
-      openShare: answer.openShare,
+      openReservation: answer.openReservation,
       identity,
       admitted: standingOf(res),
       since,
@@ -114,7 +114,7 @@ function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
 }
 
 interface CollectOptions extends Omit<PollOptions, "limits" | "rollCall"> {
-  openShare: (onWait: () => void) => Share;
+  openReservation: (onWait: () => void) => Reservation;
   identity: Identity;
   admitted: Standing;
   since: string | undefined;
@@ -132,7 +132,7 @@ function collect({
   findStanding,
   encoder,
   read,
-  openShare,
+  openReservation,
   answers: { room },
   ...options
 }: CollectOptions) {
@@ -154,7 +154,7 @@ function collect({
   let isOver = false;
   let length = 0;
   /** What the last page takes. */
-  let share: Share | undefined;
+  let reservation: Reservation | undefined;
   let timer: NodeJS.Timeout | undefined;
   /** Until it resolves nothing is answered; it rejects where the token turns out to have been revoked. */
   let checked: Promise<unknown> = Promise.resolve();
@@ -185,12 +185,12 @@ function collect({
   function add(event: RecipientEvent) {
     Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
     if (event.kind === "state") return addState(event);
-    const notification = encoder.encode(event.row);
-    notifications.set(event.row.id.toString(), notification);
+    const notification = encoder.encode(event.change);
+    notifications.set(event.change.id.toString(), notification);
     length += notification.length;
   }
 
-  function addState({ all, rows, removed }: Extract<RecipientEvent, { kind: "state" }>) {
+  function addState({ all, changes, removed }: Extract<RecipientEvent, { kind: "state" }>) {
     if (all) {
       poll.all = allJson(all);
       length += CHANGE_LENGTH;
@@ -202,16 +202,16 @@ function collect({
       poll.changes = poll.changes.filter(({ id }) => !gone.has(id));
       poll.removed = [...new Set([...poll.removed, ...gone])];
     }
-    poll.changes.push(...rows.map(changeJson));
-    length += rows.length * CHANGE_LENGTH + removed.length * ID_LENGTH;
+    poll.changes.push(...changes.map(changeJson));
+    length += changes.length * CHANGE_LENGTH + removed.length * ID_LENGTH;
   }
 
   const stop = follow({
     ...options,
     recipientId,
     read(from) {
-      share = openShare(giveWhatThereIs);
-      return read(from, share);
+      reservation = openReservation(giveWhatThereIs);
+      return read(from, reservation);
     },
     since: since === undefined ? "now" : (parseCursor(since) ?? "unknown"),
     position,
@@ -237,14 +237,14 @@ function collect({
         else timer ??= setTimeout(answerNow, waitMs);
       },
       checkToken() {
-        checked = findStanding(identity, admitted).then(({ isOut }) => {
-          if (isOut) throw tokenInvalid();
+        checked = findStanding(identity, admitted).then(({ isRefused }) => {
+          if (isRefused) throw tokenInvalid();
         });
         checked.catch(reject);
       },
       async drained() {
         // Nothing of it is in the answer: without `since`, or at a reset.
-        if (share && length === 0) room.keep(share, 0);
+        if (reservation && length === 0) room.resize(reservation, 0);
       },
       fail: (cause) => reject(unavailable(cause)),
     },

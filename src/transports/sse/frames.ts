@@ -71,7 +71,7 @@ const now = () => ({ time: new Date().toISOString() });
 function encodeDelivered(event: RecipientEvent, encoder: NotificationEncoder, id: string): string {
   if (event.kind === "state") return encode("state", { ...stateJson(event), ...event.counts }, id);
   const { unread, unseen } = event.counts;
-  const data = `${encoder.encode(event.row).slice(0, -1)},"unread":${unread},"unseen":${unseen}}`;
+  const data = `${encoder.encode(event.change).slice(0, -1)},"unread":${unread},"unseen":${unseen}}`;
   return encodeEvent({ event: "notification", data, id });
 }
 

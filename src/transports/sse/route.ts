@@ -6,7 +6,7 @@ import type { OpeningRate } from "../../connections/opening-rate.ts";
 import type { Streams } from "../../connections/registry.ts";
 import { RETRY_MS } from "../../connections/retry-ms.ts";
 import type { RollCall } from "../../connections/roll-call.ts";
-import type { BytesInFlight, Share } from "../../db/bytes-in-flight.ts";
+import type { BytesInFlight, Reservation } from "../../db/bytes-in-flight.ts";
 import type { Replays } from "../../db/replays.ts";
 import type { FindStanding, Standing } from "../../db/revocations.ts";
 import type { Authenticate } from "../../http/auth/authenticate.ts";
@@ -137,7 +137,7 @@ function createOpener(options: StreamRouteOptions) {
     const issuedMs = identity.issuedAt.getTime();
     const { requestId } = res.locals;
     /** The page that was read for it last, until the client has taken it. */
-    const share: Share = { recipientId, bytes: 0 };
+    const reservation: Reservation = { recipientId, bytes: 0 };
     const since = lastEventId(req);
     const stream = openEventStream(socket, {
       isChunked,
@@ -147,7 +147,7 @@ function createOpener(options: StreamRouteOptions) {
         remove();
         rollCall.left(recipientId);
         stop();
-        room.leave(share);
+        room.close(reservation);
         metrics.streamClosed(reason);
         log.info({ requestId, reason }, "stream closed");
       },
@@ -160,7 +160,7 @@ function createOpener(options: StreamRouteOptions) {
       recipientId,
       since,
       position,
-      read: (from) => read(from, share),
+      read: (from) => read(from, reservation),
       replayLimit,
       sink: {
         ready(counts, resumeAt) {
@@ -178,14 +178,14 @@ function createOpener(options: StreamRouteOptions) {
         },
         checkToken() {
           findStanding({ recipientId, issuedAt: new Date(issuedMs) }, { revokedAt }).then(
-            ({ isOut }) => isOut && stream.close("revoked", frames.auth("revoked")),
+            ({ isRefused }) => isRefused && stream.close("revoked", frames.auth("revoked")),
             // Not to be known now: let it come again, and be asked at the door.
             () => stream.close("unavailable"),
           );
         },
         async drained() {
           await stream.drained();
-          room.keep(share, 0);
+          room.resize(reservation, 0);
         },
         fail(err) {
           log.warn({ err, requestId }, "replay failed");
