@@ -1,15 +1,16 @@
 import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
-import { DeafError, listen, type Probe, UnsentError } from "./listen-connection.ts";
+import { listen } from "./listen-connection.ts";
+import { DeafError, type ProbeResult, UnsentError } from "./probe.ts";
 
 export interface ListenerOptions {
-  /** A direct connection to the primary: no transaction pooler passes LISTEN on. */
+  /** A direct connection to the primary: a transaction pooler does not pass LISTEN on. */
   url: string;
-  /** Somebody committed something. The payload says nothing and is not looked at. */
+  /** A transaction has committed something to read. The payload is ignored. */
   onWakeUp: () => void;
   /** LISTEN has just been set up, for the first time or again. */
   onListening: () => void;
-  /** The connections that send the probes. */
+  /** Sends the probes. */
   pool: Pool;
   log: Logger;
   probeMs?: number;
@@ -17,67 +18,75 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  /** Why it does not hear what is committed, in a sentence for the operator; undefined while it does. */
+  /** Why the listener does not hear commits, in a sentence for the operator; undefined while it hears them. */
   problem(): string | undefined;
-  /** What does not keep it from hearing, and an operator should know all the same. */
+  /** Conditions under which it still hears, and that an operator should know. */
   warnings(): string[];
-  /** What the last probe found; undefined before the first. */
-  lastProbe(): Probe | undefined;
+  /** Undefined before the first probe is heard. */
+  lastProbe(): ProbeResult | undefined;
   close(): Promise<void>;
 }
 
 /**
- * The one LISTEN connection. Begins at once, tries for ever, and never rejects.
+ * Keeps one LISTEN connection. Starts at once, tries for ever, and never rejects.
  *
- * It is *listening* from the first probe it hears until its connection ends, or a probe is not heard (see
- * `listen`). Then it says why, once, and makes a new connection after a pause that grows to 10 s. Listening again, it
- * says so; what it did not hear meanwhile is for `onListening` to read.
+ * It is *listening* from the first probe that it hears until the connection ends (see `listen`). Then it logs why, once, and makes
+ * a new connection after a pause that grows to 10 s. When it listens again it logs that, and `onListening` has the missed
+ * commits read.
  */
 export function createListener(options: ListenerOptions): Listener {
   const { log } = options;
   let problem: Problem | undefined = PROBLEMS.connecting;
-  let lastProbe: Probe | undefined;
+  let lastProbe: ProbeResult | undefined;
   let isClosed = false;
   let endConnection: () => void = () => {};
   let endPause: () => void = () => {};
 
-  function onProbe(probe: Probe) {
-    if (problem) log.info({ ms: probe.ms }, "listening");
+  function onProbe(result: ProbeResult) {
+    if (problem) log.info({ ms: result.ms }, "listening");
     problem = undefined;
     const before = findWarnings(lastProbe);
-    const after = findWarnings(probe);
+    const after = findWarnings(result);
     for (const warning of after.filter((text) => !before.includes(text))) log.warn(warning);
     for (const warning of before.filter((text) => !after.includes(text)))
       log.info(`no longer: ${warning}`);
-    lastProbe = probe;
+    lastProbe = result;
   }
 
   async function run() {
     for (let attempt = 0; !isClosed; attempt++) {
       const connection = listen({
         ...options,
-        onProbe(probe) {
+        onProbe(result) {
           attempt = 0;
-          onProbe(probe);
+          onProbe(result);
         },
       });
       endConnection = connection.close;
       const err = await connection.ended;
       if (isClosed) return;
-      const found = explain(err);
-      const isNew = !problem || problem === PROBLEMS.connecting;
-      // While it lasts it may change; only what needs a person is said again.
-      if (isNew || (found !== problem && found.level === "error"))
-        log[found.level]({ err, problem: found.text }, "not listening");
-      problem = found;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, backoffMs(attempt));
-        endPause = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      onEnd(err);
+      await pause(backoffMs(attempt));
     }
+  }
+
+  function onEnd(err: unknown) {
+    const found = explain(err);
+    const isNew = !problem || problem === PROBLEMS.connecting;
+    // During one outage the problem may change. A change is logged only when the new problem needs a person.
+    if (isNew || (found !== problem && found.level === "error"))
+      log[found.level]({ err, problem: found.text }, "not listening");
+    problem = found;
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   const running = run();
@@ -95,18 +104,18 @@ export function createListener(options: ListenerOptions): Listener {
   };
 }
 
-const findWarnings = (probe: Probe | undefined): string[] =>
+const findWarnings = (probe: ProbeResult | undefined): string[] =>
   probe?.isSuspended ? ["wake-ups are suspended for good: rows arrive with the sweep"] : [];
 
 interface Problem {
-  /** What mends itself is a warning; what needs a person is an error. */
+  /** A warning mends itself; an error needs a person. */
   level: "warn" | "error";
   text: string;
 }
 
 const PROBLEMS = {
   connecting: { level: "warn", text: "the LISTEN connection has not been made yet" },
-  away: { level: "warn", text: "the LISTEN connection cannot be made or was lost" },
+  unavailable: { level: "warn", text: "the LISTEN connection cannot be made or was lost" },
   unsent: {
     level: "warn",
     text: "the LISTEN connection cannot be probed: DATABASE_URL does not answer, or leads to a standby",
@@ -129,19 +138,19 @@ const PROBLEMS = {
 } satisfies Record<string, Problem>;
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const READ_ONLY_SQL_TRANSACTION = "25006"; // what LISTEN answers on a standby
+const READ_ONLY_SQL_TRANSACTION = "25006"; // the answer to LISTEN on a standby
 const LOCK_NOT_AVAILABLE = "55P03";
 
 function explain(err: unknown): Problem {
   if (err instanceof DeafError) return err.hasHeard ? PROBLEMS.silent : PROBLEMS.deaf;
   if (err instanceof UnsentError)
     return codeOf(err.cause) === LOCK_NOT_AVAILABLE ? PROBLEMS.blocked : PROBLEMS.unsent;
-  return codeOf(err) === READ_ONLY_SQL_TRANSACTION ? PROBLEMS.standby : PROBLEMS.away;
+  return codeOf(err) === READ_ONLY_SQL_TRANSACTION ? PROBLEMS.standby : PROBLEMS.unavailable;
 }
 
 const codeOf = (err: unknown) => (err instanceof Error && "code" in err ? err.code : undefined);
 
-/** Up to 250 ms, 500 ms, 1 s … 10 s, half of it by chance, so that a fleet does not come back at once. */
+/** Up to 250 ms, 500 ms, 1 s … 10 s. Half is random, so that a fleet does not reconnect all at once. */
 function backoffMs(attempt: number): number {
   const full = Math.min(10_000, 250 * 2 ** attempt);
   return full / 2 + (Math.random() * full) / 2;

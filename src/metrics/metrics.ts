@@ -1,8 +1,8 @@
 import type { RequestListener } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Page } from "../changes/changes.ts";
-import type { Probe } from "../db/listen-connection.ts";
 import type { OldestTransaction } from "../db/oldest-transaction.ts";
+import type { ProbeResult } from "../db/probe.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
 import type { RecipientEvent } from "../hub/events.ts";
 import type { ResetReason } from "../hub/follow.ts";
@@ -19,7 +19,7 @@ export interface Observed {
   isListening: () => boolean;
   isReading: () => boolean;
   isBusy: () => boolean;
-  lastProbe: () => Probe | undefined;
+  lastProbe: () => ProbeResult | undefined;
   notifyQueueUsage: () => number;
   isQueueHeld: () => boolean;
   readAgeSeconds: () => number;
