@@ -60,7 +60,7 @@ export const toForeignPage = (head: Head, from: Cursor, start: Cursor): Page => 
 
 export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cursor): Page {
   const moment = parseSnapshot(head.snapshot);
-  const present = reached(at, moment, head.newest);
+  const present = endOfRead(at, moment, head.newest);
   const remaining = Number(head.remaining);
   const of = (name: Stage) => page.filter(({ stage }) => stageByNumber(stage) === name);
   const [marked, removed] = [of("marked"), of("removed")];
@@ -84,7 +84,7 @@ export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cu
 }
 
 /** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */
-export function reached(from: Snapshot, now: Snapshot, newest: string): Snapshot {
+export function endOfRead(from: Snapshot, now: Snapshot, newest: string): Snapshot {
   const end = BigInt(newest) + 1n;
   return truncate(now, end > from.xmax ? end : from.xmax);
 }

@@ -1,7 +1,8 @@
 import pg from "pg";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import type { Cursor } from "../../src/changes/cursor.ts";
-import { createInbox, type Inbox, type ListOptions } from "../../src/db/inbox.ts";
+import { createInbox, type Inbox } from "../../src/db/inbox.ts";
+import type { ListOptions } from "../../src/db/inbox-list.ts";
 import { asService } from "../../src/db/pool.ts";
 import { createDatabase } from "../support/database.ts";
 

@@ -1,0 +1,109 @@
+import type { Cursor } from "../changes/cursor.ts";
+import type { Counts, Notification } from "../changes/notification.ts";
+import { formatSnapshot, parseSnapshot } from "../changes/snapshot.ts";
+import { Prisma, type PrismaClient } from "./generated/client.ts";
+import { bytesCutAt, columnsCutAt } from "./notification-sql.ts";
+import { endOfRead } from "./page-rows.ts";
+import { retryConflicts } from "./retry.ts";
+import { orUnavailable } from "./unavailable.ts";
+
+export interface ListOptions {
+  recipientId: string;
+  limit: number;
+  /** Only ids below it. */
+  before?: bigint | undefined;
+  /** `all` means everything that is not archived. */
+  filter: "all" | "unread" | "archived";
+  type?: string | undefined;
+  /** The list ends before the notification that would exceed this. */
+  maxBytes: number;
+  /** The feed's position; the list's cursor cannot be behind it. */
+  position: Cursor;
+}
+
+export interface List extends Counts {
+  /** The size of these notifications, or of the newest one when even that does not fit. */
+  bytes: number;
+  /** Newest first. */
+  notifications: Notification[];
+  nextBefore: bigint | null;
+  /** The snapshot in which the list was read: a stream that resumes here sends everything that came after it. */
+  cursor: Cursor;
+}
+
+/** Each uses the words of its index's condition (migrations/). */
+const FILTERS = {
+  all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
+  unread: Prisma.sql`and archived_at is null and read_at is null`,
+  archived: Prisma.sql`and archived_at is not null`,
+};
+const MAX_BIGINT = 2n ** 63n - 1n;
+
+/** Both queries see the same rows. A transaction that only reads never fails to serialize at this level. */
+const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.RepeatableRead };
+
+/** One page of a recipient's list, with the counts and the cursor of the same snapshot. Throws DatabaseUnavailableError. */
+export function createInboxList(prisma: PrismaClient, cutAt: number | null) {
+  const columns = columnsCutAt(cutAt);
+  const bytesOfRow = bytesCutAt(cutAt);
+
+  const queryRows = ({ recipientId, before, filter, type, limit, maxBytes }: ListOptions) =>
+    // The condition compares the pair of recipient and id, and the order has both. With `recipient_id = …` PostgreSQL might walk
+    // the primary key from its end, over the newer rows of all recipients.
+    prisma.$queryRaw<ListRow[]>`
+      select page.id as "pageId", page.upto, shown.*
+        from (
+               select n.id, sum(${bytesOfRow}) over (order by n.id desc)::double precision as upto
+                 from (
+                        select *
+                          from bellwire.notifications
+                         where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
+                           and recipient_id >= ${recipientId}
+                           ${FILTERS[filter]}
+                           ${type === undefined ? Prisma.empty : Prisma.sql`and type = ${type}`}
+                         order by recipient_id desc, id desc
+                         limit ${limit + 1}
+                      ) n
+             ) page
+        -- A row that does not fit is not read.
+        left join lateral (
+               select ${columns} from bellwire.notifications where id = page.id and page.upto <= ${maxBytes} limit 1
+             ) shown on true
+       order by page.id desc`;
+
+  const querySnapshot = ({ recipientId, position }: ListOptions) =>
+    prisma.$queryRaw<SnapshotRow[]>`
+      select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
+        from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], page_size => 0, most => 0)`;
+
+  return async (options: ListOptions): Promise<List> => {
+    const { limit, maxBytes, position } = options;
+    const read = () =>
+      prisma.$transaction([queryRows(options), querySnapshot(options)], ONE_SNAPSHOT);
+    const [rows, [snapshot]] = await orUnavailable(retryConflicts(read));
+    if (!snapshot) throw new Error("bellwire.changes_for() returned no row");
+    const { epoch, unread, unseen, newest } = snapshot;
+    const now = parseSnapshot(snapshot.snapshot);
+    // The feed does not know this history yet. A stream that resumes at the old position is sent a reset (`epoch_changed`).
+    const cursor =
+      epoch === position.epoch ? { epoch, at: endOfRead(position.at, now, newest) } : position;
+    const notifications = rows.slice(0, limit).filter(({ upto }) => upto <= maxBytes);
+    const last = notifications.at(-1);
+    const nextBefore = rows.length > notifications.length ? (last?.id ?? null) : null;
+    const bytes = (last ?? rows[0])?.upto ?? 0;
+    return { notifications, bytes, nextBefore, unread, unseen, cursor };
+  };
+}
+
+/** A row that does not fit has only these two. */
+interface ListRow extends Notification {
+  pageId: bigint;
+  /** The bytes of all rows up to and including this one. */
+  upto: number;
+}
+
+interface SnapshotRow extends Counts {
+  epoch: string;
+  snapshot: string;
+  newest: string;
+}
