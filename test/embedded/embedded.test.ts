@@ -52,8 +52,8 @@ async function query(url: string, sql: string): Promise<pg.QueryResultRow[]> {
 /** Another process that starts the database in `dir`, and is killed at the test's end at the latest. */
 async function startElsewhere(dir: string): Promise<{ process: ChildProcess; text: string }> {
   const script = `
-    import { startEmbedded } from "../db/src/db/embedded.ts";
-    import { createLogger } from "../db/src/logger.ts";
+    import { startEmbedded } from "./src/embedded/embedded.ts";
+    import { createLogger } from "./src/logger.ts";
     const options = { dir: process.argv[1], port: 0, log: createLogger("silent") };
     await startEmbedded(options).then(({ url }) => console.log(url), (err) => console.log(err.message));
   `;
