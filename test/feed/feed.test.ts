@@ -28,12 +28,14 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Page> = {}): Page => ({
   ...more,
 });
 
-/** A feed whose reads the test answers one by one. */
-function startFeed() {
+/** A feed whose reads the test answers one by one, and what it logs. */
+function startFeed({ level = "silent" } = {}) {
   const reads: { from: Cursor; answer: (page: Page) => void; fail: (e: Error) => void }[] = [];
   const published: Page[] = [];
   let readAgains = 0;
   let adopted = 0;
+  const logged: { msg: string; reason?: string; isRenewal?: boolean }[] = [];
+  const log = createLogger(level, { write: (line) => void logged.push(JSON.parse(line)) });
   const feed = createFeed({
     adoptRestoredRows: async () => void adopted++,
     now: async () => START,
@@ -49,11 +51,15 @@ function startFeed() {
     sweepMs: 2000,
     tickMs: 10,
     wakeupsPerSecondBusy: 200,
-    log: createLogger("silent"),
+    log,
   });
   onTestFinished(() => feed.close());
   const settle = () => vi.advanceTimersByTimeAsync(0);
-  return { feed, reads, published, readAgains: () => readAgains, adopted: () => adopted, settle };
+  return {
+    ...{ feed, reads, published, logged, settle },
+    readAgains: () => readAgains,
+    adopted: () => adopted,
+  };
 }
 
 describe("the feed", () => {
@@ -226,5 +232,94 @@ describe("the feed", () => {
     await vi.advanceTimersByTimeAsync(10_000);
     expect(published).toHaveLength(1);
     expect(reads).toHaveLength(1);
+  });
+});
+
+describe("at LOG_LEVEL=debug the feed", () => {
+  const debug = { level: "debug" };
+  /** Until then it reads more often, because after a start it does not rely on wake-ups alone. */
+  const UNTIL_SWEEPS_MS = 24 * 2000;
+
+  /** What it has logged with this message since it was last asked: the reason of each. */
+  function reasonsOf({ logged }: ReturnType<typeof startFeed>, message: string) {
+    const lines = logged.splice(0).filter(({ msg }) => msg === message);
+    return lines.map(({ reason }) => reason);
+  }
+
+  test("says why it read: start, wake-up, an unfinished read, catch-up, tick, sweep, retry", async () => {
+    const started = startFeed(debug);
+    const { feed, reads, settle } = started;
+    const answer = async (more: Partial<Page> = {}) => {
+      reads.at(-1)?.answer(page(START, 11n, more));
+      await settle();
+    };
+    void feed.start();
+    await settle();
+    await answer();
+    expect(reasonsOf(started, "read")).toEqual(["start"]);
+    await vi.advanceTimersByTimeAsync(10);
+    await answer();
+    expect(reasonsOf(started, "read")).toEqual(["tick"]);
+    feed.wake();
+    await settle();
+    await answer({ changes: [{ id: 5n, isNew: true } as Change], isLast: false, remaining: 2 });
+    await answer();
+    await answer();
+    expect(reasonsOf(started, "read")).toEqual(["wake-up", "unfinished read", "unfinished read"]);
+    for (let ms = 0; ms < UNTIL_SWEEPS_MS; ms += 100) {
+      await vi.advanceTimersByTimeAsync(100);
+      await answer();
+    }
+    expect(reasonsOf(started, "read").at(-1)).toBe("sweep");
+    feed.catchUp();
+    await settle();
+    await answer();
+    expect(reasonsOf(started, "read")).toEqual(["catch-up"]);
+    feed.wake();
+    await settle();
+    reads.at(-1)?.fail(new Error("away"));
+    await settle();
+    expect(reasonsOf(started, "the read failed")).toEqual(["wake-up"]);
+    await vi.advanceTimersByTimeAsync(2000);
+    await answer();
+    expect(reasonsOf(started, "read")).toEqual(["retry"]);
+  });
+
+  test("says for how long it sleeps, and that it suspends wake-ups or renews the lease", async () => {
+    const started = startFeed(debug);
+    const { feed, reads, logged, settle } = started;
+    let xid = 100n;
+    let suspendedMs = 0;
+    const answer = async () => {
+      const changes = Array.from({ length: 30 }, () => ({ changedXid: xid++ }) as Change);
+      reads.at(-1)?.answer(page(START, 11n, { changes, suspendedMs }));
+      await settle();
+    };
+    void feed.start();
+    await settle();
+    await answer();
+    expect(logged).toMatchObject([
+      { msg: "read", reason: "start", rows: 30, remaining: 0, ms: 0 },
+      { msg: "suspending wake-ups", ms: 1000, isRenewal: false },
+      { msg: "sleeping until the next read", ms: 10, reason: "tick" },
+    ]);
+    logged.length = 0;
+    suspendedMs = 400;
+    await vi.advanceTimersByTimeAsync(10);
+    await answer();
+    expect(logged).toMatchObject([
+      { msg: "read", reason: "tick" },
+      { msg: "suspending wake-ups", isRenewal: true },
+      { msg: "sleeping until the next read", ms: 10, reason: "tick" },
+    ]);
+  });
+
+  test("says nothing of it at LOG_LEVEL=info", async () => {
+    const { feed, reads, logged, settle } = startFeed({ level: "info" });
+    feed.wake();
+    await settle();
+    reads[0]?.answer(page(START, 11n));
+    await settle();
+    expect(logged).toEqual([]);
   });
 });
