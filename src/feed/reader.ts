@@ -33,11 +33,19 @@ export function createReader(options: ReaderOptions) {
   let mustAdopt = true;
   let isClosed = false;
 
-  async function readToPresent(why: ReadReason): Promise<void> {
-    if (mustAdopt) {
+  async function adopt(): Promise<void> {
+    // Cleared before the call: `adoptAgain` may set it during the call.
+    mustAdopt = false;
+    try {
       await adoptRestoredRows();
-      mustAdopt = false;
+    } catch (err) {
+      mustAdopt = true;
+      throw err;
     }
+  }
+
+  async function readToPresent(why: ReadReason): Promise<void> {
+    if (mustAdopt) await adopt();
     cursor ??= await now();
     let reason: ReadReason | "unfinished read" = why;
     for (let asked = ask(cursor); ; reason = "unfinished read") {

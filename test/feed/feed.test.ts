@@ -29,7 +29,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Page> = {}): Page => ({
 });
 
 /** A feed whose reads the test answers one by one, and what it logs. */
-function startFeed({ level = "silent" } = {}) {
+function startFeed({ level = "silent", adopt = async () => {} } = {}) {
   const reads: { from: Cursor; answer: (page: Page) => void; fail: (e: Error) => void }[] = [];
   const published: Page[] = [];
   let readAgains = 0;
@@ -37,7 +37,10 @@ function startFeed({ level = "silent" } = {}) {
   const logged: { msg: string; reason?: string; isRenewal?: boolean }[] = [];
   const log = createLogger(level, { write: (line) => void logged.push(JSON.parse(line)) });
   const feed = createFeed({
-    adoptRestoredRows: async () => void adopted++,
+    adoptRestoredRows: () => {
+      adopted++;
+      return adopt();
+    },
     now: async () => START,
     read: (from) =>
       new Promise((answer, fail) => {
@@ -146,6 +149,21 @@ describe("the feed", () => {
     await vi.advanceTimersByTimeAsync(20);
     expect(reads).toHaveLength(before + 2);
     // Whoever was away may have been another server.
+    expect(adopted()).toBe(2);
+  });
+
+  test("adopts restored rows once more when the listener connects again during an adoption", async () => {
+    let finish = () => {};
+    const adopt = () => new Promise<void>((resolve) => (finish = resolve));
+    const { feed, reads, settle, adopted } = startFeed({ adopt });
+    feed.wake();
+    await settle();
+    feed.catchUp();
+    finish();
+    await settle();
+    expect([adopted(), reads.length]).toEqual([1, 1]);
+    reads[0]?.answer(page(START, 11n));
+    await settle();
     expect(adopted()).toBe(2);
   });
 
