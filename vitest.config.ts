@@ -1,13 +1,29 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
+const elsewhere = [...configDefaults.exclude, "test/faults/**", "test/clients/**"];
+const UNIT = "test/**/*.unit.test.ts";
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: [...configDefaults.exclude, "test/faults/**", "test/clients/**"],
-    globalSetup: ["test/support/cluster.ts"],
-    // By itself vitest leaves a core out, which on two makes it one file after another.
-    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // By itself vitest leaves a core out. Most tests wait most of their time.
+    maxWorkers: 4,
+    projects: [
+      {
+        extends: true,
+        // Nothing here keeps a state in a module, so one module graph serves all files.
+        test: { name: "unit", include: [UNIT], exclude: elsewhere, isolate: false },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["test/**/*.test.ts"],
+          exclude: [...elsewhere, UNIT],
+          globalSetup: ["test/support/cluster.ts"],
+        },
+      },
+    ],
   },
 });

@@ -30,7 +30,7 @@ describe("an error is logged", () => {
     expect(JSON.parse(text).err).toEqual({
       name: "Error",
       message: "cannot read",
-      stack: expect.stringContaining("logger.test.ts"),
+      stack: expect.stringContaining("logger.unit.test.ts"),
       cause: {
         name: "error",
         code: "42501",
@@ -48,7 +48,7 @@ describe("an error is logged", () => {
     const text = logged((log) => log.warn({ err: databaseError(code, message) }, "oh"));
     expect(text).not.toContain(CANARY);
     expect(JSON.parse(text).err).toMatchObject({ code, message: "withheld: it may quote data" });
-    expect(JSON.parse(text).err.stack).toContain("logger.test.ts");
+    expect(JSON.parse(text).err.stack).toContain("logger.unit.test.ts");
   });
 
   test("without what Prisma says of it", () => {
