@@ -4,18 +4,16 @@ import { isAssignable, type Snapshot, truncate } from "./snapshot.ts";
 /**
  * A reader's position, as sent in every SSE `id`. Exact whatever the commit order, and why:
  *
- * A row says which transaction inserted it and which changed it last. `at` is the set of transactions the
- * reader has. A row visible now, whose transaction is not in `at`, has not been delivered; every other row
- * has. Nothing is compared by id or by time, so a transaction that took its id early and commits late is
- * simply one that is not in `at` yet.
+ * Each row names the transaction that inserted it and the one that changed it last. `at` is the set of transactions whose rows
+ * the reader has. A row that is visible now and whose transaction is not in `at` has not been delivered; every other row has.
+ * Nothing is compared by id or by time. A transaction that took its id early and commits late is simply not in `at` yet.
  *
- * One read may give a reader many frames, and a connection may be cut between two of them. So a frame that
- * is not its read's last carries the position before the read (`at`), the snapshot of the read (`upto`),
- * and how far into it the frame is (`place`). Whoever resumes there gets the rest of that read, in the
- * same order, then what came after it.
+ * One read may give a reader many events, and a connection may be cut between two of them. So every event but the read's last
+ * carries three things: the position before the read (`at`), the snapshot of the read (`upto`), and the event's place in the
+ * read (`place`). A reader that resumes there gets the rest of that read, in the same order, and then everything after it.
  */
 export interface Cursor {
-  /** The history the transaction ids belong to; `bellwire.epoch()`. */
+  /** The history to which the transaction ids belong; `bellwire.epoch()`. */
   readonly epoch: string;
   readonly at: Snapshot;
   readonly reading?: Reading;
@@ -27,17 +25,18 @@ export interface Reading {
 }
 
 /**
- * What of a read comes when, each by ascending id. A mark-all first: it is for what the reader has already, and what is
- * otherwise comes behind it. The removed before the new, so that what was taken from somebody and given back is there in the end.
+ * The order of a read; within a stage, ascending ids. Mark-alls come first: they apply to what the reader has already, and any row
+ * that they do not describe follows as a change. Removals come before new rows, so that a row that was taken away and given
+ * back is there in the end.
  */
 export const STAGES = ["marked", "removed", "new", "changed"] as const;
 export type Stage = (typeof STAGES)[number];
 
-/** The numbers that `bellwire.changes_since()` has for them. */
+/** The numbers that `bellwire.changes_since()` uses for the stages. */
 export const stageNumber = (stage: Stage): number => STAGES.indexOf(stage) - 1;
 export const stageByNumber = (number: number): Stage | undefined => STAGES[number + 1];
 
-/** Where a read begins. */
+/** The place before a read's first row. */
 export const START: Place = { stage: "marked", id: 0n };
 
 export interface Place {
@@ -45,7 +44,7 @@ export interface Place {
   readonly id: bigint;
 }
 
-/** How far a reader is who has had all this; undefined where it is nothing. */
+/** The place of the last of these; undefined when there are none. */
 export function lastPlace({ marked, removed, changes }: Content): Place | undefined {
   const change = changes.at(-1);
   if (change) return { stage: change.isNew ? "new" : "changed", id: change.id };
@@ -55,23 +54,25 @@ export function lastPlace({ marked, removed, changes }: Content): Place | undefi
   return mark && { stage: "marked", id: mark.before };
 }
 
-/** A longer `Last-Event-ID` would make a cross-origin request a preflighted one (fetch standard). */
+/** With a longer `Last-Event-ID`, a browser sends a preflight before a cross-origin request (fetch standard). */
 const MAX_LENGTH = 128;
 
-/** No more than this many gaps fit: each takes two characters. */
+/** More gaps than this cannot fit: each takes two characters. */
 const MAX_GAPS = 64;
 
 const PATTERN =
   /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([mrnc])([0-9a-z]{1,13}))?_$/;
 
 /**
- * `v1.<epoch>.<xmax>.<gaps>_`, and within a read `.<how far at's xmax is below>.<at's gaps>.<m|r|n|c><id>` before the `_`,
- * where the first pair is then the read's `upto`. Numbers are base 36; gaps run down from xmax to each
- * transaction in progress. At most 128 characters of `[A-Za-z0-9._-]`: a position that does not fit is
- * replaced by an earlier one that does, from which a few rows may be sent twice and none is lost.
+ * Writes `v1.<epoch>.<xmax>.<gaps>_`. Within a read, `<xmax>.<gaps>` is the read's `upto`, and before the `_` follows
+ * `.<lag>.<gaps>.<m|r|n|c><id>`: how far the `xmax` of `at` lies below that of `upto`, the gaps of `at`, and the place. Numbers
+ * are base 36. Gaps lead down from `xmax` to each transaction in progress.
  *
- * `_` stands at the end and nowhere else. Many clients keep what arrived of an id before a cut: without an end mark half an
- * id within a read would say that all of that read has arrived.
+ * A cursor has at most 128 characters of `[A-Za-z0-9._-]`. A position that does not fit is replaced by an earlier one that does.
+ * From there a few rows may be sent twice, and none is lost.
+ *
+ * `_` stands at the end and nowhere else. When a connection is cut within an id, many clients keep the part that arrived.
+ * Without an end mark, half of an id within a read could pass for the id at its end, and the rest of that read would be lost.
  */
 export function encodeCursor({ epoch, at, reading }: Cursor): string {
   if (reading) {
@@ -85,12 +86,12 @@ export function encodeCursor({ epoch, at, reading }: Cursor): string {
   for (;;) {
     const text = `v1.${epoch}.${encodeSnapshot(fitting)}_`;
     if (text.length <= MAX_LENGTH) return text;
-    // Ending at the newest transaction in progress leaves that one out of the list.
+    // Ending at the newest transaction in progress removes that one from the list.
     fitting = truncate(fitting, fitting.inProgress.at(-1) ?? fitting.xmax);
   }
 }
 
-/** The cursor a text stands for, or undefined for anything `encodeCursor` did not write. */
+/** Reads a cursor. Undefined for any text that `encodeCursor` cannot have written. */
 export function parseCursor(text: string): Cursor | undefined {
   const match = text.length <= MAX_LENGTH ? PATTERN.exec(text) : null;
   if (!match) return undefined;
@@ -122,7 +123,7 @@ function encodeGaps({ xmax, inProgress }: Snapshot): string {
     .join("-");
 }
 
-/** Undefined where these are not a snapshot's: a gap of zero, or an id that no transaction has. */
+/** Undefined when no snapshot has these: a gap is zero, or an id cannot be assigned. */
 function decodeSnapshot(xmax: bigint, gaps: string): Snapshot | undefined {
   if (!isAssignable(xmax)) return undefined;
   const inProgress: bigint[] = [];
@@ -139,7 +140,7 @@ function decodeSnapshot(xmax: bigint, gaps: string): Snapshot | undefined {
 
 const encodeNumber = (value: bigint) => value.toString(36);
 
-/** `BigInt` reads no base 36; six digits at a time stay exact. */
+/** `BigInt` cannot parse base 36. Six digits at a time stay exact in a number. */
 function decodeNumber(text: string): bigint {
   let value = 0n;
   for (let i = 0; i < text.length; i += 6) {

@@ -1,4 +1,4 @@
-/** A row of `bellwire.notifications`, as every part of the service passes it on. */
+/** A row of `bellwire.notifications`, in the form that all parts of the service use. */
 export interface Notification {
   readonly id: bigint;
   readonly recipientId: string;
@@ -7,23 +7,23 @@ export interface Notification {
   readonly title: string | null;
   readonly body: string | null;
   readonly link: string | null;
-  /** JSON as PostgreSQL prints it; nothing here reads it. */
+  /** JSON as PostgreSQL prints it. The service never parses it. */
   readonly data: string;
-  /** There is more of a text or of `data` in the table. */
+  /** A text was shortened, or `data` left out: the table has more. */
   readonly isCut: boolean;
-  /** As `bellwire.wire_time()` says it, and so are the others. */
+  /** All times are texts made by `bellwire.wire_time()`. */
   readonly createdAt: string;
   readonly seenAt: string | null;
   readonly readAt: string | null;
   readonly archivedAt: string | null;
 }
 
-/** A recipient's badge: unread is not read and not archived; unseen, not seen either. */
+/** A recipient's badge. Unread: neither read nor archived. Unseen: unread, and not seen either. */
 export interface Counts {
   readonly unread: number;
   readonly unseen: number;
 }
 
-/** What the database is told to cut texts at, before the event they are for is made; null: nowhere. */
+/** The database shortens texts to this many bytes, so that no more is read than one event can hold. Null: no limit. */
 export const cutAtOf = (maxEventBytes: number): number | null =>
   Number.isFinite(maxEventBytes) ? maxEventBytes : null;

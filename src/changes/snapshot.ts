@@ -1,6 +1,6 @@
 /**
- * A Postgres snapshot as what it is here: the set of transactions whose rows a reader has.
- * Transaction `xid` is in it when `xid < xmax` and it is not in `inProgress`.
+ * A Postgres snapshot, used as a set: the transactions whose rows a reader has.
+ * Transaction `xid` is in the set when `xid < xmax` and it is not in `inProgress`.
  *
  * All functions are pure; `inProgress` is ascending, without repeats, and below `xmax`.
  * https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
@@ -11,17 +11,17 @@ export interface Snapshot {
 }
 
 /**
- * A transaction's id has 64 bits. PostgreSQL never gives one whose low 32 are 0, 1 or 2, neither at a cluster's beginning nor
- * later (src/include/access/transam.h), and `pg_snapshot` refuses such an end.
+ * A transaction id has 64 bits. PostgreSQL never assigns one whose low 32 bits are 0, 1 or 2, neither in a new cluster nor
+ * later (src/include/access/transam.h), and `pg_snapshot` refuses such an `xmax`.
  */
 export const FIRST_XID = 3n;
 
 const lowBits = (xid: bigint) => BigInt.asUintN(32, xid);
 
-/** Whether a transaction can have this id. */
+/** Whether PostgreSQL can assign this id to a transaction. */
 export const isAssignable = (xid: bigint): boolean => xid > 0n && lowBits(xid) >= FIRST_XID;
 
-/** This id, or the next that a transaction can have. */
+/** This id, or the next one that can be assigned. */
 const nextAssignable = (xid: bigint): bigint =>
   isAssignable(xid) ? xid : xid - lowBits(xid) + FIRST_XID;
 
@@ -36,19 +36,19 @@ export function formatSnapshot({ xmax, inProgress }: Snapshot): string {
   return `${inProgress[0] ?? xmax}:${xmax}:${inProgress.join(",")}`;
 }
 
-/** Whether what this transaction wrote, if it committed, is in the snapshot. */
+/** Whether the snapshot sees the rows that this transaction wrote, if it committed. */
 export function isVisible(snapshot: Snapshot, xid: bigint): boolean {
   return xid < snapshot.xmax && !snapshot.inProgress.includes(xid);
 }
 
 /**
- * The same set for whoever knows that no transaction at or past `end` has written a row.
+ * Ends the snapshot at `end`. The caller knows that no transaction at or past `end` has written a row, so the set stays the same
+ * for its rows.
  *
- * A position must end at the newest row, not at the server's newest transaction: the id of a transaction
- * that rolled back may be given again after a crash of the server, if its abort never reached the disk.
- * Ids below a committed row's are never given again.
+ * A position must end at the newest row, not at the server's newest transaction. When a transaction rolls back and the server
+ * crashes before its abort is on disk, PostgreSQL may assign its id again. It never assigns an id below a committed row's again.
  *
- * The one place where an end is made and not read from the server: so that it is one a transaction can have.
+ * Only here is an `xmax` computed and not read from the server, so only here it must be made an assignable id.
  */
 export function truncate(snapshot: Snapshot, end: bigint): Snapshot {
   const xmax = nextAssignable(end);
@@ -56,7 +56,7 @@ export function truncate(snapshot: Snapshot, end: bigint): Snapshot {
   return { xmax, inProgress: snapshot.inProgress.filter((xid) => xid < xmax) };
 }
 
-/** Everything that is in either: the position of a reader who has both. */
+/** The transactions in either set: the position of a reader that has both. */
 export function union(a: Snapshot, b: Snapshot): Snapshot {
   const [longer, shorter] = a.xmax >= b.xmax ? [a, b] : [b, a];
   if (longer.inProgress.length === 0) return longer;
@@ -64,7 +64,7 @@ export function union(a: Snapshot, b: Snapshot): Snapshot {
   return { xmax: longer.xmax, inProgress };
 }
 
-/** Whether everything in `a` is in `b`. */
+/** Whether every transaction in `a` is in `b`. */
 export function isSubset(a: Snapshot, b: Snapshot): boolean {
   return a.xmax <= b.xmax && !b.inProgress.some((xid) => isVisible(a, xid));
 }

@@ -5,25 +5,24 @@ import { cutAtOf } from "../changes/notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
 import { type Head, isForeign, type PageRow, toForeignPage, toPage } from "./page-rows.ts";
 
-/** One reader of several that are answered together. */
+/** One recipient's read, of several that one query answers. */
 export interface PageRequest {
   readonly from: Cursor;
   readonly recipientId: string;
-  /** What the reader's page may take. */
+  /** Maximum size of the page. */
   readonly pageBytes: number;
 }
 
-/** What a reader may have of one page, and when it must fetch its list again. */
 export interface PageLimits {
   pageSize: number;
-  /** More new rows than this are not looked for; `remainingNew` then says that there are more. */
+  /** New rows beyond this are not counted: `remainingNew` is then larger than this. */
   maxNew: number | null;
 }
 
-/** Rows in one page of the feed's. */
+/** Rows per page of the feed. */
 const PAGE_SIZE = 2000;
 
-/** No null stands in an array's text: under `array_nulls = off` it would be a word. */
+/** `nullif`, because under `array_nulls = off` PostgreSQL reads a null in an array's text as a word. */
 const CHANGES_FOR = `
   select *
     from bellwire.changes_for(
@@ -33,9 +32,11 @@ const CHANGES_FOR = `
          )`;
 
 /**
- * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws, among it
- * SQLSTATE 55000 on a standby, whose snapshots cannot be trusted. `knownEpoch` is the history that the feed reads: a position
- * of another is then the client's own affair, and begins none.
+ * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws; on a standby, whose
+ * snapshots cannot be trusted, that is SQLSTATE 55000.
+ *
+ * `knownEpoch` is the history that the feed reads. When a recipient's position is of another history and the database's is that
+ * one, the position is merely old, and no history is begun for it.
  */
 export function createChangesReader(
   pool: Pool,
@@ -53,7 +54,7 @@ export function createChangesReader(
                      from bellwire.notifications
                     order by changed_xid desc
                     limit 1),
-                  -- Changed last by a transaction that began before the one that inserted it.
+                  -- A row may be changed last by a transaction that began before the one that inserted it.
                   (select created_xid
                      from bellwire.notifications
                     where created_xid > changed_xid
@@ -82,25 +83,28 @@ export function createChangesReader(
     return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
   }
 
-  /** Where a reader goes on who has found another history. */
+  /** The position from which a reader goes on after it has found another history. */
   async function beginHistory(): Promise<Cursor> {
     await pool.query("select bellwire.begin_history()");
     return await readNow();
   }
 
   return {
-    /** Turns rows that a restore has brought from another history into old ones. */
+    /** Marks rows that a restore brought from another history as old. */
     async adoptRestoredRows(): Promise<void> {
       await pool.query("select bellwire.adopt_restored_rows()");
     },
 
-    /** The position of a reader who wants nothing of what is there, nor, where there is nothing, of what is being restored. */
+    /**
+     * The position of a reader that wants none of the rows there are. In an empty database a restore may be running, and the reader
+     * wants none of its rows either.
+     */
     async now(): Promise<Cursor> {
       const start = await readNow();
       return start.at.xmax > FIRST_XID ? start : await beginHistory();
     },
 
-    /** The next page of what every recipient was sent or changed since the cursor. */
+    /** The next page of all recipients' changes since the cursor. */
     async readAll(from: Cursor): Promise<Page> {
       const { reading } = from;
       const { place = START } = reading ?? {};
@@ -122,7 +126,7 @@ export function createChangesReader(
         : toPage(head, page, from);
     },
 
-    /** The next page for each, of what its recipient was sent or changed since its cursor, in one query. */
+    /** The next page for each request, of its recipient's changes since its cursor. One query reads them all. */
     async readRecipients(
       readers: readonly PageRequest[],
       { pageSize, maxNew }: PageLimits,
@@ -142,7 +146,7 @@ export function createChangesReader(
           readers.map(({ pageBytes }) => pageBytes),
         ],
       });
-      // Only where one of them needs it, and then once for all.
+      // At most once for all requests, and only if one needs it.
       let start: Promise<Cursor> | undefined;
       const answers = groupByReader(rows, readers.length);
       return await Promise.all(

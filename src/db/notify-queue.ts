@@ -3,33 +3,34 @@ import type { Logger } from "../logger.ts";
 
 export interface NotifyQueueOptions {
   pool: Pool;
-  /** Has no wake-ups sent for so long. */
+  /** Suspends wake-ups for this long. */
   suspendWakeups: (ms: number) => Promise<void>;
-  /** From now on none are sent, until it is called with false: whoever reads must not wait for one. */
+  /** True: from now on no wake-ups are sent, so readers must not wait for one. False: they are sent again. */
   onHeldChange: (isHeld: boolean) => void;
   log: Logger;
   lookMs?: number;
 }
 
-/** How full it is, 0 to 1, when somebody is warned, when wake-ups are suspended, and when they come back. */
-const FILLING = 0.1;
-const HALF_FULL = 0.5;
-const EMPTIED = 0.25;
+/** Parts of the queue in use (0 to 1) at which it warns, suspends wake-ups, and resumes them. */
+const WARN_ABOVE = 0.1;
+const SUSPEND_ABOVE = 0.5;
+const RESUME_BELOW = 0.25;
 
-/** To look for the session that holds it up is to look at every lock there is. */
+/** Finding the session that holds the queue up means reading all locks of the cluster, so it is not done more often than this. */
 const EXPLAIN_MS = 5000;
 
 const LEASE_MS = 1000;
-/** Twice in a lease, and a little. */
+/** Somewhat more than twice in a lease. */
 const RENEW_MS = 400;
 
 /**
- * Watches PostgreSQL's queue of notifications that some session has not read. It is the cluster's: one session of any
- * role that listens, in any database, and stays in a transaction, or whose client does not read, keeps all that was
- * sent since; and when it is full, every transaction that notifies fails at its commit, where no handler can help. So from
- * half on no wake-ups are sent, whatever `WAKEUPS_PER_SECOND_BUSY` says, and the service polls; until it has emptied.
+ * Watches PostgreSQL's queue of notifications. It is one queue for the cluster, and keeps what any listening session has not
+ * read. A single session, of any role and in any database, holds it up when it listens and stays in a transaction, or when its client
+ * does not read. When the queue is full, every transaction that notifies fails at its commit, where no handler can
+ * help. So when the queue is half full, this suspends wake-ups, whatever `WAKEUPS_PER_SECOND_BUSY` says, and the service polls
+ * until the queue has emptied.
  *
- * To ask how full it is moves the queue's tail, too. Otherwise only a NOTIFY would, and when it is full there is none.
+ * Asking for the usage also moves the queue's tail. Otherwise only a NOTIFY moves it, and while wake-ups are suspended none is sent.
  */
 export function watchNotifyQueue(options: NotifyQueueOptions) {
   const { pool, suspendWakeups, onHeldChange, log, lookMs = 1000 } = options;
@@ -39,7 +40,7 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
   let warning: string | undefined;
   let explainedAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
-  /** Transactions that are open, and since when we have seen each so, by `Date.now()`. */
+  /** Open transactions, and when this process first saw each (`Date.now()`). */
   let open = new Map<string, number>();
 
   async function look() {
@@ -47,25 +48,25 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
       "select pg_notification_queue_usage() as usage",
     );
     usage = rows[0]?.usage ?? 0;
-    const mustHold = usage > (isHeld ? EMPTIED : HALF_FULL);
+    const mustHold = usage > (isHeld ? RESUME_BELOW : SUSPEND_ABOVE);
     if (mustHold) await suspendWakeups(LEASE_MS);
     if (mustHold !== isHeld) {
       isHeld = mustHold;
       explainedAt = Number.NEGATIVE_INFINITY;
       onHeldChange(isHeld);
-      say();
+      logHeld();
     }
     await explain();
   }
 
-  function say() {
+  function logHeld() {
     if (isHeld) log.error({ usage }, "the notification queue is half full: wake-ups are suspended");
     else log.info({ usage }, "the notification queue has emptied: wake-ups are sent again");
   }
 
   async function explain() {
-    if (usage <= FILLING) {
-      if (warning) log.info("no longer: the notification queue fills");
+    if (usage <= WARN_ABOVE) {
+      if (warning) log.info("the notification queue no longer fills");
       warning = undefined;
       explainedAt = Number.NEGATIVE_INFINITY;
       open = new Map();
@@ -81,8 +82,8 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
   }
 
   /**
-   * The session that has been in one transaction for longest, or whose client does not read. Which sessions listen PostgreSQL
-   * tells nobody; what a session does, it tells only members of pg_monitor. That one has a transaction open, everybody sees.
+   * The session with the oldest transaction, or one whose client does not read. PostgreSQL shows nobody which sessions
+   * listen, and shows a session's statements only to members of pg_monitor. Every role sees which transactions are open.
    */
   async function findHolder(): Promise<string | undefined> {
     const { rows } = await pool.query<Suspect>(SUSPECTS);
@@ -95,15 +96,15 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
     );
     if (!first) return undefined;
     const { pid, role, database, state } = first;
-    const told = first.since
+    const seen = first.since
       ? `, ${state} since ${new Date(Number(first.since)).toISOString()}`
       : "";
-    return `pid ${pid}, role ${role}, database ${database}${told}`;
+    return `pid ${pid}, role ${role}, database ${database}${seen}`;
   }
 
   async function keepLooking() {
     await look().catch((err) => {
-      // That the database is away is said by whoever reads it.
+      // When the database is unavailable, the feed logs that.
       log.debug({ err }, "cannot look at the notification queue");
     });
     if (!isClosed) timer = setTimeout(keepLooking, isHeld ? RENEW_MS : lookMs);
@@ -122,15 +123,16 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
 }
 
 interface Suspect {
-  /** Names a transaction. */
+  /** Identifies a transaction. */
   key: string;
   pid: number;
   role: string;
   database: string;
-  /** Null where we may not see it, as the next, which is in milliseconds. */
+  /** This and the next are null when our role may not see them. */
   state: string | null;
+  /** In milliseconds. */
   since: string | null;
-  /** Its last statement was LISTEN, or speaks of it. */
+  /** Its last statement contains the word LISTEN. */
   listens: boolean;
 }
 

@@ -2,16 +2,16 @@ import type { Pool } from "pg";
 
 /** The writing transaction that has been open longest, anywhere in the cluster. */
 export interface OldestTransaction {
-  /** Where to find it: a backend's pid, database and user, or the name of a prepared transaction. */
+  /** How to find it: a backend's pid, database and user, or the name of a prepared transaction. */
   readonly holder: string;
-  /** Since it was first seen here to be open. */
+  /** Since this process first saw it. */
   readonly seconds: number;
 }
 
 /**
- * Returns the function that finds it, or undefined while no transaction is writing; it throws what `pg` throws. No row
- * waits for that transaction, but while it is open every cursor names each transaction that began after it and is open too.
- * Its age is counted from when it was first seen here, because PostgreSQL shows nobody when another user's began.
+ * Returns the function that finds it. That returns undefined while no transaction is writing, and throws what `pg` throws. No row
+ * waits for the oldest transaction, but while it is open every cursor must list it. Its age counts from when this process first
+ * saw it, because PostgreSQL does not show other users when a transaction began.
  */
 export function watchOldestTransaction(pool: Pool) {
   let seen: { xid: string; at: number } | undefined;

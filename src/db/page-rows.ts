@@ -3,20 +3,20 @@ import { type Cursor, type Stage, stageByNumber } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "../changes/snapshot.ts";
 
-/** What `bellwire.changes_since()` returns: a head, then a page. */
+/** The first row that `bellwire.changes_since()` and `changes_for()` return. The rows of the page follow. */
 export interface Head {
   epoch: string;
   snapshot: string;
   newest: string;
   is_expired: boolean;
   remaining: string;
-  /** Of `changes_for()`. */
+  /** Only from `changes_for()`. */
   bytes?: string;
   revoked: string[];
   suspended_ms: number;
   unread: string | null;
   unseen: string | null;
-  /** In `bellwire.changes_for()` alone. */
+  /** Only from `changes_for()`. */
   fresh?: string;
   id: null;
 }
@@ -42,12 +42,12 @@ export interface PageRow {
   changed_xid: string;
 }
 
-/** Whether the database has a history that the cursor's transactions are not of. */
+/** Whether the cursor's transactions belong to another history than the database's. */
 export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
   return head.epoch !== epoch || parseSnapshot(head.snapshot).xmax < (reading?.upto ?? at).xmax;
 }
 
-/** `start` is not the read's moment, which ends at the server's newest transaction (see `truncate`). */
+/** The reader goes on from `start`, and not from `moment`, which ends at the server's newest transaction (see `truncate`). */
 export const toForeignPage = (head: Head, from: Cursor, start: Cursor): Page => ({
   ...toPage(head, [], from),
   epoch: start.epoch,
@@ -83,7 +83,7 @@ export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cu
   };
 }
 
-/** Where a read from `from` ends: at its snapshot, cut to the newest row it found (see `truncate`). */
+/** The position at which a read ends: its snapshot, cut at the newest row that it found (see `truncate`). */
 export function endOfRead(from: Snapshot, now: Snapshot, newest: string): Snapshot {
   const end = BigInt(newest) + 1n;
   return truncate(now, end > from.xmax ? end : from.xmax);

@@ -4,18 +4,20 @@ import type { Logger } from "../logger.ts";
 import { retryConflicts } from "./retry.ts";
 import { withClient } from "./with-client.ts";
 
-/** Without it a half-open connection is noticed by the kernel after two hours. */
+/** Without keep-alive the kernel notices a half-open connection after two hours. */
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
 
-/** How long queries that are running may take to their end when the pool is closed. */
+/** How long running queries may take to finish when the pool is closed. */
 const LAST_QUERIES_MS = 1000;
 
 /**
- * The connections for everything but LISTEN; may go through a pooler, so nothing here relies on a session.
- * A query that gets no answer within 10 s rejects, and its connection is discarded. It is read committed, whatever the database
- * has for its default, and is asked again where others were in its way. So are Prisma's single statements, which come here, too; a
- * transaction takes a client, and whoever begins one says its isolation and asks again. `close` waits a second for queries that are
- * running, then cuts them: a database that does not answer must not hold up the end.
+ * The connections for everything but LISTEN. They may go through a pooler, so nothing here relies on a session.
+ *
+ * A query without an answer within 10 s rejects, and its connection is discarded. `query` runs as read committed, whatever the
+ * database's default, and retries conflicts. Prisma's single statements come through `query` as well. A transaction takes a client
+ * instead, and its caller sets the isolation level and retries.
+ *
+ * `close` waits a second for running queries, then cuts their connections: a database that does not answer must not delay the end.
  */
 export function createPool({
   url,
@@ -27,7 +29,7 @@ export function createPool({
   log: Logger;
 }): pg.Pool & { close(): Promise<void> } {
   const sockets = new Set<Socket>();
-  /** The default, as the newest session has found it. */
+  /** The default isolation level that the newest session found. */
   let isolation: string | undefined;
   const pool = new pg.Pool({
     connectionString: url,
@@ -47,10 +49,10 @@ export function createPool({
     },
     ...KEEP_ALIVE,
   });
-  // An idle connection was cut. The pool drops it by itself; unheard, the event would end the process.
+  // An idle connection was cut, and the pool has dropped it. Without a handler the event would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
-  // A query that got no answer says that its connection leads nowhere, and most likely so do those that idle: each would
-  // cost its next user another 10 s.
+  // When a query got no answer, the connection leads nowhere, and the idle connections most likely do too. Each would cost its
+  // next user another 10 s, so they are discarded.
   pool.on("release", (err) => {
     if (!(err instanceof Error) || err instanceof pg.DatabaseError) return;
     for (let idle = pool.idleCount; idle > 0; idle--)
@@ -79,8 +81,8 @@ export function createPool({
 type Query = (...args: unknown[]) => Promise<unknown>;
 
 /**
- * Three round trips in place of one, in a form that passes a pooler. What is serializable fails others, too: the
- * application's transactions, because the feed has read meanwhile what they are writing.
+ * Takes three round trips instead of one, and works through a pooler. Serializable reads would also make the application's
+ * transactions fail, because the feed has read what they are writing.
  */
 function askReadCommitted(pool: pg.Pool, args: unknown[]): Promise<unknown> {
   return withClient(pool, async (client) => {
@@ -92,8 +94,9 @@ function askReadCommitted(pool: pg.Pool, args: unknown[]): Promise<unknown> {
 }
 
 /**
- * The session's default. Refuses a session with the one of all settings that nothing can be read or written in spite of: then
- * no trigger fires, so that nobody hears of a mark. The pool waits for this before it hands the client out.
+ * The session's default isolation level. Rejects a session with `session_replication_role = replica`, because in it no trigger
+ * fires, so marks would be announced to nobody. No query can work around that setting. The pool waits for this check before it
+ * hands the client out.
  */
 async function readIsolation(client: pg.ClientBase): Promise<string | undefined> {
   const { rows } = await client.query<{ role: string; isolation: string }>(
@@ -107,7 +110,7 @@ async function readIsolation(client: pg.ClientBase): Promise<string | undefined>
   return rows[0]?.isolation;
 }
 
-/** What a login of the service has set (docs/dba.md); given here to a session that has a login of more rights. */
+/** The settings of a service login (docs/dba.md), for a session whose login has more rights. */
 const AS_SERVICE = {
   role: "bellwire_service",
   statement_timeout: "10s",
@@ -115,7 +118,7 @@ const AS_SERVICE = {
   idle_in_transaction_session_timeout: "10s",
 };
 
-/** The same database with the rights of the service and no more, for whoever may take the role. */
+/** The URL of the same database with only the service's rights, for a login that is a member of the service's role. */
 export function asService(url: string): string {
   const settings = Object.entries(AS_SERVICE).map(([name, value]) => `-c ${name}=${value}`);
   return `${url}${url.includes("?") ? "&" : "?"}options=${encodeURIComponent(settings.join(" "))}`;

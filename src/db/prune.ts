@@ -2,8 +2,8 @@ import pg from "pg";
 import { retryConflicts } from "./retry.ts";
 
 /**
- * Deletes notifications older than the retention, a thousand at a time, so that nobody waits for it, and forgets removals that
- * old; returns how many notifications.
+ * Deletes notifications older than the retention, and the records of removals that old. It deletes a thousand at a time, so that
+ * no other transaction waits for long. Returns the number of notifications.
  */
 export async function prune(options: { url: string; retentionDays: number }): Promise<number> {
   const client = new pg.Client({
@@ -22,7 +22,7 @@ export async function prune(options: { url: string; retentionDays: number }): Pr
       const deleted = Number(rows[0]?.deleted ?? 0);
       pruned += deleted;
       if (deleted > 0) continue;
-      // As bellwire.prune() looks at it: after a mass delete by hand there are more than it forgets at a time.
+      // After a mass delete by hand there are more old removals than one call of bellwire.prune() deletes.
       const { rows: oldest } = await retryConflicts(() =>
         client.query<{ isOld: boolean }>(
           `select removed_at < current_timestamp - make_interval(days => $1) as "isOld"

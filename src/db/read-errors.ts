@@ -1,19 +1,19 @@
 import pg from "pg";
 
-/** What `bellwire.epoch()` answers on a standby. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/** The answer of `bellwire.epoch()` on a standby. https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
 
 /**
- * Whether what a SQLSTATE says passes by itself: connection lost, read-only (a standby), serialization failure, deadlock, too
- * many connections, not in that state, cancelled or shutting down, system error.
+ * Whether the condition passes by itself: connection lost, read-only (a standby), serialization failure, deadlock, too many
+ * connections, object not in that state, cancelled or shutting down, system error.
  */
 export const isTransient = (sqlState: string): boolean =>
   /^(08|25006|40001|40P01|53|55|57|58)/.test(sqlState);
 
 /**
- * Whether a query may have been refused for what it was asked with or for what it found, and may answer if asked for
- * something else: data exception, program limit exceeded, corrupted data; or a value that JavaScript cannot hold. What is
- * refused whoever asks (no such function, no right, the database away) is none of these.
+ * Whether a query may have failed because of its arguments or of the rows that it found, so that it may succeed with other
+ * arguments: data exception, program limit exceeded, corrupted data, or a value that JavaScript cannot hold. An error
+ * that every query gets (no such function, no right, database unavailable) is none of these.
  */
 export function isArgumentError(err: unknown): boolean {
   if (err instanceof pg.DatabaseError) return /^(22|54|XX)/.test(err.code ?? "");

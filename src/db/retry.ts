@@ -1,19 +1,19 @@
 import { sqlStateOf } from "./unavailable.ts";
 
-/** Refused only because of what others did at the same time: serialization failure, deadlock. Nothing of it was done. */
+/** Serialization failure and deadlock: refused only because of concurrent transactions, and nothing was done. */
 const CONFLICTS = new Set(["40001", "40P01"]);
 
-/** A fifth failure is for whoever asked. */
-const MOST_RETRIES = 4;
+/** The caller gets the fifth failure. */
+const MAX_RETRIES = 4;
 
-/** The same answer, asked for again where two were in each other's way: a single statement, or a whole transaction. */
-export async function retryConflicts<T>(ask: () => Promise<T>): Promise<T> {
+/** Runs a single statement or a whole transaction, and again after a conflict with a concurrent one. */
+export async function retryConflicts<T>(work: () => Promise<T>): Promise<T> {
   for (let retry = 0; ; retry++) {
     try {
-      return await ask();
+      return await work();
     } catch (err) {
-      if (!CONFLICTS.has(sqlStateOf(err) ?? "") || retry === MOST_RETRIES) throw err;
-      // 20 ms, 40 ms, 80 ms, 160 ms at the most, so that the two do not meet again.
+      if (!CONFLICTS.has(sqlStateOf(err) ?? "") || retry === MAX_RETRIES) throw err;
+      // Random, up to 20 ms, 40 ms, 80 ms, 160 ms, so that the same two do not meet again.
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * 2 ** retry));
     }
   }

@@ -8,25 +8,25 @@ export interface IssuedToken {
   readonly issuedAt: Date;
 }
 
-/** What the database makes of a token now. */
+/** How the database judges a token now. */
 export interface Standing {
-  /** Its recipient was revoked since, or it comes from too far ahead. */
+  /** Its recipient was revoked after it was issued or admitted, or it was issued too far in the future. */
   readonly isRefused: boolean;
-  /** It was issued further ahead of the database's clock than clocks may differ. */
+  /** It was issued further ahead of the database's clock than the leeway allows. */
   readonly isAhead: boolean;
-  /** When its recipient was last revoked, in microseconds of 1970; null: never. */
+  /** When its recipient was last revoked, in microseconds since 1970; null: never. */
   readonly revokedAt: string | null;
 }
 
 /**
- * Where a token stands. `admitted` is where it stood when it was let in: whoever was revoked since then is out, whatever the
- * token says of its age.
+ * Asks for a token's standing. `admitted` is its standing when its connection was opened. A revocation since then refuses the token,
+ * whatever issue time it claims.
  */
 export type FindStanding = (token: IssuedToken, admitted?: Admitted) => Promise<Standing>;
 
 type Admitted = Pick<Standing, "revokedAt">;
 
-/** Clocks may differ by `leewayMs`: a token may be so much younger than it says. */
+/** `leewayMs` is how far the issuer's clock may be from the database's. */
 export const createFindStanding =
   (pool: Pool, leewayMs: number): FindStanding =>
   async (token, admitted) => {
@@ -35,10 +35,10 @@ export const createFindStanding =
     return standing;
   };
 
-/** The same for those who come with many others: they share a query. */
+/** The same for callers that come many at a time: they share a query. */
 export function createBatchedFindStanding(pool: Pool, leewayMs: number): FindStanding {
   const find = batch({
-    call: (tokens: readonly Asked[]) => findStandings(pool, leewayMs, tokens),
+    call: (tokens: readonly TokenCheck[]) => findStandings(pool, leewayMs, tokens),
     isArgumentError,
     maxConcurrent: 1,
     maxItems: 1000,
@@ -46,18 +46,19 @@ export function createBatchedFindStanding(pool: Pool, leewayMs: number): FindSta
   return (token, admitted) => find({ ...token, admitted });
 }
 
-interface Asked extends IssuedToken {
+interface TokenCheck extends IssuedToken {
   readonly admitted: Admitted | undefined;
 }
 
 /**
- * In their order, by the database's clock alone, which also dates the revocations: a token that is let in was issued by
- * then and `leewayMs`, so that no later revocation comes before it. Throws DatabaseUnavailableError.
+ * Returns the standings in the tokens' order. Only the database's clock counts, because it also dates the revocations. An admitted
+ * token claims an issue time at most `leewayMs` ahead of that clock, so every later revocation refuses it. Throws
+ * DatabaseUnavailableError.
  */
 async function findStandings(
   pool: Pool,
   leewayMs: number,
-  tokens: readonly Asked[],
+  tokens: readonly TokenCheck[],
 ): Promise<Standing[]> {
   const { rows } = await orUnavailable(
     pool.query<Standing>(

@@ -5,7 +5,7 @@ export interface RuleErrors {
   errors: number;
 }
 
-/** How often each rule has failed: those that are installed, and whatever else has errors to its name. */
+/** How often each rule has failed: all installed rules, and dropped ones that still have recorded errors. */
 export async function countRuleErrors(pool: Pool): Promise<RuleErrors[]> {
   const { rows } = await pool.query<{ rule: string; errors: string }>(
     `select coalesce(r.name, e.rule) as rule, coalesce(sum(e.errors), 0) as errors

@@ -1,13 +1,13 @@
 import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
 
-/** What keeps a session of ours that hangs from holding up the database. */
+/** With these limits, a session of ours that hangs cannot hold up the database. */
 const LIMITS = ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"];
 
 /**
- * Warns of limits the login does not have. They are for its owner to set (docs/dba.md), because through a pooler in
- * transaction mode a setting of ours would be that of whoever gets the session next. A database that is away is not
- * asked again.
+ * Warns of limits that the login does not have. The DBA sets them on the login (docs/dba.md). The service cannot: through a pooler in
+ * transaction mode its settings would also apply to the session's next client. When the database is unavailable, the check is
+ * skipped.
  */
 export async function warnOfMissingLimits(pool: Pool, log: Logger): Promise<void> {
   try {
@@ -19,6 +19,6 @@ export async function warnOfMissingLimits(pool: Pool, log: Logger): Promise<void
     if (missing.length > 0)
       log.warn({ missing }, "the database login has no limits for its sessions; see docs/dba.md");
   } catch {
-    // That it is away is said by whoever needs it.
+    // The parts that need the database say that it is unavailable.
   }
 }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { Pool } from "pg";
 import { orUnavailable } from "./unavailable.ts";
 
-/** The token that a ticket was asked for with; its stream is bound to it. */
+/** The token with which a ticket was requested. The ticket's stream is bound to it. */
 export interface TicketHolder {
   readonly recipientId: string;
   readonly issuedAt: Date;
@@ -18,8 +18,8 @@ export interface Ticket {
 const TTL_SECONDS = 30;
 
 /**
- * One-time tickets, in the database, so that any instance redeems each once. Only their digests are kept: who reads the
- * table cannot use them.
+ * One-time tickets. They are in the database, so that each can be redeemed once and on any instance. Only their digests are stored,
+ * so reading the table gives no usable ticket.
  */
 export function createTickets(pool: Pool) {
   return {
@@ -37,7 +37,7 @@ export function createTickets(pool: Pool) {
       return { ticket, expiresAt: new Date(Number(row.expires_ms)) };
     },
 
-    /** Whose ticket this was; undefined where it is unknown, used, or too old. It is used up. */
+    /** Uses a ticket up, and returns its holder; undefined when the ticket is unknown, used or expired. */
     async redeem(ticket: string): Promise<TicketHolder | undefined> {
       const { rows } = await orUnavailable(
         pool.query<{ recipient_id: string; issued_ms: string; expires_ms: string }>(
@@ -58,7 +58,7 @@ export function createTickets(pool: Pool) {
   };
 }
 
-/** A time as whole milliseconds, which no setting writes in another way. */
+/** A time as whole milliseconds, whose text form depends on no setting. */
 const inMs = (time: string) => `(date_part('epoch', ${time}) * 1000)::bigint`;
 
 const digestOf = (ticket: string) => createHash("sha256").update(ticket).digest();

@@ -2,7 +2,7 @@ import pg from "pg";
 import { Prisma } from "./generated/client.ts";
 import { isArgumentError, isTransient } from "./read-errors.ts";
 
-/** The database could not be asked or did not answer, and next time it may. `cause` says why. */
+/** The database could not be reached or did not answer; a retry may succeed. `cause` says why. */
 export class DatabaseUnavailableError extends Error {
   constructor(cause: unknown) {
     super("The database does not answer", { cause });
@@ -10,7 +10,7 @@ export class DatabaseUnavailableError extends Error {
   }
 }
 
-/** The same answer; throws DatabaseUnavailableError where there was none, and what the database refuses as it is. */
+/** Passes an answer on. Throws DatabaseUnavailableError when there was none; an error that is an answer is thrown unchanged. */
 export async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
@@ -19,7 +19,7 @@ export async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
-/** Prisma's own words for it: not reachable, timed out, closed, too many, no transaction to be had. */
+/** Prisma's codes for: not reachable, timed out, closed, too many connections, no transaction available. */
 const PRISMA_UNAVAILABLE = new Set([
   "P1001",
   "P1002",
@@ -32,25 +32,25 @@ const PRISMA_UNAVAILABLE = new Set([
 ]);
 
 /**
- * An error with a SQLSTATE is an answer, which may be that the server is shutting down. What else `pg` throws is a
- * connection that could not be had or was lost, and carries no code to tell it by.
+ * An error with a SQLSTATE is an answer, which may be that the server is shutting down. Any other error of `pg` means that the
+ * connection could not be made or was lost; these have no common code.
  */
 function isUnavailable(err: unknown): boolean {
   if (!(err instanceof Error) || isArgumentError(err) || err instanceof TypeError) return false;
   if (err instanceof Prisma.PrismaClientValidationError) return false;
   const state = sqlStateOf(err);
-  // 28, 3D: not let in, no such database. Somebody must see to that, and then it is back. 54000, of what the inbox writes:
-  // the queue of notifications is full, and soon none will be sent (`watchNotifyQueue`).
+  // 28, 3D: login refused, no such database; after a person has fixed that, a retry succeeds. 54000, when the inbox writes: the
+  // queue of notifications is full; soon no more will be sent (`watchNotifyQueue`), and a retry succeeds.
   if (state !== undefined) return isTransient(state) || /^(28|3D|54000)/.test(state);
   if (err instanceof Prisma.PrismaClientKnownRequestError) return PRISMA_UNAVAILABLE.has(err.code);
   return true;
 }
 
-/** A text has a character that the database's encoding has not: no row has it, and none can get it. */
+/** A text has a character that the database's encoding lacks. So no row contains it, and none can. */
 export const isUntranslatable = (err: unknown) =>
   err instanceof Error && sqlStateOf(err) === "22P05";
 
-/** Undefined where it is no answer of PostgreSQL's. */
+/** Undefined when the error is not an answer of PostgreSQL. */
 export function sqlStateOf(err: unknown): string | undefined {
   if (err instanceof pg.DatabaseError) return err.code;
   if (!(err instanceof Prisma.PrismaClientKnownRequestError)) return undefined;
@@ -58,7 +58,7 @@ export function sqlStateOf(err: unknown): string | undefined {
   return driverAdapterError?.cause?.originalCode;
 }
 
-/** What `@prisma/adapter-pg` makes of an error of `pg`. */
+/** How `@prisma/adapter-pg` passes on an error of `pg`. */
 interface DriverCause {
   originalCode?: string;
 }

@@ -1,15 +1,15 @@
 import type pg from "pg";
 
 /**
- * A client of the pool for work that is more than one statement. One whose work failed is not used again: that rolls back,
- * whatever state it is in.
+ * Runs work of several statements on one client of the pool. A client whose work failed is discarded: ending its connection
+ * rolls back, whatever state the transaction is in.
  */
 export async function withClient<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
 ): Promise<T> {
   const client = await pool.connect();
-  // The query that is running rejects, too; unheard, the event would end the process.
+  // When the connection is lost, the running query rejects as well. Without a handler this event would end the process.
   const ignore = () => {};
   client.on("error", ignore);
   let failure: Error | boolean = false;

@@ -12,28 +12,28 @@ const MEANINGS: Record<string, string> = {
 };
 
 /**
- * Watches what is written for recipients (marks, preferences, tickets). A database that lacks something, as a disk with room, may
- * answer every read, and refuse every write: nothing else would tell. So may a session that is read-only, or as somebody has left
- * it in a pooler.
+ * Watches the writes for recipients (marks, preferences, tickets). A database with a full disk may answer every read and refuse
+ * every write, and so may a session that is read-only or has a setting left over from another client of the pooler. Only the writes
+ * show that.
  */
 export function createWrites(log: Logger) {
   let warning: string | undefined;
 
   function fail(state: string) {
     const meaning = MEANINGS[state] ?? "it lacks something, or its system failed";
-    if (!warning) log.error({ sqlState: state }, "the database refuses what is written");
-    warning = `the database refuses what is written: ${meaning} (SQLSTATE ${state}, last at ${new Date().toISOString()})`;
+    if (!warning) log.error({ sqlState: state }, "the database refuses writes");
+    warning = `the database refuses writes: ${meaning} (SQLSTATE ${state}, last at ${new Date().toISOString()})`;
   }
 
   function succeed() {
-    if (warning) log.info("the database takes what is written again");
+    if (warning) log.info("the database accepts writes again");
     warning = undefined;
   }
 
   return {
     warnings: () => (warning ? [warning] : []),
 
-    /** The same function, watched. `hasWritten` says whether an answer means that something was written. */
+    /** Wraps a function that writes. `hasWritten` says whether an answer means that a row was written. */
     watch<Args extends unknown[], Result>(
       call: (...args: Args) => Promise<Result>,
       hasWritten: (result: Result) => boolean = () => true,

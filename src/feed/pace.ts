@@ -1,58 +1,58 @@
 import type { Page } from "../changes/changes.ts";
 
 export interface PaceOptions {
-  /** At the latest so long after the last read there is another. */
+  /** Maximum time between two reads. */
   sweepMs: number;
-  /** While wake-ups are suspended there is a read every tick. */
+  /** Time between two reads while wake-ups are suspended. */
   tickMs: number;
-  /** When transactions announce themselves faster, wake-ups are suspended; 0: never. */
+  /** When transactions send more wake-ups than this, wake-ups are suspended; 0: never. */
   wakeupsPerSecondBusy: number;
 }
 
-type ReadFor = Pick<Page, "marked" | "removed" | "changes" | "suspendedMs">;
+type PageRead = Pick<Page, "marked" | "removed" | "changes" | "suspendedMs">;
 
 export type Pace = ReturnType<typeof createPace>;
 
-/** For how long wake-ups are suspended at a time. If whoever did it dies, they come back by themselves. */
+/** Wake-ups are suspended for this long at a time. If the instance that suspended them dies, they resume by themselves. */
 export const LEASE_MS = 1000;
 
-/** So many reads may follow one another at once after a quiet time, so that a lone commit never waits for its turn. */
-const READS_AT_ONCE = 10;
+/** Burst size: after a quiet time this many reads run without delay, so that a lone commit never waits for its turn. */
+const BURST = 10;
 
 /**
- * When to read, and when to suspend wake-ups. Knows no clock, no database and no timer: it is told the time, and asked.
+ * Decides when to read, and when to suspend wake-ups. It has no clock, no database and no timer: the caller passes the time.
  *
- * *Idle*: a wake-up is answered by a read at once. Every transaction that a read finds is one that queued for the cluster's
- * NOTIFY lock. They fill a bucket that leaks `wakeupsPerSecondBusy` a second; when it holds a tenth of that (ten at the
- * least), it is worth suspending wake-ups. What is forged or finds nothing does not count.
+ * *Idle*: each wake-up causes a read at once. Every transaction that a read finds has queued for the cluster's NOTIFY lock.
+ * These transactions fill a bucket that leaks `wakeupsPerSecondBusy` a second. When the bucket holds a tenth of that, and at
+ * least ten, it is worth suspending wake-ups. Forged wake-ups, and wake-ups after which a read finds nothing, do not count.
  *
- * *Busy*: wake-ups are suspended, by a lease in the database that everybody sees in what they read: `suspendedMs`. Whoever
- * sees it reads every tick, whoever has suspended them; and whoever sees it half run out, with something in the bucket,
- * renews it. So several instances need not agree on one that does it, and the death of any of them changes nothing.
+ * *Busy*: wake-ups are suspended by a lease in the database. Every instance sees the lease in the pages it reads
+ * (`suspendedMs`), reads every tick while it lasts, and renews it when half of it is over and the bucket is not empty. It does not
+ * matter which instance took the lease, so several instances need not agree, and the death of any changes nothing.
  *
- * *Leaving*: nobody renews the lease, it runs out, wake-ups are sent again and answered at once. A transaction that looked
- * before and commits later has announced itself to nobody. So the ticks go on, slower: by a twentieth of the time since
- * wake-ups were last seen suspended. A commit that was held up for `t` waits `t / 20` at the most, until that is the sweep,
- * and the pace is idle again.
+ * *Leaving*: no instance renews the lease, it runs out, and wake-ups are sent again and answered at once. But a transaction that
+ * checked the lease before its end and commits later sends no wake-up. So the ticks go on, and slow down: the pause between
+ * two reads is a twentieth of the time since wake-ups were last seen suspended. A commit that was held up for `t` waits at
+ * most `t / 20`. When the pause reaches the sweep, the pace is idle again.
  *
- * Suspended for good (`bellwire.suspend_wakeups()`), or held by somebody else for longer than a lease, it is the same: it ticks
- * while reads find something, slows down while they do not, and never renews anything.
+ * When wake-ups are suspended for good (`bellwire.suspend_wakeups()`), or another part of this process keeps them suspended, the
+ * pace is similar: it ticks while reads find rows, slows down while they do not, and never renews a lease.
  */
 export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOptions, now: number) {
   const perMs = wakeupsPerSecondBusy / 1000;
-  const worthSuspending = Math.max(READS_AT_ONCE, perMs * 100);
+  const worthSuspending = Math.max(BURST, perMs * 100);
   const full = 5 * worthSuspending;
   let bucket = 0;
   let filledAt = now;
-  /** When there was last reason to think that rows come unannounced. Before the start is one. */
+  /** When rows may last have come without a wake-up. Nothing was heard before the start, so it begins there. */
   let unannouncedAt = now;
   let leaseEndsAt = Number.NEGATIVE_INFINITY;
   let isForGood = false;
   let isHeld = false;
-  let readsLeft = READS_AT_ONCE;
+  let readsLeft = BURST;
   let readsCountedAt = now;
 
-  /** Until the next read, where nothing wakes it. */
+  /** The pause until the next read, when no wake-up comes first. */
   const pollMs = (now: number) => Math.min(sweepMs, Math.max(tickMs, (now - unannouncedAt) / 20));
 
   return {
@@ -60,8 +60,8 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
 
     isBusy: (now: number) => now < leaseEndsAt,
 
-    /** A read that began at `now` has given this page. */
-    recordRead({ marked, removed, changes, suspendedMs }: ReadFor, now: number): void {
+    /** Takes a page into account whose read began at `now`. */
+    recordRead({ marked, removed, changes, suspendedMs }: PageRead, now: number): void {
       bucket = Math.max(0, bucket - (now - filledAt) * perMs);
       filledAt = now;
       const xids = new Set(changes.map(({ changedXid }) => changedXid));
@@ -73,28 +73,28 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
       if (isForGood ? xids.size > 0 : suspendedMs > 0) unannouncedAt = now;
     },
 
-    /** Whether to suspend wake-ups for `LEASE_MS` now, for the first time or further. */
+    /** Whether to take the lease now, or to renew it. */
     isWorthSuspending(now: number): boolean {
       if (wakeupsPerSecondBusy === 0 || isForGood) return false;
       const leftMs = leaseEndsAt - now;
       return leftMs > 0 ? leftMs < LEASE_MS / 2 && bucket > 0 : bucket >= worthSuspending;
     },
 
-    /** Somebody keeps wake-ups suspended, and will say when no longer. */
+    /** While held, another part of this process keeps wake-ups suspended. */
     setHeld(held: boolean, now: number): void {
       isHeld = held;
       unannouncedAt = now;
     },
 
-    /** Rows may come unannounced: wake-ups are about to be suspended, or were not heard for a while. */
+    /** Rows may come without a wake-up: wake-ups are about to be suspended, or were not heard for a while. */
     expectUnannounced(now: number): void {
       unannouncedAt = now;
     },
 
-    /** How long a wake-up has to wait for its read. Counts that read. */
+    /** Gives a wake-up's read its turn. Returns how long that read must wait, in milliseconds. */
     scheduleRead(now: number): number {
       const perRead = Math.min(tickMs, 1 / perMs);
-      readsLeft = Math.min(READS_AT_ONCE, readsLeft + (now - readsCountedAt) / perRead);
+      readsLeft = Math.min(BURST, readsLeft + (now - readsCountedAt) / perRead);
       readsCountedAt = now;
       readsLeft -= 1;
       return Math.max(0, -readsLeft * perRead);
