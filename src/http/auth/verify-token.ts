@@ -1,14 +1,7 @@
 import { createPublicKey } from "node:crypto";
-import {
-  errors,
-  type JWTClaimVerificationOptions,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  jwtVerify,
-} from "jose";
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { KeyConfig } from "../../config.ts";
 import { Problem } from "../problem.ts";
-import { createHs256Verifier } from "./hs256.ts";
 import { hasLoneSurrogate, sameId } from "./recipient-id.ts";
 import { createRemoteKeys } from "./remote-keys.ts";
 
@@ -47,16 +40,18 @@ const ACCESS_TOKEN_TYPES = /^(application\/)?(at\+)?jwt$/i;
  */
 export function createTokenVerifier(options: VerifyOptions): VerifyToken {
   const { issuer, audience, userClaim, leewayMs } = options;
-  const verify = createJwtVerifier(options.key, {
+  const { getKey, algorithms } = verificationKeys(options.key);
+  const expected = {
+    algorithms,
     requiredClaims: ["exp", userClaim],
     clockTolerance: leewayMs / 1000,
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
-  });
+  };
 
   return async (token) => {
     if (token.length > MAX_TOKEN_LENGTH) throw tokenInvalid();
-    const { payload, protectedHeader } = await verify(token).catch(refuse);
+    const { payload, protectedHeader } = await jwtVerify(token, getKey, expected).catch(refuse);
     const { typ = "JWT" } = protectedHeader;
     if (!ACCESS_TOKEN_TYPES.test(typ)) throw tokenInvalid();
     const identity = toIdentity(payload, userClaim);
@@ -68,16 +63,16 @@ export function createTokenVerifier(options: VerifyOptions): VerifyToken {
   };
 }
 
-function createJwtVerifier(key: TokenOptions["key"], claims: JWTClaimVerificationOptions) {
-  if (key.kind === "secret") return createHs256Verifier(key.secret, claims);
-  const { getKey, algorithms } = publicKeys(key);
-  return (token: string) => jwtVerify(token, getKey, { ...claims, algorithms });
-}
-
-function publicKeys(key: Exclude<TokenOptions["key"], { kind: "secret" }>): {
+/** The key for a token, and the algorithms that this kind of key verifies. */
+function verificationKeys(key: TokenOptions["key"]): {
   getKey: JWTVerifyGetKey;
   algorithms: string[];
 } {
+  if (key.kind === "secret") {
+    // Imported once: jose would import a KeyObject or bytes again for each token, which takes as long again as the rest.
+    const imported = importSecret(key.secret);
+    return { getKey: () => imported, algorithms: ["HS256"] };
+  }
   const algorithms = Object.values(ALGORITHMS);
   if (key.kind === "jwks") return { getKey: createRemoteKeys(key.url), algorithms };
   const publicKey = createPublicKey(key.pem);
@@ -86,7 +81,12 @@ function publicKeys(key: Exclude<TokenOptions["key"], { kind: "secret" }>): {
   return { getKey: async () => publicKey, algorithms: own ? [own] : algorithms };
 }
 
-/** What is verified by which kind of key. */
+const importSecret = (secret: string) =>
+  crypto.subtle.importKey("raw", Buffer.from(secret), { name: "HMAC", hash: "SHA-256" }, false, [
+    "verify",
+  ]);
+
+/** The algorithm of each kind of public key. */
 const ALGORITHMS: Record<string, string> = { rsa: "RS256", ec: "ES256", ed25519: "EdDSA" };
 
 /** jose throws its own errors for what is wrong with a token, and TypeErrors for a key that does not fit its `alg`. */

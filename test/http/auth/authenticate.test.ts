@@ -127,6 +127,7 @@ describe("while the keys cannot be fetched", () => {
     ["answers 500", (res) => res.writeHead(500).end("{}")],
     ["answers something else", (res) => res.end("<html>")],
     ["answers no key set", (res) => res.end('{"keys": 1}')],
+    ["redirects", (res) => res.writeHead(302, { location: "https://id.example/keys" }).end()],
     ["hangs up", (res) => res.destroy()],
   ];
 

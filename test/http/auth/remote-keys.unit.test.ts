@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, jwtVerify, SignJWT } from "jose";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createRemoteKeys } from "../../../src/http/auth/remote-keys.ts";
 
 const MINUTES = 60_000;
@@ -16,10 +16,13 @@ const fresh = make();
 const sign = (kid: string, { privateKey }: { privateKey: KeyObject }) =>
   new SignJWT({ sub: "42" }).setProtectedHeader({ alg: "ES256", kid }).sign(privateKey);
 
-/** An address with keys that the test changes, and a clock that it turns. */
+/** A URL with keys that the test changes, and a clock that it turns. */
 async function start(keys: [kid: string, key: { publicKey: KeyObject }][]) {
+  vi.useFakeTimers({ toFake: ["Date", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const startedAt = performance.now();
   const hanging: ServerResponse[] = [];
-  const state = { keys, status: 200, isHanging: false, now: 0, requests: 0 };
+  const state = { keys, status: 200, isHanging: false, requests: 0 };
   const server = createServer(async (_req, res) => {
     state.requests++;
     if (state.isHanging) return void hanging.push(res);
@@ -32,9 +35,11 @@ async function start(keys: [kid: string, key: { publicKey: KeyObject }][]) {
   await once(server.listen(0, "127.0.0.1"), "listening");
   onTestFinished(() => void server.close().closeAllConnections());
   const { port } = server.address() as AddressInfo;
-  const find = createRemoteKeys(`http://127.0.0.1:${port}/jwks.json`, () => state.now);
+  const find = createRemoteKeys(`http://127.0.0.1:${port}/jwks.json`);
   return Object.assign(state, {
     hanging,
+    /** Turns the clock on to so many milliseconds after the start. */
+    turnTo: (ms: number) => void vi.advanceTimersByTime(startedAt + ms - performance.now()),
     verify: async (token: Promise<string>) =>
       jwtVerify(await token, find).then(
         () => "good",
@@ -49,9 +54,9 @@ test("a key that is published counts half a minute later at the latest; one with
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.keys = [["new", fresh]];
-  keys.now = 29_000;
+  keys.turnTo(29_000);
   expect(await keys.verify(sign("new", fresh))).toBe(UNKNOWN);
-  keys.now = 30_000;
+  keys.turnTo(30_000);
   expect(await keys.verify(sign("new", fresh))).toBe("good");
   expect(await keys.verify(sign("old", old))).toBe(UNKNOWN);
   expect(keys.requests).toBe(2);
@@ -60,7 +65,7 @@ test("a key that is published counts half a minute later at the latest; one with
 test("a flood of keys that nobody has is one fetch in half a minute", async () => {
   const keys = await start([["old", old]]);
   for (const second of Array.from({ length: 60 }, (_, i) => i)) {
-    keys.now = second * 1000;
+    keys.turnTo(second * 1000);
     const flood = Array.from({ length: 10 }, (_, i) =>
       keys.verify(sign(`made up ${second} ${i}`, fresh)),
     );
@@ -73,8 +78,11 @@ test("the keys we have go on for a day while their address does not answer, and 
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.status = 500;
-  for (keys.now = 0; keys.now <= 48 * HOURS; keys.now += 10 * MINUTES)
+  for (let ms = 0; ms <= 48 * HOURS; ms += 10 * MINUTES) {
+    keys.turnTo(ms);
     expect(await keys.verify(sign("old", old))).toBe("good");
+  }
+  keys.turnTo(48 * HOURS + 10 * MINUTES);
   expect(await keys.verify(sign("old", old))).toBe("keys_unavailable");
 });
 
@@ -82,7 +90,7 @@ test("a key that nobody has asked for may be good while the address does not ans
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.status = 500;
-  keys.now = 31_000;
+  keys.turnTo(31_000);
   for (const _ of [1, 2, 3]) expect(await keys.verify(sign("new", fresh))).toBe("keys_unavailable");
   expect(keys.requests).toBe(2);
 });
@@ -91,7 +99,7 @@ test("an address that hangs holds up nobody whose key we have", async () => {
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.isHanging = true;
-  keys.now = 11 * MINUTES;
+  keys.turnTo(11 * MINUTES);
   // Old enough to be fetched again, and asked for a key we lack: both wait for the one fetch.
   const waiting = keys.verify(sign("new", fresh));
   for (const _ of [1, 2, 3]) expect(await keys.verify(sign("old", old))).toBe("good");
@@ -102,17 +110,28 @@ test("an address that hangs holds up nobody whose key we have", async () => {
   expect(keys.requests).toBe(2);
 });
 
+test("a system clock that is set back an hour delays a new key for ten minutes at most", async () => {
+  const keys = await start([["old", old]]);
+  expect(await keys.verify(sign("old", old))).toBe("good");
+  keys.keys = [["new", fresh]];
+  vi.setSystemTime(Date.now() - HOURS);
+  keys.turnTo(10 * MINUTES);
+  expect(await keys.verify(sign("old", old))).toBe("good");
+  await expect.poll(() => keys.verify(sign("new", fresh))).toBe("good");
+  expect(keys.requests).toBe(2);
+});
+
 test("without any key the address is asked once a second, by all who wait together", async () => {
   const keys = await start([["old", old]]);
   keys.status = 500;
   const ask = () => Promise.all([1, 2, 3].map(() => keys.verify(sign("old", old))));
   expect(new Set(await ask())).toEqual(new Set(["keys_unavailable"]));
   expect(keys.requests).toBe(1);
-  keys.now = 999;
+  keys.turnTo(999);
   await ask();
   expect(keys.requests).toBe(1);
   keys.status = 200;
-  keys.now = 1000;
+  keys.turnTo(1000);
   expect(new Set(await ask())).toEqual(new Set(["good"]));
   expect(keys.requests).toBe(2);
 });
