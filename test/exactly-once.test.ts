@@ -40,7 +40,7 @@ test.each(seeds())(
   120_000,
 );
 
-/** Some 12 s: backends are killed all along, PostgreSQL crashes after a third, the service after two. */
+/** About 12 s. Backends are killed throughout; PostgreSQL crashes after a third of the time, the service after two thirds. */
 async function disturb(service: ServiceProcess, random: Random): Promise<void> {
   const killBackends = async () => {
     for (let times = 4; times > 0; times--) {
@@ -75,7 +75,7 @@ test("a reader by `id > last` loses rows, and the checker sees it", async () => 
   expect(verdict).toMatchObject({ repeated: 0, phantoms: 0, misdirected: 0, contradictions: 0 });
 }, 30_000);
 
-test("the checker tells every kind of wrong", async () => {
+test("the checker finds every kind of error", async () => {
   const url = await createMigrated(postgres, "wrong");
   for (const body of ["shown", "shown twice", "not shown", "read", "of another"])
     await postgres.query(NOTIFY, [body === "of another" ? "2" : "1", body], "wrong");

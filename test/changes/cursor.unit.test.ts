@@ -50,7 +50,7 @@ describe("a cursor", () => {
     expect(encodeCursor({ epoch: "4a9a6061", at, reading })).toBe("v1.4a9a6061.rv.d.3.3-7.n1z_");
   });
 
-  test("is a safe id of at most 128 characters, whatever it says", () => {
+  test("is always an id of at most 128 safe characters", () => {
     fc.assert(
       fc.property(fc.oneof(plain, withinRead), (cursor) => {
         expect(encodeCursor(cursor)).toMatch(FORM);
@@ -58,7 +58,7 @@ describe("a cursor", () => {
     );
   });
 
-  test("comes back as it was when it fits", () => {
+  test("that fits is parsed as it was", () => {
     const few = fc.oneof(plain, withinRead).filter(({ at }) => at.inProgress.length <= 12);
     fc.assert(
       fc.property(few, (cursor) => {
@@ -67,7 +67,7 @@ describe("a cursor", () => {
     );
   });
 
-  test("that does not fit comes back as an earlier one: nothing is lost, something may be repeated", () => {
+  test("that does not fit is parsed as an earlier one: no row is lost, and some may be repeated", () => {
     fc.assert(
       fc.property(fc.oneof(plain, withinRead), (cursor) => {
         const back = parseCursor(encodeCursor(cursor));
@@ -78,7 +78,7 @@ describe("a cursor", () => {
     );
   });
 
-  test("cut short anywhere is none", () => {
+  test("cut short anywhere is no cursor", () => {
     fc.assert(
       fc.property(fc.oneof(plain, withinRead), (cursor) => {
         const text = encodeCursor(cursor);
@@ -88,7 +88,7 @@ describe("a cursor", () => {
     );
   });
 
-  test("names no transaction that there cannot be: PostgreSQL gives no id whose low 32 bits are 0, 1 or 2", () => {
+  test("names only assignable transactions: PostgreSQL assigns no id whose low 32 bits are 0, 1 or 2", () => {
     const high = fc.bigInt({ min: 0n, max: 2n ** 28n });
     fc.assert(
       fc.property(high, fc.constantFrom(0n, 1n, 2n), fc.bigInt(1n, 50n), (bits, low, ahead) => {
@@ -142,7 +142,7 @@ describe("a cursor", () => {
     expect(parseCursor(text)).toBeUndefined();
   });
 
-  test("never fails to answer, whatever it is given", () => {
+  test("is parsed or undefined for any text, and never throws", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => {
         const cursor = parseCursor(text);

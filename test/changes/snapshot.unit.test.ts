@@ -10,7 +10,7 @@ import {
   union,
 } from "../../src/changes/snapshot.ts";
 
-/** Small numbers, so that sets meet often. */
+/** Small numbers, so that sets overlap often. */
 const snapshots = fc
   .record({
     xmax: fc.integer({ min: 3, max: 40 }),
@@ -25,7 +25,7 @@ const XIDS = Array.from({ length: 45 }, (_, i) => BigInt(i + 1));
 const members = (snapshot: Snapshot) => XIDS.filter((xid) => isVisible(snapshot, xid));
 
 describe("a snapshot", () => {
-  test("reads and writes Postgres's text", () => {
+  test("is read from PostgreSQL's text, and written as it", () => {
     expect(parseSnapshot("10:20:10,14")).toEqual({ xmax: 20n, inProgress: [10n, 14n] });
     expect(parseSnapshot("816:816:")).toEqual({ xmax: 816n, inProgress: [] });
     fc.assert(
@@ -35,7 +35,7 @@ describe("a snapshot", () => {
     );
   });
 
-  test("joined with another has exactly the members of both", () => {
+  test("united with another has exactly the members of both", () => {
     fc.assert(
       fc.property(snapshots, snapshots, (a, b) => {
         const either = XIDS.filter((xid) => isVisible(a, xid) || isVisible(b, xid));
@@ -44,7 +44,7 @@ describe("a snapshot", () => {
     );
   });
 
-  test("cut at an end loses what is at or past it, and nothing else", () => {
+  test("cut at an end loses the transactions at or past it, and no others", () => {
     fc.assert(
       fc.property(snapshots, fc.integer({ min: 3, max: 45 }), (s, end) => {
         const below = members(s).filter((xid) => xid < BigInt(end));
@@ -53,7 +53,7 @@ describe("a snapshot", () => {
     );
   });
 
-  test("is only called a subset of another when it is one", () => {
+  test("is called a subset of another only when it is one", () => {
     fc.assert(
       fc.property(snapshots, snapshots, (a, b) => {
         if (isSubset(a, b)) expect(members(a).every((xid) => isVisible(b, xid))).toBe(true);

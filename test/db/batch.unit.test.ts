@@ -4,7 +4,7 @@ import { batch } from "../../src/db/batch.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** A function for one, whose calls for many the test answers. */
+/** A batched function; the test answers its calls. */
 function start(limits: { maxConcurrent: number; maxItems: number }) {
   const calls: { items: readonly number[]; answer: () => void; fail: (err: Error) => void }[] = [];
   const double = batch({
@@ -20,7 +20,7 @@ function start(limits: { maxConcurrent: number; maxItems: number }) {
 
 const soon = () => vi.advanceTimersByTimeAsync(1);
 
-test("whoever comes alone is answered at once, and those who come in one turn together", async () => {
+test("a lone item is answered at once, and items of one turn of the event loop share a call", async () => {
   const { calls, double } = start({ maxConcurrent: 2, maxItems: 10 });
   const lone = double(1);
   await soon();
@@ -33,7 +33,7 @@ test("whoever comes alone is answered at once, and those who come in one turn to
   expect(await both).toEqual([4, 6]);
 });
 
-test("no more calls run than may, nor for more, and who waits is not forgotten", async () => {
+test("calls stay within maxConcurrent and maxItems, and no waiting item is forgotten", async () => {
   const { calls, double } = start({ maxConcurrent: 2, maxItems: 3 });
   const all = Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(double));
   await soon();
@@ -49,7 +49,7 @@ test("no more calls run than may, nor for more, and who waits is not forgotten",
   expect(await all).toEqual([2, 4, 6, 8, 10, 12, 14, 16]);
 });
 
-test("ten thousand who come over three seconds share fewer than a hundred calls, and none waits for long", async () => {
+test("ten thousand items in three seconds share fewer than a hundred calls, and none waits for more than 70 ms", async () => {
   const { calls, double } = start({ maxConcurrent: 4, maxItems: 500 });
   let answered = 0;
   let longest = 0;
@@ -71,7 +71,7 @@ test("ten thousand who come over three seconds share fewer than a hundred calls,
   expect(longest).toBeLessThanOrEqual(70);
 });
 
-test("a call that fails fails for those who shared it, and for nobody else", async () => {
+test("a failed call fails for the items that shared it, and for no others", async () => {
   const { calls, double } = start({ maxConcurrent: 1, maxItems: 2 });
   const [first, second, third] = [double(1), double(2), double(3)];
   const failures = Promise.allSettled([first, second]);
@@ -83,7 +83,7 @@ test("a call that fails fails for those who shared it, and for nobody else", asy
   expect(await third).toBe(6);
 });
 
-test("who makes a call fail fails alone, at the cost of a few calls in that call's turn", async () => {
+test("an item that makes a call fail fails alone, and costs a few calls in that call's place", async () => {
   let calls = 0;
   let running = 0;
   const double = batch({

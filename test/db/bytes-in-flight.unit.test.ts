@@ -3,18 +3,18 @@ import { expect, test } from "vitest";
 import { createBytesInFlight, type Reservation } from "../../src/db/bytes-in-flight.ts";
 
 let recipients = 0;
-/** Of somebody else each, unless it says whose. */
+/** Each for another recipient, unless one is given. */
 const reservation = (recipientId = `${recipients++}`): Reservation => ({ recipientId, bytes: 0 });
 const settle = () => new Promise(setImmediate);
 
-test("who comes while there is no room waits, and is let in first come, first served", async () => {
+test("a request that does not fit waits, and requests are granted first come, first served", async () => {
   const room = createBytesInFlight(100);
   const [a, b, c] = [reservation(), reservation(), reservation()];
   await room.reserve(a, 80);
   const order: string[] = [];
   const waits = [
     room.reserve(b, 50).then(() => order.push("b")),
-    // Would fit, but others were here before.
+    // It would fit, but an earlier request waits.
     room.reserve(c, 5).then(() => order.push("c")),
   ];
   await settle();
@@ -25,7 +25,7 @@ test("who comes while there is no room waits, and is let in first come, first se
   expect(room.reserved()).toBe(45 + 50 + 5);
 });
 
-test("what is larger than all the room goes in alone, and nobody beside it", async () => {
+test("a request larger than the limit is granted when nothing else is held, and nothing is granted beside it", async () => {
   const room = createBytesInFlight(100);
   const [small, large, other] = [reservation(), reservation(), reservation()];
   await room.reserve(small, 1);
@@ -44,7 +44,7 @@ test("what is larger than all the room goes in alone, and nobody beside it", asy
   expect(await next).toBe(true);
 });
 
-test("who waits and leaves is forgotten, and holds up nobody", async () => {
+test("a waiting reservation that is closed is forgotten, and delays no other", async () => {
   const room = createBytesInFlight(100);
   const [a, gone, b] = [reservation(), reservation(), reservation()];
   await room.reserve(a, 100);
@@ -61,7 +61,7 @@ test("who waits and leaves is forgotten, and holds up nobody", async () => {
   expect(room.reserved()).toBe(0);
 });
 
-test("who waits longer than it may leaves", async () => {
+test("a reservation that has waited for maxWaitMs is closed", async () => {
   const room = createBytesInFlight(100);
   const [a, late, b] = [
     reservation(),
@@ -77,7 +77,7 @@ test("who waits longer than it may leaves", async () => {
   expect(room.reserved()).toBe(20);
 });
 
-test("grows only into what nobody waits for", async () => {
+test("a reservation grows only into bytes that nobody waits for", async () => {
   const room = createBytesInFlight(100);
   const [a, b] = [reservation(), reservation()];
   await room.reserve(a, 10);
@@ -89,7 +89,7 @@ test("grows only into what nobody waits for", async () => {
   expect(await waiting).toBe(true);
 });
 
-test("a recipient has no more than a quarter, or one share, and nobody waits behind what it asks for beyond that", async () => {
+test("a recipient holds a quarter of the limit or one reservation, and its further requests delay nobody else", async () => {
   const room = createBytesInFlight(100);
   const [a, b, huge, c] = [
     reservation("me"),
@@ -106,7 +106,7 @@ test("a recipient has no more than a quarter, or one share, and nobody waits beh
   ];
   const [other, another] = [reservation(), reservation()];
   expect(await room.reserve(other, 25)).toBe(true);
-  // Grows, for nobody waits whom it would keep out.
+  // It grows, because the waiting requests could not have these bytes.
   expect([room.grow(other, 26), order]).toEqual([25, []]);
   room.resize(a, 19);
   await settle();
@@ -122,7 +122,7 @@ test("a recipient has no more than a quarter, or one share, and nobody waits beh
   expect(room.reserved()).toBe(0);
 });
 
-test("of what a recipient waits for, only a quarter stands in the others' way", async () => {
+test("of a recipient's waiting requests, only a quarter of the limit stands in the common queue", async () => {
   const room = createBytesInFlight(100);
   const [holder, ...crowd] = [
     reservation(),
@@ -141,7 +141,7 @@ test("of what a recipient waits for, only a quarter stands in the others' way", 
   expect(crowd.map(({ bytes }) => bytes)).toEqual([0, 0, 20]);
 });
 
-test("whatever happens, no more is taken than there is room, everybody gets in, and at the end nothing is taken", async () => {
+test("in any order of requests the limit holds, every request is granted, and in the end nothing is held", async () => {
   const step = fc.record({
     bytes: fc.integer({ min: 1, max: 150 }),
     leavesAfter: fc.integer({ min: 0, max: 5 }),

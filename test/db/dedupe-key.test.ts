@@ -65,7 +65,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     await expect.poll(() => isWaiting(pid)).toBe(true);
   }
 
-  test("is one rule's own: another's of another type tells too", async () => {
+  test("counts for one type: the same key with another type tells too", async () => {
     await define();
     await define(TELL.replace("done", "seen"), { name: "other" });
     for (let n = 0; n < 2; n++)
@@ -85,7 +85,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     expect(await countTold()).toBe(3);
   });
 
-  test("two sessions that write 400 of the same, one up and one down, never deadlock", async () => {
+  test("two sessions that write the same 400 keys, one ascending and one descending, never deadlock", async () => {
     await define();
     const sides = [await openWriter(), await openWriter()];
     await Promise.all(
@@ -103,14 +103,14 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     expect(await countTold()).toBe(400 * 30);
   });
 
-  /** Each has a key, and then comes to the other's; the first to wait so is not always who is ended. */
+  /** Each session writes a key, then the other's. Either may be ended by the deadlock check. */
   async function crossKeys(first: (writer: Writer, key: string) => Promise<unknown>) {
     const [one, two] = [await openWriter(), await openWriter()];
     await first(one, "a");
     await first(two, "b");
     const crossing = first(one, "b");
     await untilItWaits(one);
-    // Whichever is ended, the other waits for its commit.
+    // The other waits for the commit of the one that was ended.
     await Promise.all([
       crossing.then(() => one.query("commit")),
       first(two, "a").then(() => two.query("commit")),
@@ -120,7 +120,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
   const insert = (writer: Writer, key: string) =>
     writer.query("insert into public.work (recipient, key) values (7, $1), (8, $1)", [key]);
 
-  test("two sessions that come to each other's one after the other both commit; what is dropped is recorded", async () => {
+  test("two sessions that write each other's key both commit; the dropped notification is recorded", async () => {
     await define();
     await crossKeys(insert);
     expect(await listErrors()).toEqual([
@@ -129,7 +129,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     expect(await countTold()).toBe(4);
   });
 
-  test("two sessions that notify() each other's both commit; what is dropped is recorded", async () => {
+  test("two sessions that notify() with each other's key both commit; the dropped notification is recorded", async () => {
     await crossKeys((writer, key) =>
       writer.query("select bellwire.notify('7', 'work.done', dedupe_key => $1)", [key]),
     );
@@ -139,13 +139,13 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     expect(await countTold()).toBe(2);
   });
 
-  test("with on_error => 'raise' the same fails one write, as was asked", async () => {
+  test("with on_error => 'raise' the same deadlock fails one write, as the rule asks", async () => {
     await define(TELL, { onError: "raise" });
     await expect(crossKeys(insert)).rejects.toMatchObject({ code: "40P01" });
     expect(await listErrors()).toEqual([]);
   });
 
-  test("that another transaction holds longer than lock_timeout fails no write, and is recorded", async () => {
+  test("that another transaction holds for longer than lock_timeout fails no write, and is recorded", async () => {
     await define();
     const [one, two] = [await openWriter(), await openWriter()];
     await insert(one, "a");
@@ -162,14 +162,14 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     expect(await query("select count(*)::int as n from public.work")).toEqual([{ n: 4 }]);
   });
 
-  test("against the application's own row lock one of both fails, which may be the application's write", async () => {
+  test("in a deadlock with a row lock of the application one of the two fails, and it may be the application's write", async () => {
     await define();
     await query("create table public.rows (id int); insert into public.rows values (1)");
     onTestFinished(async () => {
       await query("drop table public.rows");
     });
     const [one, two] = [await openWriter(), await openWriter()];
-    // Who has waited longest finds it, here the application's own statement.
+    // The session that has waited longest finds the deadlock; here that is the application's own statement.
     await one.query("set deadlock_timeout = '2s'");
     await two.query("set deadlock_timeout = '60s'");
     await insert(one, "a");
@@ -186,9 +186,9 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
   });
 
   describe.each(["repeatable read", "serializable"])(
-    "that was committed since, under %s,",
+    "that was committed after the snapshot, under %s,",
     (level) => {
-      test("is a duplicate: the others of the statement are told, and nothing is recorded", async () => {
+      test("is a duplicate: the statement's other rows are told, and nothing is recorded", async () => {
         await define();
         const writer = await openWriter(level);
         await query("insert into public.work (recipient, key) values (3, 'k')");
@@ -201,7 +201,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
         expect(await countTold()).toBe(5);
       });
 
-      test("is a duplicate of notify()", async () => {
+      test("is a duplicate for notify() as well", async () => {
         const writer = await openWriter(level);
         await query("select bellwire.notify('7', 'work.done', dedupe_key => 'k')");
         const { rows } = await writer.query(
@@ -222,7 +222,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
     },
   );
 
-  test("and a serialization failure of the query, under serializable, is passed on", async () => {
+  test("under serializable a serialization failure of the query is passed on", async () => {
     await query(
       "create table public.other (id int); insert into public.other values (1); grant select on public.other to bellwire_rules",
     );
@@ -230,7 +230,7 @@ describe.each(inject("servers"))("a dedupe_key on $name", (server) => {
       await query("drop table public.other");
     });
     await define(`${TELL} where exists (select from public.other)`);
-    // Each reads what the other writes; the second finds out while its rule reads.
+    // Each reads a row that the other writes. The second finds the conflict while its rule reads.
     const [one, two] = [await openWriter("serializable"), await openWriter("serializable")];
     await two.query("select * from public.work");
     await one.query("update public.other set id = 2");

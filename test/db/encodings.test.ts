@@ -12,7 +12,7 @@ import { call, startService } from "../support/service.ts";
 const log = createLogger("silent");
 const EVERYTHING = ["sql/example", "sql/rules"];
 
-/** A text that the encoding has, and one that it has not. */
+/** A text that the encoding can represent, and one that it cannot. */
 const ENCODINGS = [
   { encoding: "LATIN1", has: "Zoë", hasNot: "Жанна" },
   { encoding: "LATIN9", has: "Zoë, 7 €", hasNot: "Жанна" },
@@ -21,7 +21,7 @@ const ENCODINGS = [
   { encoding: "UTF8", has: "Жанна 🔔", hasNot: undefined },
 ];
 
-test("our SQL is ASCII, which every encoding has", () => {
+test("our SQL is ASCII, which every encoding can represent", () => {
   for (const { name } of readFiles({ folders: EVERYTHING }))
     expect(readFileSync(join(PACKAGE_ROOT, name), "utf8").match(/[^\0-\x7f]/u), name).toBeNull();
 });
@@ -34,7 +34,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   }
 
   test.each(ENCODINGS)(
-    "a database in $encoding is migrated, and what it can hold is streamed and listed",
+    "a database in $encoding is migrated, and texts that it can hold are streamed and listed",
     async ({ encoding, has, hasNot }) => {
       const database = await createEncoded(encoding);
       await migrate({ url: database.url, folders: EVERYTHING, log });
@@ -53,7 +53,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       const own = await call(service, has, "/");
       expect(own.body.notifications).toMatchObject([{ title: has }]);
       if (hasNot === undefined) return;
-      // Nobody whom the database cannot name has anything in it, and that is no mistake of the service.
+      // A recipient whom the encoding cannot represent has no notifications, and that is no error of the service.
       const { status, body } = await call(service, hasNot, "/");
       expect({ status, code: body.code }).toEqual({ status: 400, code: "request_invalid" });
       const types = { method: "PUT", body: { mutedTypes: [hasNot] } };
@@ -73,12 +73,12 @@ describe.each(inject("servers"))("on $name", (server) => {
       (await database.query("select bellwire.preview($1) as text", [text]))[0]?.text;
     expect(await preview("x".repeat(141))).toBe(expected);
     expect(await preview("x".repeat(140))).toBe("x".repeat(140));
-    // Of a constant, too, which is computed when the query is planned.
+    // Also for a constant, which is computed when the query is planned.
     const [row] = await database.query(`select bellwire.preview('${"x".repeat(141)}') as text`);
     expect(row?.text).toBe(expected);
   });
 
-  test("a rule's file with a character that the database has not is refused, and says why", async () => {
+  test("a rule's file with a character that the database cannot represent is refused with the reason", async () => {
     const database = await createEncoded("LATIN1");
     const folder = mkdtempSync(join(tmpdir(), "bellwire-rules-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));

@@ -7,8 +7,8 @@ import { asService } from "../../src/db/pool.ts";
 import { createDatabase } from "../support/database.ts";
 
 /**
- * Of 250,000, the first 50,000 are the old one's: read but for 40, with 15 archived. Every other one since then is the
- * busy one's, all unread. The tidy one has archived 9,960 of 10,000.
+ * 250,000 rows. The first 50,000 belong to `old`: 40 are unread and 15 archived. Of the others, every second belongs to `busy`, all
+ * unread. `tidy` has archived 9,960 of 10,000.
  */
 const SEED = `
   insert into bellwire.notifications
@@ -24,7 +24,7 @@ const SEED = `
          'A body of some more: who did what, and where',
          case when n between 41 and 50000 then now() end,
          case when n between 51 and 65 or n % 20 = 1 and n > 50800 then now() end,
-         -- of many transactions, as rows are
+         -- written by many transactions, as in production
          (3 + n % 500)::text::xid8,
          (3 + n % 500)::text::xid8
     from generate_series(1, 250000) n`;
@@ -56,7 +56,7 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   beforeAll(async () => {
     const database = await createDatabase(server);
-    // Before the commit is on disk, vacuum would find no page that everybody may see.
+    // Until the commit is on disk, vacuum cannot mark any page as all-visible.
     await database.query("set synchronous_commit = on");
     await database.query(SEED);
     await database.query("vacuum analyze bellwire.notifications");
@@ -65,7 +65,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     const { rows } = await service.query("select pg_snapshot_xmax(pg_current_snapshot()) as xmax");
     position = { epoch: "", at: { xmax: BigInt(rows[0].xmax), inProgress: [] } };
 
-    // The inbox is on a database without rows, so that nothing is marked while its statements are taken down.
+    // The inbox works on an empty database, so that it marks nothing while its statements are recorded.
     const empty = await createDatabase(server);
     const pool = new pg.Pool({ connectionString: asService(empty.url) });
     pool.on("connect", (client) => record(client, sent));
@@ -86,7 +86,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return sent.filter(({ values }) => values.length > 0);
   }
 
-  /** Does it as the service's role, where the rows are, and undoes it. The owner does `before` first. */
+  /** Does the work as the service's role, on the database with the rows, and rolls it back. The owner runs `before` first. */
   async function undone<Result>(work: () => Promise<Result>, before = ""): Promise<Result> {
     await service.query(`begin; set local role none; ${before}; set local role bellwire_service`);
     try {
@@ -102,7 +102,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return rows[0]["QUERY PLAN"][0].Plan;
   }
 
-  /** How many of the rows themselves this session has read: by scan, or for what an index did not tell. */
+  /** How many table rows this session has read, by a scan or after an index lookup. */
   async function countRead(): Promise<number> {
     const { rows } = await service.query(
       `select (seq_tup_read + idx_tup_fetch)::integer as read
@@ -112,14 +112,14 @@ describe.each(inject("servers"))("on $name", (server) => {
     return rows[0].read;
   }
 
-  /** The plan of the first statement that the inbox sends for this. */
+  /** The plan of the first statement that the inbox sends for this call. */
   async function planOf(call: Call, before?: string, analyze?: boolean): Promise<Node> {
     const [statement] = await statementsOf(call);
     if (!statement) throw new Error("The inbox has sent nothing");
     return explain(statement, before, analyze);
   }
 
-  describe.each([20, 100])("a page of %i touches few rows but those it shows:", (limit) => {
+  describe.each([20, 100])("a page of %i touches few rows besides those it shows:", (limit) => {
     const faultsOf = async (page: Omit<Page, "limit">) =>
       faults(await planOf(list({ ...page, limit })), 3 * (limit + 1));
 
@@ -136,7 +136,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     ])("%s", async (_, page) => expect(await faultsOf(page)).toEqual([]));
   });
 
-  test("the few archived are found by their own index", async () => {
+  test("a few archived rows are found by their own index", async () => {
     const plan = await planOf(list({ recipientId: "old", limit: 20, filter: "archived" }));
     expect(indexesOf(plan)).toEqual([ARCHIVED, "notifications_pkey"]);
   });
@@ -150,7 +150,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(faults(plan, unread)).toEqual([]);
   });
 
-  test("what a list tells beside the page is read off indexes", async () => {
+  test("the counts and the position of a list are read from indexes alone", async () => {
     const [, beside] = await statementsOf(list({ recipientId: "busy", limit: 20 }));
     const read = await undone(async () => {
       const before = await countRead();
@@ -161,7 +161,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(read).toBeLessThan(100);
   });
 
-  test("also of a table that one transaction has written", async () => {
+  test("also when one transaction has written the whole table", async () => {
     const [, beside] = await statementsOf(list({ recipientId: "busy", limit: 20 }));
     const imported = await createDatabase(server);
     await imported.query("set synchronous_commit = on");
@@ -191,7 +191,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   ])("marking %s scans no table", async (_, as, before) => {
     const mark = (recipientId: string) => () => inbox.markAll(as, recipientId, { before });
     expect(faults(await planOf(mark("old")), 50_000)).toEqual([]);
-    // Only planned: 100,000 changes take seconds, and leave as many dead rows to the next.
+    // Only planned: 100,000 changes take seconds, and leave as many dead rows for the next test.
     expect(faults(await planOf(mark("busy"), "", false), 0)).toEqual([]);
   });
 
@@ -214,7 +214,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(faults(plan, 3 * 21)).toEqual([expect.stringMatching(/ of \d{5,} rows$/)]);
   });
 
-  test("a scan of the table, and a sort of what it finds, would be seen", async () => {
+  test("a plan with a table scan or a large sort would fail these tests", async () => {
     const text =
       "select * from bellwire.notifications where recipient_id = $1 order by title limit 21";
     const plan = await explain({ text, values: ["busy"] });
@@ -225,7 +225,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 });
 
-/** Takes down what a client is given to send. */
+/** Records the statements that a client sends. */
 function record(client: pg.PoolClient, sent: Statement[]): void {
   const query = client.query.bind(client) as (...args: unknown[]) => unknown;
   Object.assign(client, {
@@ -244,7 +244,7 @@ function indexesOf(plan: Node): string[] {
   return nodesOf(plan).flatMap((node) => node["Index Name"] ?? []);
 }
 
-/** What scans the table, or touches or sorts more than `most` rows of it. */
+/** The nodes that scan the table, or that touch or sort more than `most` of its rows. */
 function faults(plan: Node, most: number): string[] {
   return nodesOf(plan).flatMap((node) => {
     const type = node["Node Type"];
@@ -255,7 +255,7 @@ function faults(plan: Node, most: number): string[] {
   });
 }
 
-/** Of all its loops, of which there is one a parallel worker, too; those it passed on, if not those it left out. */
+/** Rows of all loops, and each parallel worker is a loop: rows returned, or else rows filtered out. */
 function rowsOf(node: Node, what: "Actual Rows" | "Rows Removed by Filter" = "Actual Rows") {
   return Math.round((node[what] ?? 0) * (node["Actual Loops"] ?? 0));
 }

@@ -3,8 +3,8 @@ import { beforeAll, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 /**
- * 100,000 rows of 1,000 transactions: the first 20,000 are one's, the others 500 recipients'. All are read but for the last
- * 2,000, and a hundredth is archived.
+ * 100,000 rows of 1,000 transactions. The first 20,000 belong to one recipient, the others to 500. Only the last 2,000 are unread,
+ * and one in a hundred is archived.
  */
 const SEED = `
   insert into bellwire.notifications
@@ -19,7 +19,7 @@ const SEED = `
          (3 + n / 100)::text::xid8
     from generate_series(1, 100000) n`;
 
-/** Each index, what it is kept for, and a query that does that. What the inbox asks is in inbox-plans.test.ts. */
+/** Each index, its purpose, and a query with that purpose. The inbox's queries are in inbox-plans.test.ts. */
 const USES: [index: string, use: string, query: string][] = [
   ["pkey", "one notification", "select * from bellwire.notifications where id = 50000"],
   ["pkey", "pruning", "select bellwire.prune('2000-01-01')"],
@@ -75,7 +75,7 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   beforeAll(async () => {
     database = await createDatabase(server);
-    // Before the commit is on disk, vacuum would find no page that everybody may see.
+    // Until the commit is on disk, vacuum cannot mark any page as all-visible.
     await database.query("set synchronous_commit = on");
     await database.query(SEED);
     await database.query("vacuum analyze bellwire.notifications");
@@ -83,7 +83,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return () => database.close();
   });
 
-  /** How many blocks it reads, cached or not, what it calls included; undone. `before` is done first, and undone too. */
+  /** How many blocks the query and its functions read, cached or not. `before` runs first, and both are rolled back. */
   async function blocksOf(query: string, before = ""): Promise<number> {
     await client.query(`begin; ${before}`);
     const { rows } = await client.query(`explain (analyze, buffers, format json) ${query}`);
@@ -110,20 +110,20 @@ describe.each(inject("servers"))("on $name", (server) => {
     return new Map(rows.map(({ index, scans }) => [index, scans]));
   }
 
-  test("every index of bellwire.notifications has its use below", async () => {
+  test("every index of bellwire.notifications has a purpose in this file", async () => {
     const used = new Set(USES.map(([index]) => `notifications_${index}`));
     expect([...(await countScans()).keys()].toSorted()).toEqual([...used].toSorted());
   });
 
-  test.each(USES)("%s is what finds %s", async (index, _, query) => {
+  test.each(USES)("%s finds %s", async (index, _, query) => {
     expect((await scansOf(query)).get(`notifications_${index}`)).toBeGreaterThan(0);
   });
 
-  // The dedupe key's is asked for by name, in `on conflict`.
+  // `on conflict` needs the dedupe key's index, so the query cannot run without it.
   test.each(USES.filter(([index]) => !index.includes("dedupe")))(
     "without %s, %s costs many times as much",
     async (index, _, query) => {
-      await blocksOf(query); // what the session reads once
+      await blocksOf(query); // catalog reads, once a session
       const kept = await blocksOf(query);
       const name = `notifications_${index}`;
       const without = await blocksOf(
@@ -136,7 +136,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     },
   );
 
-  // As after an import, or CLUSTER: another index then has the order in which the rows lie, and to walk it looks cheap.
+  // After an import or CLUSTER the rows lie in the order of another index, so that walking that index looks cheap.
   test("the feed does not walk a table in its recipients' order", async () => {
     await database.query(`
       truncate bellwire.notifications;

@@ -37,7 +37,7 @@ function startListener(url: string) {
 
 const wake = () => database.query("select bellwire.notify('1', 'test')");
 
-/** A TCP proxy that can stop forwarding without closing anything, as a dead network does. */
+/** A TCP proxy that can stop forwarding without closing a connection, as a dead network does. */
 async function startProxy(target: string) {
   const { port, hostname } = new URL(target);
   let isHole = false;
@@ -74,7 +74,7 @@ async function startProxy(target: string) {
   };
 }
 
-test("hears a wake-up, and is listening once it has heard its own probe", async () => {
+test("hears a wake-up, and counts as listening when it has heard its first probe", async () => {
   const listener = startListener(database.url);
   await expect.poll(listener.isListening).toBe(true);
   expect(listener.listened()).toBe(1);
@@ -82,7 +82,7 @@ test("hears a wake-up, and is listening once it has heard its own probe", async 
   await expect.poll(listener.wakeUps).toBe(1);
 });
 
-test("listens again after its backend was ended, and says so, so that what it missed is read", async () => {
+test("listens again after its backend was ended, and reports that, so that missed rows are read", async () => {
   const listener = startListener(database.url);
   await expect.poll(listener.isListening).toBe(true);
   for (let round = 2; round <= 4; round++) {
@@ -98,7 +98,7 @@ test("listens again after its backend was ended, and says so, so that what it mi
   await expect.poll(listener.wakeUps).toBeGreaterThan(before);
 });
 
-test("notices a connection that has gone dead without a word, and makes a new one", async () => {
+test("notices a connection that died silently, and makes a new one", async () => {
   const proxy = await startProxy(database.url);
   const listener = startListener(proxy.url);
   await expect.poll(listener.isListening).toBe(true);
@@ -111,7 +111,7 @@ test("notices a connection that has gone dead without a word, and makes a new on
   await expect.poll(listener.wakeUps).toBeGreaterThan(before);
 });
 
-test("tries for ever, and never throws, while nobody answers", async () => {
+test("keeps trying, and never throws, while no server answers", async () => {
   const lost = new URL(database.url);
   lost.port = "1";
   const listener = startListener(lost.href);
@@ -119,7 +119,7 @@ test("tries for ever, and never throws, while nobody answers", async () => {
   await listener.close();
 });
 
-test("takes any payload for a wake-up and none for more", async () => {
+test("takes any payload for a wake-up, and a forged probe for nothing", async () => {
   const listener = startListener(database.url);
   await expect.poll(listener.isListening).toBe(true);
   for (const payload of ["", "{", "probe:", "probe:forged", "x".repeat(7999), "\u{1f600}"])

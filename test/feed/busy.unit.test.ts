@@ -7,9 +7,9 @@ import { createLogger } from "../../src/logger.ts";
 
 const SWEEP_MS = 2000;
 const TICK_MS = 10;
-/** Having started, it does not trust to wake-ups alone before this. */
+/** For this long after its start the feed does not rely on wake-ups alone. */
 const UNTIL_IDLE_MS = 21 * SWEEP_MS;
-/** The longest a read, a suspension or a wake-up takes on its way, each way. */
+/** Maximum time that a read, a suspension or a wake-up takes, each way. */
 const WAY_MS = 3;
 
 beforeEach(() => void vi.useFakeTimers());
@@ -17,14 +17,14 @@ afterEach(() => void vi.useRealTimers());
 
 interface Row {
   xid: bigint;
-  /** When its trigger looked whether to wake the listeners. */
+  /** When its trigger checked whether wake-ups are suspended. */
   lookedAt: number;
   committedAt: number;
 }
 
 /**
- * The database as a feed's pace sees it: transactions that look whether wake-ups are suspended, commit later, and wake whoever
- * listens; a lease; and services that come and go. `way` gives how long each message takes.
+ * The database as a feed's pace sees it: transactions that check whether wake-ups are suspended, commit later, and wake all
+ * listeners; a lease; and services that come and go. `way` returns how long each message takes.
  */
 function createWorld(way: () => number) {
   const committed: Row[] = [];
@@ -59,7 +59,7 @@ function createWorld(way: () => number) {
       }, holdMs);
     },
 
-    /** A service, and when it has seen each row that was committed while it was up. */
+    /** Starts a service, and records when it saw each row that was committed meanwhile. */
     start({ isDeaf = false, wakeupsPerSecondBusy = 200 } = {}) {
       const seenAt = new Map<Row, number>();
       let position = committed.length;
@@ -158,7 +158,7 @@ const step = fc.oneof(
   },
 );
 
-test("no row waits longer than two ticks and a twentieth of its commit, whoever comes and goes", async () => {
+test("no row waits longer than two ticks and a twentieth of its commit, while services start and stop", async () => {
   let busiest = 0;
   await fc.assert(
     fc.asyncProperty(
@@ -174,7 +174,7 @@ test("no row waits longer than two ticks and a twentieth of its commit, whoever 
           else if (act.do === "stop") services[act.which]?.stop();
           else if (act.do === "burst")
             for (let i = 0; i < act.count; i++) {
-              // One in thirty holds its commit up.
+              // One in thirty delays its commit.
               world.transact(i % 30 === 0 ? act.holdMs : 0);
               await vi.advanceTimersByTimeAsync(act.gapMs);
             }
@@ -198,7 +198,7 @@ test("no row waits longer than two ticks and a twentieth of its commit, whoever 
   expect(busiest).toBeGreaterThan(1);
 });
 
-/** Lets so many transactions commit, a millisecond after one another. */
+/** Commits this many transactions, one each millisecond. */
 async function burst(world: ReturnType<typeof createWorld>, count: number) {
   for (let i = 0; i < count; i++) {
     world.transact(0);
@@ -206,7 +206,7 @@ async function burst(world: ReturnType<typeof createWorld>, count: number) {
   }
 }
 
-/** When the last row was seen by a service, from its commit on. */
+/** How long after its commit the service saw the last row. */
 function lastWaitMs(
   world: ReturnType<typeof createWorld>,
   { seenAt }: { seenAt: Map<Row, number> },
@@ -215,10 +215,10 @@ function lastWaitMs(
   return (seenAt.get(row) ?? Number.POSITIVE_INFINITY) - row.committedAt;
 }
 
-test("a service that had no reason itself is told when another suspends wake-ups", async () => {
+test("a service follows when another suspends wake-ups, even if it has no reason itself", async () => {
   const world = createWorld(() => 1);
   const quiet = world.start({ wakeupsPerSecondBusy: 0 });
-  // Hears nothing, and so finds many at once, when it is quiet.
+  // It hears nothing. So it finds many rows at once, at its next sweep.
   const deaf = world.start({ isDeaf: true });
   await vi.advanceTimersByTimeAsync(UNTIL_IDLE_MS);
   for (let i = 0; i < 100; i++) world.transact(0);
@@ -245,7 +245,7 @@ test("a service that hears nothing reads every tick once it has suspended wake-u
   service.stop();
 });
 
-test("wake-ups suspended for good, it reads every tick while there is something, and slows down to the sweep", async () => {
+test("while wake-ups are suspended for good, it reads every tick as long as reads find rows, and slows down to the sweep", async () => {
   const world = createWorld(() => 1);
   const service = world.start();
   world.suspendForGood();
@@ -263,7 +263,7 @@ test("wake-ups suspended for good, it reads every tick while there is something,
   service.stop();
 });
 
-test("with WAKEUPS_PER_SECOND_BUSY=0 it never suspends them", async () => {
+test("with WAKEUPS_PER_SECOND_BUSY=0 it never suspends wake-ups", async () => {
   const world = createWorld(() => 1);
   const service = world.start({ wakeupsPerSecondBusy: 0 });
   await burst(world, 1000);

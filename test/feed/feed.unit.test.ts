@@ -28,7 +28,7 @@ const page = (from: Cursor, xmax: bigint, more: Partial<Page> = {}): Page => ({
   ...more,
 });
 
-/** A feed whose reads the test answers one by one, and what it logs. */
+/** A feed, and its log. The test answers the feed's reads one by one. */
 function startFeed({ level = "silent", adopt = async () => {} } = {}) {
   const reads: { from: Cursor; answer: (page: Page) => void; fail: (e: Error) => void }[] = [];
   const published: Page[] = [];
@@ -66,7 +66,7 @@ function startFeed({ level = "silent", adopt = async () => {} } = {}) {
 }
 
 describe("the feed", () => {
-  test("has no position before its first read, and then the end of it", async () => {
+  test("has no position before its first read, and then that read's end", async () => {
     const { feed, reads, settle } = startFeed();
     expect(feed.position()).toBeUndefined();
     feed.wake();
@@ -77,7 +77,7 @@ describe("the feed", () => {
     expect(feed.problem()).toBeUndefined();
   });
 
-  test("has one read in flight, and makes one more for all the wake-ups that came during it", async () => {
+  test("has one read in flight, and makes one more for all wake-ups during it", async () => {
     const { feed, reads, settle } = startFeed();
     feed.wake();
     await settle();
@@ -92,7 +92,7 @@ describe("the feed", () => {
     expect(reads).toHaveLength(2);
   });
 
-  test("reads as often as commits may come before it suspends wake-ups, and no more", async () => {
+  test("reads at most WAKEUPS_PER_SECOND_BUSY times a second for wake-ups, after a short burst", async () => {
     const { feed, reads, settle } = startFeed();
     for (let ms = 0; ms < 1000; ms++) {
       feed.wake();
@@ -100,7 +100,7 @@ describe("the feed", () => {
       for (const { from, answer } of reads) answer(page(from, 11n));
       await settle();
     }
-    // 200 a second, and what may be read at once before them.
+    // 200 a second, and a burst of 10 before them.
     expect(reads.length).toBeGreaterThan(180);
     expect(reads.length).toBeLessThanOrEqual(211);
     const before = reads.length;
@@ -109,7 +109,7 @@ describe("the feed", () => {
     expect(reads.length).toBeGreaterThan(before);
   });
 
-  test("reads by itself when nothing has woken it, the less often the longer that is, to once a sweep", async () => {
+  test("reads by itself when no wake-up comes, and slows down to one read a sweep", async () => {
     const { feed, reads, settle } = startFeed();
     feed.wake();
     let answered = 0;
@@ -131,10 +131,10 @@ describe("the feed", () => {
     expect(reads.length - before).toBe(5);
   });
 
-  test("reads at once and then often when the listener has connected again, for nobody told it", async () => {
+  test("reads at once, and then often, when the listener has reconnected, because wake-ups were missed", async () => {
     const { feed, reads, settle, adopted } = startFeed();
     feed.wake();
-    // Long after the start it looks once a sweep.
+    // Long after the start it reads once a sweep.
     for (let second = 0; second < 60; second++) {
       for (const { answer } of reads) answer(page(START, 11n));
       await vi.advanceTimersByTimeAsync(1000);
@@ -148,11 +148,11 @@ describe("the feed", () => {
     reads.at(-1)?.answer(page(START, 11n));
     await vi.advanceTimersByTimeAsync(20);
     expect(reads).toHaveLength(before + 2);
-    // Whoever was away may have been another server.
+    // The listener may have reconnected to another server.
     expect(adopted()).toBe(2);
   });
 
-  test("adopts restored rows once more when the listener connects again during an adoption", async () => {
+  test("adopts restored rows once more when the listener reconnects during an adoption", async () => {
     let finish = () => {};
     const adopt = () => new Promise<void>((resolve) => (finish = resolve));
     const { feed, reads, settle, adopted } = startFeed({ adopt });
@@ -167,7 +167,7 @@ describe("the feed", () => {
     expect(adopted()).toBe(2);
   });
 
-  test("stays where it was when a read fails, says so, and tries again at the next sweep", async () => {
+  test("keeps its position when a read fails, names the problem, and tries again at the next sweep", async () => {
     const { feed, reads, published, settle } = startFeed();
     feed.wake();
     await settle();
@@ -182,7 +182,7 @@ describe("the feed", () => {
     expect(feed.problem()).toBeUndefined();
   });
 
-  test("goes on in the middle of a read that failed after its first page", async () => {
+  test("continues a read that failed after its first page, from that page", async () => {
     const { feed, reads, published, settle } = startFeed();
     feed.wake();
     await settle();
@@ -200,7 +200,7 @@ describe("the feed", () => {
     expect(published).toHaveLength(2);
   });
 
-  test("resets everybody once, and publishes nothing, when the history is another", async () => {
+  test("resets every stream once, and publishes nothing, when the history has changed", async () => {
     const { feed, reads, published, readAgains, adopted, settle } = startFeed();
     feed.wake();
     await settle();
@@ -215,7 +215,7 @@ describe("the feed", () => {
     expect(adopted()).toBe(2);
   });
 
-  test("lets every stream read for itself when it is far behind, and goes on from the present", async () => {
+  test("has every stream read for itself when it is far behind, and goes on from the present", async () => {
     const { feed, reads, published, readAgains, settle } = startFeed();
     feed.wake();
     await settle();
@@ -230,7 +230,7 @@ describe("the feed", () => {
     expect(reads[1]?.from).toEqual({ epoch: "00000000", at: { xmax: 20n, inProgress: [] } });
   });
 
-  test("lets every stream read for itself when what it had not read was pruned, so that each is told", async () => {
+  test("has every stream read for itself when rows that it had not read were pruned, so that each can be reset", async () => {
     const { feed, reads, published, readAgains, settle } = startFeed();
     feed.wake();
     await settle();
@@ -241,7 +241,7 @@ describe("the feed", () => {
     expect(feed.position()?.at.xmax).toBe(20n);
   });
 
-  test("reads no more once it is closed, and publishes what it was reading", async () => {
+  test("starts no read after it is closed, and publishes the running one", async () => {
     const { feed, reads, published, settle } = startFeed();
     feed.wake();
     await settle();
@@ -258,13 +258,13 @@ describe("at LOG_LEVEL=debug the feed", () => {
   /** Until then it reads more often, because after a start it does not rely on wake-ups alone. */
   const UNTIL_SWEEPS_MS = 24 * 2000;
 
-  /** What it has logged with this message since it was last asked: the reason of each. */
+  /** The reasons in the new log lines with this message. */
   function reasonsOf({ logged }: ReturnType<typeof startFeed>, message: string) {
     const lines = logged.splice(0).filter(({ msg }) => msg === message);
     return lines.map(({ reason }) => reason);
   }
 
-  test("says why it read: start, wake-up, an unfinished read, catch-up, tick, sweep, retry", async () => {
+  test("says why it reads: start, wake-up, unfinished read, catch-up, tick, sweep, retry", async () => {
     const started = startFeed(debug);
     const { feed, reads, settle } = started;
     const answer = async (more: Partial<Page> = {}) => {
@@ -303,7 +303,7 @@ describe("at LOG_LEVEL=debug the feed", () => {
     expect(reasonsOf(started, "read")).toEqual(["retry"]);
   });
 
-  test("says for how long it sleeps, and that it suspends wake-ups or renews the lease", async () => {
+  test("says how long it sleeps, and when it suspends wake-ups or renews the lease", async () => {
     const started = startFeed(debug);
     const { feed, reads, logged, settle } = started;
     let xid = 100n;
@@ -332,7 +332,7 @@ describe("at LOG_LEVEL=debug the feed", () => {
     ]);
   });
 
-  test("says nothing of it at LOG_LEVEL=info", async () => {
+  test("says none of this at LOG_LEVEL=info", async () => {
     const { feed, reads, logged, settle } = startFeed({ level: "info" });
     feed.wake();
     await settle();

@@ -11,14 +11,14 @@ import { createHistory } from "../support/history.ts";
 const RECIPIENTS = ["1", "2"];
 const index = fc.nat({ max: 5 });
 
-/** What may happen, in any order. The streams and the feed are ours; the transactions are everybody's. */
+/** The steps that may happen, in any order. The feed and the streams are the real ones; the transactions are simulated. */
 const commands = fc.array(
   fc.oneof(
     fc.record({ do: fc.constant("begin" as const) }),
     fc.record({ do: fc.constant("insert" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("update" as const), index, row: fc.nat({ max: 20 }) }),
     fc.record({ do: fc.constant("markAll" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
-    // A transaction of one statement, in the midst of the others'.
+    // A transaction of one statement, between the others'.
     fc.record({ do: fc.constant("notify" as const), who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("clearAll" as const), who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("delete" as const), index, row: fc.nat({ max: 20 }) }),
@@ -47,12 +47,12 @@ const commands = fc.array(
 );
 
 /**
- * One client over all its connections: resumes with the id of the last event it got, and holds what docs/api.md has a page
- * hold. Severed, it gets a few events more, and the service writes the rest into the void. Choked, it takes no more than
- * one event until it has drained.
+ * One client over all its connections. It resumes with the id of the last event it got, and applies events as docs/api.md says.
+ * Severed, it gets a few more events, and the rest of what the service writes is lost. Choked, it takes one more event, and then
+ * none until it has drained.
  */
 function createClient(recipientId: string, lastId?: string) {
-  /** What rang, each by its id and who gave it: what was taken and given back rings again. */
+  /** What rang, by id and inserting transaction: a row that was taken away and given back rings again. */
   const notified: string[] = [];
   const held = new Map<bigint, string | null>();
   let unread: number | undefined;
@@ -64,7 +64,7 @@ function createClient(recipientId: string, lastId?: string) {
     notified,
     held,
     lastId: () => lastId,
-    /** What its badge says; undefined where it does not get everything. */
+    /** Its unread count; undefined when it does not get every event. */
     badge: () => (eventsLeft > 1e9 ? unread : undefined),
     choke: () => {
       isChoked = true;
@@ -110,7 +110,7 @@ function createClient(recipientId: string, lastId?: string) {
 
 const arrivalOf = ({ id, createdXid }: { id: bigint; createdXid: bigint }) => `${id}/${createdXid}`;
 
-/** Runs the commands through the real feed, hub and followers; every read's two ends come when the scheduler likes. */
+/** Runs the steps through the real feed, hub and followers. The scheduler decides when each read begins and when it ends. */
 async function run(
   steps: ReturnType<typeof commands.generate>["value"],
   scheduler: fc.Scheduler,
@@ -120,7 +120,7 @@ async function run(
   const history = createHistory();
   const hub = createHub();
   const turn = () => scheduler.schedule(Promise.resolve());
-  /** Until nobody has anything left to do: `waitIdle` alone may look between two promises of a chain. */
+  /** Waits until nothing is left to do. `waitIdle` alone may look between two promises of a chain. */
   const settle = async () => {
     do {
       await scheduler.waitIdle();
@@ -139,7 +139,7 @@ async function run(
     now: async () => history.now(),
     async read(from) {
       const page = await read(from, null);
-      // Now and then so far behind that every stream reads for itself.
+      // Now and then the feed is so far behind that every stream reads for itself.
       return ++pages % farBehindEvery === 0 ? { ...page, remaining: 1_000_000 } : page;
     },
     publish: hub.publish,
@@ -157,7 +157,7 @@ async function run(
 
   type Client = ReturnType<typeof createClient>;
   const clients: { client: Client; disconnect: () => void }[] = [];
-  /** What was there when the client came. */
+  /** The rows that were there when the client came. */
   const existing = new Map<Client, Set<string>>();
   function list(client: Client) {
     const rows = history.rowsOf(client.recipientId);
@@ -175,7 +175,7 @@ async function run(
       replayLimit: 1000,
       sink: client.sink(turn),
     });
-    // A stream that wants nothing of the past begins when its first read is made.
+    // A stream that wants nothing of the past begins at its first read.
     if (lastId === undefined) {
       await settle();
       list(client);
@@ -237,7 +237,7 @@ async function run(
   }));
 }
 
-test("every stream holds what its recipient has, and each notification has rung once, however it was cut", async () => {
+test("every client holds what its recipient has, and each notification rang once, wherever its connections were cut", async () => {
   await fc.assert(
     fc.asyncProperty(
       commands,
@@ -246,13 +246,13 @@ test("every stream holds what its recipient has, and each notification has rung 
       fc.constantFrom(2, 5, Number.POSITIVE_INFINITY),
       async (steps, scheduler, ...sizes) => {
         for (const client of await run(steps, scheduler, ...sizes)) {
-          // Each once; what was deleted or moved away soon may have gone unseen.
+          // Each rang once. A row that was deleted or moved away soon may never have rung.
           expect(new Set(client.notified).size).toBe(client.notified.length);
           const rung = new Set(client.notified);
           for (const arrival of client.rows.map(arrivalOf))
             expect(rung.has(arrival)).toBe(!client.existing.has(arrival));
           expect(client.held).toEqual(new Map(client.rows.map(({ id, readAt }) => [id, readAt])));
-          // Whoever was not severed has been told of every change, and with the last one what is unread now.
+          // A client that was not severed has got every change, and the last one had the present unread count.
           if (client.badgeBefore !== undefined) expect(client.badgeBefore).toBe(client.unread);
         }
       },

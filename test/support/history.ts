@@ -12,7 +12,7 @@ interface Version {
 
 interface Transaction {
   xid: bigint;
-  /** By id; undefined where it was deleted. */
+  /** By id; undefined when deleted. */
   written: Map<bigint, Version | undefined>;
   removed: Removal[];
   /** By their recipients. */
@@ -25,14 +25,14 @@ interface KeptMarkAll extends MarkAll {
 }
 
 /**
- * Postgres as far as bellwire.changes_since() sees it, in memory: transactions that get their ids when they
- * begin, write, and end in any order, and reads of what is committed. What the SQL does with the
- * same question is tested against real servers; this is for exploring interleavings by the thousand.
+ * PostgreSQL as bellwire.changes_since() sees it, in memory: transactions that get their ids when they begin, write, and end in
+ * any order, and reads of the committed rows. The SQL itself is tested on real servers; this explores thousands of
+ * interleavings.
  */
 export function createHistory() {
   const committed = new Map<bigint, Version>();
   const removals: Removal[] = [];
-  /** The last of each recipient. */
+  /** Each recipient's last one. */
   const markAlls = new Map<string, KeptMarkAll>();
   const open: Transaction[] = [];
   let nextXid = 10n;
@@ -66,7 +66,7 @@ export function createHistory() {
     return { unread, unseen: unread };
   };
 
-  /** A transaction, and a committed row that no other has locked, as this one sees it. */
+  /** A transaction, and a committed row as that transaction sees it. Undefined when another has locked the row. */
   function aim(index: number, row: number) {
     const transaction = open[index % open.length];
     const found = [...committed.values()][row % Math.max(1, committed.size)];
@@ -77,7 +77,7 @@ export function createHistory() {
     return target && { transaction, target };
   }
 
-  /** The mark-alls whose replaced states a reader at `at` has. */
+  /** The mark-alls that a reader at `at` can apply: it has every state that they replaced. */
   const toldAt = (at: Snapshot, upto: Snapshot) =>
     [...markAlls.values()]
       .filter(({ markedXid }) => !isVisible(at, markedXid) && isVisible(upto, markedXid))
@@ -89,7 +89,7 @@ export function createHistory() {
         ),
       );
 
-  /** What a reader at `at` gets of what it had: of that which is there again it has seen the later coming. */
+  /** Whether a reader at `at` must remove the row. Not when the row is there again, and the reader has seen that. */
   const isGone = ({ id, recipientId }: Removal, at: Snapshot) => {
     const now = committed.get(id);
     return now?.recipientId !== recipientId || !isVisible(at, now.createdXid);
@@ -126,7 +126,7 @@ export function createHistory() {
       });
     },
 
-    /** Marks all the unread that the transaction sees. One that another has locked it would wait for: then nothing. */
+    /** Marks all unread rows that the transaction sees. Does nothing when another has locked one, because it would wait. */
     markAll(index: number, recipientId: string) {
       const transaction = open[index % open.length];
       if (!transaction) return;
@@ -158,7 +158,7 @@ export function createHistory() {
       transaction.removed.push({ ...target, removedXid: transaction.xid });
     },
 
-    /** Gives it to another recipient, for whom it is new. */
+    /** Gives the row to another recipient, for whom it is new. */
     move(index: number, row: number, recipientId: string) {
       const aimed = aim(index, row);
       if (!aimed || aimed.target.recipientId === recipientId) return;
@@ -234,7 +234,7 @@ export function createHistory() {
       ];
       for (const xid of [...xids, ...others]) if (xid > newest) newest = xid;
 
-      // What went through several hands is removed from each: a page does not end between those.
+      // A row that passed through several recipients is removed from each. A page does not end between those removals.
       const upToTies = <Row>(all: Row[], size: number, idOf: (row: Row) => bigint) => {
         const last = all[Math.min(size, all.length) - 1];
         return all.filter((row) => last !== undefined && idOf(row) <= idOf(last));
