@@ -104,6 +104,8 @@ describe("health", () => {
     await administer(`create database ${name} template ${inject("servers")[0]?.template}`);
     await eventually(async () => expect((await get(`${service.url}/readyz`)).status).toBe(200));
     expect((await readMetrics(service)).get("bellwire_listener_up")).toBe(1);
+    // It is another database. A row that is there before the stream is reset is in the list its client fetches then.
+    await stream.waitFor(({ event }) => event === "reset");
     const client = new pg.Client({ connectionString: own.url });
     client.on("error", () => {}); // cut when its database is dropped
     await client.connect();
