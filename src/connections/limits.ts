@@ -7,28 +7,40 @@ export interface LimitsOptions {
 
 export type Limits = ReturnType<typeof createLimits>;
 
-/** How many streams and waiting polls may be open here, in all and of one recipient. Who is in is not put out. */
+/** Gives a place back. */
+export type Leave = () => void;
+
+/**
+ * How many connections and waiting polls may be open here: in all, and for each recipient. A place is taken by whoever
+ * asks first and never taken away.
+ */
 export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptions) {
   const perRecipient = new Map<string, number>();
   let open = 0;
 
+  const countOf = (recipientId: string) => perRecipient.get(recipientId) ?? 0;
+
+  function leaveRecipient(recipientId: string): void {
+    const left = countOf(recipientId) - 1;
+    if (left === 0) perRecipient.delete(recipientId);
+    else perRecipient.set(recipientId, left);
+  }
+
   return {
-    /** Why no further one may be opened now, if so. */
-    refusal(recipientId: string): "recipient_full" | "full" | undefined {
-      const own = perRecipient.get(recipientId) ?? 0;
-      if (own >= maxStreamsPerRecipient) return "recipient_full";
-      return open >= maxStreams ? "full" : undefined;
+    hasPlaceFor: (recipientId: string) => countOf(recipientId) < maxStreamsPerRecipient,
+
+    /** Takes one of the recipient's places. Ask `hasPlaceFor` first, in the same turn of the event loop. */
+    takePlaceFor(recipientId: string): Leave {
+      perRecipient.set(recipientId, countOf(recipientId) + 1);
+      return () => leaveRecipient(recipientId);
     },
 
-    /** Counts one in; returns the function that counts it out, once. */
-    enter(recipientId: string): () => void {
+    /** Takes one of all the places; undefined where none is left. */
+    takePlace(): Leave | undefined {
+      if (open >= maxStreams) return undefined;
       open++;
-      perRecipient.set(recipientId, (perRecipient.get(recipientId) ?? 0) + 1);
       return () => {
         open--;
-        const left = (perRecipient.get(recipientId) ?? 1) - 1;
-        if (left === 0) perRecipient.delete(recipientId);
-        else perRecipient.set(recipientId, left);
       };
     },
   };

@@ -1,19 +1,18 @@
 import { isIPv4 } from "node:net";
-import type { Request } from "express";
 import ipaddr from "ipaddr.js";
 
 export type OpeningRate = ReturnType<typeof createOpeningRate>;
 
 export interface OpeningRateOptions {
-  /** Streams that one address may open in a second; Infinity: no limit at all. */
+  /** Connections that one IP address may open in a second; Infinity: no limit at all. */
   maxNewStreamsPerSecond: number;
-  /** As many as a recipient may have, it may open in a second. */
+  /** A recipient may open as many in a second as it may have. */
   maxStreamsPerRecipient: number;
 }
 
 /**
- * How many streams are opened in a second: from one address (of IPv6, one /64, which is one customer's), and by one
- * recipient. Both functions count, and say whether it is too many. The address is what `TRUST_PROXY` makes of it.
+ * How many connections are opened in a second: from one IP address (for IPv6 from one /64, which is one customer's), and by one
+ * recipient. Both functions count one more, and return whether that is within the limit.
  */
 export function createOpeningRate(options: OpeningRateOptions) {
   const { maxNewStreamsPerSecond: perAddress, maxStreamsPerRecipient: perRecipient } = options;
@@ -22,13 +21,15 @@ export function createOpeningRate(options: OpeningRateOptions) {
   const countRecipient = createCounter();
 
   return {
-    isTooFastFrom: (req: Request) =>
-      isLimited && req.ip !== undefined && countAddress(networkOf(req.ip)) > perAddress,
-    isTooFastFor: (recipientId: string) => isLimited && countRecipient(recipientId) > perRecipient,
+    /** The address is the client's, which `TRUST_PROXY` decides; undefined where its socket has closed. */
+    countFrom: (address: string | undefined): boolean =>
+      !isLimited || address === undefined || countAddress(networkOf(address)) <= perAddress,
+    countFor: (recipientId: string): boolean =>
+      !isLimited || countRecipient(recipientId) <= perRecipient,
   };
 }
 
-/** Counts by key, each second anew; by `performance.now()`, so that no step of the clock keeps anybody out. */
+/** Counts by key, each second anew. `performance.now()` and not the clock, which somebody may set back. */
 function createCounter() {
   const counts = new Map<string, number>();
   let endsAt = 0;
@@ -47,9 +48,9 @@ function createCounter() {
 
 function networkOf(ip: string): string {
   if (isIPv4(ip)) return ip;
-  // What a trusted proxy writes into X-Forwarded-For need not be an address.
+  // A trusted proxy may write something else into X-Forwarded-For.
   if (!ipaddr.isValid(ip)) return ip;
-  const address = ipaddr.process(ip); // IPv4 also where it is written as IPv6
+  const address = ipaddr.process(ip); // turns ::ffff:192.0.2.1 into IPv4
   const bytes = address.toByteArray();
   return address.kind() === "ipv6" ? bytes.slice(0, 8).join(" ") : bytes.join(".");
 }

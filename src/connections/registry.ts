@@ -1,163 +1,172 @@
 import type { Identity } from "../http/auth/verify-token.ts";
-import type { CloseReason, EventStream } from "../transports/sse/event-stream.ts";
-import type { Frame } from "../transports/sse/frame.ts";
-import type { Frames } from "../transports/sse/frames.ts";
-import type { Limits } from "./limits.ts";
+import type { Connection } from "./connection.ts";
+import type { Leave } from "./limits.ts";
 import { RETRY_MS } from "./retry-ms.ts";
-import { readSilentPeers } from "./silent-peers.ts";
+import type { RollCall } from "./roll-call.ts";
+import { watchSilence } from "./silence.ts";
 
-export interface StreamsOptions {
-  frames: Frames;
-  limits: Limits;
+export interface RegistryOptions {
+  rollCall: Pick<RollCall, "add" | "placeLeft">;
   /**
-   * A quiet stream gets a ping in this time, a fifth more or less, so that no proxy closes it; one that has not begun by
+   * A quiet connection gets a ping in this time, a fifth more or less, so that no proxy closes it. One that has not begun by
    * then ends.
    */
   heartbeatMs: number;
-  /** The longest time between two pings, so that a script can tell that the stream is alive. */
+  /** The longest time between two pings, so that a script can tell that the connection is alive. */
   pingMs: number;
+  /** A client that takes nothing for so long is cut. */
   stalledMs: number;
-  maxStreamMs: number;
+  /** A connection ends when it is so old, a fifth more or less. */
+  maxAgeMs: number;
   /** How long `close` spreads the ends over. */
   drainMs: number;
+  /** Whether the other end of a TCP connection is the client itself. A proxy acknowledges what its clients never get. */
+  hasDirectClients: boolean;
 }
 
-/** An open stream and what is due when, by `performance.now()`: no step of the clock ends a stream or keeps it. */
-interface Entry {
-  stream: EventStream;
-  recipientId: string;
+/** A connection, and what is due when, by `performance.now()`: setting the clock ends no connection and keeps none open. */
+export interface Entry {
+  readonly connection: Connection;
+  readonly leave: Leave;
+  /** One for each follower; none until the client has said who it is. */
+  readonly members: Member[];
   pingAt: number;
-  expiringAt: number;
-  expiresAt: number;
-  /** When it is old enough to be ended. */
-  agedAt: number;
-  /** Since when its peer has acknowledged nothing, and how often that was sent again by now. */
-  silentSince?: number | undefined;
-  resends?: number;
+  readonly agedAt: number;
 }
 
-export type Streams = ReturnType<typeof createStreams>;
+/** Whom a connection carries notifications for, and until when. */
+export interface Member {
+  readonly recipientId: string;
+  readonly leave: Leave;
+  readonly expiresAt: number;
+  hasBeenWarned: boolean;
+}
 
-/** Tells a client a minute before its token ends. */
-const EXPIRING_MS = 60_000;
+export type Registry = ReturnType<typeof createRegistry>;
+
+/** A client is told a minute before its token ends. */
+const WARNING_MS = 60_000;
 const TICK_MS = 1000;
-/** Reading the kernel's table of ten thousand connections costs some 50 ms of CPU, most of it the kernel's. */
-const SILENCE_CHECK_MS = 5000;
 
-/** Every stream that is open here: what is due by the clock, and how they end together. */
-export function createStreams(options: StreamsOptions) {
-  const { frames, limits, heartbeatMs, pingMs, stalledMs, maxStreamMs } = options;
+/** Every connection that is open here, of every transport: heartbeats, expiry, age, and how all of them end. */
+export function createRegistry(options: RegistryOptions) {
+  const { rollCall, heartbeatMs, pingMs, stalledMs, maxAgeMs, drainMs } = options;
   const entries = new Set<Entry>();
   let isDraining = false;
 
   const untilPing = () => Math.min(jittered(heartbeatMs), pingMs);
 
   /**
-   * What has not begun may be told nothing yet: nobody would learn that its client has left, and a proxy would take it
-   * for dead. It ends, and who is there comes again.
+   * A connection that has not begun can be told nothing yet. Nobody would learn that its client has left, and a proxy would take it
+   * for dead; so it ends, and a client that is still there reconnects.
    */
-  function ping(stream: EventStream, frame: Frame) {
-    if (stream.hasBegun) stream.write(frame);
-    else stream.close("unavailable");
+  function ping({ connection }: Entry): void {
+    if (connection.hasBegun) connection.tell("ping");
+    else connection.close("unavailable");
   }
 
-  function tick() {
+  function warn({ connection, members }: Entry, now: number): void {
+    for (const member of members) {
+      if (member.hasBeenWarned || now < member.expiresAt - WARNING_MS) continue;
+      member.hasBeenWarned = true;
+      connection.tell("expiring");
+    }
+  }
+
+  function tick(): void {
     const now = performance.now();
-    const frame = frames.ping();
     for (const entry of entries) {
-      const { stream } = entry;
-      if (stream.blockedMs(now) > stalledMs) stream.close("slow");
-      else if (now >= entry.expiresAt) stream.close("expired", frames.auth("expired"));
-      else if (now >= entry.agedAt) stream.close("max_age", frames.ping(RETRY_MS.aged()));
-      if (now >= entry.expiringAt && stream.hasBegun) {
-        entry.expiringAt = Number.POSITIVE_INFINITY;
-        stream.write(frames.auth("expiring"));
-      }
+      const { connection, members } = entry;
+      if (connection.blockedMs(now) > stalledMs) connection.close("slow");
+      else if (members.some(({ expiresAt }) => now >= expiresAt)) connection.close("expired");
+      else if (now >= entry.agedAt) connection.close("max_age", RETRY_MS.aged());
+      if (connection.hasBegun) warn(entry, now);
       if (now >= entry.pingAt) {
         entry.pingAt = now + untilPing();
-        ping(stream, frame);
+        ping(entry);
       }
     }
   }
 
-  /**
-   * With a ping unacknowledged for `stalledMs` the client has vanished, or its network has. Looks again when the first of them
-   * has been silent for so long.
-   */
-  async function closeVanished() {
-    const resends = entries.size === 0 ? new Map<string, number>() : await readSilentPeers();
-    const now = performance.now();
-    let nextMs = SILENCE_CHECK_MS;
-    for (const entry of entries) {
-      const count = resends.size === 0 ? 0 : (resends.get(entry.stream.peer()) ?? 0);
-      // The kernel counts anew after every acknowledgement: fewer are of something else.
-      if (count === 0) entry.silentSince = undefined;
-      else if (entry.silentSince === undefined || count < (entry.resends ?? 0))
-        entry.silentSince = now;
-      entry.resends = count;
-      if (entry.silentSince === undefined) continue;
-      const leftMs = entry.silentSince + stalledMs - now;
-      if (leftMs <= 0) entry.stream.close("vanished");
-      else nextMs = Math.min(nextMs, leftMs);
-    }
-    if (!isDraining) checking = setTimeout(closeVanished, nextMs);
+  function* connections(): Generator<Connection> {
+    for (const { connection } of entries) yield connection;
   }
 
+  function pingAll(isMeant: (recipientId: string) => boolean): void {
+    for (const entry of entries)
+      if (entry.members.some(({ recipientId }) => isMeant(recipientId))) ping(entry);
+  }
+
+  rollCall.add({ call: pingAll, times: 3 });
   const ticking = setInterval(tick, TICK_MS);
-  let checking = setTimeout(closeVanished, SILENCE_CHECK_MS);
+  const silence = options.hasDirectClients ? watchSilence(connections, stalledMs) : undefined;
 
   return {
-    /** Returns the function to call when the stream has ended. */
-    add(stream: EventStream, identity: Identity): () => void {
+    /** `leave` is called when the connection is removed. */
+    add(connection: Connection, leave: Leave): Entry {
       const now = performance.now();
-      const { recipientId } = identity;
-      const leave = limits.enter(recipientId);
-      const expiresAt = now + (identity.expiresAt.getTime() - Date.now());
       const entry: Entry = {
-        stream,
-        recipientId,
+        connection,
+        leave,
+        members: [],
         pingAt: now + untilPing(),
-        expiringAt: expiresAt - EXPIRING_MS,
-        expiresAt,
-        agedAt: now + jittered(maxStreamMs),
+        agedAt: now + jittered(maxAgeMs),
       };
       entries.add(entry);
-      return () => {
-        entries.delete(entry);
-        leave();
+      return entry;
+    },
+
+    /** The connection now carries notifications for this recipient too. It ends when the first of its tokens does. */
+    addMember({ members }: Entry, { recipientId, expiresAt }: Identity, leave: Leave): Member {
+      const leftMs = expiresAt.getTime() - Date.now();
+      const member = {
+        recipientId,
+        leave,
+        expiresAt: performance.now() + leftMs,
+        hasBeenWarned: false,
       };
+      members.push(member);
+      return member;
+    },
+
+    /** The connection carries nothing for this member any more, and stays open. */
+    removeMember({ members }: Entry, member: Member): void {
+      members.splice(members.indexOf(member), 1);
+      member.leave();
+      rollCall.placeLeft(member.recipientId);
+    },
+
+    /** To be called once, when the connection has closed. */
+    remove(entry: Entry): void {
+      entries.delete(entry);
+      entry.leave();
+      for (const { leave } of entry.members) leave();
+      for (const { recipientId } of entry.members) rollCall.placeLeft(recipientId);
     },
 
     size: () => entries.size,
 
-    /** What all clients together have not taken. */
-    bufferedBytes() {
+    /** What has been written and the clients have not taken. */
+    bufferedBytes(): number {
       let bytes = 0;
-      for (const { stream } of entries) bytes += stream.bufferedBytes();
+      for (const { connection } of entries) bytes += connection.socket.writableLength;
       return bytes;
     },
 
     isDraining: () => isDraining,
 
-    /** A ping out of turn. */
-    pingAll(isMeant: (recipientId: string) => boolean): void {
-      const frame = frames.ping();
-      for (const { stream, recipientId } of entries) if (isMeant(recipientId)) ping(stream, frame);
-    },
-
-    /** Ends every stream, each at its own moment within `drainMs` and with its own `retry`. No new ones meanwhile. */
+    /** Ends every connection, each at its own moment within `drainMs` and with its own `retry`. No new ones meanwhile. */
     async close(): Promise<void> {
       isDraining = true;
-      const reason: CloseReason = "shutdown";
       const { size } = entries;
-      const gap = options.drainMs / Math.max(1, size);
-      const endings = [...entries].map(async ({ stream }, i) => {
-        await new Promise((resolve) => setTimeout(resolve, i * gap));
-        stream.close(reason, frames.ping(RETRY_MS.drained(size)));
+      const gapMs = drainMs / Math.max(1, size);
+      const endings = [...entries].map(async ({ connection }, i) => {
+        await new Promise((resolve) => setTimeout(resolve, i * gapMs));
+        connection.close("shutdown", RETRY_MS.drained(size));
       });
       await Promise.all(endings);
       clearInterval(ticking);
-      clearTimeout(checking);
+      silence?.close();
     },
   };
 }

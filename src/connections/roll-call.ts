@@ -1,67 +1,81 @@
+import type { Leave, Limits } from "./limits.ts";
+
 export type RollCall = ReturnType<typeof createRollCall>;
 
-export interface RollCallOptions {
-  hasPlace: (recipientId: string) => boolean;
-  /** Says something on all streams of these recipients, so that proxies notice whose clients have left. */
-  pingStreams: (isCalled: (recipientId: string) => boolean) => void;
-  /** Answers all polls of these recipients: who is there comes again. */
-  answerPolls: (isCalled: (recipientId: string) => boolean) => void;
+/** Somebody who can have the clients of some recipients show that they are there. */
+export interface Caller {
+  /** Makes every connection of these recipients write something, or end so that its client reconnects. */
+  call: (isCalled: (recipientId: string) => boolean) => void;
+  /** How often, for one who waits. */
+  times: number;
 }
 
-/** Who waits for a place, and for how many ticks. */
+/** A request that waits for a place, and for how many ticks it has. */
 interface Waiter {
   ticks: number;
   wake: () => void;
 }
 
 const TICK_MS = 200;
-/** Some proxies tell that a client left at the second write after it, and may have a long way to it. */
-const TIMES_ASKED = 3;
-/** More of one recipient do not wait: nobody opens so many pages in a second. */
+/** Some proxies report a client's leaving only at the second write after it, and may be far away. */
+const TIMES_CALLED = 3;
+/** More requests of one recipient do not wait: nobody opens so many pages in a second. */
 const MAX_WAITING = 20;
 
 /**
- * Finds out who of a recipient's clients has left without our knowing. Proxies that hear it only when they write to
- * them would else fill all the places with pages that were loaded again. However many wait for a place, a
- * recipient's clients are asked five times a second at most.
+ * Finds out which of a recipient's clients have left without our knowing, when all its places are taken. A proxy learns that a
+ * browser has gone only when it writes to it, so pages that were reloaded would otherwise fill all the places.
+ * However many requests wait, a recipient's clients are called five times a second at most.
  */
-export function createRollCall({ hasPlace, pingStreams, answerPolls }: RollCallOptions) {
+export function createRollCall(limits: Pick<Limits, "hasPlaceFor" | "takePlaceFor">) {
+  const callers: Caller[] = [];
   const waiting = new Map<string, Set<Waiter>>();
   let ticking: NodeJS.Timeout | undefined;
 
   function tick() {
     for (const [recipientId, waiters] of waiting) {
       if (waiters.size === 0) waiting.delete(recipientId);
-      for (const waiter of waiters) if (++waiter.ticks > TIMES_ASKED) waiter.wake();
+      for (const waiter of waiters) if (++waiter.ticks > TIMES_CALLED) waiter.wake();
     }
-    const isCalled = (fits: (ticks: number) => boolean) => (recipientId: string) =>
-      [...(waiting.get(recipientId) ?? [])].some(({ ticks }) => fits(ticks));
-    pingStreams(isCalled((ticks) => ticks <= TIMES_ASKED));
-    // Once, so that they have come again when somebody is told that there is no place.
-    answerPolls(isCalled((ticks) => ticks === 1));
+    for (const { call, times } of callers)
+      call((recipientId) =>
+        [...(waiting.get(recipientId) ?? [])].some(({ ticks }) => ticks <= times),
+      );
     if (waiting.size > 0) return;
     clearInterval(ticking);
     ticking = undefined;
   }
 
+  /** Resolves within a second, to whether there is a place. Another request may take it first. */
+  async function awaitPlace(recipientId: string): Promise<boolean> {
+    if (limits.hasPlaceFor(recipientId)) return true;
+    const waiters = waiting.get(recipientId) ?? new Set();
+    if (waiters.size >= MAX_WAITING) return false;
+    const waiter: Waiter = { ticks: 0, wake() {} };
+    waiting.set(recipientId, waiters.add(waiter));
+    ticking ??= setInterval(tick, TICK_MS);
+    while (!limits.hasPlaceFor(recipientId) && waiter.ticks <= TIMES_CALLED)
+      await new Promise<void>((resolve) => {
+        waiter.wake = resolve;
+      });
+    waiters.delete(waiter);
+    return limits.hasPlaceFor(recipientId);
+  }
+
   return {
-    /** Resolves, within a second, with whether there is a place; the caller looks again, since another may be quicker. */
-    async awaitPlace(recipientId: string): Promise<boolean> {
-      const waiters = waiting.get(recipientId) ?? new Set();
-      if (waiters.size >= MAX_WAITING) return false;
-      const waiter: Waiter = { ticks: 0, wake() {} };
-      waiting.set(recipientId, waiters.add(waiter));
-      ticking ??= setInterval(tick, TICK_MS);
-      while (!hasPlace(recipientId) && waiter.ticks <= TIMES_ASKED)
-        await new Promise<void>((resolve) => {
-          waiter.wake = resolve;
-        });
-      waiters.delete(waiter);
-      return hasPlace(recipientId);
+    add: (caller: Caller): void => void callers.push(caller),
+
+    awaitPlace,
+
+    /** Takes one of the recipient's places; undefined where none becomes free. */
+    async takePlace(recipientId: string): Promise<Leave | undefined> {
+      while (!limits.hasPlaceFor(recipientId))
+        if (!(await awaitPlace(recipientId))) return undefined;
+      return limits.takePlaceFor(recipientId);
     },
 
-    /** One of its streams has ended. Of polls that is not told: who is there comes again, and has its place. */
-    left(recipientId: string): void {
+    /** A place of the recipient's has become free: its waiting requests look again. */
+    placeLeft(recipientId: string): void {
       for (const { wake } of waiting.get(recipientId) ?? []) wake();
     },
   };

@@ -11,6 +11,8 @@ const MEANINGS: Record<string, string> = {
   "58030": "input or output failed",
 };
 
+export type Writes = ReturnType<typeof createWrites>;
+
 /**
  * Watches the writes for recipients (marks, preferences, tickets). A database with a full disk may answer every read and refuse
  * every write, and so may a session that is read-only or has a setting left over from another client of the pooler. Only the writes

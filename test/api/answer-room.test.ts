@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { inboxRoutes } from "../../src/api/inbox.ts";
 import type { Cursor } from "../../src/changes/cursor.ts";
 import { createLimits } from "../../src/connections/limits.ts";
+import { createRollCall } from "../../src/connections/roll-call.ts";
 import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createInbox, type Inbox } from "../../src/db/inbox.ts";
@@ -173,6 +174,7 @@ test("a poll without since holds nothing of what it leaves out while it waits", 
     room,
     onRead: () => {},
   });
+  const limits = createLimits({ maxStreams: 10, maxStreamsPerRecipient: 10 });
   const polls = createPolls({
     hub: createHub(),
     read: async (...args) => {
@@ -183,8 +185,8 @@ test("a poll without since holds nothing of what it leaves out while it waits", 
     replayLimit: 1000,
     encoder: createNotificationEncoder({ maxEventBytes: 60_000, log }),
     answers: { room, stalledMs: 1000 },
-    limits: createLimits({ maxStreams: 10, maxStreamsPerRecipient: 10 }),
-    rollCall: { awaitPlace: async () => false, left: () => {} },
+    limits,
+    rollCall: createRollCall(limits),
     findStanding: async () => ({ isRefused: false, isAhead: false, revokedAt: null }),
   });
   const url = await serve("starter", position, polls.route);

@@ -1,11 +1,11 @@
 import { parseCookie } from "cookie";
-import type { Request } from "express";
+import type { IncomingRequest } from "../incoming-request.ts";
 import { Problem } from "../problem.ts";
 import { refuseForeignPage } from "./csrf.ts";
 import type { Identity, VerifyToken } from "./verify-token.ts";
 
 /** Who sends a request. Throws Problem where nobody is to be let in, or none can be told. */
-export type Authenticate = (req: Request) => Promise<Identity>;
+export type Authenticate = (request: IncomingRequest) => Promise<Identity>;
 
 export interface AuthOptions {
   verifyToken: VerifyToken;
@@ -24,18 +24,18 @@ export function createAuthenticator({
   cookie,
   allowedOrigins,
 }: AuthOptions): Authenticate {
-  return async (req) => {
-    const bearer = bearerToken(req);
+  return async (request) => {
+    const bearer = bearerToken(request);
     if (bearer) return await verifyToken(bearer);
-    const token = cookie && parseCookie(req.get("cookie") ?? "")[cookie];
+    const token = cookie && parseCookie(request.headers.cookie ?? "")[cookie];
     if (!token) throw tokenMissing(cookie);
-    refuseForeignPage(req, allowedOrigins);
+    refuseForeignPage(request, allowedOrigins);
     return await verifyToken(token);
   };
 }
 
-export function bearerToken(req: Request): string | undefined {
-  return /^bearer +(.*)$/i.exec(req.get("authorization") ?? "")?.[1];
+export function bearerToken({ headers }: IncomingRequest): string | undefined {
+  return /^bearer +(.*)$/i.exec(headers.authorization ?? "")?.[1];
 }
 
 const tokenMissing = (cookie: string | undefined) =>

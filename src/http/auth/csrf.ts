@@ -1,4 +1,4 @@
-import type { Request } from "express";
+import type { IncomingRequest } from "../incoming-request.ts";
 import { Problem } from "../problem.ts";
 
 /**
@@ -10,38 +10,42 @@ import { Problem } from "../problem.ts";
  * (over TLS) how far from us the page is. Who says neither may read, for no page gets to see the answer, and not write;
  * so over plain HTTP a page of the same site, on another host, can open streams, which nobody reads.
  */
-export function refuseForeignPage(req: Request, allowedOrigins: readonly string[]): void {
-  const isWrite = req.method !== "GET" && req.method !== "HEAD";
-  const origin = req.get("origin");
-  const site = req.get("sec-fetch-site");
+export function refuseForeignPage(
+  request: IncomingRequest,
+  allowedOrigins: readonly string[],
+): void {
+  const { method, headers } = request;
+  const isWrite = method !== "GET" && method !== "HEAD";
+  const { origin } = headers;
+  const site = headers["sec-fetch-site"];
   const isOwn =
     origin === undefined
       ? isNear(site, isWrite)
-      : allowedOrigins.includes(origin) || isOwnOrigin(origin, req);
+      : allowedOrigins.includes(origin) || isOwnOrigin(origin, headers.host);
   if (!isOwn)
     throw new Problem(
       "origin_refused",
       "This page's origin may not use the cookie; ALLOWED_ORIGINS names those that may.",
     );
-  if (isWrite && !isDeclaredJson(req))
+  if (isWrite && !isDeclaredJson(headers["content-type"]))
     throw new Problem("body_not_json", "Send Content-Type: application/json.");
 }
 
 /** `none` is the address bar. */
-const isNear = (site: string | undefined, isWrite: boolean) =>
+const isNear = (site: string | string[] | undefined, isWrite: boolean) =>
   site === undefined ? !isWrite : site === "same-origin" || site === "none";
 
 /**
  * Where the page and we have the same host; the scheme is the proxy's affair, and cookies know none either. A proxy may
  * name the scheme's own port, which a browser leaves out.
  */
-function isOwnOrigin(origin: string, req: Request): boolean {
+function isOwnOrigin(origin: string, host: string | undefined): boolean {
   if (!URL.canParse(origin)) return false;
   const page = new URL(origin);
-  const own = `${page.protocol}//${req.get("host")}`;
+  const own = `${page.protocol}//${host}`;
   return page.origin === origin && URL.canParse(own) && new URL(own).host === page.host;
 }
 
 /** Also where there is no body, at which `req.is` does not look. */
-const isDeclaredJson = (req: Request) =>
-  /^application\/json\s*(;|$)/i.test(req.get("content-type") ?? "");
+const isDeclaredJson = (contentType: string | undefined) =>
+  /^application\/json\s*(;|$)/i.test(contentType ?? "");

@@ -1,6 +1,7 @@
 import type { RequestHandler, Response } from "express";
 import type { Cursor } from "../../changes/cursor.ts";
 import type { FindStanding, Standing } from "../../db/revocations.ts";
+import { toIncomingRequest } from "../incoming-request.ts";
 import type { Authenticate } from "./authenticate.ts";
 import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
 
@@ -14,16 +15,16 @@ export function identify(
   position: () => Cursor | undefined,
 ): RequestHandler {
   return async (req, res, next) => {
-    const identity = await authenticate(req);
+    const identity = await authenticate(toIncomingRequest(req));
     res.locals.position = position();
-    res.locals.standing = admit(await findStanding(identity));
+    res.locals.standing = requireStanding(await findStanding(identity));
     res.locals.identity = identity;
     next();
   };
 }
 
 /** Throws Problem `token_invalid` where the database says that a token is not to be let in. */
-export function admit(standing: Standing): Standing {
+export function requireStanding(standing: Standing): Standing {
   if (standing.isAhead) throw tokenAhead("the database's");
   if (standing.isRefused) throw tokenInvalid();
   return standing;

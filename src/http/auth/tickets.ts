@@ -1,5 +1,6 @@
 import type { RequestHandler } from "express";
 import type { Ticket, TicketHolder } from "../../db/tickets.ts";
+import { queryOf } from "../incoming-request.ts";
 import type { TicketJson } from "../schemas.ts";
 import { type Authenticate, bearerToken } from "./authenticate.ts";
 import { identityOf } from "./identify.ts";
@@ -25,11 +26,11 @@ export function withTicket(
   authenticate: Authenticate,
   redeem: (ticket: string) => Promise<TicketHolder | undefined>,
 ): Authenticate {
-  return async (req) => {
-    const { ticket } = req.query;
-    if (ticket === undefined || bearerToken(req)) return await authenticate(req);
-    const holder =
-      typeof ticket === "string" && TICKET.test(ticket) ? await redeem(ticket) : undefined;
+  return async (request) => {
+    const [ticket, ...more] = queryOf(request).getAll("ticket");
+    if (ticket === undefined || bearerToken(request)) return await authenticate(request);
+    const isOne = more.length === 0 && TICKET.test(ticket);
+    const holder = isOne ? await redeem(ticket) : undefined;
     if (!holder) throw tokenInvalid();
     return holder;
   };

@@ -1,26 +1,17 @@
 import type { RequestHandler } from "express";
-import { type Cursor, encodeCursor, parseCursor } from "../../changes/cursor.ts";
-import { type Limits, overloaded, tooManyStreams } from "../../connections/limits.ts";
+import { type Leave, type Limits, overloaded, tooManyStreams } from "../../connections/limits.ts";
 import type { RollCall } from "../../connections/roll-call.ts";
-import type { Reservation } from "../../db/bytes-in-flight.ts";
 import type { Replays } from "../../db/replays.ts";
-import type { FindStanding, Standing } from "../../db/revocations.ts";
+import type { FindStanding } from "../../db/revocations.ts";
 import { type AnswerRoom, noRoom, openAnswer } from "../../http/answer.ts";
 import { identityOf, positionOf, standingOf } from "../../http/auth/identify.ts";
-import { type Identity, tokenInvalid } from "../../http/auth/verify-token.ts";
-import {
-  allJson,
-  changeJson,
-  encodeAnswer,
-  type NotificationEncoder,
-  removedJson,
-} from "../../http/notification-json.ts";
+import type { Identity } from "../../http/auth/verify-token.ts";
+import type { NotificationEncoder } from "../../http/notification-json.ts";
 import { lastOf, parse } from "../../http/parse.ts";
 import { unavailable } from "../../http/problem.ts";
-import { MAX_WAIT_SECONDS, type PollJson, PollQuery } from "../../http/schemas.ts";
-import type { RecipientEvent } from "../../hub/events.ts";
-import { follow } from "../../hub/follow.ts";
+import { MAX_WAIT_SECONDS, PollQuery } from "../../http/schemas.ts";
 import type { Hub } from "../../hub/hub.ts";
+import { collect } from "./collect.ts";
 
 export interface PollOptions {
   hub: Hub;
@@ -33,22 +24,29 @@ export interface PollOptions {
   findStanding: FindStanding;
 }
 
-/** An answer with this many characters gets no longer: the next poll has the rest. */
-const MAX_ANSWER_LENGTH = 1_000_000;
-
-/** Of one changed row, and of the id of one that was removed; about. */
-const CHANGE_LENGTH = 120;
-const ID_LENGTH = 10;
-
 /**
  * `GET /poll`, the stream's fallback: the same follower on the same cursor, and what it sends is one answer. Behind
  * `identify`. Without `wait` the answer is given when all there was has been read; with it, when there is something, or
  * at the end of that time. `close` has all that wait answered.
  */
 export function createPolls(options: PollOptions) {
-  const { limits, rollCall } = options;
+  const { limits, rollCall, answers, ...following } = options;
   const waiting = new Set<{ recipientId: string; answerNow: () => void }>();
   let isClosed = false;
+
+  /** One of the recipient's places and one of all. Throws Problem where one of them cannot be had. */
+  async function takePlaces(recipientId: string): Promise<Leave> {
+    const leaveRecipient = await rollCall.takePlace(recipientId);
+    if (!leaveRecipient) throw tooManyStreams();
+    const leave = limits.takePlace();
+    if (leave)
+      return () => {
+        leaveRecipient();
+        leave();
+      };
+    leaveRecipient();
+    throw overloaded();
+  }
 
   const route: RequestHandler = async (req, res) => {
     // As on the stream the last counts.
@@ -57,17 +55,15 @@ export function createPolls(options: PollOptions) {
     const start = positionOf(res);
     if (!start) throw unavailable();
     const { recipientId } = identity;
-    while (limits.refusal(recipientId) === "recipient_full")
-      if (!(await rollCall.awaitPlace(recipientId))) throw tooManyStreams();
-    if (limits.refusal(recipientId)) throw overloaded();
-
-    const answer = openAnswer(res, options.answers);
-    if (!answer) return;
+    const leave = await takePlaces(recipientId);
+    const answer = openAnswer(res, answers);
+    if (!answer) return leave();
     // Until its client has the answer: so long it holds its bytes.
-    res.on("close", limits.enter(recipientId));
+    res.on("close", leave);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
-      ...options,
+      ...following,
+      room: answers.room,
       openReservation: answer.openReservation,
       identity,
       admitted: standingOf(res),
@@ -92,14 +88,18 @@ export function createPolls(options: PollOptions) {
     }
   };
 
+  // Once: a client that is there polls again, and has its place, before anybody is told that there is none.
+  rollCall.add({
+    times: 1,
+    call(isCalled) {
+      for (const { recipientId, answerNow } of waiting) if (isCalled(recipientId)) answerNow();
+    },
+  });
+
   return {
     route,
     /** How many are not answered yet. */
     size: () => waiting.size,
-    /** Before their time: who is there comes again at once. */
-    answer(isMeant: (recipientId: string) => boolean): void {
-      for (const { recipientId, answerNow } of waiting) if (isMeant(recipientId)) answerNow();
-    },
     close() {
       isClosed = true;
       for (const { answerNow } of waiting) answerNow();
@@ -111,151 +111,4 @@ export function createPolls(options: PollOptions) {
 function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
   const seconds = Math.min(waitSeconds, MAX_WAIT_SECONDS);
   return Math.max(0, Math.min(seconds * 1000, expiresAt.getTime() - Date.now()));
-}
-
-interface CollectOptions extends Omit<PollOptions, "limits" | "rollCall"> {
-  openReservation: (onWait: () => void) => Reservation;
-  identity: Identity;
-  admitted: Standing;
-  since: string | undefined;
-  position: Cursor;
-  waitMs: number;
-}
-
-/** Follows, and resolves `answer` with what that gave: see `createPolls`. It follows on until `close`. */
-function collect({
-  identity,
-  admitted,
-  since,
-  position,
-  waitMs,
-  findStanding,
-  encoder,
-  read,
-  openReservation,
-  answers: { room },
-  ...options
-}: CollectOptions) {
-  const { recipientId } = identity;
-  /** Encoded, by their ids. */
-  const notifications = new Map<string, string>();
-  const poll: Omit<PollJson, "notifications"> = {
-    all: null,
-    changes: [],
-    removed: [],
-    unread: 0,
-    unseen: 0,
-    cursor: encodeCursor(position),
-    reset: null,
-  };
-  let isDue = waitMs === 0;
-  let hasCaughtUp = false;
-  /** What comes now belongs to the next poll. */
-  let isOver = false;
-  let length = 0;
-  /** What the last page takes. */
-  let reservation: Reservation | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  /** Until it resolves nothing is answered; it rejects where the token turns out to have been revoked. */
-  let checked: Promise<unknown> = Promise.resolve();
-  let resolve: (answer: string) => void;
-  let reject: (problem: unknown) => void;
-  const answer = new Promise<string>((...settle) => {
-    [resolve, reject] = settle;
-  });
-
-  /** A moment later, so that the rest of what is sent just now comes along. */
-  const give = () =>
-    void checked.then(() => resolve(encodeAnswer([...notifications.values()], poll)), reject);
-
-  /** Whoever has something does not wait for more. */
-  function giveWhatThereIs() {
-    if (length > 0) give();
-  }
-
-  function answerNow() {
-    isDue = true;
-    if (hasCaughtUp) give();
-  }
-
-  /** A client applies a mark-all before the rest of the answer, so it cannot follow what the answer has already. */
-  const mustWait = (event: RecipientEvent) =>
-    event.kind === "state" && event.all !== undefined && length > 0;
-
-  function add(event: RecipientEvent) {
-    Object.assign(poll, { ...event.counts, cursor: encodeCursor(event.cursor) });
-    if (event.kind === "state") return addState(event);
-    const notification = encoder.encode(event.change);
-    notifications.set(event.change.id.toString(), notification);
-    length += notification.length;
-  }
-
-  function addState({ all, changes, removed }: Extract<RecipientEvent, { kind: "state" }>) {
-    if (all) {
-      poll.all = allJson(all);
-      length += CHANGE_LENGTH;
-    }
-    // The client takes off first what was removed: of what an earlier read gave, nothing may be left by then.
-    const gone = new Set(removedJson(removed));
-    if (gone.size > 0) {
-      for (const id of gone) notifications.delete(id);
-      poll.changes = poll.changes.filter(({ id }) => !gone.has(id));
-      poll.removed = [...new Set([...poll.removed, ...gone])];
-    }
-    poll.changes.push(...changes.map(changeJson));
-    length += changes.length * CHANGE_LENGTH + removed.length * ID_LENGTH;
-  }
-
-  const stop = follow({
-    ...options,
-    recipientId,
-    read(from) {
-      reservation = openReservation(giveWhatThereIs);
-      return read(from, reservation);
-    },
-    since: since === undefined ? "now" : (parseCursor(since) ?? "unknown"),
-    position,
-    sink: {
-      ready({ unread, unseen }, resumeAt) {
-        Object.assign(poll, { unread, unseen });
-        if (resumeAt !== "unknown") poll.cursor = encodeCursor(resumeAt);
-      },
-      send(event, isLive) {
-        isOver ||= mustWait(event);
-        if (!isOver) add(event);
-        const isFull = length > MAX_ANSWER_LENGTH;
-        if (isLive || isFull || isOver) give();
-        return !isFull && !isOver;
-      },
-      reset(reason, { unread, unseen }, at) {
-        Object.assign(poll, { reset: reason, unread, unseen, cursor: encodeCursor(at) });
-        give();
-      },
-      caughtUp() {
-        hasCaughtUp = true;
-        if (isDue || length > 0) give();
-        else timer ??= setTimeout(answerNow, waitMs);
-      },
-      checkToken() {
-        checked = findStanding(identity, admitted).then(({ isRefused }) => {
-          if (isRefused) throw tokenInvalid();
-        });
-        checked.catch(reject);
-      },
-      async drained() {
-        // Nothing of it is in the answer: without `since`, or at a reset.
-        if (reservation && length === 0) room.resize(reservation, 0);
-      },
-      fail: (cause) => reject(unavailable(cause)),
-    },
-  });
-
-  return {
-    answer,
-    answerNow,
-    close() {
-      clearTimeout(timer);
-      stop();
-    },
-  };
 }

@@ -1,6 +1,8 @@
 import { type Cursor, encodeCursor } from "../../changes/cursor.ts";
 import type { Counts } from "../../changes/notification.ts";
 import type { Snapshot } from "../../changes/snapshot.ts";
+import type { CloseReason } from "../../connections/close-reason.ts";
+import type { Notice } from "../../connections/connection.ts";
 import { encodeJson } from "../../http/json-line.ts";
 import { type NotificationEncoder, stateJson } from "../../http/notification-json.ts";
 import type { EventData, EventName } from "../../http/schemas.ts";
@@ -10,7 +12,7 @@ import { encodeFrame, type Frame } from "./frame.ts";
 import { encodeEvent } from "./server-sent-event.ts";
 
 /** Why a stream's token matters now. */
-export type AuthReason = EventData<"auth">["reason"];
+type AuthReason = EventData<"auth">["reason"];
 
 export type Frames = ReturnType<typeof createFrames>;
 
@@ -31,18 +33,30 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
     return id;
   }
 
+  const auth = (reason: AuthReason): Frame => encodeFrame(encode("auth", { reason }));
+
+  const ping = (retryMs?: number): Frame => encodeFrame(encode("ping", now(), undefined, retryMs));
+
+  /** Every stream's heartbeat may be due at once. */
+  let lastPing = { at: 0, frame: ping() };
+  function sharedPing(): Frame {
+    const at = Date.now();
+    if (at !== lastPing.at) lastPing = { at, frame: ping() };
+    return lastPing.frame;
+  }
+
   return {
-    /** `retryMs` is how long the client waits before it comes again, should it lose us. */
+    /** `retryMs` is how long the client waits before it reconnects, should the stream break. */
     ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown", retryMs: number): Frame {
       const cursor = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
       const data = { unread, unseen, cursor, version };
       return encodeFrame(encode("ready", data, cursor, retryMs));
     },
 
-    delivered(event: RecipientEvent): Frame {
+    event(event: RecipientEvent): Frame {
       const known = encoded.get(event);
       if (known !== undefined) return known;
-      const frame = encodeFrame(encodeDelivered(event, encoder, idOf(event.cursor)));
+      const frame = encodeFrame(encodeRecipientEvent(event, encoder, idOf(event.cursor)));
       encoded.set(event, frame);
       return frame;
     },
@@ -50,7 +64,13 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
     reset: (reason: ResetReason, { unread, unseen }: Counts, position: Cursor): Frame =>
       encodeFrame(encode("reset", { reason, unread, unseen }, encodeCursor(position))),
 
-    auth: (reason: AuthReason): Frame => encodeFrame(encode("auth", { reason })),
+    notice: (notice: Notice): Frame => (notice === "ping" ? sharedPing() : auth(notice)),
+
+    /** A stream's last words, if it has any for this reason. */
+    farewell(reason: CloseReason, retryMs?: number): Frame | undefined {
+      if (reason === "expired" || reason === "revoked") return auth(reason);
+      return retryMs === undefined ? undefined : ping(retryMs);
+    },
 
     /**
      * All that a refused stream says. With the position that the client came with, which some clients forget at a first
@@ -60,15 +80,16 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
       const id = typeof since === "string" ? since : encodeCursor(since);
       return encodeFrame(encode("ping", now(), id === "now" ? undefined : id, retryMs));
     },
-
-    /** With `retryMs` a stream's last words. */
-    ping: (retryMs?: number): Frame => encodeFrame(encode("ping", now(), undefined, retryMs)),
   };
 }
 
 const now = () => ({ time: new Date().toISOString() });
 
-function encodeDelivered(event: RecipientEvent, encoder: NotificationEncoder, id: string): string {
+function encodeRecipientEvent(
+  event: RecipientEvent,
+  encoder: NotificationEncoder,
+  id: string,
+): string {
   if (event.kind === "state") return encode("state", { ...stateJson(event), ...event.counts }, id);
   const { unread, unseen } = event.counts;
   const data = `${encoder.encode(event.change).slice(0, -1)},"unread":${unread},"unseen":${unseen}}`;

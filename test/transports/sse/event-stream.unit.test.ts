@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { type CloseReason, openEventStream } from "../../../src/transports/sse/event-stream.ts";
-import { encodeFrame } from "../../../src/transports/sse/frame.ts";
+import type { CloseReason } from "../../../src/connections/close-reason.ts";
+import type { RecipientEvent } from "../../../src/hub/events.ts";
+import { openEventStream } from "../../../src/transports/sse/event-stream.ts";
+import { encodeFrame, type Frame } from "../../../src/transports/sse/frame.ts";
 
 /** A stream on one end of a real connection; the client on the other reads when it is told to. */
 async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun = true } = {}) {
@@ -24,15 +26,34 @@ async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun
     });
   const reasons: CloseReason[] = [];
   const toKernel = [vi.spyOn(socket, "_write"), vi.spyOn(socket, "_writev")];
-  const stream = openEventStream(socket, {
+  let lastWords: Frame | undefined;
+  const opened = openEventStream(socket, {
     isChunked,
     maxBufferedBytes,
+    frames: {
+      ready: () => encodeFrame(isChunked ? "ready" : "ready\n"),
+      event: (event) => event as unknown as Frame,
+      reset: () => encodeFrame("reset\n"),
+      notice: (notice) => encodeFrame(`${notice}\n`),
+      farewell: () => lastWords,
+    },
     refusal: () => encodeFrame("come again\n"),
+    retryMs: () => 1000,
     onClose: (reason) => reasons.push(reason),
   });
-  if (hasBegun) stream.begin(encodeFrame("ready\n"));
+  const begin = () => opened.ready({ unread: 0, unseen: 0 }, "unknown");
+  if (hasBegun) begin();
   return {
-    stream,
+    begin,
+    stream: {
+      ...opened,
+      /** Whether the client keeps up. */
+      write: (frame: Frame) => opened.send(frame as unknown as RecipientEvent),
+      close(reason: CloseReason, last?: Frame) {
+        lastWords = last;
+        opened.close(reason);
+      },
+    },
     client,
     socket,
     reasons,
@@ -67,11 +88,11 @@ test("what is written in one turn goes out together, and the next turn's on its 
 });
 
 test("in chunks each frame is one, in one piece, and the last one ends them", async () => {
-  const { stream, client, read, heard, sends } = await openPair({
+  const { begin, stream, client, read, heard, sends } = await openPair({
     isChunked: true,
     hasBegun: false,
   });
-  stream.begin(encodeFrame("ready"));
+  begin();
   read();
   stream.write(encodeFrame("a\n"));
   stream.write(encodeFrame("ünf\n"));
@@ -110,8 +131,8 @@ test("a client that does not read is told of: how much it left, and since when, 
   expect(stream.blockedMs(performance.now())).toBe(0);
   const before = performance.now();
   const written = await fill(pair);
-  expect(stream.bufferedBytes()).toBeGreaterThan(100_000);
-  expect(stream.bufferedBytes()).toBeLessThan(120_000);
+  expect(stream.socket.writableLength).toBeGreaterThan(100_000);
+  expect(stream.socket.writableLength).toBeLessThan(120_000);
   const now = performance.now();
   expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
   expect(stream.blockedMs(now)).toBeLessThanOrEqual(now - before);
@@ -121,7 +142,7 @@ test("a client that does not read is told of: how much it left, and since when, 
   read();
   await stream.drained();
   expect(stream.blockedMs(now + 1000)).toBe(0);
-  expect(stream.bufferedBytes()).toBe(0);
+  expect(stream.socket.writableLength).toBe(0);
   await expect.poll(() => heard().length).toBeGreaterThanOrEqual(written);
 });
 

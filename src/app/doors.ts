@@ -1,0 +1,180 @@
+import type { Health } from "../api/health.ts";
+import { inboxRoutes } from "../api/inbox.ts";
+import { createHttpApp } from "../api/router.ts";
+import type { Config } from "../config.ts";
+import { createAdmission } from "../connections/admission.ts";
+import { createFollowers } from "../connections/followers.ts";
+import { createLimits } from "../connections/limits.ts";
+import { createOpeningRate } from "../connections/opening-rate.ts";
+import { createRegistry, type Registry } from "../connections/registry.ts";
+import { createRollCall } from "../connections/roll-call.ts";
+import { type BytesInFlight, createBytesInFlight } from "../db/bytes-in-flight.ts";
+import { createInbox, type Inbox } from "../db/inbox.ts";
+import { createReplays } from "../db/replays.ts";
+import type { Writes } from "../db/writes.ts";
+import type { Demo } from "../demo/marketplace.ts";
+import { demoRoutes } from "../demo/routes.ts";
+import { createNotificationEncoder, type NotificationEncoder } from "../http/notification-json.ts";
+import type { Logger } from "../logger.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { createPolls } from "../transports/poll/poll.ts";
+import { createFrames } from "../transports/sse/frames.ts";
+import { streamRoute } from "../transports/sse/route.ts";
+import type { Access } from "./access.ts";
+import type { OnClose } from "./app.ts";
+import type { Reading } from "./reading.ts";
+
+export interface DoorsOptions {
+  config: Config;
+  reading: Reading;
+  access: Access;
+  writes: Writes;
+  demo: Demo | undefined;
+  version: string;
+  metrics: Metrics;
+  onClose: OnClose;
+  log: Logger;
+}
+
+export type Doors = ReturnType<typeof createDoors>;
+
+/** Every way in: the transports, the REST API and the demo, as one HTTP application. */
+export function createDoors(options: DoorsOptions) {
+  const { config, reading, access, writes, demo, version, onClose, log } = options;
+  const { maxReplayBytesInFlight, maxEventBytes, stalledMs } = config;
+  const encoder = createNotificationEncoder({ maxEventBytes, log });
+  const replayRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
+  // Of their own, so that a list does not wait behind all the clients that reconnect.
+  const answerRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
+  const { registry, stream, polls } = createTransports(options, encoder, replayRoom);
+  const inbox = createInbox(reading.pools.requests, maxEventBytes);
+  onClose(inbox.close);
+  const app = createHttpApp({
+    version,
+    allowedOrigins: config.allowedOrigins,
+    trustedHops: config.trustedHops,
+    health: () => findHealth(reading, registry, writes),
+    identify: access.identify,
+    stream,
+    poll: polls.route,
+    issueTicket: access.issueTicket,
+    inbox: inboxRoutes(watchWrites(inbox, writes), encoder, { room: answerRoom, stalledMs }),
+    demo: demo && demoRoutes({ demo, mintToken: access.mintToken }),
+    log,
+  });
+  return {
+    app,
+    registry,
+    polls,
+    bytesInFlight: () => replayRoom.reserved() + answerRoom.reserved(),
+  };
+}
+
+/** One part a wire. */
+function createTransports(
+  options: DoorsOptions,
+  encoder: NotificationEncoder,
+  room: BytesInFlight,
+) {
+  const { config, reading, access, version, metrics, log } = options;
+  const { replayLimit, maxBufferedBytes, stalledMs } = config;
+  const { limits, rollCall, registry, admission, followers, read } = createConnections(
+    options,
+    room,
+  );
+  const stream = streamRoute({
+    admission,
+    registry,
+    followers,
+    frames: createFrames(version, encoder),
+    maxBufferedBytes,
+    onClosed: metrics.onClosed,
+    log,
+  });
+  const polls = createPolls({
+    hub: reading.hub,
+    read,
+    replayLimit,
+    encoder,
+    answers: { room, stalledMs },
+    limits,
+    rollCall,
+    findStanding: access.findStanding,
+  });
+  return { registry, stream, polls };
+}
+
+/** What all the transports share. */
+function createConnections(options: DoorsOptions, room: BytesInFlight) {
+  const { config, reading, access, metrics, log } = options;
+  const { maxStreams, maxStreamsPerRecipient, maxNewStreamsPerSecond, replayLimit } = config;
+  const { hub, feed, pools } = reading;
+  const { authenticate, findStanding } = access.connections;
+  const limits = createLimits({ maxStreams, maxStreamsPerRecipient });
+  const rollCall = createRollCall(limits);
+  const registry = createRegistry({
+    rollCall,
+    heartbeatMs: config.heartbeatMs,
+    pingMs: config.pingMs,
+    stalledMs: config.stalledMs,
+    maxAgeMs: config.maxStreamMs,
+    drainMs: config.drainMs,
+    hasDirectClients: config.trustedHops === 0,
+  });
+  const admission = createAdmission({
+    authenticate,
+    findStanding,
+    limits,
+    rate: createOpeningRate({ maxNewStreamsPerSecond, maxStreamsPerRecipient }),
+    rollCall,
+    isDraining: registry.isDraining,
+    position: feed.position,
+    onRefused: metrics.onRefused,
+    log,
+  });
+  const read = createReplays({
+    room,
+    pool: pools.streams,
+    // One connection is left for admissions.
+    maxConcurrent: Math.max(1, pools.streamsSize - 1),
+    replayLimit,
+    maxEventBytes: config.maxEventBytes,
+    knownEpoch: () => feed.position()?.epoch,
+    onRead: metrics.onReplayRead,
+  });
+  const followers = createFollowers({
+    hub,
+    read,
+    room,
+    replayLimit,
+    findStanding,
+    onEvent: metrics.onEvent,
+    onReset: metrics.onReset,
+    log,
+  });
+  return { limits, rollCall, registry, admission, followers, read };
+}
+
+function findHealth(
+  { listener, feed, queue }: Reading,
+  registry: Registry,
+  writes: Writes,
+): Health {
+  const problems = [
+    registry.isDraining() ? "draining" : undefined,
+    listener.problem(),
+    feed.problem(),
+  ];
+  return {
+    problems: problems.filter((problem) => problem !== undefined),
+    warnings: [...listener.warnings(), ...queue.warnings(), ...writes.warnings()],
+  };
+}
+
+/** The same inbox; a write that the database refuses becomes a warning of `/readyz`. */
+const watchWrites = (inbox: Inbox, { watch }: Writes): Inbox => ({
+  ...inbox,
+  mark: watch(inbox.mark, (notification) => notification !== undefined),
+  markAll: watch(inbox.markAll, (changed) => (changed ?? 0) > 0),
+  muteTypes: watch(inbox.muteTypes),
+});

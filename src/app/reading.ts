@@ -1,0 +1,96 @@
+import type { Config } from "../config.ts";
+import { createChangesReader } from "../db/changes-reader.ts";
+import { createListener } from "../db/listener.ts";
+import { watchNotifyQueue } from "../db/notify-queue.ts";
+import { createPool } from "../db/pool.ts";
+import { explainReadError } from "../db/read-errors.ts";
+import { warnOfMissingLimits } from "../db/session-limits.ts";
+import { suspendWakeupsFor } from "../db/suspend-wakeups.ts";
+import { createFeed } from "../feed/feed.ts";
+import { createHub } from "../hub/hub.ts";
+import type { Logger } from "../logger.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { refuseOldSchema } from "../migrate/check-schema.ts";
+import type { OnClose } from "./app.ts";
+
+export interface ReadingOptions {
+  database: { url: string; directUrl: string };
+  config: Pick<
+    Config,
+    "poolSize" | "maxEventBytes" | "sweepMs" | "tickMs" | "wakeupsPerSecondBusy"
+  >;
+  metrics: Pick<Metrics, "onRead" | "onWakeUp">;
+  onClose: OnClose;
+  log: Logger;
+}
+
+export type Reading = Awaited<ReturnType<typeof openReading>>;
+
+/**
+ * From the database to the hub: the listener wakes the feed, the feed reads and publishes. Resolves when a first read was tried;
+ * rejects where the schema is too old.
+ */
+export async function openReading({ database, config, metrics, onClose, log }: ReadingOptions) {
+  const pools = openPools(database.url, config.poolSize, log);
+  onClose(pools.close);
+  await refuseOldSchema(pools.requests, log);
+  await warnOfMissingLimits(pools.requests, log);
+
+  const hub = createHub();
+  const { adoptRestoredRows, now, readAll } = createChangesReader(pools.feed, config.maxEventBytes);
+  const suspendWakeups = (ms: number) => suspendWakeupsFor(pools.feed, ms);
+  const feed = createFeed({
+    adoptRestoredRows,
+    now,
+    read: readAll,
+    publish: hub.publish,
+    readAgain: hub.readAgain,
+    suspendWakeups,
+    onRead: metrics.onRead,
+    explain: explainReadError,
+    sweepMs: config.sweepMs,
+    tickMs: config.tickMs,
+    wakeupsPerSecondBusy: config.wakeupsPerSecondBusy,
+    log,
+  });
+  onClose(feed.close);
+  const queue = watchNotifyQueue({
+    pool: pools.feed,
+    suspendWakeups,
+    onHeldChange: feed.setHeld,
+    log,
+  });
+  onClose(queue.close);
+  await feed.start();
+  const listener = createListener({
+    url: database.directUrl,
+    onWakeUp() {
+      metrics.onWakeUp();
+      feed.wake();
+    },
+    onListening: feed.catchUp,
+    pool: pools.feed,
+    log,
+  });
+  onClose(listener.close);
+  return { pools, hub, feed, queue, listener };
+}
+
+/**
+ * Three pools, so that nobody waits behind another: requests; connections that open, which after a restart are all of
+ * them at once; and the feed, with its suspensions and the listener's probe.
+ */
+function openPools(url: string, poolSize: number, log: Logger) {
+  const streamsSize = Math.floor(poolSize / 2);
+  const requests = createPool({ url, size: poolSize - streamsSize, log });
+  const streams = createPool({ url, size: streamsSize, log });
+  const feed = createPool({ url, size: 3, log });
+  return {
+    requests,
+    streams,
+    streamsSize,
+    feed,
+    // At the same time: where the database hangs, each takes a second.
+    close: () => Promise.all([requests.close(), streams.close(), feed.close()]),
+  };
+}

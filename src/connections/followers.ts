@@ -1,0 +1,86 @@
+import type { Cursor } from "../changes/cursor.ts";
+import type { BytesInFlight, Reservation } from "../db/bytes-in-flight.ts";
+import type { Replays } from "../db/replays.ts";
+import type { FindStanding } from "../db/revocations.ts";
+import type { RecipientEvent } from "../hub/events.ts";
+import { type FollowOptions, follow, type ResetReason } from "../hub/follow.ts";
+import type { Hub } from "../hub/hub.ts";
+import type { Logger } from "../logger.ts";
+import type { Admitted } from "./admission.ts";
+import type { Outlet } from "./connection.ts";
+
+export interface FollowersOptions {
+  hub: Hub;
+  read: Replays;
+  /** For the page that was last read for each follower, until its client has taken it. */
+  room: BytesInFlight;
+  replayLimit: number;
+  findStanding: FindStanding;
+  onEvent: (event: RecipientEvent, isLive: boolean) => void;
+  onReset: (reason: ResetReason) => void;
+  log: Logger;
+}
+
+export interface Following {
+  admitted: Pick<Admitted, "identity" | "standing" | "position">;
+  since: FollowOptions["since"];
+  outlet: Outlet;
+  requestId: string;
+}
+
+export type Followers = ReturnType<typeof createFollowers>;
+
+/** Lets an outlet follow its recipient, on any wire. */
+export function createFollowers(options: FollowersOptions) {
+  const { hub, read, room, replayLimit, findStanding, onEvent, onReset, log } = options;
+
+  return {
+    /** Returns the function that ends it. */
+    start({ admitted, since, outlet, requestId }: Following): () => void {
+      const { recipientId } = admitted.identity;
+      // Only what is needed later, and no Date, which takes 96 bytes: thousands of these are open.
+      const issuedMs = admitted.identity.issuedAt.getTime();
+      const { revokedAt } = admitted.standing;
+      const reservation: Reservation = { recipientId, bytes: 0 };
+      const stop = follow({
+        hub,
+        recipientId,
+        since,
+        position: admitted.position,
+        read: (from: Cursor) => read(from, reservation),
+        replayLimit,
+        sink: {
+          ready: outlet.ready,
+          send(event, isLive) {
+            const keepsUp = outlet.send(event);
+            onEvent(event, isLive);
+            return keepsUp;
+          },
+          reset(reason, counts, at) {
+            onReset(reason);
+            outlet.reset(reason, counts, at);
+          },
+          checkToken() {
+            findStanding({ recipientId, issuedAt: new Date(issuedMs) }, { revokedAt }).then(
+              ({ isRefused }) => isRefused && outlet.close("revoked"),
+              // Nobody can tell now: the client reconnects, and its token is looked at then.
+              () => outlet.close("unavailable"),
+            );
+          },
+          async drained() {
+            await outlet.drained();
+            room.resize(reservation, 0);
+          },
+          fail(err) {
+            log.warn({ err, requestId }, "replay failed");
+            outlet.close("unavailable");
+          },
+        },
+      });
+      return () => {
+        stop();
+        room.close(reservation);
+      };
+    },
+  };
+}

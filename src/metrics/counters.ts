@@ -1,0 +1,92 @@
+import { Counter, Histogram, type Registry } from "prom-client";
+import type { Page } from "../changes/changes.ts";
+import type { CloseReason, RefusalReason } from "../connections/close-reason.ts";
+import type { RecipientEvent } from "../hub/events.ts";
+import type { ResetReason } from "../hub/follow.ts";
+
+/** What parts report as it happens. */
+export function createCounters(registers: Registry[]) {
+  const delivered = new Counter({
+    name: "bellwire_delivered_total",
+    help: "Events written to streams",
+    labelNames: ["event"],
+    registers,
+  });
+  // Looked up once: this is done for every event of every stream.
+  const deliveredOf = {
+    notification: delivered.labels("notification"),
+    state: delivered.labels("state"),
+  };
+  const deliverySeconds = new Histogram({
+    name: "bellwire_delivery_seconds",
+    help: "From a notification's created_at to its write to a live stream's socket",
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  function observeDelivery(createdAt: string) {
+    const seconds = (Date.now() - Date.parse(createdAt)) / 1000;
+    // `infinity`, and years that JavaScript has not.
+    if (Number.isFinite(seconds)) deliverySeconds.observe(seconds);
+  }
+  const wakeUps = new Counter({
+    name: "bellwire_wakeups_total",
+    help: "NOTIFY wake-ups heard",
+    registers,
+  });
+  const reads = new Counter({
+    name: "bellwire_reads_total",
+    help: "Reads of the feed",
+    registers,
+  });
+  const rowsRead = new Counter({
+    name: "bellwire_rows_read_total",
+    help: "Rows the feed has read, for whomever",
+    registers,
+  });
+  const replayReads = new Counter({
+    name: "bellwire_replay_reads_total",
+    help: "Queries for what streams and polls have missed",
+    registers,
+  });
+  const replayPages = new Counter({
+    name: "bellwire_replay_pages_total",
+    help: "Pages that these queries have given, one for each stream or poll that shared one",
+    registers,
+  });
+  const closes = new Counter({
+    name: "bellwire_stream_closes_total",
+    help: "Streams that ended",
+    labelNames: ["reason"],
+    registers,
+  });
+  const refusals = new Counter({
+    name: "bellwire_stream_refusals_total",
+    help: "Streams that were not opened, though their token was good or not looked at",
+    labelNames: ["reason"],
+    registers,
+  });
+  const resets = new Counter({
+    name: "bellwire_stream_resets_total",
+    help: "Clients told to fetch their list again",
+    labelNames: ["reason"],
+    registers,
+  });
+  return {
+    onWakeUp: () => wakeUps.inc(),
+    onRead(page: Page) {
+      reads.inc();
+      rowsRead.inc(page.changes.length);
+    },
+    onReplayRead(readers: number) {
+      replayReads.inc();
+      replayPages.inc(readers);
+    },
+    onEvent(event: RecipientEvent, isLive: boolean) {
+      deliveredOf[event.kind].inc();
+      if (isLive && event.kind === "notification") observeDelivery(event.change.createdAt);
+    },
+    onClosed: (reason: CloseReason) => closes.inc({ reason }),
+    onRefused: (reason: RefusalReason) => refusals.inc({ reason }),
+    onReset: (reason: ResetReason) => resets.inc({ reason }),
+  };
+}
