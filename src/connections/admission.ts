@@ -65,7 +65,7 @@ export function createAdmission(options: AdmissionOptions) {
   /** Undefined where the answer could not be had just now. */
   function explain(err: unknown): undefined {
     if (err instanceof Problem && err.status < 500) throw err;
-    log.warn({ err }, "cannot admit a connection");
+    log.warn({ err }, "cannot open a connection");
   }
 
   return {
