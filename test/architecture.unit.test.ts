@@ -27,7 +27,7 @@ const PACKAGES: [pattern: RegExp, parts: string[]][] = [
   [/^src\/db\/generated\//, ["db"]],
   [/^express$/, ["http", "api", "demo", "transports"]],
   [/^(jose|cookie|raw-body)$/, ["http"]],
-  [/^cors$/, ["api"]],
+  [/^(cors|zod-openapi)$/, ["api"]],
   [/^ipaddr\.js$/, ["connections"]],
   [/^prom-client$/, ["metrics"]],
 ];

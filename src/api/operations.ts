@@ -1,10 +1,12 @@
-import type { z } from "zod";
+import { z } from "zod";
+import type { ZodOpenApiParameters } from "zod-openapi";
 import type { PublicCode } from "../http/problem-codes.ts";
 import {
   ApiJson,
   ChangedJson,
   CountsJson,
   HealthJson,
+  Id,
   ListJson,
   ListQuery,
   LiveJson,
@@ -26,14 +28,13 @@ export interface Operation {
   name: string;
   summary: string;
   description?: string;
-  query?: z.ZodObject;
-  header?: { name: string; description: string };
+  params?: ZodOpenApiParameters;
   body?: { schema: z.ZodType; isRequired: boolean };
   /** Of the answers that are no problems. */
   answers: Record<number, z.ZodType | "event stream">;
   problems: readonly PublicCode[];
   /** What lets in here, where it is not what lets in everywhere. */
-  security?: object[];
+  security?: Record<string, string[]>[];
 }
 
 const ANY = ["request_malformed", "request_timeout", "headers_too_large", "internal"] as const;
@@ -41,6 +42,10 @@ const TOKEN = ["token_missing", "token_invalid", "origin_refused"] as const;
 const READ = [...ANY, ...TOKEN, "keys_unavailable", "unavailable", "request_invalid"] as const;
 const BODY = ["body_too_large", "body_not_json", "body_encoding"] as const;
 const WRITE = [...READ, ...BODY] as const;
+
+const StreamHeaders = z.object({
+  "Last-Event-ID": z.string().optional().describe("Where to resume; a browser sends it by itself."),
+});
 
 const BASE = "/api/notifications";
 
@@ -55,11 +60,7 @@ export const OPERATIONS: Operation[] = [
       "Server-Sent Events: `ready` first, then `notification`, `state`, `reset`, `ping` and `auth`; the data of each is a " +
       "line of JSON, in this document's schemas ReadyEvent, NotificationEvent and so on. Whatever will pass (the database is away, draining, overload) is 200 with `retry` and an end, for any other status stops a " +
       "browser's EventSource for good.",
-    header: {
-      name: "Last-Event-ID",
-      description: "Where to resume; a browser sends it by itself.",
-    },
-    query: StreamQuery,
+    params: { header: StreamHeaders, query: StreamQuery },
     answers: { 200: "event stream" },
     problems: [...ANY, ...TOKEN, "too_many_streams"],
     security: [{ bearer: [] }, { cookie: [] }, { ticket: [] }],
@@ -69,7 +70,7 @@ export const OPERATIONS: Operation[] = [
     path: BASE,
     name: "list",
     summary: "A page of the inbox, newest first",
-    query: ListQuery,
+    params: { query: ListQuery },
     answers: { 200: ListJson },
     problems: [...READ, "overloaded"],
   },
@@ -78,7 +79,7 @@ export const OPERATIONS: Operation[] = [
     path: `${BASE}/poll`,
     name: "poll",
     summary: "What the stream would have sent since a cursor",
-    query: PollQuery,
+    params: { query: PollQuery },
     answers: { 200: PollJson },
     problems: [...READ, "too_many_streams", "overloaded"],
   },
@@ -93,6 +94,7 @@ export const OPERATIONS: Operation[] = [
   {
     method: "get",
     path: `${BASE}/{id}`,
+    params: { path: z.object({ id: Id }) },
     name: "read",
     summary: "One notification, whole, also where it is too large for an event",
     answers: { 200: NotificationJson },
@@ -101,6 +103,7 @@ export const OPERATIONS: Operation[] = [
   {
     method: "patch",
     path: `${BASE}/{id}`,
+    params: { path: z.object({ id: Id }) },
     name: "mark",
     summary: "Mark one read, seen or archived, or not",
     body: { schema: Marks, isRequired: true },

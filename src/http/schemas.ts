@@ -73,18 +73,21 @@ export const Marks = z.strictObject({
 });
 
 /** A position that somebody gives back, read. */
-const Position = z.string().transform((text, context) => {
-  const cursor = parseCursor(text);
-  if (cursor) return cursor;
-  context.issues.push({ code: "custom", message: "Expected a list's `cursor`", input: text });
-  return z.NEVER;
-});
+const Position = z
+  .string()
+  .transform((text, context) => {
+    const cursor = parseCursor(text);
+    if (cursor) return cursor;
+    context.issues.push({ code: "custom", message: "Expected a list's `cursor`", input: text });
+    return z.NEVER;
+  })
+  .describe(
+    "Of the list: only what that had. With `before` alone one that is committed late, with a smaller id, is marked unseen.",
+  );
 
 export const MarkAll = z.strictObject({
   before: Id.optional().describe("Up to and including this one: what has just come stays."),
-  cursor: Position.optional().describe(
-    "Of the list: only what that had. With `before` alone one that is committed late, with a smaller id, is marked unseen.",
-  ),
+  cursor: Position.optional(),
   type: Type.optional().describe("Only of this type."),
 });
 
