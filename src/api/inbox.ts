@@ -6,15 +6,8 @@ import { positionOf, recipientOf } from "../http/auth/identify.ts";
 import { encodeAnswer, type NotificationEncoder } from "../http/notification-json.ts";
 import { parse } from "../http/parse.ts";
 import { Problem, unavailable } from "../http/problem.ts";
-import {
-  Id,
-  type ListJson,
-  ListQuery,
-  MAX_LIMIT,
-  MarkAll,
-  Marks,
-  Preferences,
-} from "../http/schemas.ts";
+import { Id, ListQuery, MAX_LIMIT, MarkAll, Marks, Preferences } from "../http/request-schemas.ts";
+import type { ListJson } from "../http/response-schemas.ts";
 
 /** What a list may take; one notification may take more. */
 const LIST_BYTES = 1_048_576;

@@ -6,6 +6,7 @@ import {
   type ZodOpenApiPathsObject,
 } from "zod-openapi";
 import { meaningOf, type PublicCode, statusOf } from "../http/problem-codes.ts";
+import { MarkAll, Marks, Preferences } from "../http/request-schemas.ts";
 import {
   ChangedJson,
   ChangeJson,
@@ -14,14 +15,11 @@ import {
   HealthJson,
   ListJson,
   LiveJson,
-  MarkAll,
-  Marks,
   NotificationJson,
   PollJson,
-  Preferences,
   ProblemJson,
   TicketJson,
-} from "../http/schemas.ts";
+} from "../http/response-schemas.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 
 /** The names of schemas in the document; every other place refers to them. */

@@ -2,23 +2,25 @@ import { z } from "zod";
 import type { ZodOpenApiParameters } from "zod-openapi";
 import type { PublicCode } from "../http/problem-codes.ts";
 import {
+  Id,
+  ListQuery,
+  MarkAll,
+  Marks,
+  PollQuery,
+  Preferences,
+  StreamQuery,
+} from "../http/request-schemas.ts";
+import {
   ApiJson,
   ChangedJson,
   CountsJson,
   HealthJson,
-  Id,
   ListJson,
-  ListQuery,
   LiveJson,
-  MarkAll,
-  Marks,
   NotificationJson,
   PollJson,
-  PollQuery,
-  Preferences,
-  StreamQuery,
   TicketJson,
-} from "../http/schemas.ts";
+} from "../http/response-schemas.ts";
 
 /** What a route takes and gives. */
 export interface Operation {

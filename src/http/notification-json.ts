@@ -3,7 +3,7 @@ import type { Notification } from "../changes/notification.ts";
 import type { RecipientEvent } from "../hub/events.ts";
 import type { Logger } from "../logger.ts";
 import { encodeJson, onOneLine } from "./json-line.ts";
-import type { AllJson, ChangeJson } from "./schemas.ts";
+import type { AllJson, ChangeJson } from "./response-schemas.ts";
 
 export interface NotificationEncoderOptions {
   /** What an event may take; infinity: no limit. */

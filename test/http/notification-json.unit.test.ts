@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { Notification } from "../../src/changes/notification.ts";
 import { createNotificationEncoder } from "../../src/http/notification-json.ts";
-import { NotificationJson } from "../../src/http/schemas.ts";
+import { NotificationJson } from "../../src/http/response-schemas.ts";
 import { createLogger } from "../../src/logger.ts";
 
 const PLAIN: Notification = {

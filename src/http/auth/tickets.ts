@@ -1,7 +1,7 @@
 import type { RequestHandler } from "express";
 import type { Ticket, TicketHolder } from "../../db/tickets.ts";
 import { queryOf } from "../incoming-request.ts";
-import type { TicketJson } from "../schemas.ts";
+import type { TicketJson } from "../response-schemas.ts";
 import { type Authenticate, bearerToken } from "./authenticate.ts";
 import { identityOf } from "./identify.ts";
 import { tokenInvalid } from "./verify-token.ts";

@@ -12,7 +12,7 @@ import {
   removedJson,
 } from "../../http/notification-json.ts";
 import { unavailable } from "../../http/problem.ts";
-import type { PollJson } from "../../http/schemas.ts";
+import type { PollJson } from "../../http/response-schemas.ts";
 import type { RecipientEvent } from "../../hub/events.ts";
 import { follow } from "../../hub/follow.ts";
 import type { Hub } from "../../hub/hub.ts";

@@ -9,7 +9,7 @@ import type { Identity } from "../../http/auth/verify-token.ts";
 import type { NotificationEncoder } from "../../http/notification-json.ts";
 import { lastOf, parse } from "../../http/parse.ts";
 import { unavailable } from "../../http/problem.ts";
-import { MAX_WAIT_SECONDS, PollQuery } from "../../http/schemas.ts";
+import { MAX_WAIT_SECONDS, PollQuery } from "../../http/request-schemas.ts";
 import type { Hub } from "../../hub/hub.ts";
 import { collect } from "./collect.ts";
 

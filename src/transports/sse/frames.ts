@@ -5,7 +5,7 @@ import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Notice } from "../../connections/connection.ts";
 import { encodeJson } from "../../http/json-line.ts";
 import { type NotificationEncoder, stateJson } from "../../http/notification-json.ts";
-import type { EventData, EventName } from "../../http/schemas.ts";
+import type { EventData, EventName } from "../../http/response-schemas.ts";
 import type { RecipientEvent } from "../../hub/events.ts";
 import type { FollowOptions, ResetReason } from "../../hub/follow.ts";
 import { encodeFrame, type Frame } from "./frame.ts";

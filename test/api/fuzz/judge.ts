@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { OPERATIONS } from "../../../src/api/operations.ts";
-import { EVENTS, ProblemJson } from "../../../src/http/schemas.ts";
+import { EVENTS, ProblemJson } from "../../../src/http/response-schemas.ts";
 import { readVersion } from "../../../src/version.ts";
 import { answersElsewhere, type Operation } from "./operations.ts";
 import type { FuzzRequest } from "./request.ts";
