@@ -1,15 +1,11 @@
 -- The body of a rule's trigger function: what \sf shows a DBA. Which rows are wanted is said here and in
 -- bellwire.is_wanted(): before PostgreSQL 18 a function in SQL is planned whenever it is called, for one probe of an index.
 --
--- Rights   called by bellwire.define_rule(), and below, for the rules that are there
+-- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema
--- requires: check_rule_query.sql
--- requires: lock_rules.sql
+-- requires: rule_object_name.sql
 -- requires: rule_retraction.sql
 -- requires: rule_source.sql
--- requires: rules_rights.sql
--- requires: same_id.sql
--- requires: write_rule_function.sql
 create or replace function bellwire.rule_body(
   rule     text,
   query    text,
@@ -197,43 +193,3 @@ comment on function bellwire.rule_body(text, text, text[], text, text, text) is
   'Internal. The text of a rule''s trigger function.';
 
 revoke all on function bellwire.rule_body(text, text, text[], text, text, text) from public;
-
--- A rule keeps the body it was given: those that are there get this one. One that would not be accepted any more keeps
--- its own, with a warning. Not by define_rule(), which would enable what somebody has disabled.
-do $renew$
-declare
-  rule record;
-  body text;
-begin
-  perform bellwire.lock_rules('of an older release');
-  for rule in
-    select d.*, p.prosrc as old_body, p.proowner = 'bellwire_rules'::regrole as runs_as_rules
-      from bellwire.rule_definitions d
-      -- Also where its trigger is missing or disabled: it may be made or enabled again.
-      join pg_proc p on p.oid = to_regprocedure(d.function)
-     order by d.name
-  loop
-    begin
-      body := bellwire.rule_body(
-        rule.name,
-        rule.query,
-        bellwire.check_rule_query(rule.name, rule.on_table, rule.on_event, rule.query, rule.action),
-        rule.on_error,
-        rule.on_event,
-        rule.action
-      );
-    exception
-      -- These pass: migrate is to be run again.
-      when transaction_rollback or lock_not_available then
-        raise;
-      when others then
-        raise warning 'bellwire: rule "%" keeps the body that an older release gave it: %', rule.name, sqlerrm
-          using hint = 'Mend it and define it again, or drop it.';
-        continue;
-    end;
-    continue when body = rule.old_body and rule.runs_as_rules;
-    perform bellwire.write_rule_function(rule.function, body);
-    update bellwire.rule_definitions d set checksum = md5(body) where d.name = rule.name;
-  end loop;
-end
-$renew$;

@@ -2,7 +2,7 @@
 --
 -- Row level security is off, which makes a policy in the way an error: on, it would be rows that are not there.
 --
--- Rights   called by bellwire.define_rule(), and by sql/rule_body.sql for the rules that are there
+-- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema
 create or replace function bellwire.write_rule_function(function text, body text)
   returns void

@@ -17,7 +17,7 @@ import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 type Rule = { name: string; table: string; event: string; query: string; onError: string };
 
-const RULE_BODY = readFileSync(join(PACKAGE_ROOT, "sql/internal/rule_body.sql"), "utf8");
+const RENEW_RULES = readFileSync(join(PACKAGE_ROOT, "sql/internal/renew_rules.sql"), "utf8");
 const COLUMNS = "id, owner_id, note, status";
 const KNOWN = "recipient_id, type, actor_id, title, body, link, data, dedupe_key";
 const ONE_SELECT = "A rule's query is one SELECT, with no semicolon and nothing that modifies.";
@@ -999,7 +999,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
 
   describe("of an older release", () => {
     const BODY = "begin return null; end";
-    const upgrade = (by: Queryable = { query }) => by.query(RULE_BODY);
+    const upgrade = (by: Queryable = { query }) => by.query(RENEW_RULES);
     const bodyOf = async (name: string) =>
       (
         await query<{ body: string }>("select prosrc as body from pg_proc where proname = $1", [

@@ -11,11 +11,14 @@ const FILES = readFiles({ folders: ["sql/example", "sql/rules"] })
 
 const DBA_DOCS = readFileSync(join(PACKAGE_ROOT, "docs/dba.md"), "utf8");
 
-/** The files of a folder of sql/, each of which makes the object that it is called after, but for grants. */
+/** Those of sql/internal/ that make no object. */
+const WITHOUT_OBJECT = ["renew_rules", "rules_rights", "service_rights"];
+
+/** The files of a folder of sql/, each of which makes the object that it is called after, but for a few. */
 const listObjects = (folder: "internal" | "public") =>
   FILES.filter((file) => file.startsWith(`sql/${folder}/`)).map((file) => {
     const object = basename(file, ".sql");
-    return { file, object, isObject: !object.endsWith("_rights") };
+    return { file, object, isObject: !WITHOUT_OBJECT.includes(object) };
   });
 
 /** What anybody may execute who may look into the schema. */

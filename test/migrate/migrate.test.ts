@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/logger.ts";
 import { checkSchema } from "../../src/migrate/check-schema.ts";
 import { MigrationError } from "../../src/migrate/error.ts";
+import { PACKAGE_ROOT } from "../../src/migrate/files.ts";
 import { migrate, plan } from "../../src/migrate/migrate.ts";
 import { createPrerequisites } from "../../src/migrate/opening.ts";
 import { refuseOldServer } from "../../src/migrate/server-version.ts";
@@ -140,6 +141,35 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await change("sql/internal/a.sql", file("b.sql", "-- changed"))).toEqual({
       applied: ["sql/internal/a.sql"],
     });
+  });
+
+  test("rules that are installed get the text of the release, whichever part of it has changed", async () => {
+    const database = await createDatabase(server);
+    onTestFinished(() => database.close());
+    await database.query(`
+      select bellwire.define_rule('gone', 'public.messages', 'delete', $$
+        select m.recipient_id, 'k' as dedupe_key from old_rows m
+      $$, action => 'retract')`);
+    const root = createPackage();
+    for (const folder of ["migrations", "sql"]) {
+      rmSync(join(root, folder), { recursive: true });
+      cpSync(join(PACKAGE_ROOT, folder), join(root, folder), { recursive: true });
+    }
+    expect(await migrate({ url: database.url, root, log })).toEqual({ applied: [] });
+    const part = join(root, "sql/internal/rule_retraction.sql");
+    writeFileSync(
+      part,
+      readFileSync(part, "utf8").replace("$retract$  ", "$retract$  -- New.\n  "),
+    );
+
+    expect((await migrate({ url: database.url, root, log })).applied).toContain(
+      "sql/internal/renew_rules.sql",
+    );
+    const bodies = await database.query(
+      "select position('-- New.' in prosrc) > 0 as is_new from pg_proc where proname = 'rule_gone'",
+    );
+    expect(bodies).toEqual([{ is_new: true }]);
+    expect(await status({ url: database.url, root })).toMatchObject({ drifted: false });
   });
 
   test("an edited versioned file is refused", async () => {
