@@ -171,7 +171,10 @@ inBrowser("where streams do not pass, a page polls with the same cursor", async 
   front.pointTo(service.url);
   const { cursor } = (await call(service, "1", "/")).body;
   const page = await openPage(shop);
-  const example = exampleUnder("Polling, where streams do not work", front.origin("bell.localhost"));
+  const example = exampleUnder(
+    "Polling, where streams do not work",
+    front.origin("bell.localhost"),
+  );
   const token = JSON.stringify(await service.token("1"));
   await page.evaluate(
     `cursor = ${JSON.stringify(cursor)}; getToken = async () => ${token}; ${example}; pollOnce = poll; void 0`,
