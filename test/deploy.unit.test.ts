@@ -248,6 +248,7 @@ test.each([
   "CHANGELOG.md",
   "SECURITY.md",
   "docs/api.md",
+  "docs/architecture.md",
   "docs/dba.md",
   "docs/decisions.md",
   "docs/guarantees.md",
