@@ -14,6 +14,7 @@
 --                       sequences: whether NOTIFY is sent when notifications change
 --   history_began_xid   a sequence: where cursors begin after a restore over the same database
 --   told                a type: one row of a rule's result, before it becomes a notification
+--   read_row            a type: one row of what bellwire.changes_since() and changes_for() return to the service
 --
 -- Two more tables belong to migrate and are made by it: schema_history (which files were applied) and
 -- schema_functions (checksums of the functions, to find those edited by hand).
@@ -239,6 +240,45 @@ alter type bellwire.told owner to bellwire_owner;
 
 comment on type bellwire.told is
   'One row of a rule''s result, before it becomes a notification. Used to find the rows that cannot be written.';
+
+-- A read returns first a head, whose id is null, and then a page of changes. Everything up to unseen is of the head, but for
+-- reader, which every row has, and for unread and unseen, which a changed or removed row has too. Everything from stage on is
+-- of a change. bellwire.changes_since() says what each means; reader, fresh and bytes are of bellwire.changes_for() alone.
+create type bellwire.read_row as (
+  reader       bigint,
+  epoch        text,
+  snapshot     pg_snapshot,
+  newest       xid8,
+  is_expired   boolean,
+  remaining    bigint,
+  fresh        bigint,
+  bytes        bigint,
+  revoked      text[],
+  suspended_ms double precision,
+  unread       bigint,
+  unseen       bigint,
+  stage        integer,
+  id           bigint,
+  recipient_id text,
+  type         text,
+  actor_id     text,
+  title        text,
+  body         text,
+  link         text,
+  data         text,
+  is_cut       boolean,
+  created_at   text,
+  seen_at      text,
+  read_at      text,
+  archived_at  text,
+  created_xid  xid8,
+  changed_xid  xid8
+);
+
+alter type bellwire.read_row owner to bellwire_owner;
+
+comment on type bellwire.read_row is
+  'One row of what bellwire.changes_since() and bellwire.changes_for() return to the service.';
 
 -- These three are sequences because a sequence is read and written outside transactions. A trigger sees a new value at
 -- once, whatever its isolation level, and reading one costs no more than reading a buffer.

@@ -23,6 +23,11 @@
 --          more than `most` of anything is looked at twice
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_for;
+-- requires: count_unread.sql
+-- requires: expiry_of.sql
+-- requires: is_in_read.sql
+-- requires: newest_change.sql
+-- requires: stored_bytes.sql
 -- requires: unseen_of.sql
 create or replace function bellwire.changes_for(
   since         pg_snapshot[],
@@ -35,36 +40,7 @@ create or replace function bellwire.changes_for(
   cut_at        integer       default null,
   page_bytes    bigint[]      default null
 )
-  returns table (
-    reader       bigint,
-    epoch        text,
-    snapshot     pg_snapshot,
-    newest       xid8,
-    is_expired   boolean,
-    remaining    bigint,
-    fresh        bigint,
-    bytes        bigint,
-    revoked      text[],
-    suspended_ms double precision,
-    unread       bigint,
-    unseen       bigint,
-    stage        integer,
-    id           bigint,
-    recipient_id text,
-    type         text,
-    actor_id     text,
-    title        text,
-    body         text,
-    link         text,
-    data         text,
-    is_cut       boolean,
-    created_at   text,
-    seen_at      text,
-    read_at      text,
-    archived_at  text,
-    created_xid  xid8,
-    changed_xid  xid8
-  )
+  returns setof bellwire.read_row
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
@@ -112,13 +88,7 @@ begin
      cross join lateral (
              select u.stage, u.id, u.changed_xid
                from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
-              -- In an earlier read's page: only what that read saw; and what is changed as it is now, for at the read's
-              -- end its reader has to have every state of that moment or a later one. In a first page this leaves out
-              -- nothing but rows of another history (a restored dump), whose ids this server has not reached.
-              where pg_visible_in_snapshot(
-                      case u.stage when 1 then u.created_xid else u.changed_xid end,
-                      case u.stage when 2 then present else r.moment end
-                    )
+              where bellwire.is_in_read(u.stage, u.created_xid, u.changed_xid, r.moment, present)
                 and (u.stage, u.id) > (r.after_stage, r.after_id)
               limit most + 1
            ) f
@@ -150,10 +120,7 @@ begin
      cross join lateral (
              select u.stage, u.id, u.changed_xid
                from bellwire.unseen_of(b.recipient_id, b.since, b.since_xmax, b.since_in_progress, b.mark) u
-              where pg_visible_in_snapshot(
-                      case u.stage when 1 then u.created_xid else u.changed_xid end,
-                      case u.stage when 2 then present else b.moment end
-                    )
+              where bellwire.is_in_read(u.stage, u.created_xid, u.changed_xid, b.moment, present)
                 and (u.stage, u.id) > (b.after_stage, b.after_id)
            ) f
      where b.fresh <= most
@@ -168,8 +135,6 @@ begin
       from pending p
      group by p.reader
   ),
-  -- How long a text is, is known without fetching it, compressed or not. Compressed data is taken for eight times of what is
-  -- stored, for it may be ninety times of that, and all that passes here is unpacked, of which a page then has a megabyte.
   stored as (
     select p.reader,
            p.page_bytes,
@@ -179,19 +144,7 @@ begin
            p.changed_xid as told_xid,
            p.mark,
            n.*,
-           sum(
-             256
-               + least(coalesce(octet_length(n.type), 0), cut_at)
-               + case
-                   when p.stage = 1
-                     then least(coalesce(octet_length(n.actor_id), 0), cut_at)
-                            + least(coalesce(octet_length(n.title), 0), cut_at)
-                            + least(coalesce(octet_length(n.body), 0), cut_at)
-                            + least(coalesce(octet_length(n.link), 0), cut_at)
-                            + least(pg_column_size(n.data) * case when pg_column_compression(n.data) is null then 1 else 8 end, cut_at)
-                   else 0
-                 end
-           )
+           sum(256 + bellwire.stored_bytes(p.stage, n.type, n.actor_id, n.title, n.body, n.link, n.data, cut_at))
              over (
                partition by p.reader order by p.stage, p.id
                rows between unbounded preceding and 1 preceding
@@ -275,14 +228,7 @@ begin
   counts as materialized (
     select told.recipient_id, badge.unread, badge.unseen
       from (select distinct r.recipient_id from readers r) told
-     cross join lateral (
-             select count(*) as unread,
-                    count(*) filter (where n.seen_at is null) as unseen
-               from bellwire.notifications n
-              where n.recipient_id = told.recipient_id
-                and n.read_at is null
-                and n.archived_at is null
-           ) badge
+     cross join lateral bellwire.count_unread(told.recipient_id) badge
   ),
   ended as materialized (
     select r.reader, e.recipient_id, e.revoked_xid
@@ -298,37 +244,16 @@ begin
   -- Once, not for every row.
   server as materialized (
     select bellwire.epoch() as epoch,
-           -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
-           (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
-           -- Changed last by a transaction that began before the one that inserted it.
-           (
-             select n.created_xid
-               from bellwire.notifications n
-              where n.created_xid > n.changed_xid
-              order by n.created_xid desc
-              limit 1
-           ) as newest_created,
-           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as newest_marked,
-           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
-           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
-           -- As a subselect, which gives a value also where a restore has left no row.
-           coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid,
-           -- What is deleted leaves this, so that a position moves on behind it.
-           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
-           bellwire.wakeups_suspended_ms() as suspended_ms
+           bellwire.wakeups_suspended_ms() as suspended_ms,
+           n.newest,
+           n.pruned_xid
+      from bellwire.newest_change() n
   )
   select r.reader,
          s.epoch,
          pg_current_snapshot(),
-         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_marked, s.newest_revoked, s.pruned_xid, s.history_began),
-         -- What is still in progress has had nothing pruned.
-         s.pruned_xid >= r.since_xmax
-           or exists (
-                select
-                  from unnest(r.since_in_progress) as xid
-                 where xid <= s.pruned_xid
-                   and pg_visible_in_snapshot(xid, pg_current_snapshot())
-              ),
+         s.newest,
+         x.is_expired,
          coalesce(w.remaining, 0),
          coalesce(w.fresh, 0),
          coalesce(t.bytes, 0)::bigint,
@@ -342,6 +267,7 @@ begin
          null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
     from readers r
    cross join server s
+   cross join lateral bellwire.expiry_of(r.since_xmax, r.since_in_progress, s.pruned_xid) x
     left join whole w on w.reader = r.reader
     left join taken t on t.reader = r.reader
     left join counts c on c.recipient_id = r.recipient_id

@@ -37,6 +37,12 @@
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
 -- requires: can_be_told_as_one.sql
+-- requires: count_unread.sql
+-- requires: expiry_of.sql
+-- requires: is_as_marked.sql
+-- requires: is_in_read.sql
+-- requires: newest_change.sql
+-- requires: stored_bytes.sql
 create or replace function bellwire.changes_since(
   since       pg_snapshot,
   upto        pg_snapshot default null,
@@ -45,33 +51,7 @@ create or replace function bellwire.changes_since(
   page_size   integer     default 1000,
   cut_at      integer     default null
 )
-  returns table (
-    epoch        text,
-    snapshot     pg_snapshot,
-    newest       xid8,
-    is_expired   boolean,
-    remaining    bigint,
-    revoked      text[],
-    suspended_ms double precision,
-    unread       bigint,
-    unseen       bigint,
-    stage        integer,
-    id           bigint,
-    recipient_id text,
-    type         text,
-    actor_id     text,
-    title        text,
-    body         text,
-    link         text,
-    data         text,
-    is_cut       boolean,
-    created_at   text,
-    seen_at      text,
-    read_at      text,
-    archived_at  text,
-    created_xid  xid8,
-    changed_xid  xid8
-  )
+  returns setof bellwire.read_row
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
@@ -133,9 +113,7 @@ begin
                        where k.recipient_id = n.recipient_id
                          and k.marked_xid = n.changed_xid
                          and pg_visible_in_snapshot(n.created_xid, since)
-                         and n.id <= k.before_id
-                         and n.archived_at is null
-                         and case when k.read_at is null then n.read_at is null and n.seen_at = k.seen_at else n.read_at = k.read_at end
+                         and bellwire.is_as_marked((k.*)::bellwire.mark_alls, n.id, n.seen_at, n.read_at, n.archived_at)
                     )
               union all
              select -1, k.before_id, k.recipient_id, k.marked_xid, k.marked_xid
@@ -158,17 +136,9 @@ begin
                          and pg_visible_in_snapshot(n.created_xid, since)
                     )
            ) found
-     -- In an earlier read's page: only what that read saw; and what is changed as it is now, for at the read's end its
-     -- reader has to have every state of that moment or a later one. In a first page this leaves out nothing but rows of
-     -- another history (a restored dump), whose ids this server has not reached.
-     where pg_visible_in_snapshot(
-             case found.stage when 1 then found.created_xid else found.changed_xid end,
-             case found.stage when 2 then present else moment end
-           )
+     where bellwire.is_in_read(found.stage, found.created_xid, found.changed_xid, moment, present)
        and (found.stage, found.id) > (after_stage, after_id)
   ),
-  -- How long a text is, is known without fetching it, compressed or not. Compressed data is taken for eight times of what is
-  -- stored, for it may be ninety times of that, and all that passes here is unpacked, of which a page then has a megabyte.
   stored as (
     select p.stage,
            p.id as place,
@@ -177,18 +147,7 @@ begin
            n.*,
            k.seen_at as mark_seen_at,
            k.read_at as mark_read_at,
-           sum(
-             least(coalesce(octet_length(n.type), 0), cut_at)
-               + case
-                   when p.stage = 1
-                     then least(coalesce(octet_length(n.actor_id), 0), cut_at)
-                            + least(coalesce(octet_length(n.title), 0), cut_at)
-                            + least(coalesce(octet_length(n.body), 0), cut_at)
-                            + least(coalesce(octet_length(n.link), 0), cut_at)
-                            + least(pg_column_size(n.data) * case when pg_column_compression(n.data) is null then 1 else 8 end, cut_at)
-                   else 0
-                 end
-           )
+           sum(bellwire.stored_bytes(p.stage, n.type, n.actor_id, n.title, n.body, n.link, n.data, cut_at))
              over (order by p.stage, p.id rows between unbounded preceding and 1 preceding) as stored_before
       from (
              select p.*
@@ -259,14 +218,7 @@ begin
   counts as (
     select told.recipient_id, badge.unread, badge.unseen
       from (select distinct p.recipient_id from page p where p.stage <> 1) told
-     cross join lateral (
-             select count(*) as unread,
-                    count(*) filter (where n.seen_at is null) as unseen
-               from bellwire.notifications n
-              where n.recipient_id = told.recipient_id
-                and n.read_at is null
-                and n.archived_at is null
-           ) badge
+     cross join lateral bellwire.count_unread(told.recipient_id) badge
   ),
   ended as materialized (
     select e.recipient_id, e.revoked_xid
@@ -278,36 +230,16 @@ begin
      where e.revoked_xid = any (since_in_progress)
   ),
   server as materialized (
-    select -- Of anybody's, so that a quiet recipient's position moves on, too, and does not expire.
-           (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as newest,
-           -- Changed last by a transaction that began before the one that inserted it.
-           (
-             select n.created_xid
-               from bellwire.notifications n
-              where n.created_xid > n.changed_xid
-              order by n.created_xid desc
-              limit 1
-           ) as newest_created,
-           -- What is deleted leaves this, so that a position moves on behind it.
-           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as newest_removal,
-           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as newest_marked,
-           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as newest_revoked,
-           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as history_began,
-           -- As a subselect, which gives a value also where a restore has left no row.
-           coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid
+    select * from bellwire.newest_change()
   )
-  select bellwire.epoch(),
+  select null::bigint as reader,
+         bellwire.epoch(),
          pg_current_snapshot(),
-         greatest(s.newest, s.newest_created, s.newest_removal, s.newest_marked, s.newest_revoked, s.pruned_xid, s.history_began),
-         -- What is still in progress has had nothing pruned.
-         s.pruned_xid >= since_xmax
-           or exists (
-                select
-                  from unnest(since_in_progress) as xid
-                 where xid <= s.pruned_xid
-                   and pg_visible_in_snapshot(xid, pg_current_snapshot())
-              ),
+         s.newest,
+         x.is_expired,
          (select count(*) from pending),
+         null::bigint as fresh,
+         null::bigint as bytes,
          array(select e.recipient_id from ended e),
          bellwire.wakeups_suspended_ms(),
          null::bigint,
@@ -316,8 +248,9 @@ begin
          null::bigint as id,
          null, null, null, null, null, null, null, null::boolean, null, null, null, null, null::xid8, null::xid8
     from server s
+   cross join lateral bellwire.expiry_of(since_xmax, since_in_progress, s.pruned_xid) x
    union all
-  select null, null, null, null, null, null, null,
+  select null, null, null, null, null, null, null, null, null, null,
          c.unread,
          c.unseen,
          p.stage,

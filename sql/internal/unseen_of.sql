@@ -2,12 +2,12 @@
 --
 -- Ids only. In SQL and without settings of its own, so that it becomes part of the query that calls it.
 --
--- What is as a mark-all left it is left out where there is a `mark`: bellwire.can_be_told_as_one(). By the mark's own time; a
--- `seen_at` that the same transaction sets by hand behind it goes unnoticed.
+-- With a `mark` (a mark-all that its reader gets as one event) it leaves out the rows that are as that mark left them.
 --
 -- Cost     two index probes, and two for each transaction in progress in `since`
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.unseen_of;
+-- requires: is_as_marked.sql
 create or replace function bellwire.unseen_of(
   for_recipient     text,
   since             pg_snapshot,
@@ -44,9 +44,7 @@ begin atomic
    where (
            n.changed_xid = mark.marked_xid
            and pg_visible_in_snapshot(n.created_xid, since)
-           and n.id <= mark.before_id
-           and n.archived_at is null
-           and case when mark.read_at is null then n.read_at is null and n.seen_at = mark.seen_at else n.read_at = mark.read_at end
+           and bellwire.is_as_marked(mark, n.id, n.seen_at, n.read_at, n.archived_at)
          ) is not true
    union all
   select -1, mark.before_id, mark.marked_xid, mark.marked_xid

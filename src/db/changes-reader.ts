@@ -47,38 +47,11 @@ export function createChangesReader(
 
   async function readNow(): Promise<Cursor> {
     const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
-      `select bellwire.epoch(),
-                pg_current_snapshot() as snapshot,
-                greatest(
-                  (select greatest(created_xid, changed_xid)
-                     from bellwire.notifications
-                    order by changed_xid desc
-                    limit 1),
-                  -- A row may be changed last by a transaction that began before the one that inserted it.
-                  (select created_xid
-                     from bellwire.notifications
-                    where created_xid > changed_xid
-                    order by created_xid desc
-                    limit 1),
-                  (select removed_xid
-                     from bellwire.removals
-                    order by removed_xid desc
-                    limit 1),
-                  (select marked_xid
-                     from bellwire.mark_alls
-                    order by marked_xid desc
-                    limit 1),
-                  (select revoked_xid
-                     from bellwire.revocations
-                    order by revoked_xid desc
-                    limit 1),
-                  (select pruned_xid from bellwire.retention),
-                  pg_sequence_last_value('bellwire.history_began_xid')::text::xid8,
-                  '0'
-                ) as newest`,
+      `select bellwire.epoch(), pg_current_snapshot() as snapshot, newest
+         from bellwire.newest_change()`,
     );
     const [row] = rows;
-    if (!row) throw new Error("a select without from returned no row");
+    if (!row) throw new Error("bellwire.newest_change() returned no row");
     const end = BigInt(row.newest) + 1n;
     return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
   }

@@ -63,12 +63,8 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
     async counts(recipientId: string): Promise<Counts> {
       const [counts] = await orUnavailable(
         prisma.$queryRaw<Counts[]>`
-          select count(*)::integer as unread,
-                 (count(*) filter (where seen_at is null))::integer as unseen
-            from bellwire.notifications
-           where recipient_id = ${recipientId}
-             and read_at is null
-             and archived_at is null`,
+          select unread::integer, unseen::integer
+            from bellwire.count_unread(${recipientId})`,
       );
       if (!counts) throw new Error("a count returned no row");
       return counts;
