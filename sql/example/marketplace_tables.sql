@@ -1,5 +1,5 @@
--- The tables of a freelance marketplace, as the application that Bellwire was made for has them. For the
--- demo and the tests: a real application brings its own.
+-- The tables of a freelance marketplace, the kind of application that Bellwire was made for. They are for the demo and the
+-- tests; a real application has its own.
 --
 -- Remove   drop table public.reviews, public.hire_requests, public.responses, public.messages, public.tasks, public.users;
 create table if not exists public.users (

@@ -1,5 +1,5 @@
 -- requires: marketplace_tables.sql
--- A few users and tasks, so that the demo has somebody to ring. Only into empty tables.
+-- A few users and tasks for the demo. They are inserted only if the tables are empty.
 --
 -- Remove   delete from public.tasks; delete from public.users;
 insert into public.users (name)

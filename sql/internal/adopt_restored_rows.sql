@@ -1,11 +1,10 @@
--- Makes peace with rows from another history: after a restore into a new cluster, rows carry transaction
--- ids this server has not reached yet, and readers would take them for unborn.
+-- After a restore into a new cluster, rows carry transaction ids that this server has not reached yet, and every reader would
+-- count them as not committed. This resets those ids, so that the rows count as delivered long ago and are not announced again.
 --
--- They become old rows, seen by every snapshot: nothing is rung again. What was removed or marked there is forgotten, for every
--- client is reset (`epoch_changed`). The service calls this when it starts and after every reconnect. Returns how many rows it
--- adopted.
+-- Removals and mark-alls with such ids are deleted: no client needs them, because every client is reset (`epoch_changed`). The
+-- service calls this when it starts and after each reconnect. Returns how many notifications it changed.
 --
--- Cost     one index probe where there is nothing to do
+-- Cost     one index probe if there is nothing to do
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.adopt_restored_rows();
 create or replace function bellwire.adopt_restored_rows()
@@ -19,10 +18,10 @@ declare
   oldest  constant xid8 := '3';  -- the first id any cluster gives
   adopted bigint;
 begin
-  -- The horizon must be of the very snapshot that finds the rows. One taken a statement earlier would be
-  -- behind a transaction that commits in between, whose rows would be adopted and never delivered.
+  -- pg_current_snapshot() is called in the statement that finds the rows. A snapshot taken one statement earlier would
+  -- miss a transaction that commits in between: its rows would be reset here, and never delivered.
   if not exists (select from bellwire.notifications where changed_xid >= pg_snapshot_xmax(pg_current_snapshot()))
-     -- restored, and changed here since
+     -- Restored, and changed here since.
      and not exists (
            select
              from bellwire.notifications

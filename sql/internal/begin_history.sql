@@ -1,11 +1,11 @@
--- Begins a history anew, because the service has found that the table was replaced or emptied (a restore over the same
--- database): whatever it holds, and whatever the restore still brings, is old.
+-- Begins a new history after a restore over the same database: the service has found that the table was replaced or emptied.
+-- Everything in it, and everything that the restore still brings, is old.
 --
--- Positions then begin past this call's own transaction. At the newest row they could begin before rows that are still to
--- be restored, which would ring; at the server's newest transaction, past one that was rolled back, whose id a crash may
--- give again. This one commits, and its id is never given again.
+-- Positions then begin after this call's own transaction. The newest row would be the wrong place: rows that are still to be
+-- restored may come after it, and would be announced. So would the server's newest transaction: if that was rolled back, a
+-- crash may give its id again. This call's transaction commits, so its id is never given again.
 --
--- Cost     one sequence written, once a history; and bellwire.adopt_restored_rows()
+-- Cost     one write of a sequence for each history; and bellwire.adopt_restored_rows()
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.begin_history();
 -- requires: adopt_restored_rows.sql
@@ -16,7 +16,7 @@ create or replace function bellwire.begin_history()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One after the other, so that nobody sets it back.
+  -- One call at a time, so that none sets the sequence back.
   perform from bellwire.retention for update;
   perform bellwire.adopt_restored_rows();
   perform setval(

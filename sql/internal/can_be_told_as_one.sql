@@ -1,9 +1,10 @@
--- Whether a reader at a position can get a mark-all as one event. The reader must have every state that the mark-all replaced.
--- It must also have no other unread notification up to the same id: it would mark that one, too.
+-- Whether a reader at a position can get a mark-all as one event. It can if it has each state that the mark-all replaced, and
+-- has no other unread notification up to the same id, because it would mark that one too.
 --
--- Of more than 100 replaced transactions the older ones count as seen where none as old as the newest of them was in progress.
+-- A mark-all stores the newest 100 transactions that it replaced. The older ones count as seen if, at the position, no
+-- transaction was in progress that is as old as the newest of them.
 --
--- Cost     one probe of the recipient's unread, which are few up to there
+-- Cost     one probe of the recipient's unread notifications, of which few are left up to that id
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.can_be_told_as_one;
 create or replace function bellwire.can_be_told_as_one(mark bellwire.mark_alls, since pg_snapshot)

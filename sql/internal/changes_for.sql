@@ -1,26 +1,29 @@
--- Everything snapshots could not see: mark-alls, what was removed, new notifications and changed ones, oldest first, each of one
--- recipient.
+-- What several readers have missed, each of one recipient, in one call: the replays of streams and the inbox's cursor. For
+-- each of them the same as bellwire.changes_since(), which explains the rows and their stages.
 --
--- bellwire.changes_since() for single recipients, many in one call: behind the replays of streams and the inbox's cursor. Each
--- reader is one element of every array; an array that is shorter, or left out, gives nulls.
+-- Each reader is one element of every array. An array that is shorter, or left out, gives nulls.
 --   since          the reader's position
---   for_recipient  whose changes
+--   for_recipient  the recipient
 --   upto, after_stage, after_id
---                  go on with an earlier, unfinished read
---   page_bytes     what its page may take, 256 bytes a row beside the texts; null: its part of a megabyte, 64 KB at the least
--- and for each of them alike:
---   page_size      how many rows at the most; for a few readers ten times as many of those without texts
---   most           a reader who has missed more notifications than this is to fetch its list again: no more are looked for,
---                  and those found are any. What was only changed or removed has no limit. Null: neither has
+--                  continue an earlier, unfinished read
+--   page_bytes     the size limit of its page, counting 256 bytes a row besides the texts; null: an equal part of one megabyte,
+--                  but at least 64 KB
+-- and for all of them:
+--   page_size      the most rows of a page. For up to ten readers, ten times as many rows without texts
+--   most           a reader that has missed more notifications than this has to fetch its list again, so no more are looked for,
+--                  and which ones are found is undefined. Changed and removed notifications have no limit. Null: no limit
 --   cut_at         as in changes_since()
 --
--- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page, as changes_since() does. In the
--- head `unread` and `unseen` are the recipient's, `revoked` is it at the most, `fresh` says how many of the remaining are new, and
--- `bytes` is what the page takes. Where its first row alone takes more than page_bytes the page is empty, and `bytes` is what
--- that row takes.
+-- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head `unread` and
+-- `unseen` are the recipient's, `revoked` holds at most the recipient, `fresh` is how many of the remaining rows are new, and
+-- `bytes` is the size of the page. If its first row alone is larger than page_bytes, the page is empty, and `bytes` is the size
+-- of that row.
 --
--- Cost     two index probes a reader and branch; nothing depends on how long other transactions stay open. Who has missed
---          more than `most` of anything is looked at twice
+-- It has more than 200 lines because it is one statement, and has to be: all parts must see one snapshot, and the pages share
+-- what was read. Each part has a name in its WITH list.
+--
+-- Cost     two index probes for each reader and branch, however long other transactions stay open. A reader that has missed
+--          more than `most` rows of any kind is read twice
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_for;
 -- requires: count_unread.sql
@@ -44,7 +47,7 @@ create or replace function bellwire.changes_for(
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
-  -- One plan for ever, on the indexes: without these the planner takes a third of the table for new.
+  -- One generic plan, on the indexes. Without these settings the planner assumes that a third of the table is new.
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
@@ -54,7 +57,7 @@ as $$
 declare
   present      pg_snapshot := pg_current_snapshot();
   shared_bytes bigint  := greatest(65536, 1048576 / cardinality(since));
-  -- Of what a row counts in a page, in tenths: one without texts.
+  -- How much a row without texts counts towards page_size, in tenths of a row.
   light_tenths integer := case when cardinality(since) <= 10 then 1 else 10 end;
 begin
   return query
@@ -81,7 +84,7 @@ begin
       from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
            as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
   ),
-  -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
+  -- Ids only: a backlog of a million rows is counted and sorted here without reading its texts.
   found as materialized (
     select r.reader, f.*
       from readers r
@@ -93,7 +96,7 @@ begin
               limit most + 1
            ) f
   ),
-  -- Of those who have missed that many of anything: is it notifications, or only marks?
+  -- Readers that have missed more than `most` rows of any kind: how many of those rows are new notifications?
   behind as materialized (
     select r.*,
            (
@@ -161,7 +164,7 @@ begin
                from pending p
                join readers r on r.reader = p.reader
            ) p
-     -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
+     -- One probe per row. With a plain join the planner, which does not know page_size, would walk the whole table.
       left join lateral (
              select n.*
                from bellwire.notifications n
@@ -172,7 +175,8 @@ begin
      where p.position <= 10 * page_size
        and (n.id is not null or p.stage <= 0)
   ),
-  -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
+  -- The columns as they are returned, for those rows only that the estimate lets through: from here on data is fetched. It is
+  -- materialized, so that data is fetched once.
   cut as materialized (
     select s.reader,
            s.page_bytes,
@@ -201,7 +205,7 @@ begin
       from stored s
      where coalesce(s.stored_before, 0) < s.page_bytes
   ),
-  -- With the first that does not fit, which tells what it takes.
+  -- The exact sizes. The first row that does not fit is here as well, so that the head can say how large it is.
   sized as materialized (
     select c.*,
            coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,
@@ -241,7 +245,7 @@ begin
               limit 1
            ) e
   ),
-  -- Once, not for every row.
+  -- Once for all readers.
   server as materialized (
     select bellwire.epoch() as epoch,
            bellwire.wakeups_suspended_ms() as suspended_ms,

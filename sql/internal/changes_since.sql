@@ -1,39 +1,42 @@
--- Everything a snapshot could not see: mark-alls, what was removed, new notifications and changed ones, oldest first, of all recipients.
+-- What a snapshot could not see, of all recipients, oldest first: mark-alls, removed notifications, new ones and changed ones.
 --
--- This is the live feed's read; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
--- order: a row visible now whose transaction was not visible in `since` (at or past its xmax, or in its in-progress list)
--- has not been delivered yet, and every other row has. `id > last` cannot know that: ids are drawn at insert and seen at
--- commit.
+-- This is the read of the live feed; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
+-- order. A row that is visible now, and whose transaction was not visible in `since` (at or after its xmax, or in its list of
+-- transactions in progress), was not delivered yet; every other row was. `id > last` cannot know that: an id is assigned at the
+-- insert and becomes visible at the commit.
 --
 --   since          the reader's position
---   upto           goes on with an earlier, unfinished read: the snapshot that read returned. What was changed is given as it
---                  is now
+--   upto           continues an earlier, unfinished read: the snapshot which that read returned. Changed rows are given as they
+--                  are now
 --   after_stage, after_id
---                  how far that read had come: past this id of this stage, and past all stages before. Who begins with
---                  stage 0 is told of no mark-all
---   page_size      how many rows at the most; fewer where their texts come to more than a megabyte
---   cut_at         texts of more bytes are cut to as many characters, and such data is {}; null: nothing is cut
+--                  how far that read came: past this id of this stage, and past all stages before. A read that begins with
+--                  stage 0 returns no mark-alls
+--   page_size      the most rows of a page; fewer if their texts exceed one megabyte
+--   cut_at         a text of more bytes is cut to as many characters, and such data becomes {}; null: nothing is cut
 --
 -- Returns first a head, whose `id` is null, then a page. In the head:
---   epoch, snapshot        the history and the moment of this call
---   newest                 the greatest transaction id of any row that is seen, or was before it was pruned, and not before
---                          this history began: where a reader who has this read may say he is
---   is_expired             notifications that `since` had not seen have been pruned, so the read may lack some
+--   epoch, snapshot        the history, and the moment of this call
+--   newest                 bellwire.newest_change(): the reader's new position ends there
+--   is_expired             notifications that `since` had not seen were pruned, so the read may lack some
 --   remaining              how many rows the read had left, this page included
 --   revoked                recipients whose access was revoked since
---   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are, infinity for good
--- Each row of the page has a `stage`, in which order they come:
---  -1  a mark-all (bellwire.mark_alls): of its recipient, up to `id`, what is neither read nor archived was read at `read_at`,
---      if that is given, and seen at `seen_at`, if it was not. Only in a first page, and where bellwire.can_be_told_as_one();
---      what is as it says does not come then
---   0  removed: deleted, or given to another recipient. It has an id, its recipient, and when (`changed_xid`)
---   1  new: its insert was not visible in `since`, even if it was read meanwhile. What was moved to another recipient is new
---   2  changed: seen, read, archived, or not any more. It has no texts and no data
--- `data` is JSON as PostgreSQL prints it, times are as bellwire.wire_time() says, `is_cut` tells that there is more of it in the
--- table, and `unread` and `unseen` are its recipient's, except in a new row: an insert alone can be added up.
--- What was taken from somebody and given back is removed and then new, in this read or from the next on.
+--   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are sent, infinity when suspended for good
+-- Each row of the page has a `stage`; they come in this order:
+--  -1  a mark-all (bellwire.mark_alls) of its recipient: each notification up to `id` that is neither read nor archived was
+--      read at `read_at`, if that is given, and seen at `seen_at`, unless it was seen before. Only on a first page, and only if
+--      bellwire.can_be_told_as_one(); the rows that it describes then do not come by themselves
+--   0  removed: deleted, or given to another recipient. It has an id, its recipient, and the transaction (`changed_xid`)
+--   1  new: its insert was not visible in `since`, even if it was read in the meantime. A notification that was given to
+--      another recipient is new there
+--   2  changed: seen, read or archived was set or unset. It has no texts and no data
+-- `data` is JSON as PostgreSQL prints it, times are formatted by bellwire.wire_time(), and `is_cut` says that the table has more of the
+-- row. `unread` and `unseen` are the recipient's; a new row has none, because a new row can simply be added to the last counts.
+-- A notification that was taken from a recipient and given back is first removed and then new, in this read or in a later one.
 --
--- Cost     an index probe, and one for each transaction in progress in `since`; nothing depends on how long those stay open
+-- It has more than 200 lines because it is one statement, and has to be: all parts must see one snapshot, and the page is cut
+-- from what was counted. Each part has a name in its WITH list.
+--
+-- Cost     one index probe, and one for each transaction in progress in `since`, however long those stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
 -- requires: can_be_told_as_one.sql
@@ -55,8 +58,8 @@ create or replace function bellwire.changes_since(
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
-  -- One plan for ever, on the indexes: without these the planner takes a third of the table for new. Pages cost it little,
-  -- so that it takes the index of which it reads the least, not one in whose order the rows lie.
+  -- One generic plan, on the indexes. Without these settings the planner assumes that a third of the table is new. Reading a
+  -- page is made cheap, so that it prefers the index of which it reads the least over one in whose order the rows are stored.
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
@@ -71,7 +74,7 @@ declare
   moment            pg_snapshot := coalesce(upto, present);
 begin
   return query
-  -- Ids only: a backlog of a million rows is counted and sorted here, and its texts are left where they are.
+  -- Ids only: a backlog of a million rows is counted and sorted here without reading its texts.
   with unseen as materialized (
     select since_xmax as first, '18446744073709551615'::xid8 as last
      union all
@@ -100,7 +103,7 @@ begin
                     n.created_xid,
                     n.changed_xid
                from unseen
-              -- Between two bounds the planner expects little; of what is past one, a third of the table.
+              -- Between two bounds the planner expects few rows; above a single bound, a third of the table.
               cross join lateral (
                       select m.id, m.recipient_id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
                         from bellwire.notifications m
@@ -127,7 +130,8 @@ begin
                        where r.removed_xid between unseen.first and unseen.last
                       offset 0
                     ) x
-              -- Given back, and `since` has seen that: a position that did not fit into an id may have seen only the later.
+              -- It was given back, and `since` has seen that. A position too long for an id was shortened, and may have seen only
+              -- the later of the two changes.
               where not exists (
                       select
                         from bellwire.notifications n
@@ -153,10 +157,10 @@ begin
              select p.*
                from pending p
               order by p.stage, p.id
-              -- What went through several hands is removed from each: a page does not end between those.
+              -- A notification that passed through several recipients is removed from each: a page does not end between those.
               fetch first (page_size) rows with ties
            ) p
-     -- A probe for each; as a plain join the planner, which does not know page_size, walks the whole table.
+     -- One probe per row. With a plain join the planner, which does not know page_size, would walk the whole table.
       left join lateral (
              select n.*
                from bellwire.notifications n
@@ -168,7 +172,8 @@ begin
      where n.id is not null
         or p.stage <= 0
   ),
-  -- As it is read, of those only that are small enough by that: to know it exactly, data must be fetched. Once: materialized.
+  -- The columns as they are returned, for those rows only that the estimate lets through: from here on data is fetched. It is
+  -- materialized, so that data is fetched once.
   cut as materialized (
     select s.stage,
            s.place as id,
@@ -212,7 +217,7 @@ begin
   page as materialized (
     select s.*
       from sized s
-     -- Whoever reads a page holds it in memory. The first row has none before it, so there is always one.
+     -- The reader holds the page in memory. The first row has none before it, so a page always has one.
      where coalesce(s.bytes_before, 0) < 1048576
   ),
   counts as (

@@ -1,11 +1,11 @@
--- Refuses a rule that could not work: a table that cannot have it, a query that is not one SELECT, does
--- not fit the table, may not read what it names, or returns what its action does not take.
+-- Refuses a rule that could not work: a table that cannot have rules, or a query that is not one SELECT, does not fit the table,
+-- reads without the right to, or returns other columns than its action needs.
 --
--- Returns the columns the query returns, in the order of bellwire.notifications. No row is read, but to look at a query runs
--- code: the check of a domain behind a literal, an immutable function. That has the rights of bellwire_rules, as the rule will,
--- cannot set another role, and whatever it does is rolled back with the view that tells us what the query is.
+-- Returns the columns of the query, in the order of bellwire.notifications. No row is read. But even planning a query runs code:
+-- the check of a domain behind a literal, an immutable function. That code has the rights of bellwire_rules, as in the rule
+-- later, and cannot set another role. All that it does is rolled back, together with the view that shows the query's columns.
 --
--- Rights   called by bellwire.define_rule()
+-- Rights   called by bellwire.define_rule(), and by the command status
 -- Remove   with the schema
 create or replace function bellwire.check_rule_query(rule text, on_table regclass, on_event text, query text, action text)
   returns text[]
@@ -14,11 +14,11 @@ create or replace function bellwire.check_rule_query(rule text, on_table regclas
 as $$
 declare
   known     constant text[] := array['recipient_id', 'type', 'actor_id', 'title', 'body', 'link', 'data', 'dedupe_key'];
-  -- Volatile, for they answer differently each time; but they write nothing.
+  -- These are volatile because their result differs each time; but they write nothing.
   harmless  constant oid[] := array['clock_timestamp()', 'gen_random_uuid()', 'random()']::regprocedure[];
   relation  pg_class;
-  visible   text;    -- what new_rows and old_rows have
-  virtual   text[];  -- and what they have not: PostgreSQL computes it when a table is read, and they are none
+  visible   text;    -- the columns of new_rows and old_rows
+  virtual   text[];  -- columns that they lack: PostgreSQL computes those when it reads a table
   probe     text;
   returned  text[] := '{}';
   offender  text;
@@ -59,11 +59,11 @@ begin
     declare
       plan refcursor;
     begin
-      -- A cursor takes one statement that returns rows and nothing else, so what passes here cannot
-      -- be two statements; opening it checks names, types and rights.
+      -- A cursor accepts exactly one statement that returns rows, so two statements fail here. Opening it also
+      -- checks names, types and rights.
       open plan for execute probe;
       close plan;
-      -- A view is a SELECT that modifies nothing, and tells the names and types of its columns.
+      -- A view accepts only a SELECT that modifies nothing, and shows the names and types of its columns.
       execute 'create view bellwire.rule_in_question as ' || probe;
     end;
     $look$;
@@ -73,7 +73,7 @@ begin
       select attname from pg_attribute
        where attrelid = 'bellwire.rule_in_question'::regclass and attnum > 0 order by attnum
     );
-    -- From the stored query itself: pg_depend leaves out PostgreSQL's own functions and those behind operators.
+    -- Read from the stored query, because pg_depend lacks PostgreSQL's own functions and those behind operators.
     select p.oid::regprocedure::text into offender
       from pg_rewrite w
      cross join regexp_matches(w.ev_action::text, e':(?:op)?funcid (\\d+)', 'g') as called (ids)
@@ -105,11 +105,11 @@ begin
                 and w.ev_action::text ~ e'\\{VAR :varno \\d+ :varattno 0 :vartype 2249 '
            )
     then
-      raise exception 'the query takes whole rows, in which % would be null', array_to_string(virtual, ', ')
+      raise exception 'the query uses whole rows, in which % would be null', array_to_string(virtual, ', ')
         using errcode = 'feature_not_supported',
               hint = 'Name the columns. A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.';
     end if;
-    raise exception using errcode = 'BW000';  -- seen enough: roll it back
+    raise exception using errcode = 'BW000';  -- all is known: roll it back
   exception
     when sqlstate 'BW000' then
       null;
@@ -126,7 +126,7 @@ begin
         when sqlstate = '42501'
              and exists (select from pg_class c where c.relrowsecurity and strpos(message, format('"%s"', c.relname)) > 0)
         then
-          'Its policies would hide rows from the rule without a word. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls.'
+          'Its policies would hide rows from the rule silently. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls.'
         when sqlstate = '42501' then
           'Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.'
         when sqlstate in ('42703', '42702') then format(

@@ -1,6 +1,6 @@
--- A text of more bytes than `at` cut to as many characters; null for `at` cuts nothing.
+-- Cuts a text of more than `at` bytes to `at` characters; null for `at` cuts nothing.
 --
--- It bounds what leaves the database of a text of any size; what fits an event to the byte is the service's to say.
+-- This limits how much of a huge text leaves the database. The service then makes it fit an event to the byte.
 --
 -- Rights   bellwire_service; inlined where it is called
 -- Remove   drop function bellwire.cut_text(text, integer);

@@ -1,11 +1,12 @@
--- Names the history that transaction ids belong to: this cluster, its timeline, this database, this table.
+-- Identifies the history that transaction ids belong to: this cluster, its timeline, this database, this table.
 --
--- After a dump and restore, a point-in-time recovery or a failover, ids count anew and a cursor from
--- before means nothing; then the epoch differs and the client is told with `reset`. So it is where the table was
--- replaced or emptied (a restore over the same database): rows' ids may then come again. Its file tells; that is another,
--- too, after what rewrites the table: VACUUM FULL, CLUSTER, pg_repack.
--- On a standby it fails ("recovery is in progress"), on purpose: a standby's snapshots leave out
--- transactions that are still running, so a cursor made there would lose rows.
+-- After a dump and restore, a point-in-time recovery or a failover, transaction ids are counted anew, and an older cursor means
+-- nothing. The epoch then differs, and the client gets a `reset`. The same happens when the table was replaced or emptied (a
+-- restore over the same database), because the ids of rows may then be used again. The table's file shows that; the file also
+-- changes when the table is rewritten: VACUUM FULL, CLUSTER, pg_repack.
+--
+-- On a standby it fails on purpose ("recovery is in progress"): a standby's snapshots leave out transactions that are still in
+-- progress, so a cursor made there would lose rows.
 --
 -- Cost     one read of the cluster's control file, about 20 us
 -- Rights   bellwire_service
@@ -17,9 +18,9 @@ create or replace function bellwire.epoch()
   return left(md5(concat_ws(
            '/',
            (pg_control_system()).system_identifier,
-           left(pg_walfile_name(pg_current_wal_lsn()), 8),          -- the timeline, at once after a promotion
-           split_part(pg_relation_filepath('pg_class'), '/', -2),   -- the database's oid, as its folder is named
-           -- Looked up by name at each call: a constant would tie the function to this very table.
+           left(pg_walfile_name(pg_current_wal_lsn()), 8),          -- the timeline, which changes at once at a promotion
+           split_part(pg_relation_filepath('pg_class'), '/', -2),   -- the database's oid, which is the name of its folder
+           -- Looked up by name at each call: a constant would keep the function bound to the table of today.
            to_regclass('bellwire.notifications')::oid,
            pg_relation_filenode(to_regclass('bellwire.notifications'))
          )), 8);

@@ -1,5 +1,5 @@
--- Whether a notification should become a row: somebody is told, it is not the actor, and the recipient has not muted the type.
--- Rules say the same in their bodies, see bellwire.rule_body().
+-- Whether a notification becomes a row: it has a recipient, the recipient is not the actor, and has not muted the type. The
+-- functions of rules contain the same conditions, see bellwire.rule_body().
 --
 -- Rights   called by bellwire.notify(), as bellwire_owner, and by bellwire.tell_what_can_be(), as bellwire_rules
 -- Remove   with the schema

@@ -1,12 +1,12 @@
--- Keeps a one-time ticket, with which an EventSource that can send neither header nor cookie opens one stream.
+-- Stores a one-time ticket. An EventSource that can send neither a header nor a cookie opens one stream with it.
 --
---   digest            sha256 of the ticket; the ticket itself never comes here
+--   digest            sha256 of the ticket; the ticket itself never reaches the database
 --   recipient_id, issued_at, token_expires_at
---                     of the token that the ticket was asked for with, and that its stream will be bound to; one that says
---                     it comes from further ahead than a minute counts as of then, or no revocation would meet it
---   ttl               how long it may be redeemed: a minute at the most, and never beyond the token
+--                     from the token with which the ticket was requested; its stream is bound to them. An issued_at more than a
+--                     minute ahead counts as a minute ahead: otherwise no revocation would apply to the ticket
+--   ttl               how long the ticket is good: at most a minute, and never longer than the token
 --
--- Returns until when. Each call also forgets up to ten tickets that nobody came with.
+-- Returns when the ticket expires. Each call also deletes up to ten expired tickets.
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.issue_ticket;

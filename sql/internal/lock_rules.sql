@@ -1,10 +1,10 @@
--- One session at a time changes rules, until its transaction ends: who comes meanwhile waits for three seconds, and is then
--- told whom it waits for.
+-- Lets one session at a time change rules, until its transaction ends. Another session waits for three seconds; then it gets an
+-- error that names the session which holds the lock.
 --
--- A lock of the table, which takes a right to write it; an advisory lock anybody who may connect could hold.
+-- It locks a table, which needs the right to write to it. Any role that may connect could hold an advisory lock.
 --
 -- Locks    share row exclusive on bellwire.rule_definitions; readers of bellwire.rules do not wait
--- Rights   called by bellwire.define_rule() and bellwire.drop_rule()
+-- Rights   called by bellwire.define_rule(), bellwire.drop_rule() and renew_rules.sql
 -- Remove   with the schema
 create or replace function bellwire.lock_rules(rule text)
   returns void
@@ -18,7 +18,7 @@ begin
   lock table bellwire.rule_definitions in share row exclusive mode;
 exception
   when lock_not_available then
-    -- One may hold several modes.
+    -- A session may hold several modes.
     select string_agg(distinct case when l.pid is null then 'a prepared transaction' else format('pid %s (%s)', l.pid, a.usename) end, ', ')
       into holders
       from pg_locks l
@@ -30,7 +30,7 @@ exception
        and l.mode not in ('AccessShareLock', 'RowShareLock');
     raise exception 'rule "%": another transaction is changing rules: %', rule, coalesce(holders, 'it has just ended')
       using errcode = 'lock_not_available',
-            hint = 'Try again when it has ended; select pg_terminate_backend(pid); ends one that nobody will.';
+            hint = 'Try again when it has ended. To end it: select pg_terminate_backend(pid);';
 end;
 $$;
 

@@ -1,18 +1,20 @@
--- Marks a recipient's unread as read, or the unseen as seen; returns how many. Those already marked, and the archived, stay.
+-- Marks a recipient's unread notifications as read, or the unseen ones as seen; returns how many. Marked and archived ones stay
+-- as they are.
 --
 --   mark            'read' or 'seen'
 --   before          only up to and including this id
---   of_type         only of this type
---   had             only what this position has: what has been inserted by a transaction that it sees. An id alone does not say
---                   that: one that was taken early may be committed late, below `before`, and nobody has seen it yet
---   in_epoch        the history that the position is of; of another, nothing is marked, and null returned
+--   of_type         only this type
+--   had             only notifications that this position has: those inserted by a transaction that it sees. An id alone cannot
+--                   say that: a row with a low id may commit late, when nobody has seen it yet
+--   in_epoch        the history of the position; if that is another one, nothing is marked, and the result is null
 --   reading, read_id
---                   the position is within a read of new rows: it also has those of that snapshot up to this id
+--                   the position is within a read of new rows, so it also has those of that snapshot up to this id
 --
--- Of ten or more of any type it keeps in bellwire.mark_alls what it did, with what it replaced: a reader who knows all that was replaced can
--- mark the same by itself. For that the rows are locked before they are updated, in the order of their ids.
+-- A mark-all of ten or more, of any type, is stored in bellwire.mark_alls together with the transactions that it replaced: a
+-- reader that has all of those can do the same marking by itself. That is why the rows are locked before the update, in the
+-- order of their ids.
 --
--- Cost     one lock and one update of the recipient's unread, by their index; a row of bellwire.mark_alls
+-- Cost     one lock and one update of each unread notification, by their index; one row of bellwire.mark_alls
 -- Rights   bellwire_service, with its own rights
 -- Remove   drop function bellwire.mark_all;
 create or replace function bellwire.mark_all(
@@ -33,7 +35,7 @@ declare
   moment   timestamptz := clock_timestamp();
   marked   bigint;
   last_id  bigint;
-  replaced xid8[];  -- newest first, one more than are kept
+  replaced xid8[];  -- newest first, one more than are stored
   many constant integer := 10;
   kept constant integer := 100;
 begin

@@ -1,11 +1,11 @@
--- Keeps what recipients no longer have, so that readers are told: see bellwire.removals.
+-- Records the notifications that recipients no longer have, so that readers remove them: see bellwire.removals.
 --
--- Deleted rows by the statement (also prune()'s and one by hand in psql), moved ones, whose recipient_id was changed, one by
--- one: they are few, and the others' updates do not pass here. TRUNCATE takes too much to say which: the table is another
--- then (bellwire.epoch()), and open pages fetch their list again.
+-- Deleted rows are recorded by statement: also those of prune() and of a DELETE in psql. A row whose recipient_id was changed is
+-- recorded by itself, because such rows are few, and other updates do not fire that trigger. TRUNCATE removes too much to record;
+-- it makes the table another history (bellwire.epoch()), and open pages fetch their list again.
 --
--- Fires    once per DELETE statement, and for each row that an UPDATE moves; TRUNCATE
--- Cost     a row of bellwire.removals for each; one wake-up
+-- Fires    once per DELETE statement, and for each row that an UPDATE gives to another recipient; TRUNCATE
+-- Cost     one row of bellwire.removals for each; one wake-up
 -- Remove   drop function bellwire.notifications_removed() cascade;
 -- requires: wake_listeners.sql
 create or replace function bellwire.notifications_removed()
@@ -19,7 +19,7 @@ begin
     insert into bellwire.removals (recipient_id, notification_id)
     select r.recipient_id, r.id
       from removed r
-        on conflict do nothing;  -- moved away, back and away again by one transaction
+        on conflict do nothing;  -- given away, back and away again by one transaction
     if found then
       perform bellwire.wake_listeners();
     end if;

@@ -1,11 +1,11 @@
--- Keeps what every change of a notification must keep, also one made by hand in psql.
+-- Maintains what every change of a notification must set, even a change made by hand in psql.
 --
---   changed_xid  the transaction of the change, by which readers find it
---   created_xid  the same where it is given to another recipient: there it is new (bellwire.notifications_removed())
---   seen_at      what is read has been seen; so the unseen are among the unread
+--   changed_xid  the transaction of the change; readers find the change by it
+--   created_xid  the same, if the row is given to another recipient: it is new there (bellwire.notifications_removed())
+--   seen_at      a notification that is read is also seen, so all unseen ones are unread
 --
--- Fires    before each row's update, when something in it differs. Not when one of the ids is rewritten:
---          that is bellwire.adopt_restored_rows(), which sets both itself.
+-- Fires    before the update of each row that differs. Not if one of the transaction ids is written: that is
+--          bellwire.adopt_restored_rows(), which sets both itself.
 -- Remove   drop trigger notifications_stamp on bellwire.notifications;
 --          drop function bellwire.notifications_stamp();
 create or replace function bellwire.notifications_stamp()

@@ -1,6 +1,6 @@
--- Wakes the Bellwire processes when notifications were changed: read, seen, archived, here or in psql.
+-- Wakes the Bellwire processes when notifications change: read, seen or archived, by the service or in psql.
 --
--- Inserts do not pass here: the rule that made them wakes the listeners itself, and only when it made any.
+-- An insert does not fire it: the rule that inserts wakes the listeners itself, and only if it has inserted a row.
 --
 -- Fires    once per UPDATE statement that changed a row
 -- Channel  bellwire, see bellwire.wake_listeners()

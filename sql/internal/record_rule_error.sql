@@ -1,14 +1,14 @@
--- Writes down that a rule failed, without ever failing or waiting itself: it runs inside the write of an
--- application that must not notice.
+-- Records that a rule failed. It never fails and never waits, because it runs inside a write of the application, which must not
+-- notice.
 --
--- It adds to a row nobody else is adding to, or makes one; so the log holds at most as many rows of a
--- failure as there were writers at once, and no writer waits for another's commit. Read it as bellwire.rule_errors.
--- Under repeatable read and serializable each failure is a row of its own: to read a row that others count
--- up would be a serialization failure, there or in the application's commit.
+-- It increments a row that no other session is incrementing, or inserts a new one. So the log has at most as many rows for a
+-- failure as there were concurrent writers, and no writer waits for another one's commit. Read it as bellwire.rule_errors.
+-- Under repeatable read and serializable each failure is a row of its own: reading a row that another session increments would
+-- be a serialization failure, here or in the application's commit.
 --
--- `silenced` is of how many rows nobody was told.
+-- `silenced` is the number of rows about which nobody was told.
 --
--- Rights   bellwire_rules, whose rules call it; what it writes only its owner may
+-- Rights   bellwire_rules, whose rules call it; only its owner may change what it writes
 -- Remove   with the schema
 create or replace function bellwire.record_rule_error(
   failed_rule     text,
@@ -47,7 +47,7 @@ begin
   values (failed_rule, failed_sqlstate, brief, record_rule_error.silenced);
 exception
   when others then
-    raise warning 'bellwire: rule "%" failed (% %), and so did writing it down: %',
+    raise warning 'bellwire: rule "%" failed (% %), and recording that failed too: %',
       failed_rule, failed_sqlstate, failed_message, sqlerrm;
 end;
 $$;

@@ -1,7 +1,7 @@
--- Uses up a ticket: whose it was, or no row where it is unknown, used, or too old. Of two who come with the same one, on
--- whatever instances, one gets the row.
+-- Uses up a ticket. Returns its recipient, or no row if the ticket is unknown, used or expired. If two requests bring the same
+-- ticket, even to different instances, one of them gets the row.
 --
--- Whether the recipient was revoked since `issued_at` is for the caller to ask, as it does of a token.
+-- The caller checks whether the recipient was revoked since `issued_at`, as it does for a token.
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.redeem_ticket;

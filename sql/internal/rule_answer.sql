@@ -1,5 +1,6 @@
--- The query that asks a rule's query once more, by itself, for an array of what it returns. Run where telling it failed, to
--- find out whether the query was at fault or what it returned; in the rule's trigger, which alone sees new_rows.
+-- The text of a statement that runs a rule's query again and returns its rows as an array. A rule runs it when inserting the
+-- query's rows failed, to find out whether the query failed or one of the rows cannot be written. It runs inside the rule's
+-- trigger, because only there new_rows and old_rows exist.
 --
 -- Rights   called by rules, as bellwire_rules
 -- Remove   with the schema

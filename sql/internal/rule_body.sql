@@ -1,5 +1,7 @@
--- The body of a rule's trigger function: what \sf shows a DBA. Which rows are wanted is said here and in
--- bellwire.is_wanted(): before PostgreSQL 18 a function in SQL is planned whenever it is called, for one probe of an index.
+-- The text of a rule's trigger function, as `\sf` shows it to a DBA.
+--
+-- Which rows are wanted is said here and in bellwire.is_wanted(): before PostgreSQL 18 a function in SQL that is not inlined is
+-- planned at each call, for one probe of an index.
 --
 -- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema
@@ -21,14 +23,14 @@ create or replace function bellwire.rule_body(
 as $body$
 declare
   some_rows constant text := case on_event when 'delete' then 'old_rows' else 'new_rows' end;
-  statement text;  -- what is done with what the query returns; of a notification it sets FOUND
+  statement text;  -- what the action does with the query's rows; for notify it sets FOUND
   handler   text := '';
 begin
   statement := case action
     when 'retract' then bellwire.rule_retraction(columns)
     when 'revoke' then
 $revoke$  perform bellwire.revoke(told.recipient_id)
-     -- In one order, or two statements would wait for each other.
+     -- Always in the same order, or two statements could deadlock.
      from (
             select distinct told.recipient_id::text collate "C" as recipient_id
               from (
@@ -45,7 +47,7 @@ $notify$  insert into bellwire.notifications (%1$s)
 %%s
          ) as told
    where told.recipient_id is not null
-%3$s     -- Muted? As a subquery of its own, for as a join a session that began with a bulk insert might scan the table ever after.
+%3$s     -- Muted? A subquery, because a session that began with a bulk insert might scan the table of a join from then on.
      and (
            select told.type::text = any (p.muted_types)
              from bellwire.preferences p
@@ -68,8 +70,8 @@ $notify$,
       case
         when 'actor_id' = any (columns) then e'     and bellwire.same_id(told.recipient_id::text) is distinct from bellwire.same_id(told.actor_id::text)\n'
       end,
-      -- Without a key nothing can be in conflict, and a row that might be costs a lock and a record in the WAL. With keys, two
-      -- statements that wrote them in different orders would wait for each other.
+      -- Without a key no row can conflict, and "on conflict" would cost a lock and a WAL record per row. With keys, two
+      -- statements that wrote them in different orders could deadlock.
       case
         when 'dedupe_key' = any (columns) then $keys$
    order by bellwire.same_id(told.recipient_id::text) collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"
@@ -79,7 +81,7 @@ $notify$,
     )
   end;
   statement := case
-    -- The two triggers share this function, and each has one table or two.
+    -- The two triggers share this function. The insert's has new_rows only.
     when on_event = 'insert or update' and bellwire.rule_source(query, 'insert') <> query then
       format(
         e'  if tg_op = ''INSERT'' then\n%s  else\n%s  end if;\n',
@@ -92,20 +94,21 @@ $notify$,
   if on_error = 'record' and action = 'notify' then
     handler := format(
 $handler$exception
-  -- A cancellation is not among "others": the application sees it.
+  -- "others" does not include a cancellation: the application sees it.
   when others or assert_failure then
     begin
       if sqlstate in ('40P01', '55P03', '09000') then
-        -- A deadlock or a time-out is about a key, for the query locks nothing: it would come again. What is below too deep, too.
+        -- A deadlock or a lock time-out is about a key, because the query locks nothing, and would happen again. So would
+        -- the error for a rule that fires itself.
         raise;
       end if;
-      -- Which was at fault, the query or what it returned? It is asked by itself, and what can be written is.
+      -- Did the query fail, or can one of its rows not be written? Run it alone, and write the rows that can be written.
       execute bellwire.rule_answer(%1$L, %2$L, lower(tg_op)) into answer;
       if bellwire.tell_what_can_be(%1$L, answer) then
         perform bellwire.wake_listeners();
       end if;
     exception
-      -- Of the query: the application must see it to try again.
+      -- This one is of the query: the application has to see it, to retry its transaction.
       when serialization_failure then
         raise;
       when others or assert_failure then
@@ -119,11 +122,11 @@ $handler$, rule, columns, some_rows);
   elsif on_error = 'record' then
     handler := format(
 $handler$exception
-  -- A cancellation is not among "others": the application sees it.
+  -- "others" does not include a cancellation: the application sees it.
   when others or assert_failure then
     get stacked diagnostics reason = pg_exception_detail;
-    -- Of the query: the application must see it to try again. Without a reason it is about a row of ours that somebody else
-    -- has changed since this transaction's snapshot.
+    -- With a reason it is of the query: the application has to see it, to retry its transaction. Without one it is about a
+    -- row of schema bellwire that another session has changed since this transaction's snapshot.
     if sqlstate = '40001' and reason <> '' then
       raise;
     end if;
@@ -137,27 +140,27 @@ $handler$, rule, some_rows);
 
   return format(
 $template$
--- Written by bellwire.define_rule(); to change it, define the rule again.
+-- Generated by bellwire.define_rule(). To change it, define the rule again.
 #variable_conflict use_column
 declare
   many boolean;
 %6$s  callers text;
 begin
-  -- Somebody has altered it. What its query calls must not run with the rights of whoever writes to the table.
+  -- The function was altered. Code that the query calls must not run with the rights of the role that writes to the table.
   if current_user <> 'bellwire_rules' then
-    raise warning 'bellwire: rule %% is not run, for its function does not run as bellwire_rules; define it again', %3$L;
+    raise warning 'bellwire: rule %% is not run, because its function does not run as bellwire_rules; define it again', %3$L;
     return null;
   end if;
-  -- Does it run inside of its own query, which calls what writes? Asked where triggers are nested, not of every write.
+  -- Does it run inside its own query, because the query calls code that writes? Checked only in nested triggers.
   if pg_trigger_depth() > 2 then
     get diagnostics callers = pg_context;
     if split_part(callers, %4$L, 3) <> '' then
-      raise exception 'what the rule''s query calls fires the rule again'
+      raise exception 'the rule''s query fires the rule again'
         using errcode = 'triggered_action_exception';
     end if;
   end if;
-  -- A session keeps a plan, made for as many rows as there were: one row's takes the square of the time for many, and that
-  -- of many may read a whole table for each single row. So many rows are planned for by themselves.
+  -- plpgsql caches the first plan. A plan made for one row is quadratic for thousands; one made for thousands may scan a
+  -- table for a single row. Statements of more than 100 rows therefore discard cached plans before and after.
   many := exists (select from %5$s offset 100);
   if many then
     discard plans;
@@ -179,7 +182,7 @@ $template$,
     end,
     case action
       when 'notify' then
-$wake$  -- Whether they are to be woken is asked here as well: it is an expression, the call a query, a twentieth of the insert.
+$wake$  -- The function checks the suspension too. Checked here it is an expression; the call is a query, and costs a twentieth of the insert.
   if found and not bellwire.wakeups_are_suspended() then
     perform bellwire.wake_listeners();
   end if;

@@ -1,4 +1,4 @@
--- Which writes to a table a rule on it does not see, one a row: a statement trigger belongs to the table that the statement names.
+-- Which writes to a table a rule on it does not see, one per row. A statement trigger belongs to the table that the statement names.
 --
 -- Rights   called by bellwire.define_rule(), and by the command status
 -- Remove   with the schema

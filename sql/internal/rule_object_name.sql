@@ -1,4 +1,4 @@
--- What a rule's trigger and trigger function are called: rule_<name>, or where that is longer than an identifier may be, a digest.
+-- The name of a rule's trigger and trigger function: rule_<name>, or a digest if that is too long for an identifier.
 --
 -- Rights   called by bellwire.define_rule() and bellwire.drop_rule()
 -- Remove   with the schema

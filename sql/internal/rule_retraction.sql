@@ -1,5 +1,5 @@
--- The statement of a rule that retracts: archives the notifications that its query names, by their key or by what is in their
--- data. `%s` stands for the query.
+-- The statement of a rule whose action is `retract`: it archives the notifications that the query names, by their key or by the
+-- content of their data. `%s` stands for the query.
 --
 -- Rights   called by bellwire.rule_body()
 -- Remove   with the schema
@@ -21,7 +21,7 @@ $retract$  update bellwire.notifications as n
                on told_of.recipient_id = bellwire.same_id(told.recipient_id::text)
               and %s
             where num_nonnulls(told_of.archived_at) = 0
-            -- In one order, or two statements would wait for each other.
+            -- Always in the same order, or two statements could deadlock.
             order by told_of.id
               for update of told_of
          );

@@ -1,11 +1,11 @@
--- Sends no wake-ups for so many milliseconds, a second at the most, because the service reads without: it calls this again
--- and again while it is busy, and when it does not (it is idle again, or dead) they are sent again by themselves.
+-- Suspends wake-ups for so many milliseconds, at most a second, because the service reads without them. It calls this again and
+-- again while it is busy. When it stops calling (it is idle again, or has crashed), wake-ups are sent again by themselves.
 --
--- When they were being sent until now, one more is: it has every other service look, and see that it must read without. But none
--- when half of the queue of notifications is full: this may be the reason for the call, and a full one takes no more.
--- What bellwire.suspend_wakeups() has suspended for good stays so: that is another sequence.
+-- If wake-ups were sent until now, one more is sent: it makes every other instance look, and see that it has to poll. But not if
+-- the cluster's notification queue is half full: that may be the reason for this call, and a full queue takes no more.
+-- It does not end what bellwire.suspend_wakeups() suspended for good, which is another sequence.
 --
--- Cost     one sequence written; the first of a row one NOTIFY
+-- Cost     one write of a sequence; the first call of a series sends one NOTIFY
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.suspend_wakeups_for(integer);
 create or replace function bellwire.suspend_wakeups_for(ms integer)

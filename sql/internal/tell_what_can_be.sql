@@ -1,13 +1,13 @@
--- Writes the notifications of a rule's answer that can be written, where all at once failed; drops and records those that
--- cannot: no type, data that is no jsonb, an id too long for an index.
+-- Writes those rows of a rule's result that can be written, when writing all of them at once has failed. It drops and records the
+-- others: a row without a type, with data that is not JSON, or with an id too long for an index.
 --
--- A part that fails is halved until a row is alone, so one bad row of 1,000 costs some twenty subtransactions. After 1,000
+-- A part that fails is halved until one row is left, so one bad row of 1,000 costs some twenty subtransactions. After 1,000
 -- failures a part that fails is dropped as a whole: a rule whose rows are all wrong must not hold up a bulk write.
 --
--- Under repeatable read and serializable a key that another transaction has committed since is an error to PostgreSQL. It is a
--- duplicate all the same and is dropped as one. (The other kind of serialization failure says its reason in the detail.)
+-- Under repeatable read and serializable, PostgreSQL raises an error if another transaction has committed the same key since.
+-- Such a row is a duplicate all the same, and is dropped as one. (Any other serialization failure has a reason in its detail.)
 --
--- Returns whether anything was written.
+-- Returns whether it wrote a row.
 --
 -- Rights   called by rules, as bellwire_rules
 -- Remove   with the schema
@@ -44,7 +44,7 @@ begin
         get stacked diagnostics detail = pg_exception_detail;
         rows := upper(part) - lower(part);
         tries := tries - 1;
-        -- Halves would wait as long again.
+        -- After a deadlock or a lock time-out the halves would wait as long again.
         if rows = 1 or tries < 0 or sqlstate in ('40P01', '55P03') then
           if sqlstate <> '40001' or detail <> '' then
             failures := failures || jsonb_build_object(

@@ -1,6 +1,6 @@
--- True, or an error where this session's session_replication_role is `replica`: then the table's triggers do not fire, and
--- nobody would hear of what is marked or pruned. The service asks when it connects; behind a pooler in transaction mode another
--- client may have left the setting in the session since, so whatever marks or prunes asks as well.
+-- True, or an error if the session's session_replication_role is `replica`. In such a session no trigger fires, so readers would
+-- not be told about marked or pruned notifications. The service checks when it connects. Behind a pooler in transaction mode,
+-- another client may have left the setting in the session later, so marking and pruning check again.
 --
 -- Raises   object_not_in_prerequisite_state (55000)
 -- Rights   bellwire_service

@@ -1,8 +1,8 @@
--- What a snapshot could not see of one recipient's: bellwire.changes_for() says what the columns mean.
+-- What a snapshot could not see of one recipient; bellwire.changes_for() explains the columns.
 --
--- Ids only. In SQL and without settings of its own, so that it becomes part of the query that calls it.
+-- It returns ids only. It has no settings of its own, so that PostgreSQL makes it part of the query that calls it.
 --
--- With a `mark` (a mark-all that its reader gets as one event) it leaves out the rows that are as that mark left them.
+-- With a `mark` (a mark-all that the reader gets as one event) it leaves out the rows that are as that mark left them.
 --
 -- Cost     two index probes, and two for each transaction in progress in `since`
 -- Rights   bellwire_service
@@ -31,8 +31,8 @@ begin atomic
             union all
            select p.*
              from unnest(since_in_progress) as missing (xid)
-            -- A probe for each; with = any() a table that few transactions have written (an import) is read by its
-            -- recipient alone.
+            -- One probe per transaction. With = any(), in a table that few transactions have written (an import), the
+            -- planner would read all rows of the recipient.
             cross join lateral (
                     select m.id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
                       from bellwire.notifications m
@@ -67,7 +67,8 @@ begin atomic
                     offset 0
                   ) p
          ) x
-   -- Given back, and `since` has seen that: a position that did not fit into an id may have seen only the later.
+   -- It was given back, and `since` has seen that. A position too long for an id was shortened, and may have seen only
+   -- the later of the two changes.
    where not exists (
            select
              from bellwire.notifications n

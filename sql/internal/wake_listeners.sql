@@ -1,10 +1,10 @@
 -- Tells every Bellwire process that there is something to read.
 --
 -- Channel  bellwire
--- Payload  empty: a wake-up carries no data, so nobody who may LISTEN learns anything, and PostgreSQL
---          folds the equal payloads of one transaction into one
--- Cost     commits that notify queue for one lock of the whole cluster until they are durable; none while
---          wake-ups are suspended, by the service under load or by bellwire.suspend_wakeups() for good
+-- Payload  empty: a wake-up carries no data, so a role that may LISTEN learns nothing, and PostgreSQL sends equal payloads of one
+--          transaction once
+-- Cost     commits that notify wait for one lock of the whole cluster until they are durable; none while wake-ups are suspended,
+--          by the service under load or by bellwire.suspend_wakeups() for good
 -- Rights   called by triggers, as bellwire_rules or bellwire_owner
 -- Remove   with the schema
 -- requires: wakeups_are_suspended.sql

@@ -1,5 +1,5 @@
--- A time as clients get it: RFC 3339 in UTC with milliseconds; `infinity` and `-infinity` as these words; years beyond 9999
--- and before 0 in ISO 8601's expanded form (`+010000-...`, `-000043-...`), where the year before 1 is 0.
+-- A time as clients get it: RFC 3339 in UTC with milliseconds. `infinity` and `-infinity` are these words. Years beyond 9999 and
+-- before 0 have ISO 8601's expanded form (`+010000-...`, `-000043-...`), in which the year before 1 is 0.
 --
 -- No setting changes it, unlike a cast to text.
 --
@@ -18,7 +18,7 @@ return case
          when moment >= timestamptz '10000-01-01 00:00:00+00'
            then '+' || lpad(extract(year from timezone('UTC', moment))::text, 6, '0')
                     || to_char(timezone('UTC', moment), '-MM-DD"T"HH24:MI:SS.MS"Z"')
-         -- 1 BC is 0, which JavaScript writes without a sign, and extract() says -1 of it.
+         -- The year 1 BC is 0, which JavaScript writes without a sign; extract() returns -1 for it.
          when moment >= timestamptz '0001-01-01 00:00:00+00 BC'
            then to_char(timezone('UTC', moment), '"0000"-MM-DD"T"HH24:MI:SS.MS"Z"')
          else '-' || lpad((-1 - extract(year from timezone('UTC', moment)))::text, 6, '0')

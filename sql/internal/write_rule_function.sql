@@ -1,6 +1,6 @@
--- Writes a rule's trigger function: with the rights of bellwire_rules, who owns it, and of nobody else.
+-- Creates or replaces a rule's trigger function. It belongs to bellwire_rules and has the rights of that role only.
 --
--- Row level security is off, which makes a policy in the way an error: on, it would be rows that are not there.
+-- Row level security is off in it, so a policy that applies is an error. If it were on, the policy would hide rows silently.
 --
 -- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema
@@ -16,7 +16,7 @@ begin
     function, body
   );
   if (select p.proowner from pg_proc p where p.oid = to_regprocedure(function)) <> 'bellwire_rules'::regrole then
-    -- Who is given a function must be able to create one. For this moment only.
+    -- A role can be given a function only while it may create one.
     grant create on schema bellwire to bellwire_rules;
     execute format('alter function %s owner to bellwire_rules', function);
     revoke create on schema bellwire from bellwire_rules;

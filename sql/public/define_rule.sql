@@ -8,23 +8,24 @@
 --
 --   name      any name of 1 to 63 bytes; the trigger and its function are called rule_<name>
 --   on_table  an ordinary or partitioned table
---   on_event  insert, update, delete, or insert or update, which is two triggers: PostgreSQL gives rows to one event only
---   query     one SELECT from new_rows and old_rows (empty where the event has none) that returns, by name, recipient_id and
---             type, and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with
---             their schema; bellwire_rules, as whom the rule runs, needs SELECT on them.
---   on_error  record: a failure is written to bellwire.rule_errors and the application's write goes on;
---             raise: the write fails, and no subtransaction is spent on each statement
---   action    notify; retract: archives what was told, of which the query returns recipient_id and dedupe_key (without type:
---             of any type), or recipient_id, type and data (whatever contains it); revoke: ends the streams of each
---             recipient_id, see bellwire.revoke()
+--   on_event  insert, update, delete, or insert or update. The last makes two triggers, because PostgreSQL gives the rows of a
+--             statement only to a trigger for one event
+--   query     one SELECT from new_rows and old_rows (empty if the event has none) that returns, by name, recipient_id and type,
+--             and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with their schema. The rule runs as
+--             bellwire_rules, which needs SELECT on them
+--   on_error  record: a failure is written to bellwire.rule_errors, and the application's write goes on;
+--             raise: the write fails, and a statement costs no subtransaction
+--   action    notify: writes notifications
+--             retract: archives notifications. The query returns recipient_id and dedupe_key (with a type, or for all types), or
+--             recipient_id, type and data (each notification whose data contains it)
+--             revoke: ends the streams of each recipient_id, as bellwire.revoke() does
 --
--- Nothing is installed unless the query is one SELECT that fits the table. A definition that did not
--- change changes nothing. A rule is a statement-level trigger over transition tables: it fires once per
--- statement, however many rows.
+-- Nothing is installed unless the query is one SELECT that fits the table. Defining the same rule again changes nothing. A rule
+-- is a statement trigger with transition tables: it fires once per statement, however many rows that writes.
 --
--- Locks    share row exclusive on the table while the trigger is created (access exclusive where it moves
---          to another table or event); none where only the query changed. Of rules: bellwire.lock_rules()
--- Rights   whoever may create triggers on the table and is a member of bellwire_owner
+-- Locks    share row exclusive on the table while the trigger is created (access exclusive if the rule moves to another table or
+--          event); none if only the query changed; bellwire.lock_rules()
+-- Rights   a role that may create triggers on the table and is a member of bellwire_owner
 -- Remove   select bellwire.drop_rule('answer_received');
 create or replace function bellwire.define_rule(
   name     text,
@@ -46,7 +47,7 @@ declare
   installed    bellwire.rule_definitions;
   has_trigger  boolean;
   event        text;
-  insert_name  text;  -- of the second trigger, where there are two
+  insert_name  text;  -- of the second trigger, if there are two
   limitation   text;
 begin
   if on_event is null or on_event not in ('insert', 'update', 'delete', 'insert or update') then
@@ -98,7 +99,7 @@ begin
     format('Rule "%s" on %s. Remove: select bellwire.drop_rule(%L);', rule_name, on_table, rule_name)
   );
   if not has_trigger then
-    -- Not what any other rule's trigger is called.
+    -- A name that no other rule's trigger can have.
     insert_name := case
       when octet_length(object_name) <= 56 then 'insert_' || object_name
       else 'insert_rule_' || md5(rule_name)

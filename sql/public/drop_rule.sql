@@ -1,11 +1,11 @@
--- Removes a rule: its triggers, its function and its definition. What it has written stays.
+-- Removes a rule: its triggers, its function and its definition. The notifications that it has written stay.
 --
 --   select bellwire.drop_rule('answer_received');
 --
--- Works also when the table is gone. An unknown name is an error that lists the known ones.
+-- It also works if the table no longer exists. An unknown name is an error that lists the known ones.
 --
--- Locks    access exclusive on the table, for as long as dropping a trigger takes; of rules, bellwire.lock_rules()
--- Rights   whoever owns the table and is a member of bellwire_owner
+-- Locks    access exclusive on the table, for as long as dropping a trigger takes; bellwire.lock_rules()
+-- Rights   a role that owns the table and is a member of bellwire_owner
 -- Remove   with the schema
 create or replace function bellwire.drop_rule(name text)
   returns void

@@ -1,9 +1,9 @@
--- Sets the types a recipient does not want to hear of, in the place of those set before; returns them, each once, in order.
--- From the next write on they do not become rows (bellwire.is_wanted()); what is there stays.
+-- Sets the types that a recipient has muted, in place of those set before; returns them, each once, in order. From the next
+-- write on, notifications of these types are not written (bellwire.is_wanted()); existing ones stay.
 --
 --   select bellwire.mute_types('42', array['task.message']);
 --
--- 200 types of 200 characters at the most, as in the API: every rule that tells this recipient reads them.
+-- At most 200 types of 200 characters, as in the API: every rule that tells this recipient something reads them.
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.mute_types;
@@ -18,7 +18,7 @@ declare
   muted text[] := array(select distinct type from unnest(mute_types.types) as type order by type);
 begin
   if cardinality(muted) > 200 or exists (select from unnest(muted) as type where length(type) > 200) then
-    raise exception 'a recipient mutes 200 types of 200 characters at the most'
+    raise exception 'a recipient can mute at most 200 types of 200 characters'
       using errcode = 'invalid_parameter_value';
   end if;
   insert into bellwire.preferences as p (recipient_id, muted_types)

@@ -1,11 +1,12 @@
--- One notification from hand-written SQL or a cron job.
+-- Writes one notification, from hand-written SQL or a cron job.
 --
 --   select bellwire.notify('42', 'report.ready', title => 'Your report is ready', link => '/reports/7');
 --
--- Returns its id, or null where it was dropped: no recipient, the actor telling itself, a muted type, or
--- a dedupe_key this recipient has had already of this type. Unlike a rule it raises what goes wrong: the caller asked. But a key
--- never fails the transaction for another transaction's key. A deadlock of the two, or the end of a lock_timeout, is recorded in
--- bellwire.rule_errors, as of notify(), and the notification dropped; one that is committed already, where this transaction cannot see it, is a duplicate.
+-- Returns its id, or null if it was dropped: no recipient, the recipient is the actor, a muted type, or a dedupe_key that this
+-- recipient already has for this type. Unlike a rule it raises its errors, because the caller asked for one notification. But the
+-- dedupe_key of another transaction never fails this one. A deadlock of the two, or the end of a lock_timeout, is recorded in
+-- bellwire.rule_errors under the name notify(), and the notification is dropped. A key that is committed already, but that this
+-- transaction cannot see, is a duplicate.
 --
 -- Rights   none by default; grant usage on schema bellwire to <role>;
 --          grant execute on function bellwire.notify to <role>;
@@ -56,7 +57,7 @@ begin
         perform bellwire.record_rule_error('notify()', sqlstate, sqlerrm, 1);
       when serialization_failure then
         get stacked diagnostics reason = pg_exception_detail;
-        -- Without a reason it is the key, see bellwire.tell_what_can_be().
+        -- Without a reason it is about the key, see bellwire.tell_what_can_be().
         if reason <> '' then
           raise;
         end if;

@@ -1,10 +1,11 @@
--- A text's first 140 characters, with an ellipsis where it was cut: for a notification's body. Three dots where the database is
--- not in UTF8, for few other encodings have the character.
+-- The first 140 characters of a text, with an ellipsis if it was cut: for the body of a notification. In a database that is not
+-- UTF8 it ends in three dots, because few other encodings have the character.
 --
--- Neither strict nor with a search_path of its own, so that a rule's plan takes it in. Its names are looked up where it is made.
+-- It is not strict and has no search_path of its own, so that the plan of a rule includes it. Its names are resolved when it is
+-- created.
 --
 -- Rights   anyone; rules call it
--- Remove   drop function bellwire.preview(text);  (rules that call it then fail, and say so in bellwire.rules)
+-- Remove   drop function bellwire.preview(text);  (rules that call it then fail, and bellwire.rules shows that)
 create or replace function bellwire.preview(body text)
   returns text
   language sql
@@ -13,7 +14,7 @@ create or replace function bellwire.preview(body text)
   return case
            when length(body) <= 140 then body
            when getdatabaseencoding() <> 'UTF8' then rtrim(left(body, 137)) || '...'
-           -- Not as a constant, which the planner would make of it in every database.
+           -- Not chr(8230), which the planner would evaluate in every database, and which fails in some encodings.
            else rtrim(left(body, 139)) || chr(case getdatabaseencoding() when 'UTF8' then 8230 end)
          end;
 

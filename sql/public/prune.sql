@@ -2,13 +2,13 @@
 --
 --   select bellwire.prune(now() - interval '90 days');
 --
--- One small transaction a call, so that nobody waits for a long one. `npx bellwire prune` does it until nothing is left.
--- Whoever has what is deleted is told (bellwire.removals), as of a plain DELETE; of removals that old a call forgets up to
--- 20,000, which it does not count. A client that has not been here since before what is deleted was made, or what is forgotten
--- removed, is told to fetch its list (`cursor_expired`). Not for what was given to another recipient since: it is removed there.
+-- Each call is one small transaction, so that nobody waits for a long one. `npx bellwire prune` repeats it until nothing is left.
+-- Open pages are told, as after a plain DELETE (bellwire.removals). Each call also deletes up to 20,000 removals of that age,
+-- which it does not count. A client whose cursor is older than the deleted notifications, or than the deleted removals, has to
+-- fetch its list (`cursor_expired`). A notification that was given to another recipient later expires no other cursor.
 --
--- What is younger than bellwire.retention.minimum_age (a day, unless its owner sets another) it refuses, so that whoever
--- has the service's login cannot empty the table.
+-- It refuses to delete notifications younger than bellwire.retention.minimum_age (a day, unless its owner changes that), so that
+-- the service's login cannot empty the table.
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.prune(timestamptz);
@@ -26,7 +26,7 @@ declare
 begin
   perform bellwire.triggers_fire();
   if prune.before > clock_timestamp() - minimum_age then
-    raise exception 'what is younger than % is not pruned', minimum_age
+    raise exception 'notifications younger than % are not pruned', minimum_age
       using errcode = 'invalid_parameter_value',
             hint = format(
               'As a member of bellwire_owner: update bellwire.retention set minimum_age = %L; with the age you want.',
@@ -36,14 +36,14 @@ begin
   with deleted as (
     delete from bellwire.notifications
      where id in (
-             -- ids grow with time, so the oldest stand at the start of the primary key
+             -- Ids grow with time, so the oldest rows are at the start of the primary key.
              select oldest.id
                from (select n.id, n.created_at from bellwire.notifications n order by n.id limit 1000) oldest
               where oldest.created_at < prune.before
            )
     returning id, created_xid
   ),
-  -- Given to somebody else long after it was made, it is new there as of then: nobody else's position has to expire for that.
+  -- A notification that was given to another recipient is new there since then. That must not expire other positions.
   moved as materialized (
     select r.notification_id, r.removed_xid
       from (select distinct d.created_xid from deleted d) d
@@ -54,7 +54,7 @@ begin
              offset 0
            ) r
   )
-  -- xid8 has no max() before PostgreSQL 16
+  -- xid8 has no max() before PostgreSQL 16.
   select count(*),
          (
            max(d.created_xid::text::numeric)
@@ -62,7 +62,7 @@ begin
          )::text::xid8
     into pruned, newest
     from deleted d;
-  -- Nearly always the oldest is too young, and the others are not looked at.
+  -- Nearly always the oldest one is too young, and no others are read.
   if prune.before > (select r.removed_at from bellwire.removals r order by r.removed_xid limit 1) then
     with oldest as (
       select r.recipient_id, r.removed_xid, r.notification_id, r.removed_at
@@ -88,7 +88,7 @@ begin
          do update
         set pruned_xid = excluded.pruned_xid
       where r.pruned_xid < excluded.pruned_xid;
-  -- Of no use to anybody who can still resume.
+  -- No reader that can still resume needs these.
   delete from bellwire.mark_alls where marked_xid <= greatest(newest, forgotten);
   delete from bellwire.rule_error_log where last_at < prune.before;
   return pruned;

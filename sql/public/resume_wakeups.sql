@@ -1,9 +1,9 @@
--- Sends wake-ups again, after bellwire.suspend_wakeups(). What the service has suspended meanwhile, because it is busy, ends
--- here as well; it does so again when it has to.
+-- Sends wake-ups again after bellwire.suspend_wakeups(). It also ends a lease that the service has taken because it is busy; the
+-- service takes another one if it has to.
 --
 --   select bellwire.resume_wakeups();
 --
--- Rights   none by default: the owner, and whoever is given EXECUTE
+-- Rights   none by default: the owner, and roles with EXECUTE
 -- Remove   drop function bellwire.resume_wakeups();
 create or replace function bellwire.resume_wakeups()
   returns void

@@ -1,5 +1,5 @@
--- Ends a recipient's open streams and refuses tokens issued before now, on every instance. How much later a token must be
--- issued to be good is for the service to say (JWT_LEEWAY_SECONDS): clocks differ.
+-- Ends a recipient's open streams and refuses tokens issued before now, on every instance. Because clocks differ, the service
+-- decides how much later a token must be issued to be good (JWT_LEEWAY_SECONDS).
 --
 --   select bellwire.revoke('42');
 --

@@ -1,7 +1,7 @@
--- What went wrong in rules: which, how, how often, since when, and of how many rows nobody was told (silenced).
+-- What went wrong in rules: which rule, how, how often, since when, and about how many rows nobody was told (silenced).
 --
 -- Rights   bellwire_service (the metrics count them)
--- Remove   with the schema; forget the errors of one rule:
+-- Remove   with the schema; to forget the errors of one rule:
 --          delete from bellwire.rule_error_log where rule = 'its name';
 create or replace view bellwire.rule_errors as
 select rule,

@@ -1,6 +1,7 @@
--- The rules that are installed, one a row, and how they fare.
+-- The installed rules, one per row, with their errors.
 --
--- `enabled` is false where the table, the trigger or the function is gone, or the trigger (of `insert or update` either) is disabled.
+-- `enabled` is false if the table, the trigger or the function no longer exists, or if the trigger is disabled (for `insert or
+-- update`, either of the two).
 --
 -- Rights   bellwire_service
 -- Remove   with the schema

@@ -1,14 +1,15 @@
--- Sends no wake-ups any more: the service polls, every SWEEP_MS, until bellwire.resume_wakeups().
+-- Stops sending wake-ups: the service polls every SWEEP_MS, until bellwire.resume_wakeups().
 --
 --   select bellwire.suspend_wakeups();
 --
--- For an application that uses PREPARE TRANSACTION, which refuses a transaction that has notified, and for whoever
--- wants no commit to wait for the one lock of the cluster that NOTIFY takes. Counts at once, also for transactions
--- that are already open, and is not undone by a rollback.
+-- For an application that uses PREPARE TRANSACTION, which refuses a transaction that has notified, and for those who want no
+-- commit to wait for the one lock of the cluster that NOTIFY takes. It takes effect at once, also for transactions that are
+-- already open, and a rollback does not undo it.
 --
--- Waits for nobody, for it may be an emergency: writers of a sequence do not exclude each other, and no lease is kept here.
+-- It waits for nobody, because it may be an emergency: writers of a sequence do not exclude each other, and leases are kept in
+-- another sequence.
 --
--- Rights   none by default: the owner, and whoever is given EXECUTE
+-- Rights   none by default: the owner, and roles with EXECUTE
 -- Remove   drop function bellwire.suspend_wakeups();
 create or replace function bellwire.suspend_wakeups()
   returns void

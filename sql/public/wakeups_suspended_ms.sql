@@ -1,12 +1,12 @@
--- For how long no wake-ups will be sent, in milliseconds: 0 when they are, infinity when suspended for good.
+-- For how long no wake-ups will be sent, in milliseconds: 0 when they are sent, infinity when suspended for good.
 --
--- A lease (bellwire.suspend_wakeups_for()) is never longer than a second: what is further away comes of a clock that
--- was set back, and counts for nothing.
+-- A lease (bellwire.suspend_wakeups_for()) is never longer than a second. A longer one means that the clock was set back, and it
+-- is ignored.
 --
--- pg_sequence_last_value() is what the view pg_sequences calls: it reads the sequence's buffer, whatever the snapshot,
+-- pg_sequence_last_value() is the function behind the view pg_sequences: it reads the sequence's buffer, whatever the snapshot,
 -- and is null before the first setval().
 --
--- Cost     a microsecond: it becomes part of the expression that calls it, which a function with a search_path would not
+-- Cost     a microsecond: PostgreSQL makes it part of the expression that calls it, which it does not do with a search_path
 -- Rights   bellwire_service
 -- Remove   with the schema
 create or replace function bellwire.wakeups_suspended_ms()
@@ -18,7 +18,7 @@ create or replace function bellwire.wakeups_suspended_ms()
            when width_bucket(
                   pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
                     - date_part('epoch', clock_timestamp()) * 1000,
-                  '{0, 1000}'::double precision[]  -- past, a lease, further than any
+                  '{0, 1000}'::double precision[]  -- over, a lease, longer than any lease
                 ) = 1
            then pg_sequence_last_value('bellwire.wakeups_suspended_until_ms')
                   - date_part('epoch', clock_timestamp()) * 1000

@@ -1,4 +1,4 @@
--- A hire request is accepted or rejected: the customer is told.
+-- When a hire request is accepted or rejected, the customer is notified.
 --
 -- Remove   select bellwire.drop_rule('hire_answered');
 select bellwire.define_rule('hire_answered', 'public.hire_requests', 'update', $$

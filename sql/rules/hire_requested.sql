@@ -1,4 +1,4 @@
--- A hire request: the executor is told.
+-- A hire request notifies the executor.
 --
 -- Remove   select bellwire.drop_rule('hire_requested');
 select bellwire.define_rule('hire_requested', 'public.hire_requests', 'insert', $$

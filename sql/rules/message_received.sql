@@ -1,7 +1,7 @@
--- A message: its recipient is told; of a message in a task, the task's other party. While the task has no executor, a
--- message of its customer goes to the recipient the message names.
+-- A message notifies its recipient; a message in a task notifies the task's other party. While the task has no executor, a
+-- message of its customer goes to the recipient that the message names.
 --
--- One rule for both, because each rule is a trigger more on every message.
+-- One rule does both, because each rule is one more trigger on every message.
 --
 -- Remove   select bellwire.drop_rule('message_received');
 grant select on public.tasks to bellwire_rules;

@@ -1,4 +1,4 @@
--- A response is accepted or rejected: who responded is told.
+-- When a response is accepted or rejected, its author is notified.
 --
 -- Remove   select bellwire.drop_rule('response_answered');
 grant select on public.tasks to bellwire_rules;

@@ -1,4 +1,4 @@
--- A response to a task: the task's customer is told.
+-- A response to a task notifies the task's customer.
 --
 -- Remove   select bellwire.drop_rule('response_received');
 grant select on public.tasks to bellwire_rules;

@@ -1,4 +1,4 @@
--- A review: who was reviewed is told.
+-- A review notifies the user who was reviewed.
 --
 -- Remove   select bellwire.drop_rule('review_received');
 select bellwire.define_rule('review_received', 'public.reviews', 'insert', $$

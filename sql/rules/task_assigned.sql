@@ -1,4 +1,4 @@
--- A task gets an executor: the executor is told.
+-- When a task gets an executor, the executor is notified.
 --
 -- Remove   select bellwire.drop_rule('task_assigned');
 select bellwire.define_rule('task_assigned', 'public.tasks', 'update', $$

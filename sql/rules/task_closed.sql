@@ -1,5 +1,5 @@
--- A task is completed or cancelled: its customer and its executor are told. The row does not say who did
--- it, so there is no actor.
+-- When a task is completed or cancelled, its customer and its executor are notified. The row does not say who did it, so there
+-- is no actor.
 --
 -- Remove   select bellwire.drop_rule('task_closed');
 select bellwire.define_rule('task_closed', 'public.tasks', 'update', $$

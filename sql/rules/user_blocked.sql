@@ -1,4 +1,4 @@
--- A user is blocked: their open streams end, and tokens issued until now are refused.
+-- A blocked user loses access: open streams end, and tokens issued until now are refused.
 --
 -- Remove   select bellwire.drop_rule('user_blocked');
 select bellwire.define_rule('user_blocked', 'public.users', 'update', $$

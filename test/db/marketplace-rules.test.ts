@@ -420,7 +420,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
 
   test("blocking a user succeeds when revoking fails, which is recorded", async () => {
     const client = await database.connect();
-    await client.query("begin; drop table bellwire.revocations");
+    await client.query("begin; alter table bellwire.revocations rename to lost");
     await client.query("update users set blocked = true where id = 1");
     const { rows } = await client.query("select rule, sqlstate from bellwire.rule_errors");
     expect(rows).toEqual([{ rule: "user_blocked", sqlstate: "42P01" }]);

@@ -126,7 +126,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
     client.on("notice", ({ message }) => warnings.push(message));
     await client.query("insert into public.work default values");
     expect(warnings).toEqual([
-      "bellwire: rule told is not run, for its function does not run as bellwire_rules; define it again",
+      "bellwire: rule told is not run, because its function does not run as bellwire_rules; define it again",
     ]);
     expect(await query("select what from public.seen")).toEqual([]);
   });
@@ -143,7 +143,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
     ).toEqual([
       {
         sqlstate: "09000",
-        message: "what the rule's query calls fires the rule again",
+        message: "the rule's query fires the rule again",
         errors: 9,
         silenced: 9,
       },

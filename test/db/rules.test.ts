@@ -483,7 +483,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ]) {
         expect(await refuse(text)).toEqual({
           code: "0A000",
-          message: 'rule "told": the query takes whole rows, in which twice would be null',
+          message: 'rule "told": the query uses whole rows, in which twice would be null',
           hint: `Name the columns. ${VIRTUAL}`,
         });
       }
@@ -868,7 +868,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
         expect(await refusalOf(change())).toEqual({
           code: "55P03",
           message: `rule "told": another transaction is changing rules: pid ${session.pid} (${session.login})`,
-          hint: "Try again when it has ended; select pg_terminate_backend(pid); ends one that nobody will.",
+          hint: "Try again when it has ended. To end it: select pg_terminate_backend(pid);",
         });
       }
       expect(await query("select name from bellwire.rules")).toEqual([]);

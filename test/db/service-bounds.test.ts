@@ -17,7 +17,7 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   }
 
   test.each(["'infinity'", "now() + interval '10 years'", "now()", "now() - interval '23 hours'"])(
-    "cannot prune what is younger than the owner's minimum age: %s",
+    "cannot prune notifications younger than the owner's minimum age: %s",
     async (before) => {
       await database.query(
         "insert into bellwire.notifications (recipient_id, type, created_at) values ('1', 'x', now() - interval '23 hours 30 minutes')",
@@ -25,7 +25,7 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
       const service = await actAsService();
       await expect(service.query(`select bellwire.prune(${before})`)).rejects.toMatchObject({
         code: "22023",
-        message: "what is younger than 1 day is not pruned",
+        message: "notifications younger than 1 day are not pruned",
         hint: "As a member of bellwire_owner: update bellwire.retention set minimum_age = '1 day'; with the age you want.",
       });
       expect(await database.query("delete from bellwire.notifications returning 1")).toHaveLength(

@@ -207,7 +207,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       await client.query("alter table bellwire.lost rename to rule_error_log; commit");
       expect(await countWork()).toBe(1);
       expect(warnings).toEqual([
-        'bellwire: rule "told" failed (22012 division by zero), and so did writing it down: relation "bellwire.rule_error_log" does not exist',
+        'bellwire: rule "told" failed (22012 division by zero), and recording that failed too: relation "bellwire.rule_error_log" does not exist',
       ]);
     });
 
