@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Connection } from "../../src/connections/connection.ts";
+import { createLimits } from "../../src/connections/limits.ts";
+import { createRegistry } from "../../src/connections/registry.ts";
+import { createRollCall } from "../../src/connections/roll-call.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 0 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const limits = () => createLimits({ maxStreams: 3, maxStreamsPerRecipient: 1 });
+
+function openRegistry(own = limits()) {
+  const rollCall = createRollCall(own);
+  const registry = createRegistry({
+    rollCall,
+    heartbeatMs: 20_000,
+    pingMs: 20_000,
+    stalledMs: 30_000,
+    maxAgeMs: Number.POSITIVE_INFINITY,
+    drainMs: 1000,
+    hasDirectClients: false,
+  });
+  return { registry, rollCall };
+}
+
+/** A wire that writes down what it is told, up to its end. */
+function createWire({ hasBegun = true } = {}) {
+  const told: unknown[] = [];
+  let isOpen = true;
+  const wire: Connection = {
+    hasBegun,
+    socket: { writableLength: 0, remoteAddress: "192.0.2.1", remotePort: 1 },
+    blockedMs: () => 0,
+    tell: (notice) => void (isOpen && told.push(notice)),
+    close(reason) {
+      if (isOpen) told.push(reason);
+      isOpen = false;
+    },
+  };
+  return { wire, told };
+}
+
+const nothing = () => {};
+
+/** Whose token ends in so many seconds. */
+const holder = (recipientId: string, seconds: number) => ({
+  recipientId,
+  issuedAt: new Date(0),
+  expiresAt: new Date(Date.now() + seconds * 1000),
+});
+
+test("a connection may say later who it is, and gets heartbeats until then", () => {
+  const { registry } = openRegistry();
+  const { wire, told } = createWire();
+  const entry = registry.add(wire, nothing);
+  vi.advanceTimersByTime(30_000);
+  expect(told).toEqual(["ping"]);
+  registry.addMember(entry, holder("1", 65), nothing);
+  vi.advanceTimersByTime(6000);
+  expect(told).toContain("expiring");
+  expect(told).not.toContain("expired");
+  vi.advanceTimersByTime(60_000);
+  expect(told).toContain("expired");
+});
+
+test("a connection that has not begun by its first heartbeat ends", () => {
+  const { registry } = openRegistry();
+  const { wire, told } = createWire({ hasBegun: false });
+  registry.add(wire, nothing);
+  vi.advanceTimersByTime(26_000);
+  expect(told[0]).toBe("unavailable");
+});
+
+test("of several members the first whose token ends ends the connection; one that has left does not", () => {
+  const { registry } = openRegistry();
+  const { wire, told } = createWire();
+  const entry = registry.add(wire, nothing);
+  registry.addMember(entry, holder("1", 600), nothing);
+  const brief = registry.addMember(entry, holder("2", 5), nothing);
+  registry.removeMember(entry, brief);
+  vi.advanceTimersByTime(10_000);
+  expect(told).toEqual([]);
+  registry.addMember(entry, holder("3", 5), nothing);
+  vi.advanceTimersByTime(6000);
+  expect(told).toEqual(["expiring", "expired"]);
+});
+
+test("a connection gives back its own place and its members' places, each once", () => {
+  const own = limits();
+  const { registry } = openRegistry(own);
+  const take = () => own.takePlace() ?? expect.unreachable("there was no place");
+  const entry = registry.add(createWire().wire, take());
+  registry.add(createWire().wire, take());
+  registry.add(createWire().wire, take());
+  expect(own.takePlace()).toBeUndefined();
+  const member = registry.addMember(entry, holder("1", 60), own.takePlaceFor("1"));
+  registry.addMember(entry, holder("2", 60), own.takePlaceFor("2"));
+  expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([false, false]);
+  registry.removeMember(entry, member);
+  expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([true, false]);
+  own.takePlaceFor("1");
+  registry.remove(entry);
+  expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([false, true]);
+  expect(registry.size()).toBe(2);
+  expect(own.takePlace()).toBeDefined();
+  expect(own.takePlace()).toBeUndefined();
+});
+
+test("a request that waits for a place gets the one that a member leaves", async () => {
+  const own = limits();
+  const { registry, rollCall } = openRegistry(own);
+  const { wire, told } = createWire();
+  const entry = registry.add(wire, nothing);
+  const member = registry.addMember(entry, holder("1", 60), own.takePlaceFor("1"));
+  const waiting = rollCall.takePlace("1");
+  vi.advanceTimersByTime(200);
+  expect(told).toEqual(["ping"]);
+  registry.removeMember(entry, member);
+  expect(await waiting).toBeDefined();
+  expect(own.hasPlaceFor("1")).toBe(false);
+});
+
+test("behind a proxy the kernel's table of connections is not read", () => {
+  const { registry } = openRegistry();
+  registry.add(createWire().wire, nothing);
+  // The tick of the registry alone.
+  expect(vi.getTimerCount()).toBe(1);
+});
