@@ -2,7 +2,7 @@ import type pg from "pg";
 import { afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
-/** A row of bellwire.changes_since() or changes_for(), its head or one of its page, as far as these tests look at it. */
+/** The columns that these tests use of a row of bellwire.changes_since() or changes_for(), in the head or in the page. */
 type Row = {
   snapshot: string;
   remaining: string;
@@ -26,7 +26,7 @@ type Read = {
   pageSize?: number;
 };
 
-/** What one read found, and where the next goes on. */
+/** One page, and where the next read continues. */
 type Found = {
   rows: Row[];
   snapshot: string;
@@ -128,7 +128,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   }
 
   describe("changes_since() and changes_for()", () => {
-    test("finds an early id that is committed late", async () => {
+    test("find a row with an early id that commits late", async () => {
       const start = await now();
       const late = await begin();
       const early = await notify(["1"], late);
@@ -141,7 +141,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect((await read({ since: second.snapshot })).rows).toEqual([]);
     });
 
-    test("returns a head alone where there is nothing", async () => {
+    test("return only a head when there is nothing to read", async () => {
       const [row, ...others] = await query("select * from bellwire.changes_since($1)", [
         await now(),
       ]);
@@ -157,7 +157,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       });
     });
 
-    test("calls new what was inserted since, even if it was read meanwhile, and changed all else", async () => {
+    test("call a row new when it was inserted since, even if it was read meanwhile, and every other row changed", async () => {
       const [old] = await notify(["1"]);
       const start = await now();
       const [fresh, untouched] = await notify(["1", "1"]);
@@ -168,7 +168,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found.rows.map(({ read_at }) => read_at !== null)).toEqual([true, false, true]);
     });
 
-    test("does not repeat a row for an update that changes nothing in it", async () => {
+    test("do not repeat a row after an update that changes nothing in it", async () => {
       const ids = await notify(["1"]);
       await markRead(ids);
       const start = await now();
@@ -176,7 +176,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect((await read({ since: start })).rows).toEqual([]);
     });
 
-    test("counts a recipient's unread and unseen, of the same snapshot", async () => {
+    test("count a recipient's unread and unseen rows in the same snapshot", async () => {
       const start = await now();
       const ids = await notify(["1", "1", "1", "1", "2"]);
       await query("update bellwire.notifications set seen_at = now() where id = $1", [ids[1]]);
@@ -185,7 +185,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       const badges = ({ rows }: Found) =>
         rows.map(({ recipient_id, unread, unseen }) => [recipient_id, unread, unseen]);
       expect((await read({ since: start, recipient: "1" })).counts).toEqual(["2", "1"]);
-      // In a read for all, inserts are added up by whoever knows what was there before; what has changed, is counted.
+      // In a read for all, the hub adds inserts to the counts it knows; the database counts for recipients with changed rows.
       expect(badges(await read({ since: start }))).toEqual([
         ...Array(4).fill(["1", null, null]),
         ["2", null, null],
@@ -205,7 +205,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(empty).toEqual({ id: null, unread: "2", unseen: "1" });
     });
 
-    test("for one recipient returns that one's rows only, also those that were in progress", async () => {
+    test("for one recipient return only that recipient's rows, including those of transactions that were in progress", async () => {
       const open = await begin();
       const [mine] = await notify(["1", "2"], open);
       const since = await now();
@@ -216,7 +216,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect((await read({ since })).told).toHaveLength(4);
     });
 
-    test("may be called by bellwire_service, and by nobody without rights", async () => {
+    test("may be called by bellwire_service, and not by a role without rights", async () => {
       const client = await database.connect();
       const since = await now();
       await client.query("set role bellwire_service");
@@ -225,7 +225,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       await expect(read({ since }, client)).rejects.toMatchObject({ code: "42501" });
     });
 
-    test("in pages is the same as in one, though rows come and change between the pages", async () => {
+    test("find the same in many pages as in one, though rows are added and changed between the pages", async () => {
       const old = await notify(Array(30).fill("1"));
       const open = await begin();
       const late = await notify(Array(5).fill("1"), open);
@@ -246,8 +246,8 @@ describe.each(inject("servers"))("on $name", (server) => {
         );
       }
 
-      // A new row that changes between the pages stays in the read, and so does a changed one that changes again; the next
-      // read has every change made since.
+      // A new row that changes between the pages stays in the read, and so does a changed row that changes again. The next read
+      // has all changes made since.
       const again = [fresh[29] ?? "", old[19] ?? ""];
       const pages = await readPages({ since, upto: whole.snapshot, pageSize: 7 }, () =>
         query("update bellwire.notifications set archived_at = now() where id = any ($1)", [again]),
@@ -257,7 +257,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(next.changed).toEqual([old[19], fresh[29]]);
     });
 
-    /** All rows of a read in pages, with something done after each page. */
+    /** All rows of a read in pages. Calls a function after each page. */
     async function readPages(
       options: Read & { pageSize: number },
       between: () => Promise<unknown>,
@@ -269,14 +269,14 @@ describe.each(inject("servers"))("on $name", (server) => {
         all.push(...rows);
         const last = rows.at(-1);
         if (!last?.id) return all;
-        // Of what has no texts a single recipient's page has more.
+        // A recipient's page may have more rows that carry no texts.
         expect(rows.length).toBeGreaterThanOrEqual(Math.min(options.pageSize, remaining));
         place = { afterStage: last.stage ?? 0, afterId: last.id };
         await between();
       }
     }
 
-    test("ends a page after a megabyte of texts, however many rows it may have, and never before the first", async () => {
+    test("end a page after a megabyte of texts, however many rows it may have, and never before its first row", async () => {
       const since = await now();
       for (const kilobytes of [400, 400, 400, 3000, 10])
         await query("select bellwire.notify('1', 'test', body => repeat('я', $1))", [
@@ -292,7 +292,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect([third.rows.length, third.remaining]).toEqual([1, 1]);
     });
 
-    test("a reader's page takes no more than its page_bytes, and where not even one row fits says how many do", async () => {
+    test("keep a page within its page_bytes, and when not even one row fits return that row's size", async () => {
       const since = await now();
       const ids: string[] = [];
       for (const bytes of [1000, 1000, 5000, 10]) {
@@ -309,7 +309,7 @@ describe.each(inject("servers"))("on $name", (server) => {
         );
         return [Number(head?.bytes), rows.map(({ id }) => id)];
       };
-      const one = 1000 + 4 + 256; // its type, and what is beside the texts
+      const one = 1000 + 4 + 256; // body, type, and the constant part
       expect(await page(3 * one)).toEqual([2 * one, ids.slice(0, 2)]);
       expect(await page(one)).toEqual([one, ids.slice(0, 1)]);
       expect(await page(one - 1)).toEqual([one, []]);
@@ -319,7 +319,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     });
 
     test.each(["changes_for", "changes_since"])(
-      "%s cuts texts of more bytes than cut_at to as many characters, leaves such data out, and says so",
+      "%s shortens texts of more than cut_at bytes to that many characters, leaves such data out, and sets is_cut",
       async (reader) => {
         const since = await now();
         await query(
@@ -346,14 +346,14 @@ describe.each(inject("servers"))("on $name", (server) => {
       },
     );
 
-    test("does not look at what is too big for the page", async () => {
+    test("do not read the texts of rows that do not fit the page", async () => {
       const since = await now();
       await query(
         `insert into bellwire.notifications (recipient_id, type, data)
          select '1', 'test', jsonb_build_object('text', repeat('x', 1000000))
            from generate_series(1, 1000)`,
       );
-      // All of it would be a gigabyte, and take longer than a reader waits.
+      // All texts together are a gigabyte, and reading them would take longer than a reader waits.
       const client = await database.connect();
       await client.query("set statement_timeout = '5s'");
       const { rows, remaining } = await read({ since }, client);
@@ -366,7 +366,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       ["changes_since", "data", "to_jsonb(repeat('x', 100000))"],
       ["changes_for", "data", "to_jsonb(repeat('x', 100000))"],
     ])(
-      "%s unpacks little more than its page where %s is stored compressed",
+      "%s decompresses little more than its page when %s is stored compressed",
       async (reader, column, value) => {
         const since = await now();
         await query(
@@ -377,7 +377,7 @@ describe.each(inject("servers"))("on $name", (server) => {
           reader === "changes_for"
             ? "changes_for(array[$1]::pg_snapshot[], array['1'], cut_at => 60000)"
             : "changes_since($1, cut_at => 60000)";
-        // More than work_mem is written to files: a page is a megabyte, all of it would be a hundred.
+        // PostgreSQL writes more than work_mem to files. A page is a megabyte, all rows are a hundred.
         const [found] = await query<{
           "QUERY PLAN": [{ Plan: { "Temp Written Blocks": number } }];
         }>(`explain (analyze, buffers, format json) select * from bellwire.${call}`, [since]);
@@ -387,7 +387,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     );
 
     test.each([1, 2, 3, 4, 5])(
-      "over a chain of reads misses nothing and repeats nothing, seed %i",
+      "a chain of reads misses no row and repeats none, seed %i",
       async (seed) => {
         const { committed, rolledBack, reads, naive } = await writeAndRead(seed);
         const told = reads.flatMap((found) => found.told);
@@ -395,7 +395,7 @@ describe.each(inject("servers"))("on $name", (server) => {
         expect(rolledBack.length).toBeGreaterThan(30);
         expect(new Set(told).size).toBe(told.length);
         expect(told.toSorted()).toEqual(committed.toSorted());
-        // What a reader was last given of a row is what the row is.
+        // The last state that a reader got of a row is the row's state.
         const last = new Map(
           reads.flatMap(({ rows }) => rows.map(({ id, read_at }) => [id, read_at])),
         );
@@ -403,14 +403,14 @@ describe.each(inject("servers"))("on $name", (server) => {
           "select id, bellwire.wire_time(read_at) as read_at from bellwire.notifications",
         );
         expect(last).toEqual(new Map(rows.map(({ id, read_at }) => [id, read_at])));
-        // The same writers under "id > last" show that the check can fail.
+        // A reader by "id > last", with the same writers, shows that the check can fail.
         expect(naive.length).toBeLessThan(committed.length);
       },
     );
 
     /**
-     * Eight writers and one reader, whose steps come in an order drawn from the seed: inserts, changes,
-     * savepoints released or rolled back, commits, and three rollbacks in ten.
+     * Eight writers and one reader. The seed decides the order of their steps: inserts, changes, savepoints released or rolled
+     * back, commits, and three rollbacks in ten.
      */
     async function writeAndRead(seed: number) {
       const random = createRandom(seed);
@@ -446,7 +446,7 @@ describe.each(inject("servers"))("on $name", (server) => {
           (undone ? rolledBack : writer.ids).push(...writer.inSavepoint);
           writer.inSavepoint = null;
         } else if (chance(0.3)) {
-          // Not one that another writer is changing: that would be a wait.
+          // Not a row that another writer is changing: this one would wait.
           await client.query(
             `update bellwire.notifications set read_at = clock_timestamp() where id =
                (select id from bellwire.notifications order by id % $1, id limit 1 for update skip locked)`,
@@ -488,7 +488,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       return { committed, rolledBack, reads, naive };
     }
 
-    test("with 50,000 rows reads by index only, for all and for one recipient", async () => {
+    test("with 50,000 rows read by index only, for all and for one recipient", async () => {
       await query(
         `insert into bellwire.notifications (recipient_id, type)
          select n % 1000, 'test' from generate_series(1, 50000) n`,
@@ -514,11 +514,11 @@ describe.each(inject("servers"))("on $name", (server) => {
       const after = await readStatistics();
       expect(after.scans - before.scans).toBe(0);
       expect(after.probes - before.probes).toBeGreaterThanOrEqual(4);
-      // The new rows, and of the one recipient's read its unread: 3 + 1 + 51.
+      // The new rows, and the one recipient's unread rows: 3 + 1 + 51.
       expect(after.fetched - before.fetched).toBeLessThan(100);
     });
 
-    test("find the same, from wherever and for whomever", async () => {
+    test("find the same rows, from every position and for every recipient", async () => {
       const recipients = ["1", "2", "3"];
       const open = await Promise.all(Array.from({ length: 4 }, begin));
       const positions = [await now()];
@@ -561,7 +561,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found).toBeGreaterThan(500);
     });
 
-    test("answers many readers at once, each as if it were alone", async () => {
+    test("answer many readers at once, each as if it were alone", async () => {
       const start = await now();
       const ids = await notify(["1", "1", "2", "1"]);
       const later = await now();
@@ -594,7 +594,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       ]);
     });
 
-    test("looks for no more notifications than a reader may miss, and for all that is changed or removed", async () => {
+    test("count new rows up to `most` and one more; below that, also all changed and removed rows", async () => {
       const old = await notify(Array(60).fill("1"));
       const start = await now();
       const find = async () => {
@@ -613,7 +613,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(await find()).toEqual([11, 11]);
     });
 
-    test("many readers share the megabyte of a page", async () => {
+    test("divide the megabyte of a page among many readers", async () => {
       const start = await now();
       await query(
         "select bellwire.notify(n::text, 'test', title => repeat('x', 9000)) from generate_series(1, 10) n, generate_series(1, 20)",
@@ -630,8 +630,8 @@ describe.each(inject("servers"))("on $name", (server) => {
     });
   });
 
-  describe("what a recipient no longer has", () => {
-    test("is removed, with its counts: deleted by hand, pruned or moved, for all and for one recipient", async () => {
+  describe("a notification that a recipient no longer has", () => {
+    test("is a removal with the counts, whether deleted, pruned or moved, for all and for one recipient", async () => {
       const ids = await notify(["1", "1", "1", "2", "1"]);
       const [deleted = "", moved = "", old = ""] = ids;
       const since = await now();
@@ -640,7 +640,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       await query("update bellwire.notifications set created_at = '2000-01-01' where id = $1", [
         old,
       ]);
-      // The oldest that there are.
+      // The oldest rows.
       await query("select bellwire.prune('2001-01-01')");
       const all = await read({ since });
       expect(all.removed).toEqual([deleted, moved, old]);
@@ -654,7 +654,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect((await read({ since: own.snapshot })).rows).toEqual([]);
     });
 
-    test("is removed when that commits after the reader's snapshot", async () => {
+    test("is a removal when the delete commits after the reader's snapshot", async () => {
       const ids = await notify(["1"]);
       const open = await begin();
       await remove(ids, open);
@@ -668,7 +668,7 @@ describe.each(inject("servers"))("on $name", (server) => {
           expect((await read({ since: at, recipient })).removed).toEqual(ids);
     });
 
-    test("comes before what is given back, and is then new", async () => {
+    test("is a removal first and new afterwards, when it is given back", async () => {
       const ids = await notify(["1"]);
       const since = await now();
       await move(ids, "2");
@@ -689,14 +689,14 @@ describe.each(inject("servers"))("on $name", (server) => {
               ],
         );
       }
-      // In an earlier read's page it is gone, and comes with the next.
+      // A page of the earlier read has the removal; the next read has the row.
       const page = await read({ since, recipient: "1", upto: between.snapshot });
       expect([page.removed, page.told]).toEqual([ids, []]);
       expect((await read({ since: between.snapshot, recipient: "1" })).told).toEqual(ids);
     });
 
-    test("is not removed for a reader who has seen it given back, and not that it was taken", async () => {
-      // By transactions in the other order of their ids; a position that fits into an id may have only the first.
+    test("is no removal for a reader that has seen it given back, but not taken away", async () => {
+      // The transactions commit in the other order of their ids. A shortened position may have only the first.
       const ids = await notify(["1"]);
       const back = await begin();
       await back.query("select pg_current_xact_id()");
@@ -713,7 +713,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       }
     });
 
-    test("is removed from each of those through whose hands it went, however small the page", async () => {
+    test("is a removal for each recipient that it passed through, however small the page", async () => {
       const ids = await notify(["1", "1"]);
       const since = await now();
       for (const recipient of ["2", "3", "4"]) await move(ids, recipient);
@@ -729,7 +729,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(handsOf(next)).toEqual(["1", "2", "3", "4", "4"]);
     });
 
-    test("is written down once where one transaction takes it twice, and not for what another column has", async () => {
+    test("is recorded once when one transaction moves it twice, and not when another column changes", async () => {
       const ids = await notify(["1"]);
       const by = await begin();
       for (const recipient of ["2", "1", "2", "2"]) await move(ids, recipient, by);
@@ -758,7 +758,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       }
     });
 
-    test("keeps the newest position where it was", async () => {
+    test("does not move the newest position back", async () => {
       const newest = async () =>
         (
           await query<{ newest: string }>("select newest from bellwire.changes_since($1)", [
@@ -771,12 +771,12 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(BigInt(await newest())).toBeGreaterThan(before);
     });
 
-    test("is forgotten by prune() when it is that old; who has not seen it by then is told to fetch the list", async () => {
+    test("is forgotten by prune() after the retention; a reader that had not seen it is expired", async () => {
       const [old, young] = await notify(["1", "1"]);
       const before = await now();
       await remove([old ?? ""]);
       await query("update bellwire.removals set removed_at = '2000-01-01'");
-      // Without what is in progress in other databases: it is older than the removal, and may count as expired with it.
+      // Transactions in other databases are left out: they are older than the removal, and would make the position expired as well.
       const [, end] = (await now()).split(":");
       const between = `${end}:${end}:`;
       await remove([young ?? ""]);
@@ -793,7 +793,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   describe("rows of another history", () => {
     const FUTURE = "(pg_current_xact_id()::text::bigint + 1000000)::text::xid8";
 
-    /** As after a restore into a cluster that has not come that far. */
+    /** As after a restore into a cluster that has assigned fewer transaction ids. */
     const restore = (ids: string[]) =>
       query(
         `update bellwire.notifications set created_xid = ${FUTURE}, changed_xid = ${FUTURE} where id = any ($1)`,
@@ -803,7 +803,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     const adopt = async () =>
       (await query<{ n: string }>("select bellwire.adopt_restored_rows() as n"))[0]?.n;
 
-    test("are not returned, and once adopted are old rows that ring nowhere", async () => {
+    test("are not returned, and after their adoption they are old rows that ring nowhere", async () => {
       const start = await now();
       const [restored, own] = [await notify(["1", "1"]), await notify(["1"])];
       await restore(restored);
@@ -816,7 +816,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect((await read({ since: start })).told).toEqual(own);
     });
 
-    test("are found again when they change after that", async () => {
+    test("are found when they change after their adoption", async () => {
       const ids = await notify(["1"]);
       await restore(ids);
       await adopt();
@@ -825,11 +825,11 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect((await read({ since })).changed).toEqual(ids);
     });
 
-    test("may be restored and adopted once more, and still ring nowhere", async () => {
+    test("may be restored and adopted again, and still ring nowhere", async () => {
       const ids = await notify(["1"]);
       await restore(ids);
       await adopt();
-      // Changed in that history, then restored into another: the insert's id is old, the change's is not.
+      // Changed in one history, then restored into another: the insert's id is old, the change's is not.
       await query(`update bellwire.notifications set read_at = now(), changed_xid = ${FUTURE}`);
       const since = await now();
       expect((await read({ since })).rows).toEqual([]);
@@ -838,7 +838,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(await adopt()).toBe("0");
     });
 
-    test("are not those of a transaction that commits while the adoption runs", async () => {
+    test("do not include rows of a transaction that commits while the adoption runs", async () => {
       const start = await now();
       const writer = await begin();
       const ids = await notify(["1"], writer);
@@ -871,7 +871,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(ids).toHaveLength(1);
     });
 
-    test("may be revocations, which are adopted too", async () => {
+    test("may be revocations, which are adopted as well", async () => {
       await query("select bellwire.revoke('1')");
       await query(`update bellwire.revocations set revoked_xid = ${FUTURE}`);
       await adopt();
@@ -881,7 +881,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 
   describe("revoke()", () => {
-    test("is reported to readers since then, once, whether or not there is a row", async () => {
+    test("is reported to each reader once, whether or not there is a row", async () => {
       const since = await now();
       await query("select bellwire.revoke('1')");
       await notify(["2"]);
@@ -915,13 +915,13 @@ describe.each(inject("servers"))("on $name", (server) => {
       ).toEqual([{ rows: 1, past: true }]);
     });
 
-    test("of nobody is an error", async () => {
+    test("of a null recipient is an error", async () => {
       await expect(query("select bellwire.revoke(null)")).rejects.toMatchObject({ code: "23502" });
     });
   });
 
   describe("notify()", () => {
-    test("writes what it is given, and returns the id", async () => {
+    test("writes its arguments, and returns the id", async () => {
       const [row] = await query(
         `select bellwire.notify('42', 'report.ready', '7', 'Ready', 'Body', '/reports/7', '{"id": 7}', 'k') as id`,
       );
@@ -974,14 +974,14 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(await query(`${sql} as id`)).toEqual([{ id: expect.any(String) }]);
     });
 
-    test("raises what a rule would record", async () => {
+    test("raises the errors that a rule would record", async () => {
       await expect(query("select bellwire.notify('1', null)")).rejects.toMatchObject({
         code: "23502",
       });
     });
   });
 
-  test("a rule, too, drops a muted type, the actor itself and a used dedupe_key", async () => {
+  test("a rule drops a muted type, the actor itself and a used dedupe_key as well", async () => {
     await query(`
       insert into public.users (name) values ('Eve');
       insert into bellwire.preferences values ('2', array['message.received']);
@@ -1002,7 +1002,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 
   describe("prune()", () => {
-    test("deletes the old, oldest first, at most 1,000 a call", async () => {
+    test("deletes old rows, oldest first, at most 1,000 a call", async () => {
       await query(
         `insert into bellwire.notifications (recipient_id, type, created_at)
          select 1, 'old', now() - interval '100 days' from generate_series(1, 1500)`,
@@ -1021,10 +1021,10 @@ describe.each(inject("servers"))("on $name", (server) => {
       );
     });
 
-    test("expires no position for a row that was given to somebody else since: that is a removal", async () => {
+    test("expires no position because of a row that was given to another recipient since: that is a removal", async () => {
       const [moved = ""] = await notify(["1", "1"]);
       await query("update bellwire.notifications set created_at = '2000-01-01'");
-      // Without what is in progress in other databases.
+      // Transactions in other databases are left out.
       const [, end] = (await now()).split(":");
       const since = `${end}:${end}:`;
       const read = async (recipient: string) =>
@@ -1042,7 +1042,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(await read("3")).toMatchObject([{ is_expired: true }]);
     });
 
-    test("forgets the errors of rules that old, and no younger", async () => {
+    test("forgets the errors of rules that are that old, and no younger ones", async () => {
       await query(
         `insert into bellwire.rule_error_log (rule, sqlstate, message, last_at)
          values ('old', 'x', 'x', '2000-01-01'), ('young', 'x', 'x', now())`,
@@ -1055,7 +1055,7 @@ describe.each(inject("servers"))("on $name", (server) => {
 
 type Queryable = { query(sql: string, params?: unknown[]): Promise<unknown> };
 
-/** What a client's query returns, or a database's. */
+/** The result of a client's query, or of a database's. */
 function rowsOf<Row>(result: unknown): Row[] {
   return Array.isArray(result) ? result : (result as { rows: Row[] }).rows;
 }

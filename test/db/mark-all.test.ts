@@ -5,7 +5,7 @@ import { createRandom, type Random } from "../support/random.ts";
 
 const STAGES: Record<number, string> = { "-1": "marked", 0: "removed", 1: "new", 2: "changed" };
 
-/** A row of a read, as far as a page uses it. */
+/** The columns of a read's row that a client uses. */
 interface Row {
   stage: number;
   id: string;
@@ -40,7 +40,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return row?.at ?? "";
   }
 
-  /** One recipient's page of a read, or everybody's. */
+  /** One page of a read, for one recipient or for all. */
   async function read({ since, recipient, upto, after, pageSize = 1000 }: Read) {
     const place = [after?.stage ?? -1, after?.id ?? "0"];
     const [head, ...rows] = recipient
@@ -57,7 +57,7 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   const found = ({ rows }: { rows: Row[] }) => rows.map(({ stage, id }) => [STAGES[stage], id]);
 
-  /** Both reads find the same. */
+  /** Reads for one recipient and for all, and expects the same. */
   async function readBoth(since: string, recipient: string) {
     const all = await read({ since });
     const own = await read({ since, recipient });
@@ -82,7 +82,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     query(`select bellwire.mark_all('${mark}', $1 ${more})`, [recipient]);
 
   describe("a mark-all of ten or more", () => {
-    test("is told as one to a reader who has all that it marked", async () => {
+    test("is one event for a reader that has all the rows it marked", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();
@@ -105,7 +105,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       ]);
     });
 
-    test("may be of those that were not seen", async () => {
+    test("may mark as seen only", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();
@@ -116,7 +116,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       ]);
     });
 
-    test("of one type is told row by row: a type may have been changed, and nobody is told of that", async () => {
+    test("of one type is sent row by row, because readers are not told when a row's type changes", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();
@@ -124,7 +124,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found(await readBoth(since, me))).toEqual(ids.map((id) => ["changed", id]));
     });
 
-    test("is not told to a service of before, which begins with what was removed", async () => {
+    test("is sent row by row to an older service, whose reads begin with removals", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();
@@ -135,7 +135,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       }
     });
 
-    test("of nine is told as nine", async () => {
+    test("of nine is sent as nine rows", async () => {
       const me = newRecipient();
       const ids = await insert(me, 9);
       const since = await now();
@@ -143,7 +143,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found(await readBoth(since, me))).toEqual(ids.map((id) => ["changed", id]));
     });
 
-    test("is told row by row to whoever lacks something of what it marked", async () => {
+    test("is sent row by row to a reader that lacks a state it replaced", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();
@@ -155,7 +155,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found(await readBoth(then, me))).toEqual([["marked", ids[9]]]);
     });
 
-    test("comes before what came of it later", async () => {
+    test("comes before later changes of the rows it marked", async () => {
       const me = newRecipient();
       const ids = await insert(me, 12);
       const since = await now();
@@ -171,7 +171,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       ]);
     });
 
-    test("is told row by row where it left what a page would mark", async () => {
+    test("is sent row by row when it left out a row that the client would mark", async () => {
       const me = newRecipient();
       const open = await database.connect();
       await open.query("begin");
@@ -188,7 +188,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found(await readBoth(had, me))).toContainEqual(["marked", ids[9]]);
     });
 
-    test("is told in a read's first page; what goes on with a read gets the rows", async () => {
+    test("is one event in a read's first page only; a read that is continued there gets the rows", async () => {
       const me = newRecipient();
       const ids = await insert(me, 10);
       const since = await now();
@@ -200,7 +200,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       }
     });
 
-    test("within a longer transaction tells what that did besides", async () => {
+    test("within a longer transaction is followed by that transaction's other changes", async () => {
       const me = newRecipient();
       const ids = await insert(me, 12);
       const since = await now();
@@ -218,7 +218,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       ]);
     });
 
-    test("after another is told alone, and the other's rows as they are", async () => {
+    test("replaces an earlier one, whose rows are sent one by one", async () => {
       const me = newRecipient();
       const ids = await insert(me, 20);
       const since = await now();
@@ -231,7 +231,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       expect(found(await readBoth(then, me))).toEqual([["marked", ids[14]]]);
     });
 
-    test("of what a hundred transactions wrote is told where nothing as old is in progress", async () => {
+    test("of rows of a hundred transactions is one event when no transaction as old is in progress", async () => {
       const me = newRecipient();
       const ids: string[] = [];
       const open = await database.connect();
@@ -258,7 +258,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 
   test.each([1, 2, 3, 4])(
-    "a page that does what it is told holds what there is, seed %i",
+    "a client that applies every page holds the recipient's rows, seed %i",
     async (seed) => {
       const { readers, told } = await writeAndRead(createRandom(seed));
       for (const { recipient, held } of readers) expect(held).toEqual(await holding(recipient));
@@ -291,8 +291,8 @@ describe.each(inject("servers"))("on $name", (server) => {
   }
 
   /**
-   * Four writers and eight readers, whose steps come in an order that the seed draws. A reader applies what it gets as
-   * docs/api.md says, by pages of all sizes.
+   * Four writers and eight readers. The seed decides the order of their steps. A reader applies pages of all sizes as docs/api.md
+   * says.
    */
   async function writeAndRead(random: Random) {
     const [me, other] = [newRecipient(), newRecipient()];
@@ -307,7 +307,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     }
     const readers: Reader[] = [];
 
-    /** One that no other writer is at. */
+    /** A row that no other writer is changing. */
     const ONE = `(select id from bellwire.notifications where recipient_id in ('${me}', '${other}')
                    order by id % $1, id limit 1 for update skip locked)`;
     const writes = [
@@ -355,7 +355,7 @@ describe.each(inject("servers"))("on $name", (server) => {
         await client.query("begin");
         writer.isOpen = true;
       }
-      // A mark-all that would have to wait for another writer is given up.
+      // A mark-all that would wait for another writer is abandoned.
       await pick(writes)(client).catch((err: { code?: string }) => {
         if (err.code !== "55P03") throw err;
         return end("rollback");
@@ -371,7 +371,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       return { recipient, readsAll: random.int(2) === 0, pageSize: pick([1, 3, 50]), held, since };
     }
 
-    /** False where there was nothing. */
+    /** False when there was nothing to read. */
     async function readOn(reader: Reader): Promise<boolean> {
       const { recipient, readsAll, held, upto } = reader;
       const page = await read({ ...reader, recipient: readsAll ? undefined : recipient });

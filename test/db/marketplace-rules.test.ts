@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
-/** What was told, with the nulls and empty data left out. */
+/** The columns of a notification, without nulls and empty data. */
 type Told = {
   type: string;
   to: string;
@@ -25,7 +25,7 @@ const SETUP = `
   truncate bellwire.notifications, bellwire.revocations;
 `;
 
-/** One write, and all that it tells. */
+/** One write, and the notifications that it makes. */
 const TOLD: [title: string, write: string, told: Told[]][] = [
   [
     "a message without a task tells its recipient",
@@ -97,7 +97,7 @@ const TOLD: [title: string, write: string, told: Told[]][] = [
     ],
   ],
   [
-    "an executor's message in a task tells the customer, whomever it names",
+    "an executor's message in a task tells the customer, even if it names another recipient",
     "insert into messages (sender_id, recipient_id, task_id, file_name) values (2, 3, 2, 'plan.pdf')",
     [
       {
@@ -112,7 +112,7 @@ const TOLD: [title: string, write: string, told: Told[]][] = [
     ],
   ],
   [
-    "a message in a task without an executor tells the customer, or whom the customer names",
+    "a message in a task without an executor tells the customer; the customer's own, the recipient it names",
     "insert into messages (sender_id, recipient_id, task_id, body) values (3, null, 1, 'I could'), (1, 3, 1, 'Do')",
     [
       {
@@ -208,7 +208,7 @@ const TOLD: [title: string, write: string, told: Told[]][] = [
     ],
   ]),
   [
-    "a review tells who was reviewed",
+    "a review tells the reviewed user",
     "insert into reviews (task_id, author_id, recipient_id, rating, comment) values (2, 1, 2, 5, 'Great')",
     [
       {
@@ -329,7 +329,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
 
   beforeEach(() => query(SETUP));
 
-  /** All that was told; a rule that failed is an error. */
+  /** All notifications. Fails when a rule failed. */
   async function listTold() {
     expect(await query("select * from bellwire.rule_errors")).toEqual([]);
     const rows = await query<{ told: Told }>(
@@ -350,7 +350,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
     expect(await listTold()).toEqual([]);
   });
 
-  test("a status that was already so is told once", async () => {
+  test("a status that is set again tells once", async () => {
     await query("update responses set status = 'accepted'");
     await query("update responses set status = 'accepted', price = 7");
     await query("update tasks set status = 'completed' where id = 2");
@@ -364,14 +364,10 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
 
   test.each([
     ["140 characters are left alone", "x".repeat(140), "x".repeat(140)],
-    [
-      "141 are cut to 140, of which the last is an ellipsis",
-      "x".repeat(141),
-      `${"x".repeat(139)}…`,
-    ],
+    ["141 are cut to 140, the last an ellipsis", "x".repeat(141), `${"x".repeat(139)}…`],
     ["characters are counted, not bytes", "🔔".repeat(140), "🔔".repeat(140)],
     [
-      "a space before the ellipsis goes",
+      "a space before the ellipsis is removed",
       `${"x".repeat(138)} ${"y".repeat(9)}`,
       `${"x".repeat(138)}…`,
     ],
@@ -390,7 +386,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
     expect((await listTold()).map(({ body }) => body)).toEqual(Array(4).fill(preview));
   });
 
-  test("one statement that changes many rows tells each its own", async () => {
+  test("one statement that changes many rows tells each recipient of its own row", async () => {
     await query("insert into responses (task_id, user_id) values (1, 3), (2, 3)");
     await query("truncate bellwire.notifications");
     await query(
@@ -403,7 +399,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
     ]);
   });
 
-  test("a user who becomes blocked is revoked; other changes of users revoke nobody", async () => {
+  test("a user who becomes blocked is revoked; no other change of a user revokes", async () => {
     const listRevoked = () =>
       query("select recipient_id from bellwire.revocations order by recipient_id");
     await query("update users set name = 'Anne' where id = 1");
@@ -418,7 +414,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
     expect(await listTold()).toEqual([]);
   });
 
-  test("blocking a user succeeds when revoking fails, which is recorded", async () => {
+  test("blocking a user succeeds when the revocation fails, and the error is recorded", async () => {
     const client = await database.connect();
     await client.query("begin; alter table bellwire.revocations rename to lost");
     await client.query("update users set blocked = true where id = 1");

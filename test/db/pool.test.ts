@@ -18,7 +18,7 @@ beforeAll(async () => {
 const log = createLogger("silent");
 const open = () => createPool({ url: asService(database.url), size: 2, log });
 
-test("a session of the service has limits; a login without them is warned of, by name", async () => {
+test("a session of the service has limits; a warning names the limits that a login lacks", async () => {
   const lines = new PassThrough();
   let logged = "";
   lines.on("data", (chunk) => {
@@ -39,7 +39,7 @@ test("a session of the service has limits; a login without them is warned of, by
   await login.close();
 });
 
-test("a pool closes although a query gets no answer", async () => {
+test("a pool closes even while a query gets no answer", async () => {
   const pool = open();
   const blocker = await database.connect();
   await blocker.query("begin; lock table bellwire.notifications");
@@ -50,7 +50,7 @@ test("a pool closes although a query gets no answer", async () => {
   await blocker.query("rollback");
 });
 
-test("a pool that closes waits for a query that gets its answer", async () => {
+test("a pool that closes waits for a running query's answer", async () => {
   const pool = open();
   const asked = pool.query("select pg_sleep(0.2), 'answer' as it");
   await expect
@@ -61,7 +61,7 @@ test("a pool that closes waits for a query that gets its answer", async () => {
   await closed;
 });
 
-test("a connection that is lost under work of several statements fails that work and nothing else", async () => {
+test("a connection that is lost during work of several statements fails only that work", async () => {
   const pool = open();
   const work = withClient(pool, async (client) => {
     const { connection } = client as unknown as { connection: { stream: Socket } };
@@ -75,7 +75,7 @@ test("a connection that is lost under work of several statements fails that work
 });
 
 test.each(["read committed", "repeatable read", "serializable"])(
-  "where %s is the default, a statement is read committed, the first one too",
+  "when the default is %s, every statement is read committed, including the first",
   async (isolation) => {
     const own = await createDatabase();
     onTestFinished(own.close);
@@ -91,7 +91,7 @@ test.each(["read committed", "repeatable read", "serializable"])(
   },
 );
 
-test("watchOldestTransaction names the oldest writer, in any database, and a prepared transaction, to whoever may see no more", async () => {
+test("watchOldestTransaction names the oldest writer in any database, prepared transactions included, with few rights", async () => {
   const pool = open();
   const elsewhere = await createDatabase();
   const findOldest = watchOldestTransaction(pool);
@@ -100,7 +100,7 @@ test("watchOldestTransaction names the oldest writer, in any database, and a pre
   await writer.query("begin");
   const { rows } = await writer.query("select pg_current_xact_id(), pg_backend_pid() as pid");
   const own = `pid ${rows[0].pid}, database ${new URL(elsewhere.url).pathname.slice(1)}, user postgres`;
-  // Other files' tests write on this server too; theirs are over soon.
+  // Tests of other files write on this server as well; their transactions end soon.
   await expect.poll(oldest, { timeout: 15_000 }).toBe(own);
   const { seconds = 0 } = (await findOldest()) ?? {};
   await expect.poll(async () => (await findOldest())?.seconds).toBeGreaterThan(seconds);

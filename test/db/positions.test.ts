@@ -6,7 +6,7 @@ import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 type Xids = { created: string; changed: string };
 
-/** Where a reader begins who wants nothing of what is there: at the newest row, neither before nor past it. */
+/** A reader that wants none of the rows there are begins at the newest row, neither before nor past it. */
 describe.each(inject("servers"))("on $name, the newest position", (server) => {
   let database: TestDatabase;
   let reader: ReturnType<typeof createChangesReader>;
@@ -32,7 +32,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     return row ?? { created: "", changed: "" };
   }
 
-  test("is past a row that an older transaction has changed last", async () => {
+  test("is past a row that an older transaction changed last", async () => {
     const older = await database.connect();
     await older.query("begin");
     await older.query("select pg_current_xact_id()");
@@ -45,14 +45,14 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     expect((await reader.now()).at.xmax).toBe(BigInt(created) + 1n);
   });
 
-  test("is not past what was rolled back behind the newest row, whose ids a crash may give again", async () => {
+  test("is not past transactions that rolled back after the newest row, whose ids a crash may assign again", async () => {
     await notify();
     for (let i = 0; i < 5; i++)
       await database.query("begin; select bellwire.notify('1', 'test'); rollback");
     const end = BigInt((await onlyRow()).changed) + 1n;
     const now = await reader.now();
     expect(now.at.xmax).toBe(end);
-    // Nor where a reader of another history is told to go on: past a transaction that has committed.
+    // A reader of another history goes on past a transaction that has committed, whose id is not assigned again.
     const foreign = { epoch: "00000000", at: { xmax: 5n, inProgress: [] } };
     const found = await reader.readAll(foreign);
     const [begun] = await database.query<{ xid: string }>(
@@ -66,7 +66,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     expect(found.upto.xmax).toBeGreaterThan(end);
   });
 
-  test("lies past what a restore brings only after it was found: an emptied table's rows do not ring when they come back", async () => {
+  test("is past rows that a restore brings later: rows of an emptied table do not ring when they come back", async () => {
     await notify();
     const old = await onlyRow();
     const before = await reader.now();
@@ -81,7 +81,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     expect(await reader.readAll(from)).toMatchObject({ isForeign: false, changes: [] });
     await notify();
     expect((await reader.readAll(from)).changes).toMatchObject([{ isNew: true }]);
-    // A service that starts in the midst of it.
+    // A service that starts during the restore.
     await database.query("truncate bellwire.notifications");
     const started = await reader.now();
     await database.query(
@@ -91,9 +91,9 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     expect((await reader.readAll(started)).changes).toEqual([]);
   });
 
-  test("is none of another history's, though a restored row was changed since", async () => {
+  test("is of this history, even after a restored row was changed", async () => {
     await notify();
-    // As a restore would leave it, but for the change.
+    // As a restore leaves the row, except for the change.
     await database.query("update bellwire.notifications set created_xid = '9000000'");
     expect((await onlyRow()).created).toBe("9000000");
     await reader.adoptRestoredRows();

@@ -25,10 +25,10 @@ beforeAll(async () => {
   };
 });
 
-/** What `parseCursor` lets through today must not be what others depend on: this is none of what it does. */
+/** A position that the database refuses. `parseCursor` accepts none such, but other readers must not depend on that. */
 const refused = (): Cursor => ({ ...start, at: { xmax: 2n ** 32n, inProgress: [] } });
 
-test("a position that the database refuses is one reader's alone, and that one is told to begin anew", async () => {
+test("a position that the database refuses fails no other reader, and its own reader is reset", async () => {
   let queries = 0;
   const read = createReplays({
     pool,
@@ -50,7 +50,7 @@ test("a position that the database refuses is one reader's alone, and that one i
   expect(queries).toBeLessThan(40);
 });
 
-test("sixty refused positions a second, for a second, keep nobody else out, and cost a few queries each", async () => {
+test("sixty refused positions in a second keep no other reader out, and cost a few queries each", async () => {
   let queries = 0;
   pool.on("acquire", () => queries++);
   const read = createReplays({
@@ -74,7 +74,7 @@ test("sixty refused positions a second, for a second, keep nobody else out, and 
   expect(queries).toBeLessThan(60 * 6);
 }, 60_000);
 
-test("a recipient whom the database cannot name is refused alone", async () => {
+test("a recipient id that the database cannot represent fails no other reader", async () => {
   const read = createReplays({
     pool,
     maxConcurrent: 2,
@@ -85,7 +85,7 @@ test("a recipient whom the database cannot name is refused alone", async () => {
     onRead: () => {},
   });
   const findStanding = createBatchedFindStanding(pool, 0);
-  const strange = "\0"; // as a letter would be that the database's encoding has not
+  const strange = "\0"; // like a letter that the database's encoding cannot represent
   const issuedAt = new Date();
   const [bad, good, badToken, goodToken, noDate] = await Promise.allSettled([
     read(start, { recipientId: strange, bytes: 0 }),

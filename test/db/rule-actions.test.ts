@@ -74,7 +74,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     ["delete", ["8 gone b > -"]],
     ["insert or update", ["7 made - > a", "8 made - > b", "7 changed a > c"]],
   ])(
-    "one query reads both tables on %s; the one that the event has not is empty",
+    "one query reads both transition tables on %s; a table that the event does not have is empty",
     async (event, expected) => {
       await define({ event });
       await query(WRITES);
@@ -93,13 +93,13 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       "select owner_id as recipient_id, 'now' as type, note as title from new_rows",
       ["7 now a", "8 now b", "7 now c"],
     ],
-  ])("a query on %s that names one table only", async (event, text, expected) => {
+  ])("a query on %s may name one transition table only", async (event, text, expected) => {
     await define({ event, text });
     await query(WRITES);
     expect(await told()).toEqual(expected);
   });
 
-  test("insert on conflict do update tells each row once, as what it was", async () => {
+  test("insert on conflict do update tells each row once, as inserted or as updated", async () => {
     await query("insert into public.things values (1, 7, 'a')");
     await define({ event: "insert or update" });
     const upsert = `
@@ -117,7 +117,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(await errors()).toEqual([]);
   });
 
-  test("the rows of thousands, and of COPY's kind of statement, are all there", async () => {
+  test("a statement of thousands of rows tells every row", async () => {
     await define({ event: "insert or update" });
     await query("insert into public.things select n, 7, 'a' from generate_series(1, 3000) n");
     await query("update public.things set note = 'b'");
@@ -126,7 +126,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     ]);
   });
 
-  test("another event, another action and drop_rule leave no trigger behind", async () => {
+  test("a changed event, a changed action and drop_rule leave no trigger behind", async () => {
     const triggers = () =>
       query(
         "select tgname as name from pg_trigger where tgrelid = 'public.things'::regclass order by 1",
@@ -143,7 +143,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(await triggers()).toEqual([]);
   });
 
-  test("of two triggers, one that is disabled or gone is a rule that is not enabled, and is mended", async () => {
+  test("a rule with one of its two triggers disabled or gone is not enabled, and define_rule repairs it", async () => {
     for (const damage of [
       "alter table public.things disable trigger insert_rule_r",
       "drop trigger insert_rule_r on public.things",
@@ -161,7 +161,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     }
   });
 
-  test("a definition that did not change changes nothing", async () => {
+  test("an unchanged definition changes nothing", async () => {
     const versions = () =>
       query(
         "select d.xmin::text as d, p.xmin::text as p from bellwire.rule_definitions d join pg_proc p on p.oid = to_regprocedure(d.function) where d.name = 'r'",
@@ -173,7 +173,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(await versions()).toEqual(before);
   });
 
-  test("an error of the query is recorded with its rows on each event, and fails no write", async () => {
+  test("an error of the query is recorded with the number of rows on each event, and fails no write", async () => {
     for (const event of ["delete", "insert or update"])
       await define({
         name: event,
@@ -202,7 +202,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     const archived = () =>
       query("select id from bellwire.notifications where archived_at is not null order by id");
 
-    test("archives what was told with the key, of that recipient only, and reaches readers", async () => {
+    test("archives that recipient's notifications with the key only, and reaches readers", async () => {
       await define({
         event: "delete",
         action: "retract",
@@ -228,7 +228,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ).toEqual([{ recipient_id: "7", stage: 2, archived: true }]);
     });
 
-    test("archives what was told with the key by rules of any type, or of one where it says which", async () => {
+    test("archives notifications with the key of any type, or of the type it names", async () => {
       const tellAs = (type: string) =>
         query("select bellwire.notify('7', $1, dedupe_key => 'task-1')", [type]);
       await define({
@@ -254,7 +254,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await errors()).toEqual([]);
     });
 
-    test("archives those of the type whose data contains it, and none a second time", async () => {
+    test("archives notifications of the type whose data contains the given data, and none a second time", async () => {
       await define({
         event: "update",
         action: "retract",
@@ -291,7 +291,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ).toEqual([{ recipient_id: "2" }]);
     });
 
-    test("fails no write where its data is no json", async () => {
+    test("fails no write when its data is not JSON", async () => {
       await define({
         event: "insert",
         action: "retract",
@@ -302,7 +302,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await errors()).toMatchObject([{ rule: "r", sqlstate: "22P02" }]);
     });
 
-    test("a click on the bell meanwhile fails no write under repeatable read", async () => {
+    test("a concurrent mark fails no write under repeatable read", async () => {
       await define({
         event: "delete",
         action: "retract",
@@ -320,7 +320,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await errors()).toMatchObject([{ rule: "r", sqlstate: "40001" }]);
     });
 
-    test("of two statements that retract the same in different orders neither waits for ever", async () => {
+    test("two statements that retract the same notifications in different orders do not deadlock", async () => {
       await define({
         event: "delete",
         action: "retract",
@@ -356,7 +356,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ]);
     });
 
-    test("somebody else's revocation meanwhile fails no write under repeatable read", async () => {
+    test("a concurrent revocation fails no write under repeatable read", async () => {
       await define({
         event: "insert",
         action: "revoke",
@@ -372,7 +372,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await errors()).toMatchObject([{ rule: "r", sqlstate: "40001" }]);
     });
 
-    test("a user who is blocked is revoked, by one SELECT", async () => {
+    test("the marketplace's rule revokes a blocked user by one SELECT", async () => {
       await query("insert into public.users (name) values ('Eve')");
       await query("update public.users set name = 'Eva' where name = 'Eve'");
       expect(await query("select from bellwire.revocations")).toEqual([]);
@@ -410,7 +410,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(await refusal(define({ event: "insert", ...given }))).toBe(expected);
   });
 
-  test("there is one define_rule, also after an upgrade", async () => {
+  test("there is one define_rule function, also after an upgrade", async () => {
     expect(await query("select count(*)::int from pg_proc where proname = 'define_rule'")).toEqual([
       { count: 1 },
     ]);
@@ -431,7 +431,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       return notices;
     }
 
-    test("a rule on a partition is for what is written straight into it", async () => {
+    test("a rule on a partition fires only for statements that name the partition", async () => {
       expect(await noticesOf({ table: "public.parted_1", event: "insert" })).toEqual([
         'rule "r" fires for statements that name public.parted_1, and never for those on public.parted, whose partition it is',
       ]);
@@ -440,7 +440,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await told()).toEqual(["7 x straight"]);
     });
 
-    test("a rule on a partitioned table says what it does not see; as said, a MERGE moves rows unseen", async () => {
+    test("a rule on a partitioned table says what it does not see: a MERGE that moves rows is one case", async () => {
       const [notice] = await noticesOf({ table: "public.parted", event: "update" });
       expect(notice).toBe(
         'rule "r" never fires for statements that name a partition of public.parted; and a MERGE that moves rows between partitions shows an update no rows, and an insert the moved ones as new',
@@ -460,7 +460,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect((await told()).sort()).toEqual(["7 new moves", "8 new new"]);
     });
 
-    test("of inheritance parents and children as well", async () => {
+    test("rules on inheritance parents and children say the same", async () => {
       await query(`
         create table public.child () inherits (public.things);
         create table public.grandchild () inherits (public.child)`);
@@ -476,7 +476,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await query("select bellwire.drop_rule('c'); drop table public.child cascade");
     });
 
-    test("an ordinary table has nothing to say", async () => {
+    test("a rule on an ordinary table gives no notice", async () => {
       expect(await noticesOf({ table: "public.things", event: "insert" })).toEqual([]);
     });
   });

@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
-/** Code of a table's owner that a rule's query runs, and how it gets there after the rule was defined. */
+/** Code of a table's owner that a rule's query runs, and how the owner changes it after the rule was defined. */
 const LATER: [title: string, query: string, change: string][] = [
   [
     "a function that it calls",
@@ -28,7 +28,7 @@ const LATER: [title: string, query: string, change: string][] = [
   ],
 ];
 
-/** Run as that code: what the owner of the schema may do, and no rule. */
+/** Statements that this code tries. The schema's owner may run them, and a rule may not. */
 const DAMAGE = [
   "delete from bellwire.notifications",
   "select bellwire.define_rule('evil', 'public.work', 'insert', 'select 1')",
@@ -43,7 +43,7 @@ const DAMAGE = [
   "set session authorization default",
 ];
 
-describe.each(inject("servers"))("what a rule's query runs, on $name,", (server) => {
+describe.each(inject("servers"))("code that a rule's query runs, on $name,", (server) => {
   let database: TestDatabase;
   let query: TestDatabase["query"];
 
@@ -63,7 +63,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
       create domain public.tame as text;
       create table public.seen (who text, what text);
       grant insert on public.seen to public;
-      -- Notes as whom it runs; stable, it calls what is volatile and so may write. Says what came of the damage.
+      -- Records the role it runs as, and the outcome of the damage. A stable function calls it, and it is volatile, so it may write.
       create function public.note_and_damage(damage text) returns void volatile language plpgsql as $$
       begin
         begin
@@ -115,7 +115,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
     });
   });
 
-  test("that another role's function was made of its own is not run", async () => {
+  test("is not run when the rule's function was made to run with another role's rights", async () => {
     await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
     await setDamage("alter function bellwire.rule_told() security invoker");
     await query("insert into public.work default values");
@@ -131,11 +131,11 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
     expect(await query("select what from public.seen")).toEqual([]);
   });
 
-  test("fires the rule again without end: the third level is recorded, and the write goes on", async () => {
+  test("may fire the rule again: the third level is recorded as an error, and the write succeeds", async () => {
     await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
     await setDamage("insert into public.work default values");
     await query("grant insert on public.work to bellwire_rules");
-    // The rule's statement names the recipient three times, so each level has three of the next.
+    // The rule's statement computes the recipient three times, so each level causes three of the next.
     await query("insert into public.work default values");
     expect(await query("select count(*)::int as n from public.work")).toEqual([{ n: 13 }]);
     expect(
@@ -153,7 +153,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
     ]);
   });
 
-  test("is no matter to a rule under triggers that are nested as deep", async () => {
+  test("does not count as recursion when the application's own triggers nest as deep", async () => {
     await query(`
       create function public.dig() returns trigger language plpgsql as $$
       begin
@@ -177,7 +177,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
     ["a literal of a domain's array", `'{7}'::public.tame[]`, "x.b[1]"],
     ["an immutable function", "public.constant()", "x.b"],
   ])(
-    "when it is defined, by %s, has those rights too, and is undone",
+    "runs with the same rights when %s runs it during define_rule, and is rolled back",
     async (_, literal, recipient) => {
       await query(`
       create function public.constant() returns text immutable language plpgsql as $$ begin return public.trap(7); end $$;
@@ -186,7 +186,7 @@ describe.each(inject("servers"))("what a rule's query runs, on $name,", (server)
       onTestFinished(async () => {
         await query("drop function public.constant; drop type public.boxed");
       });
-      // What was seen is told by a notice, for everything else is rolled back.
+      // A notice reports the result, because everything else is rolled back.
       await query(`
       create or replace function public.note_and_damage(damage text) returns void volatile language plpgsql as $$
       begin

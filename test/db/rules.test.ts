@@ -26,7 +26,7 @@ const VIRTUAL =
   "A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.";
 const TELL_OWNER = "select r.owner_id as recipient_id, 'thing.made' as type from new_rows r";
 
-/** What define_rule refuses: how the rule differs from one that works, the SQLSTATE, the message, the hint. */
+/** Rules that define_rule refuses: the difference from a valid rule, the SQLSTATE, the message, the hint. */
 const REFUSED: [
   title: string,
   differs: Partial<Rule>,
@@ -84,7 +84,7 @@ const REFUSED: [
     `new_rows and old_rows have the columns of public.things: ${COLUMNS}.`,
   ],
   [
-    "a column that could be either table's",
+    "an ambiguous column",
     {
       event: "update",
       query: "select owner_id as recipient_id, 'x' as type from new_rows, old_rows",
@@ -108,7 +108,7 @@ const REFUSED: [
     "Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.",
   ],
   [
-    "a schema that bellwire_rules may not look into",
+    "a schema that bellwire_rules may not use",
     { query: `${TELL_OWNER} join hidden.things t on t.id = r.id` },
     "42501",
     "permission denied for schema hidden",
@@ -287,7 +287,7 @@ const BAD_NAMES = [
   "🔔".repeat(16),
 ];
 
-/** For rules, schemas, tables and columns alike. */
+/** Used for rules, schemas, tables and columns. */
 const NAMES = [
   ...'message_received|MessageReceived|two words| before|after | |a"b|"|""|"quoted"|a\'b|\'|\'\'|a""b\'c'.split(
     "|",
@@ -355,7 +355,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
   });
 
   afterEach(async () => {
-    // Ends the transactions that a test, or its failure, left open.
+    // Ends the transactions that a test left open, also after a failure.
     await query(`
       select pg_terminate_backend(pid) from pg_stat_activity
        where datname = current_database() and pid <> pg_backend_pid();
@@ -365,7 +365,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     `);
   });
 
-  /** A rule named "told" that tells the owner of a new row of public.things, but for what is given. */
+  /** Defines a rule "told" that tells the owner of each new row of public.things, with the given changes. */
   const define = (rule: Given = {}, by: Queryable = { query }) =>
     by.query("select bellwire.define_rule($1, $2, $3, $4, $5)", argumentsOf(rule));
 
@@ -376,7 +376,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
 
   const listTold = () => query("select recipient_id, type from bellwire.notifications order by id");
 
-  /** The versions of everything that rules are made of. */
+  /** The row versions of all catalog entries that make up the rules. */
   const listVersions = () =>
     query(`select d.name, d.xmin::text as definition, t.oid as trigger_id, t.xmin::text as trigger,
                   p.oid as function_id, p.xmin::text as function
@@ -392,14 +392,14 @@ describe.each(inject("servers"))("rules on $name", (server) => {
                       and prorettype = 'trigger'::regtype) as functions,
                   (select count(*)::int from bellwire.rules) as rules`);
 
-  /** Another transaction that has written to public.things, in the way of whatever changes the table. */
+  /** Another transaction that has written to public.things, and blocks every change of the table. */
   async function holdTable() {
     const writer = await database.connect();
     await writer.query("begin; insert into public.things (note) values ('held')");
     return writer;
   }
 
-  /** Acts as a role of its own, in a transaction that never commits. */
+  /** Runs the work as a new role, in a transaction that never commits. */
   async function createRole(rights: string) {
     const client = await database.connect();
     const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
@@ -417,7 +417,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await query("select from public.things")).toEqual([]);
     });
 
-    test("a table with policies, at once and not by rows that are missing; and says the ways out", async () => {
+    test("a table with row-level security policies, and names the ways out", async () => {
       const byId = `${TELL_OWNER} join public.guarded g on g.id = r.owner_id`;
       await query(`
         create table public.guarded (id bigint);
@@ -437,7 +437,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
           /a view that belongs to the table's owner.*alter role bellwire_rules bypassrls/,
         ),
       });
-      // A policy that came later is an error, too.
+      // A policy that is added later makes the rule fail, and the error is recorded.
       await fire();
       expect(await query("select rule, sqlstate, silenced from bellwire.rule_errors")).toEqual([
         { rule: "early", sqlstate: "42501", silenced: "1" },
@@ -455,7 +455,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await client.query("rollback");
     });
 
-    test("a virtual generated column, which has no value in new_rows; other tables' have", async ({
+    test("a virtual generated column of its table, which has no value in new_rows; other tables' columns are allowed", async ({
       skip,
     }) => {
       if (server.name === "PostgreSQL 15") skip();
@@ -505,7 +505,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       });
     });
 
-    test("a table that is not there", async () => {
+    test("a table that does not exist", async () => {
       expect(await refusalOf(define({ table: "12345678" }))).toMatchObject({ code: "42809" });
       expect(await refusalOf(define({ table: "public.gone" }))).toMatchObject({ code: "42P01" });
     });
@@ -519,7 +519,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       });
     });
 
-    test("whoever is not a member of bellwire_owner, and says what to grant", async () => {
+    test("a caller who is not a member of bellwire_owner, and says what to grant", async () => {
       const { client, role } = await createRole(`
         grant usage on schema bellwire to <role>;
         grant execute on function bellwire.define_rule(text, regclass, text, text, text, text) to <role>`);
@@ -552,7 +552,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ["parentheses around it", `(${TELL_OWNER})`],
       ["a trigger's variables as aliases", TELL_OWNER.replaceAll(/\br\b/g, "new")],
       [
-        "the clock and random ids, which write nothing",
+        "volatile functions that write nothing: the clock and random ids",
         `${TELL_OWNER} where clock_timestamp() > now() and random() < 1 and gen_random_uuid() is not null`,
       ],
       ["a stable function", TELL_OWNER.replace("'thing.made'", "public.what_made()")],
@@ -587,7 +587,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ]);
     });
 
-    test("a rule of a table's owner; who writes to the table needs no right on bellwire", async () => {
+    test("a rule by a table's owner; the table's writers need no right on bellwire", async () => {
       const { client, role } = await createRole(`
         grant bellwire_owner to <role>;
         grant create on schema public to <role>`);
@@ -600,7 +600,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(rows).toEqual([{ recipient_id: "7" }]);
     });
 
-    test("the caller's search_path for the table, and not for the query", async () => {
+    test("the caller's search_path for the table's name, but not for the query", async () => {
       const client = await database.connect();
       await client.query("set search_path = public");
       await define({ table: "things" }, client);
@@ -645,12 +645,12 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await countTraces()).toEqual([NOTHING]);
     });
 
-    test("the names above are many, and some as long as may be", () => {
+    test("there are many names above, and some have the maximum length", () => {
       expect(new Set(NAMES).size).toBeGreaterThanOrEqual(50);
       expect(Math.max(...NAMES.map((name) => Buffer.byteLength(name)))).toBe(63);
     });
 
-    test("two long names that begin alike are two rules", async () => {
+    test("two long names with the same beginning are two rules", async () => {
       const [one, two] = [`${"x".repeat(62)}1`, `${"x".repeat(62)}2`];
       for (const name of [one, two]) await define({ name });
       await fire();
@@ -680,7 +680,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await listTold()).toEqual([{ recipient_id: id, type: "High Up" }]);
     });
 
-    test("tables as Prisma makes them have rules", async () => {
+    test("tables made by Prisma can have rules", async () => {
       await query(`
         create table public."Task" (
           "id" text not null primary key,
@@ -719,7 +719,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ]);
     });
 
-    test("a rule on a partitioned table sees the rows of all partitions, also one that moves", async () => {
+    test("a rule on a partitioned table sees the rows of all partitions, including a row that moves", async () => {
       await define({ table: "public.parted" });
       await define({
         name: "moved",
@@ -740,7 +740,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
   });
 
   describe("redefining", () => {
-    test("an unchanged definition changes nothing and takes no lock but a reader's", async () => {
+    test("an unchanged definition changes nothing and takes only a reader's lock", async () => {
       await define();
       const before = await listVersions();
       expect(before).toHaveLength(1);
@@ -752,7 +752,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await writer.query("commit");
     });
 
-    test("another query takes no lock but a reader's, whose writers use it from their next statement", async () => {
+    test("another query takes only a reader's lock on the table, and writers use it from their next statement", async () => {
       await define();
       const writer = await holdTable();
       const { client, locks } = await defineWithoutWaiting({
@@ -769,7 +769,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ]);
     });
 
-    test("another on_error takes no lock but a reader's", async () => {
+    test("another on_error takes only a reader's lock", async () => {
       await define();
       const writer = await holdTable();
       const { client, locks } = await defineWithoutWaiting({ onError: "raise" });
@@ -779,7 +779,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await writer.query("commit");
     });
 
-    test("another event waits for the table's writers, so that the tests above could fail", async () => {
+    test("another event waits for the table's writers, which shows that the tests above can fail", async () => {
       await define();
       const writer = await holdTable();
       await expect(defineWithoutWaiting({ event: "update" })).rejects.toThrow("lock timeout");
@@ -809,7 +809,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ).toEqual([]);
     });
 
-    test("a definition that is refused leaves the old one in place", async () => {
+    test("a refused definition leaves the old one in place", async () => {
       await define();
       const before = await listVersions();
       await refusalOf(define({ table: "public.parted", query: "select 1" }));
@@ -826,7 +826,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
            as 'begin return null; end'`,
       ],
       [
-        "its table is made anew",
+        "its table is dropped and created again",
         "drop table public.things cascade; create table public.things (owner_id bigint)",
       ],
     ])("the same definition mends a rule when %s", async (_, damage) => {
@@ -840,7 +840,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await query("select enabled from bellwire.rules")).toEqual([{ enabled: true }]);
     });
 
-    test("of two sessions that define the same rule at once, the second finds nothing to do", async () => {
+    test("when two sessions define the same rule at once, the second finds nothing to do", async () => {
       const [one, two] = [await database.connect(), await database.connect()];
       await one.query("begin");
       await define({}, one);
@@ -857,7 +857,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await listVersions()).toEqual(before);
     });
 
-    test("a session that changes rules while another does is told after a short wait whom it waits for", async () => {
+    test("a session that changes rules while another does fails after a short wait, and names the other", async () => {
       const one = await database.connect();
       await one.query("begin");
       await define({}, one);
@@ -876,7 +876,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await define();
     });
 
-    test("nobody without a right to write rules can hold up who changes them", async () => {
+    test("a role without the right to write rules cannot block a session that changes them", async () => {
       const stranger = await database.connect();
       await stranger.query("set role bellwire_service");
       await stranger.query("begin; select * from bellwire.rules");
@@ -887,7 +887,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await stranger.query("rollback");
     });
 
-    /** Defines where waiting is an error, in a transaction left open; and its locks on the table, but for a reader's. */
+    /** Defines a rule in a transaction that stays open and may not wait. Returns its locks on the table, without a reader's. */
     async function defineWithoutWaiting(rule: Given) {
       const client = await database.connect();
       await client.query("begin; set local lock_timeout = 100");
@@ -902,7 +902,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     }
   });
 
-  test("a rule and notify() agree on what is wanted", async () => {
+  test("a rule and notify() drop the same notifications", async () => {
     await query(`
       create table public.tries (recipient text, actor text, type text);
       insert into bellwire.preferences values ('1', '{x,y}'), ('2', '{}'), ('3', array['y', null])`);
@@ -940,8 +940,8 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(told.filter(({ type }) => !type.startsWith("no."))).toHaveLength(23);
   });
 
-  describe("in a session that has its plans,", () => {
-    test("many rows do not take the square of the time of one", async () => {
+  describe("in a session with cached plans,", () => {
+    test("the time for a statement grows linearly with its rows", async () => {
       await define({
         event: "update",
         query: `select n.owner_id as recipient_id, 'thing.changed' as type
@@ -952,7 +952,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await query("insert into public.things (owner_id) select generate_series(1, 30000)");
       const client = await database.connect();
       await client.query("update public.things set note = 'one' where id = 1");
-      await client.query("set statement_timeout = '10s'"); // as a square it takes a minute
+      await client.query("set statement_timeout = '10s'"); // quadratic, it takes a minute
       await client.query("update public.things set note = 'all'");
       expect(await query("select count(*)::int from bellwire.notifications")).toEqual([
         { count: 30_001 },
@@ -962,7 +962,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     test.each([
       ["that was told", 1, []],
       ["whose rule failed", 0, [{ sqlstate: "22012" }]],
-    ])("one row reads no whole table after a bulk insert %s", async (_, last, errors) => {
+    ])("one row scans no whole table after a bulk insert %s", async (_, last, errors) => {
       await query(`
         create table public.owners (id bigint primary key, name text);
         insert into public.owners select n, 'Somebody' from generate_series(0, 1000) n;
@@ -1007,7 +1007,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
         ])
       )[0]?.body;
 
-    /** As if that release had written this body. */
+    /** Gives the rule a function body as that release would have written it. */
     async function defineOld(rule: Given = {}) {
       await define(rule);
       await query(`
@@ -1016,7 +1016,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
         update bellwire.rule_definitions set checksum = md5('${BODY}') where name = '${rule.name ?? "told"}'`);
     }
 
-    test("has the new body after migrate, with the rights and the checksum that define_rule gives", async () => {
+    test("has the new body after migrate, with the rights and the checksum that define_rule sets", async () => {
       const read = () =>
         query(`select to_jsonb(d) as definition, pg_get_functiondef(p.oid), p.proacl::text, p.proowner::regrole::text,
                       obj_description(p.oid, 'pg_proc'), md5(p.prosrc) = d.checksum as is_ours
@@ -1034,7 +1034,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await listTold()).toHaveLength(1);
     });
 
-    test("has it without a lock on its table, and what is new already is left alone", async () => {
+    test("is renewed without a lock on its table, and a rule that is new already stays as it is", async () => {
       await define({ name: "fresh" });
       const before = await listVersions();
       await defineOld();
@@ -1055,7 +1055,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await query("select enabled from bellwire.rules")).toEqual([{ enabled: false }]);
     });
 
-    test("keeps its body, with a warning, where it would not be accepted any more; the others do not", async () => {
+    test("keeps its body, with a warning, when define_rule would refuse it now; the others are renewed", async () => {
       await defineOld({
         name: "broken",
         query: "select r.owner_id as recipient_id, r.note as type from new_rows r",
@@ -1073,7 +1073,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await bodyOf("told")).not.toBe(BODY);
     });
 
-    test("runs as bellwire_rules again, where somebody gave its function away", async () => {
+    test("runs as bellwire_rules again when its function was given to another role", async () => {
       await define();
       await query("alter function bellwire.rule_told() owner to bellwire_owner");
       await upgrade();
@@ -1082,7 +1082,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       ).toEqual([{ proowner: "bellwire_rules" }]);
     });
 
-    test("is no matter where its table is gone", async () => {
+    test("does not fail migrate when its table is gone", async () => {
       await defineOld();
       await query("drop table public.things cascade");
       await upgrade();
@@ -1091,7 +1091,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
   });
 
   describe("drop_rule", () => {
-    test("removes trigger, function and definition, and leaves what was told", async () => {
+    test("removes trigger, function and definition, and keeps the notifications", async () => {
       await define();
       await fire();
       await drop("told");
@@ -1100,7 +1100,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await countTraces()).toEqual([NOTHING]);
     });
 
-    test("works when the table is gone, which the view shows as not enabled", async () => {
+    test("works when the table is gone; until then the view shows the rule as not enabled", async () => {
       await define();
       await query("drop table public.things cascade");
       expect(await query("select name, enabled from bellwire.rules")).toEqual([
@@ -1126,7 +1126,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
   });
 
   describe("the views", () => {
-    test("rules says how each fares; rule_errors says what went wrong and how often", async () => {
+    test("rules shows each rule's state; rule_errors shows each error and how often it happened", async () => {
       await define({ query: "select 1 / r.owner_id as recipient_id, 'x' as type from new_rows r" });
       for (const divisor of [0, 0, 1]) await fire(divisor);
       expect(

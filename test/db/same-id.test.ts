@@ -13,7 +13,7 @@ const IDS: [id: string, kept: string][] = [
   [UPPER, LOWER],
   [MIXED, LOWER],
   ["FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
-  // None of these is one.
+  // None of these is a UUID.
   [`{${UPPER}}`, `{${UPPER}}`],
   [`urn:uuid:${UPPER}`, `urn:uuid:${UPPER}`],
   [UPPER.replaceAll("-", ""), UPPER.replaceAll("-", "")],
@@ -38,13 +38,13 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
   afterAll(() => database.close());
 
-  test.each(IDS)("%j is kept as %j, here and there", async (id, kept) => {
+  test.each(IDS)("%j is kept as %j, by the service and by the database", async (id, kept) => {
     expect(sameId(id)).toBe(kept);
     const [row] = await database.query<{ id: string }>("select bellwire.same_id($1) as id", [id]);
     expect(row?.id).toBe(kept);
   });
 
-  test("however it is written, a UUID is one recipient: in a rule, notify(), revoke(), what is muted, and a token", async () => {
+  test("a UUID is one recipient in any notation: in a rule, notify(), revoke(), preferences and a token", async () => {
     const service = await startService({
       databaseUrl: database.url,
       env: { JWT_LEEWAY_SECONDS: "0" },
@@ -53,7 +53,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     await stream.waitFor(({ event }) => event === "ready");
     await database.query("select bellwire.notify($1, 'note')", [MIXED]);
     await database.query("insert into public.orders values ($1, null, 'a')", [UPPER]);
-    // Told already, and the actor itself.
+    // The first was told already; the second is the actor itself.
     await database.query("insert into public.orders values ($1, null, 'a'), ($1, $2, 'b')", [
       LOWER,
       MIXED,
@@ -74,7 +74,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
   });
 
-  test("one that cannot be written is told to the others of its statement alike", async () => {
+  test("an id that cannot be stored is skipped, and the statement's other recipients are told", async () => {
     await database.query(
       "insert into public.orders values ($1, null, 'd'), ((select string_agg(md5(i::text), '') from generate_series(1, 400) as i), null, 'd')",
       [UPPER],
@@ -86,7 +86,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 });
 
-test("a subject with half of a surrogate pair is refused, which the log says: in UTF-8 all such are the same", async () => {
+test("a token subject with half of a surrogate pair is refused and logged, because in UTF-8 all such are the same", async () => {
   const database = await createDatabase();
   try {
     const service = await startService({ databaseUrl: database.url });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
-/** What whoever has stolen the service's login could do with absurd arguments. */
+/** Limits for an attacker who has the service's login and passes extreme arguments. */
 describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   let database: TestDatabase;
 
@@ -34,7 +34,7 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
     },
   );
 
-  test("may prune up to the minimum age, which its owner changes and it cannot", async () => {
+  test("may prune up to the minimum age, which only the schema's owner can change", async () => {
     const service = await actAsService();
     await service.query("select bellwire.prune(now() - interval '1 day')");
     await expect(
@@ -45,14 +45,14 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
     await expect(
       database.query("update bellwire.retention set minimum_age = '-1 hour'"),
     ).rejects.toMatchObject({ code: "23514" });
-    // Lost in a restore that left its row out.
+    // As after a restore that left out the table's row.
     await database.query("delete from bellwire.retention");
     await expect(service.query("select bellwire.prune(now())")).rejects.toThrow("1 day");
     await database.query("insert into bellwire.retention default values");
   });
 
   test.each(["10 years", "61 s", null])(
-    "gives tickets of a minute at the most: %s",
+    "issues tickets valid for at most a minute: %s",
     async (ttl) => {
       const service = await actAsService();
       const { rows } = await service.query<{ short: boolean }>(
@@ -63,7 +63,7 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
     },
   );
 
-  test("gives no ticket that claims a token of the future, which no revocation would meet", async () => {
+  test("issues no ticket for a token from the future, which no revocation would refuse", async () => {
     const service = await actAsService();
     await service.query("select bellwire.issue_ticket('f', '1', 'infinity', 'infinity', '30 s')");
     const { rows } = await service.query<{ bounded: boolean }>(
@@ -86,7 +86,7 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
     await service.query("select bellwire.mute_types('1', null)");
   });
 
-  test("suspends wake-ups for no longer than a second, whatever it says", async () => {
+  test("suspends wake-ups for at most a second, whatever it passes", async () => {
     const service = await actAsService();
     for (const ms of ["2147483647", "-2147483648", "null"]) {
       const { rows } = await service.query<{ ms: number }>(

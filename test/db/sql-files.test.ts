@@ -11,20 +11,20 @@ const FILES = readFiles({ folders: ["sql/example", "sql/rules"] })
 
 const DBA_DOCS = readFileSync(join(PACKAGE_ROOT, "docs/dba.md"), "utf8");
 
-/** Those of sql/internal/ that make no object. */
+/** Files of sql/internal/ that make no object. */
 const WITHOUT_OBJECT = ["renew_rules", "rules_rights", "service_rights"];
 
-/** The files of a folder of sql/, each of which makes the object that it is called after, but for a few. */
+/** The files of a folder of sql/. Each makes the object that it is named after, except those above. */
 const listObjects = (folder: "internal" | "public") =>
   FILES.filter((file) => file.startsWith(`sql/${folder}/`)).map((file) => {
     const object = basename(file, ".sql");
     return { file, object, isObject: !WITHOUT_OBJECT.includes(object) };
   });
 
-/** What anybody may execute who may look into the schema. */
+/** Functions that every role with usage on the schema may execute. */
 const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 
-/** What the process may execute. */
+/** Functions that the service may execute. */
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
   "bellwire.begin_history()",
@@ -52,7 +52,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.wire_time(timestamp with time zone)",
 ];
 
-/** What rules may execute, but for their own functions, which are of use to a trigger only. */
+/** Functions that rules may execute, besides their own, which only a trigger can call. */
 const RULE_FUNCTIONS = [
   "bellwire.is_wanted(text,text,text)",
   "bellwire.preview(text)",
@@ -66,7 +66,7 @@ const RULE_FUNCTIONS = [
   "bellwire.wakeups_are_suspended()",
 ];
 
-/** Run with their owner's rights; what is not named here must not. */
+/** Functions that run with their owner's rights. No other may. */
 const DEFINER_FUNCTIONS = [
   "adopt_restored_rows",
   "begin_history",
@@ -84,7 +84,7 @@ const DEFINER_FUNCTIONS = [
   "suspend_wakeups_for",
 ];
 
-/** What an auditor looks for in pg_proc, one row for each finding. */
+/** An audit of pg_proc: one row for each finding. */
 const AUDIT = `
   select p.oid::regprocedure::text as function, finding
     from pg_proc p
@@ -110,7 +110,7 @@ const AUDIT = `
      and is_so
    order by 1, 2`;
 
-/** Everything the files make or grant, one object a row. */
+/** Everything that the files make or grant, one object a row. */
 const CATALOG = `
   select 'function' as kind, p.oid::regprocedure::text as name, pg_get_functiondef(p.oid) as definition,
          p.proowner::regrole::text as owner, p.proacl::text as rights, obj_description(p.oid, 'pg_proc') as comment
@@ -171,7 +171,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     expect(await query(CATALOG)).toEqual(before);
   });
 
-  test("a changed function would be seen by the test above", async () => {
+  test("a changed function would fail the test above", async () => {
     const before = await query(CATALOG);
     const psql = await database.connect();
     await psql.query("begin; revoke execute on function bellwire.preview(text) from public");
@@ -180,7 +180,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
   });
 
   // A body is read when it is called, by the caller's standard_conforming_strings.
-  test("have a backslash only in a text that every setting reads alike, which is e'…'", () => {
+  test("have a backslash only in e'…', which every setting reads alike", () => {
     const texts = FILES.flatMap(
       (name) =>
         readFileSync(join(PACKAGE_ROOT, name), "utf8").match(
@@ -190,7 +190,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     expect(texts.filter((text) => text.startsWith("'") && text.includes("\\"))).toEqual([]);
   });
 
-  test("are one object each, called like the file, with a way to remove it", () => {
+  test("make one object each, named like the file, and say how to remove it", () => {
     for (const name of FILES) {
       const text = readFileSync(join(PACKAGE_ROOT, name), "utf8");
       expect(text, name).toMatch(/^-- /);
@@ -244,7 +244,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       );
     });
 
-    test("and would find a new function that somebody forgot to protect", async () => {
+    test("that audit would find a new function without protection", async () => {
       const client = await database.connect();
       await client.query(
         `begin;
@@ -289,7 +289,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       );
     });
 
-    test("SECURITY DEFINER are those functions that must write for others, and no more", async () => {
+    test("only functions that must write for others are SECURITY DEFINER", async () => {
       const rows = await query<{ name: string }>(
         `select proname as name from pg_proc
           where pronamespace = 'bellwire'::regnamespace and prosecdef
@@ -341,7 +341,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       ).toEqual([]);
     });
 
-    test("no rule and no check leaves behind what the check makes, nor the right to make it", async () => {
+    test("define_rule leaves behind neither its temporary objects nor the right to make them", async () => {
       expect(
         await query(
           `select to_regclass('bellwire.rule_in_question') as view,
@@ -393,7 +393,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
   });
 
   describe("bellwire_service", () => {
-    /** In a transaction of its own that never commits. */
+    /** Runs the statement in a transaction that never commits. */
     async function actAsService() {
       const client = await database.connect();
       await client.query("begin; select bellwire.notify('1', 'test'); set role bellwire_service");
@@ -441,7 +441,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       ]);
     });
 
-    test("may read, change a notification's state and a recipient's preferences, and maintain", async () => {
+    test("may read, change a notification's state and a recipient's preferences, and run maintenance", async () => {
       const service = await actAsService();
       for (const sql of [
         "select * from bellwire.notifications, bellwire.revocations",
@@ -478,7 +478,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       grant execute on function bellwire.notify, bellwire.revoke to ${role};
       set role ${role};
     `);
-    // Each of these notes who ran it; none may be run, least of all by bellwire_owner.
+    // Each of these records who ran it. None may be run, least of all by bellwire_owner.
     const caught = "begin raise exception 'hijacked as %', current_user; end";
     const planted = ["public", "pg_temp"].flatMap((schema) => [
       ...[
@@ -538,7 +538,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     );
     expect(rows).toEqual([{ told: expect.any(Number), revoked: 2, errors: 0 }]);
     expect(rows[0].told).toBeGreaterThan(3);
-    // The trap works: what is not protected walks into it.
+    // The traps work: an unprotected function runs one.
     await expect(client.query("select 'a'::text <> 'b'::text")).rejects.toThrow(
       `hijacked as ${role}`,
     );

@@ -14,7 +14,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return () => database.close();
   });
 
-  /** Listens, and tells how many wake-ups were sent before a last one of its own. */
+  /** Listens. Returns a function that sends one more wake-up and counts those that came before it. */
   async function listen() {
     const client = await database.connect();
     let heard = 0;
@@ -31,14 +31,14 @@ describe.each(inject("servers"))("on $name", (server) => {
     };
   }
 
-  test("suspended, no wake-up is sent, not even by a transaction that was open before", async () => {
+  test("while suspended, no wake-up is sent, not even by a transaction that was open before", async () => {
     const heard = await listen();
     const open = await database.connect();
     await open.query("begin isolation level serializable");
     await open.query("select count(*) from bellwire.notifications");
     await database.query("select bellwire.suspend_wakeups()");
     await database.query(notify, ["suspended"]);
-    // Of a rule, which has other rights than notify().
+    // From a rule, which runs with other rights than notify().
     await database.query("insert into public.messages (sender_id, recipient_id) values (1, 2)");
     await open.query(notify, ["open before"]);
     await open.query("commit");
@@ -57,7 +57,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     return row?.ms ?? Number.NaN;
   }
 
-  test("suspended for a while, none is sent, but for one that tells the other services", async () => {
+  test("suspending for a while sends one wake-up, which tells the other services, and then none is sent", async () => {
     const heard = await listen();
     await lease(1000);
     await lease(1000);
@@ -87,7 +87,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     const set = (sequence: string, value: string | null) =>
       client.query(
         value === null
-          ? `alter sequence bellwire.${sequence} restart` // as it is before the first setval()
+          ? `alter sequence bellwire.${sequence} restart` // as before the first setval()
           : `select setval('bellwire.${sequence}', ${value.replace("epoch_ms", "pg_temp.epoch_ms")})`,
       );
     await set("wakeups_suspended_until_ms", until);
@@ -99,13 +99,13 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.resume_wakeups()");
   });
 
-  test("a lease runs out by itself, and is no longer than a second", async () => {
+  test("a lease runs out by itself, after at most a second", async () => {
     await lease(1_000_000);
     expect(await suspendedMs()).toBeLessThanOrEqual(1000);
     await expect.poll(suspendedMs, { timeout: 5000 }).toBe(0);
   });
 
-  test("a lease that a clock set back has left far away counts for nothing", async () => {
+  test("a lease whose end is far away, because the clock was set back, is ignored", async () => {
     const heard = await listen();
     await database.query(
       "select setval('bellwire.wakeups_suspended_until_ms', (extract(epoch from now()) * 1000)::bigint + 3600000)",
@@ -115,7 +115,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.resume_wakeups()");
   });
 
-  test("a lease does not end what is suspended for good, whoever comes first", async () => {
+  test("a lease does not end a suspension for good, in either order", async () => {
     const heard = await listen();
     const dba = await database.connect();
     await dba.query("begin");
@@ -130,11 +130,11 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(await suspendedMs()).toBe(0);
   });
 
-  test("what suspends for good waits for nobody: locks that any role may take, a lease that is being written", async () => {
+  test("suspending for good waits neither for locks that any role may take nor for a lease being written", async () => {
     const stranger = await database.connect();
     onTestFinished(() => stranger.end());
-    await stranger.query("set role pg_monitor"); // any, without rights on bellwire
-    // Those that a release took until 2026-11-28.
+    await stranger.query("set role pg_monitor"); // a role without rights on bellwire
+    // Locks that earlier versions took.
     await stranger.query(
       "select pg_advisory_lock(6570482391184526031), pg_advisory_lock(hashtext('bellwire.define_rule'))",
     );
@@ -152,7 +152,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.resume_wakeups()");
   });
 
-  test("while leases are taken all the time, suspended for good stays so, and resumed so", async () => {
+  test("suspending for good, and resuming, hold while leases are taken all the time", async () => {
     const busy = await Promise.all(Array.from({ length: 4 }, () => database.connect()));
     let isOver = false;
     const leases = busy.map(async (client) => {
@@ -172,7 +172,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect([...seen].sort()).toEqual(["resumed: true", "suspended: Infinity"]);
   });
 
-  test("suspension is not undone by a rollback", async () => {
+  test("a rollback does not undo a suspension", async () => {
     const heard = await listen();
     await database.query("begin; select bellwire.suspend_wakeups(); rollback");
     await database.query(notify, ["suspended"]);
@@ -180,7 +180,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     await database.query("select bellwire.resume_wakeups()");
   });
 
-  test("a notification made in a prepared transaction needs them suspended, and then works", async ({
+  test("PREPARE TRANSACTION after a notification needs wake-ups suspended, and then works", async ({
     skip,
   }) => {
     const [row] = await database.query<{ max: number }>(

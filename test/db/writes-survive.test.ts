@@ -7,7 +7,7 @@ const TELL =
   "select w.recipient as recipient_id, 'work.done' as type, w.note as body from new_rows w";
 const DIVIDE = "select 1 / (w.id - w.id) as recipient_id, 'x' as type from new_rows w";
 
-/** What breaks a rule after it was installed: its query, what is done then, and the SQLSTATE and message recorded. */
+/** Ways to break an installed rule: its query, the damage, and the SQLSTATE and message that are recorded. */
 const BROKEN: [title: string, query: string, damage: string, sqlstate: string, message: string][] =
   [
     [
@@ -89,7 +89,7 @@ const BROKEN: [title: string, query: string, damage: string, sqlstate: string, m
       "",
     ],
     [
-      "its data holds what jsonb cannot",
+      "its data holds text that jsonb cannot",
       String.raw`select w.recipient as recipient_id, 'x' as type, '{"a": "\u0000"}'::json as data from new_rows w`,
       "",
       "22P05",
@@ -103,7 +103,7 @@ const BROKEN: [title: string, query: string, damage: string, sqlstate: string, m
       "x".repeat(500),
     ],
     [
-      "notifications is not there",
+      "the table notifications is missing",
       TELL,
       "alter table bellwire.notifications rename to gone",
       "42P01",
@@ -111,7 +111,7 @@ const BROKEN: [title: string, query: string, damage: string, sqlstate: string, m
     ],
   ];
 
-/** Rows that must arrive as they are: a title and a body. */
+/** Texts that must arrive unchanged. */
 const TEXTS: [title: string, text: string][] = [
   ["one megabyte", "x".repeat(1_000_000)],
   ["one megabyte that does not compress", randomBytes(500_000).toString("hex")],
@@ -197,7 +197,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       ]);
     });
 
-    test("the log of errors is not there: then a warning says it", async () => {
+    test("the table of errors is missing: a warning has the error", async () => {
       await define(DIVIDE);
       const client = await database.connect();
       const warnings: string[] = [];
@@ -211,7 +211,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       ]);
     });
 
-    test("one of two rules fails: the other tells", async () => {
+    test("one of two rules fails, and the other tells", async () => {
       await define(DIVIDE, { name: "a" });
       await define(TELL, { name: "b" });
       await define(DIVIDE, { name: "c" });
@@ -248,8 +248,8 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     expect(await listErrors()).toEqual([]);
   });
 
-  describe("of 1,000 rows of which some cannot be told", () => {
-    /** Three of them, unless said otherwise; the recipient is the row's own number. */
+  describe("of 1,000 rows, some of which cannot become notifications,", () => {
+    /** Each makes the rows 100, 500 and 900 fail. A row's recipient is its number. */
     const BAD: [title: string, query: string, sqlstate: string][] = [
       [
         "have a null type",
@@ -274,7 +274,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     ];
 
     test.each(BAD)(
-      "because they %s: the others are told, and they are counted",
+      "because they %s, tells the others and counts these",
       async (_, text, sqlstate) => {
         await define(text);
         await query("insert into public.work (recipient) select generate_series(1, 1000)");
@@ -291,7 +291,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       },
     );
 
-    test("the muted, the actor and nobody are no errors beside one that is", async () => {
+    test("counts no error for a muted type, the actor itself or a null recipient", async () => {
       await define(
         "select nullif(w.recipient, 3) as recipient_id, case when w.recipient <> 4 then 'x' end as type, case w.recipient when 2 then 2 end as actor_id from new_rows w",
       );
@@ -305,7 +305,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       ).toEqual([{ sqlstate: "23502", errors: 1, silenced: 1 }]);
     });
 
-    test("all of them: it takes seconds at most, and is one error", async () => {
+    test("takes seconds at most and records one error, when all of 10,000 rows fail", async () => {
       await define("select w.recipient as recipient_id, nullif('x', 'x') as type from new_rows w");
       await query("set statement_timeout = '10s'");
       await query("insert into public.work (recipient) select generate_series(1, 10000)");
@@ -323,7 +323,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       expect(await countWork()).toBe(0);
     });
 
-    test("wakes the listeners for those that are told", async () => {
+    test("wakes the listeners for the rows that are told", async () => {
       await define(BAD[0]?.[1] ?? "");
       const listener = await database.connect();
       const heard = new Promise((resolve) => listener.on("notification", resolve));
@@ -347,7 +347,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     ]);
   });
 
-  test("succeeds where the rule meets a deadlock, which is recorded", async () => {
+  test("succeeds when the rule meets a deadlock, which is recorded", async () => {
     await query("drop function public.who()");
     await query(
       "create function public.who() returns text stable language plpgsql as $$ begin raise exception 'stuck' using errcode = '40P01'; end $$",
@@ -357,7 +357,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     expect(await listErrors()).toEqual([{ rule: "told", sqlstate: "40P01", errors: 1 }]);
   });
 
-  test("tells nobody where the recipient is null, which is no error", async () => {
+  test("tells nobody when the recipient is null, and records no error", async () => {
     await define(TELL);
     await query("insert into public.work (recipient) values (null), (7)");
     expect(await query("select recipient_id from bellwire.notifications")).toEqual([
@@ -367,7 +367,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
   });
 
   describe.each(["read committed", "repeatable read", "serializable"])("under %s", (level) => {
-    /** Transactions that are open, have their snapshot, and would rather fail than wait. */
+    /** Open transactions that have taken their snapshot and fail instead of waiting. */
     async function openWriters(count: number) {
       const writers = [];
       for (let i = 0; i < count; i++) {
@@ -395,7 +395,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       expect(await listErrors()).toEqual([{ rule: "told", sqlstate: "22012", errors: 27 }]);
     });
 
-    test("writers that fail at the very same time all commit, and are all counted", async () => {
+    test("writers whose rules fail at the same moment all commit, and every failure is counted", async () => {
       await define(DIVIDE);
       await Promise.all(
         (await openWriters(8)).map(async (writer) => {
@@ -429,7 +429,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     });
   });
 
-  test("leaves at most one row of a failure for each writer at once", async () => {
+  test("leaves at most one error row for each concurrent writer", async () => {
     await define(DIVIDE);
     for (let i = 0; i < 20; i++) await insert();
     expect(await query("select errors::int from bellwire.rule_error_log")).toEqual([
@@ -437,7 +437,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     ]);
   });
 
-  test("that is rolled back leaves no error", async () => {
+  test("leaves no error when it is rolled back", async () => {
     await define(DIVIDE);
     await query("begin");
     await insert();
@@ -475,7 +475,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
   });
 
   describe("wakes the listeners", () => {
-    /** How many wake-ups a write sends: those heard before a sentinel that was sent after it. */
+    /** Counts a write's wake-ups: those heard before a sentinel that is sent after the write. */
     async function countWakeUps(write: (client: pg.Client) => Promise<unknown>): Promise<number> {
       const [listener, writer] = [await database.connect(), await database.connect()];
       const heard: string[] = [];
@@ -545,7 +545,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       expect(await countWakeUps((client) => client.query(sql))).toBe(0);
     });
 
-    test("once for INSERT … ON CONFLICT DO UPDATE, of which each rule sees its own rows", async () => {
+    test("once for INSERT … ON CONFLICT DO UPDATE, where each rule sees its own rows", async () => {
       await define(TELL.replace("done", "changed"), { name: "changed", event: "update" });
       await query("insert into public.work (recipient) values (1)");
       const wakeUps = await countWakeUps((client) =>
@@ -565,7 +565,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       ]);
     });
 
-    test("once for MERGE, of which each rule sees its own rows", async () => {
+    test("once for MERGE, where each rule sees its own rows", async () => {
       await define(TELL.replace("done", "changed"), { name: "changed", event: "update" });
       await query("insert into public.work (recipient) values (1), (2)");
       const wakeUps = await countWakeUps((client) =>
@@ -589,7 +589,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       ]);
     });
 
-    test("also where the rule fails in between, for what the others told", async () => {
+    test("for what other rules told, also when one rule fails", async () => {
       await define(DIVIDE, { name: "a" });
       expect(await countWakeUps((client) => insert(client))).toBe(1);
     });
@@ -598,7 +598,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
   describe("in savepoints", () => {
     beforeEach(() => define(TELL));
 
-    test("stamps what it tells with the transaction's own id", async () => {
+    test("stamps notifications with the top-level transaction's id", async () => {
       await query("begin");
       await query("savepoint a");
       await insert();
@@ -617,7 +617,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
       );
     });
 
-    test("leaves nothing of one that is rolled back", async () => {
+    test("leaves no notification of a savepoint that is rolled back", async () => {
       await query("begin");
       await insert();
       await query("savepoint a");
@@ -636,7 +636,7 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
 
 type Queryable = { query(sql: string): Promise<unknown> };
 
-/** COPY … FROM STDIN, which `pg` leaves to its users. */
+/** COPY … FROM STDIN, which `pg` does not implement itself. */
 function copyIn(client: pg.Client, sql: string, rows: string): Promise<void> {
   type Connection = { sendCopyFromChunk(chunk: Buffer): void; endCopyFrom(): void };
   return new Promise((resolve, reject) => {
