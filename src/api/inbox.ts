@@ -78,7 +78,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
       if (changed === null)
         throw new Problem(
           "request_invalid",
-          "cursor: It is of another history; fetch the list again",
+          "cursor: The database was restored or failed over since; fetch the list again",
         );
       res.json({ changed });
     });

@@ -57,7 +57,7 @@ export function openApi(version: string) {
         title: "Bellwire",
         version,
         license: { name: "MIT", identifier: "MIT" },
-        description: "An inbox of notifications, and their stream.",
+        description: "An inbox of notifications and the stream of its changes.",
       },
       servers: [{ url: "/" }],
       security: [{ bearer: [] }, { cookie: [] }],
@@ -71,7 +71,7 @@ export function openApi(version: string) {
             in: "cookie",
             name: "JWT_COOKIE",
             description:
-              "The cookie that the variable JWT_COOKIE names; from pages that may use it.",
+              "The variable JWT_COOKIE names the cookie. Only pages of the service's own host and of ALLOWED_ORIGINS may use it.",
           },
           ticket: { type: "apiKey", in: "query", name: "ticket" },
         },
@@ -100,10 +100,10 @@ function describeAnswers(answers: Operation["answers"]) {
       status,
       schema === "event stream"
         ? {
-            description: "Events, until either side ends it",
+            description: "Events, until one side closes the stream",
             content: { "text/event-stream": { schema: { type: "string" as const } } },
           }
-        : { description: status === "200" ? "Done" : "Not now", content: asJson(schema) },
+        : { description: status === "200" ? "OK" : "Not ready", content: asJson(schema) },
     ]),
   );
 }

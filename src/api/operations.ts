@@ -46,7 +46,10 @@ const BODY = ["body_too_large", "body_not_json", "body_encoding"] as const;
 const WRITE = [...READ, ...BODY] as const;
 
 const StreamHeaders = z.object({
-  "Last-Event-ID": z.string().optional().describe("Where to resume; a browser sends it by itself."),
+  "Last-Event-ID": z
+    .string()
+    .optional()
+    .describe("Where to resume. A browser sends it when it reconnects."),
 });
 
 const BASE = "/api/notifications";
@@ -59,9 +62,10 @@ export const OPERATIONS: Operation[] = [
     name: "openStream",
     summary: "The event stream",
     description:
-      "Server-Sent Events: `ready` first, then `notification`, `state`, `reset`, `ping` and `auth`; the data of each is a " +
-      "line of JSON, in this document's schemas ReadyEvent, NotificationEvent and so on. Whatever will pass (the database is away, draining, overload) is 200 with `retry` and an end, for any other status stops a " +
-      "browser's EventSource for good.",
+      "Server-Sent Events: `ready` first, then `notification`, `state`, `reset`, `ping` and `auth`. The data of each is one line " +
+      "of JSON; its schema in this document is ReadyEvent, NotificationEvent and so on. If the service cannot stream for now (the " +
+      "database is unavailable, it drains, it is overloaded), it answers 200 with `retry` and ends the stream, because any other " +
+      "status stops a browser's EventSource for good.",
     params: { header: StreamHeaders, query: StreamQuery },
     answers: { 200: "event stream" },
     problems: [...ANY, ...TOKEN, "too_many_streams"],
@@ -89,7 +93,7 @@ export const OPERATIONS: Operation[] = [
     method: "get",
     path: `${BASE}/unread-count`,
     name: "countUnread",
-    summary: "The badge",
+    summary: "The counts for the badge",
     answers: { 200: CountsJson },
     problems: READ,
   },
@@ -98,7 +102,7 @@ export const OPERATIONS: Operation[] = [
     path: `${BASE}/{id}`,
     params: { path: z.object({ id: Id }) },
     name: "read",
-    summary: "One notification, whole, also where it is too large for an event",
+    summary: "One notification, never cut",
     answers: { 200: NotificationJson },
     problems: [...READ, "notification_unknown", "overloaded"],
   },
@@ -107,7 +111,7 @@ export const OPERATIONS: Operation[] = [
     path: `${BASE}/{id}`,
     params: { path: z.object({ id: Id }) },
     name: "mark",
-    summary: "Mark one read, seen or archived, or not",
+    summary: "Mark or unmark one as read, seen or archived",
     body: { schema: Marks, isRequired: true },
     answers: { 200: NotificationJson },
     problems: [...WRITE, "notification_unknown", "overloaded"],
@@ -127,7 +131,7 @@ export const OPERATIONS: Operation[] = [
     method: "get",
     path: `${BASE}/preferences`,
     name: "readPreferences",
-    summary: "What is muted",
+    summary: "The muted types",
     answers: { 200: Preferences },
     problems: READ,
   },
@@ -135,7 +139,7 @@ export const OPERATIONS: Operation[] = [
     method: "put",
     path: `${BASE}/preferences`,
     name: "writePreferences",
-    summary: "Mute these types and no others",
+    summary: "Replace the muted types",
     body: { schema: Preferences, isRequired: true },
     answers: { 200: Preferences },
     problems: WRITE,
@@ -161,7 +165,7 @@ export const OPERATIONS: Operation[] = [
     method: "get",
     path: "/readyz",
     name: "isReady",
-    summary: "Whether it hears and reads the database",
+    summary: "Whether the service hears and reads the database",
     answers: { 200: HealthJson, 503: HealthJson },
     problems: ANY,
     security: [],

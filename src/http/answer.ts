@@ -53,6 +53,6 @@ export function openAnswer(res: Response, { room, stalledMs }: AnswerRoom) {
 }
 
 export const noRoom = () =>
-  new Problem("overloaded", "Too many answers wait to be taken. Try again.", {
+  new Problem("overloaded", "Too many responses wait for their clients to read them. Try again.", {
     headers: retryAfter(10),
   });

@@ -7,12 +7,12 @@ import { type ProblemCode, statusOf } from "./problem-codes.ts";
 
 const MALFORMED: [ProblemCode, detail: string] = [
   "request_malformed",
-  "The request could not be understood.",
+  "The request could not be parsed.",
 ];
 
 /** What Node's parser gives up on, by the code it gives up with. Everything else is MALFORMED. */
 const CODES: Record<string, typeof MALFORMED> = {
-  HPE_HEADER_OVERFLOW: ["headers_too_large", "The address and headers may have 16 KB."],
+  HPE_HEADER_OVERFLOW: ["headers_too_large", "The URL and headers may have at most 16 KB."],
   ERR_HTTP_REQUEST_TIMEOUT: ["request_timeout", "Send the whole request within 15 seconds."],
 };
 

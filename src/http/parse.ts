@@ -7,7 +7,7 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   if (result.success) return result.data;
   const issues = result.error.issues.map(({ code, path, message }) => {
     // zod's own text names the field, and a name can hold anything.
-    const text = code === "unrecognized_keys" ? "There is a field that is not known here" : message;
+    const text = code === "unrecognized_keys" ? "There is an unknown field" : message;
     return path.length === 0 ? text : `${path.join(".")}: ${text}`;
   });
   throw new Problem("request_invalid", issues.join("; "));

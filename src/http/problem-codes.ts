@@ -1,33 +1,36 @@
 type Codes = Record<string, readonly [status: number, meaning: string]>;
 
-/** Every `code` of the API, with its status and when it is given. Stable: clients decide by it. */
+/** Every `code` of the API with its status and meaning. Stable, because clients branch on it. */
 const CODES = {
-  request_malformed: [400, "No HTTP, no JSON, or an address that cannot be decoded."],
-  request_invalid: [400, "A field is missing, unknown, or not of its kind; `detail` says which."],
-  token_missing: [401, "There is no token."],
-  token_invalid: [401, "The token or ticket is forged, expired, used up or revoked."],
-  origin_refused: [403, "The page that sent the cookie is of an origin that may not use it."],
+  request_malformed: [400, "The request is not valid HTTP or JSON, or its URL cannot be decoded."],
+  request_invalid: [400, "A field is missing, unknown or has a wrong value; `detail` says which."],
+  token_missing: [401, "The request has no token."],
+  token_invalid: [401, "The token or ticket is forged, expired, revoked or already used."],
+  origin_refused: [403, "The origin of the page that sent the cookie is not allowed."],
   notification_unknown: [404, "This recipient has no such notification."],
   route_unknown: [404, "There is no such route."],
-  request_timeout: [408, "The request did not come to its end in time."],
-  body_too_large: [413, "The body has more than 16 KB."],
-  body_not_json: [415, "The body, or a write with a cookie, is not declared as application/json."],
-  body_encoding: [415, "The body's charset or compression is not one that is read."],
-  too_many_streams: [429, "This recipient has too many streams and waiting polls open."],
-  headers_too_large: [431, "The address and headers have more than 16 KB."],
-  internal: [500, "A mistake of the service; its log has it by `requestId`."],
+  request_timeout: [408, "The request took too long to arrive."],
+  body_too_large: [413, "The body is larger than 16 KB."],
+  body_not_json: [
+    415,
+    "The `Content-Type` of a body, or of a write with a cookie, is not application/json.",
+  ],
+  body_encoding: [415, "The body is not plain UTF-8: another charset, or compressed."],
+  too_many_streams: [429, "This recipient has too many open streams and waiting polls."],
+  headers_too_large: [431, "The URL and headers are larger than 16 KB."],
+  internal: [500, "The service failed; its log has the error under `requestId`."],
   keys_unavailable: [503, "The keys that verify tokens cannot be fetched. Try again."],
   overloaded: [
     503,
-    "The service holds as much as it may: streams, polls, or answers that are not taken. Try again.",
+    "A limit of the service is reached: streams, polls, or responses that clients do not read. Try again.",
   ],
   unavailable: [503, "The database does not answer. Try again."],
 } as const satisfies Codes;
 
-/** Those of the demo's own routes, which no client of the API ever gets. */
+/** The codes of the demo's own routes, which the API never returns. */
 const DEMO_CODES = {
   user_unknown: [404, "The demo has no such user."],
-  act_not_possible: [409, "The demo's marketplace does not allow this (any more)."],
+  act_not_possible: [409, "The demo's marketplace does not allow this, or no longer."],
 } as const satisfies Codes;
 
 export type PublicCode = keyof typeof CODES;

@@ -92,12 +92,15 @@ export function problemJson(code: ProblemCode, detail: string, requestId: string
 function toProblem(err: unknown): Problem {
   if (err instanceof Problem) return err;
   const status = err instanceof Error && "status" in err ? Number(err.status) : 500;
-  if (status === 413) return new Problem("body_too_large", "The body may have 16 KB.");
+  if (status === 413) return new Problem("body_too_large", "The body may have at most 16 KB.");
   if (status === 415) return new Problem("body_encoding", "Send the body as UTF-8 JSON.");
   if (status >= 400 && status < 500)
-    return new Problem("request_malformed", "The request could not be understood.");
+    return new Problem("request_malformed", "The request could not be parsed.");
   if (err instanceof DatabaseUnavailableError) return unavailable(err);
   if (isUntranslatable(err))
-    return new Problem("request_invalid", "The database's encoding lacks a character of it.");
-  return new Problem("internal", "Something went wrong here. Try again.");
+    return new Problem(
+      "request_invalid",
+      "The database's encoding lacks a character of the request.",
+    );
+  return new Problem("internal", "The service failed. Try again.");
 }

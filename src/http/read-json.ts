@@ -39,7 +39,8 @@ function hasBody(req: Request): boolean {
 async function parseBody(req: Request, length: string | undefined): Promise<unknown> {
   if (req.is("application/json") === false)
     throw new Problem("body_not_json", "Send Content-Type: application/json.");
-  if (!isPlainUtf8(req)) throw new Problem("body_encoding", "Send the body as UTF-8, as it is.");
+  if (!isPlainUtf8(req))
+    throw new Problem("body_encoding", "Send the body as UTF-8, not compressed.");
   const text = await getRawBody(req, {
     length: length ?? null,
     limit: MAX_BYTES,
@@ -48,7 +49,7 @@ async function parseBody(req: Request, length: string | undefined): Promise<unkn
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Problem("request_malformed", "The body is no JSON.", { cause });
+    throw new Problem("request_malformed", "The body is not valid JSON.", { cause });
   }
 }
 
@@ -62,8 +63,8 @@ function isPlainUtf8(req: Request): boolean {
 
 function refuse(cause: { status?: number }): never {
   if (cause.status === 413)
-    throw new Problem("body_too_large", "The body may have 16 KB.", { cause });
-  throw new Problem("request_malformed", "The body is not as long as it was said to be.", {
+    throw new Problem("body_too_large", "The body may have at most 16 KB.", { cause });
+  throw new Problem("request_malformed", "The body's length differs from its Content-Length.", {
     cause,
   });
 }

@@ -3,20 +3,20 @@ import { parseCursor } from "../changes/cursor.ts";
 
 /** What a client sends. Routes read it with these schemas, and `/openapi.json` is made from them. */
 
-/** What fits a Postgres bigint. */
+/** A PostgreSQL bigint that is not negative. */
 export const Id = z
   .string()
   .regex(/^[0-9]{1,19}$/, "Expected an id: digits, as a string")
   .transform(BigInt)
-  .refine((id) => id < 2n ** 63n, "No id is so large")
+  .refine((id) => id < 2n ** 63n, "Expected an id below 2^63")
   .meta({ description: "A notification's id.", examples: ["4711"] });
 
-/** PostgreSQL's text cannot hold U+0000. */
+/** PostgreSQL's text type cannot hold U+0000. */
 const Type = z
   .string()
   .min(1)
   .max(200)
-  .regex(/^[^\0]*$/, "U+0000 is in no type")
+  .regex(/^[^\0]*$/, "A type must not contain U+0000")
   .meta({ description: "A notification's type.", examples: ["message.received"] });
 
 export const MAX_LIMIT = 100;
@@ -28,64 +28,68 @@ export const ListQuery = z.strictObject({
     .int()
     .min(1)
     .default(20)
-    .describe(`How many at the most; more than ${MAX_LIMIT} are ${MAX_LIMIT}.`),
-  before: Id.optional().describe("Only older ones: `nextBefore` of the page before."),
+    .describe(`Page size; a value above ${MAX_LIMIT} counts as ${MAX_LIMIT}.`),
+  before: Id.optional().describe("Only smaller ids: pass `nextBefore` of the previous page."),
   filter: z
     .enum(["all", "unread", "archived"])
     .default("all")
-    .describe("`all` is what is not archived."),
-  type: Type.optional().describe("Only of this type."),
+    .describe("`all`: everything that is not archived."),
+  type: Type.optional().describe("Only notifications of this type."),
 });
 
-/** Anything is taken for it: what is no cursor gets a `reset`, and other parameters are not looked at. */
+/** Accepts anything: a stream answers an unknown cursor with `reset`, and ignores other parameters. */
 export const StreamQuery = z.looseObject({
   lastEventId: z
     .string()
     .optional()
-    .describe("Where to resume: the `cursor` of a list or poll. Of several the last counts."),
-  last_event_id: z.string().optional().describe("The same."),
-  ticket: z.string().optional().describe("A ticket, in the place of a token."),
+    .describe(
+      "Where to resume: the `cursor` of a list or poll. If it is given several times, the last one counts.",
+    ),
+  last_event_id: z.string().optional().describe("The same as `lastEventId`."),
+  ticket: z.string().optional().describe("A ticket instead of a token."),
 });
 
 export const PollQuery = z.strictObject({
   since: z
     .string()
     .optional()
-    .describe("A cursor: of the list, of a poll, or any event's id. Unset: from now."),
+    .describe("A cursor: of the list, of a poll, or the id of an event. Without it: from now on."),
   wait: z.coerce
     .number()
     .min(0)
     .default(0)
     .describe(
-      `For how many seconds the answer may wait until there is something; more than ${MAX_WAIT_SECONDS} are ${MAX_WAIT_SECONDS}.`,
+      `How many seconds the response may wait for something new; a value above ${MAX_WAIT_SECONDS} counts as ${MAX_WAIT_SECONDS}.`,
     ),
 });
 
 export const Marks = z.strictObject({
-  read: z.boolean().optional().describe("Read is also seen."),
+  read: z.boolean().optional().describe("Marking as read also marks as seen."),
   seen: z.boolean().optional(),
   archived: z.boolean().optional(),
 });
 
-/** A position that somebody gives back, read. */
+/** A cursor that a client sends back, parsed. */
 const Position = z
   .string()
   .transform((text, context) => {
     const cursor = parseCursor(text);
     if (cursor) return cursor;
-    context.issues.push({ code: "custom", message: "Expected a list's `cursor`", input: text });
+    context.issues.push({ code: "custom", message: "Expected a cursor", input: text });
     return z.NEVER;
   })
   .describe(
-    "Of the list: only what that had. With `before` alone one that is committed late, with a smaller id, is marked unseen.",
+    "Marks only what the list with this cursor could contain. `before` alone also marks notifications that the client never saw, because a smaller id can be committed later.",
   );
 
 export const MarkAll = z.strictObject({
-  before: Id.optional().describe("Up to and including this one: what has just come stays."),
+  before: Id.optional().describe(
+    "Marks ids up to and including this one, so that newer notifications stay unread.",
+  ),
   cursor: Position.optional(),
-  type: Type.optional().describe("Only of this type."),
+  type: Type.optional().describe("Marks only this type."),
 });
 
 export const Preferences = z.strictObject({
-  mutedTypes: z.array(Type).max(200).describe("Types of which no notification is made."),
+  mutedTypes: z.array(Type).max(200).describe("No notifications of these types are created."),
 });

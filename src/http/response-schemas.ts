@@ -6,19 +6,21 @@ import { PROBLEM_CODES } from "./problem-codes.ts";
 
 const IdText = z.string().regex(/^[0-9]+$/);
 const Time = z.iso.datetime();
-/** A time that PostgreSQL holds, which may be none of this era. */
+/** A timestamptz of PostgreSQL, which may be infinite, after 9999 or BC. */
 const StoredTime = z
   .union([
     Time,
     z.enum(["infinity", "-infinity"]),
     z.string().regex(/^(\+0\d|\+[12]\d|-00)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
   ])
-  .describe("RFC 3339; `infinity`; and years beyond 9999 or before 0 in ISO 8601's expanded form.");
+  .describe(
+    "RFC 3339; or `infinity`, `-infinity`; or ISO 8601's expanded form for years after 9999 or before 0.",
+  );
 const Count = z.int().min(0);
 const Cursor = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,128}$/)
-  .describe("A position: give it to the stream or to a poll, and nothing falls between.");
+  .describe("A position. Pass it to the stream or to a poll, which continue exactly there.");
 
 const State = z.strictObject({
   seenAt: StoredTime.nullable(),
@@ -29,45 +31,51 @@ const State = z.strictObject({
 export const NotificationJson = z.strictObject({
   id: IdText,
   type: z.string(),
-  actorId: z.string().nullable().describe("Who did it, where the rule says."),
+  actorId: z.string().nullable().describe("Who caused it, if the rule says so."),
   title: z.string().nullable(),
   body: z.string().nullable(),
   link: z.string().nullable(),
   data: z
     .unknown()
     .describe(
-      "Whatever JSON the rule made, digit by digit as PostgreSQL holds it; an object, if it made none.",
+      "The JSON that the rule returned, with the digits that PostgreSQL stores; `{}` if it returned none.",
     ),
   createdAt: StoredTime,
   ...State.shape,
   truncated: z
     .literal(true)
     .optional()
-    .describe("It was too large for an event and is cut; `GET /{id}` has the whole."),
+    .describe(
+      "The notification was too large for an event and is cut; `GET /{id}` returns all of it.",
+    ),
 });
 
 export const ChangeJson = z.strictObject({ id: IdText, ...State.shape });
 
 export const AllJson = z
   .strictObject({
-    before: IdText.describe("Up to and including this id."),
-    seenAt: StoredTime.describe("Where it was not seen."),
-    readAt: StoredTime.optional().describe("Without it what is unread stays so."),
+    before: IdText.describe("Applies to ids up to and including this one."),
+    seenAt: StoredTime.describe("For those that were not seen before."),
+    readAt: StoredTime.optional().describe(
+      "For all of them; if it is absent, unread notifications stay unread.",
+    ),
   })
   .describe(
-    "A mark-all, for what the page holds and is neither read nor archived. Before anything else: what has come of it since follows.",
+    "A mark-all. Apply it first, to every notification you hold that is neither read nor archived; later changes of them follow.",
   );
 
 export const ListJson = z.strictObject({
   notifications: z.array(NotificationJson).describe("Newest first."),
-  nextBefore: IdText.nullable().describe("`before` of the next page; null on the last."),
+  nextBefore: IdText.nullable().describe(
+    "Pass it as `before` for the next page; null on the last page.",
+  ),
   unread: Count,
   unseen: Count,
   cursor: Cursor,
 });
 
 const REMOVED =
-  "Deleted, pruned or given to another recipient since: take them off the page, before anything new is put on it.";
+  "Deleted, pruned or given to another recipient. Remove them from the page before you add anything.";
 
 const RESET_REASONS = [
   "cursor_unknown",
@@ -79,15 +87,17 @@ const RESET_REASONS = [
 export const PollJson = z.strictObject({
   notifications: z.array(NotificationJson).describe("New since the cursor, oldest first."),
   all: AllJson.nullable(),
-  changes: z.array(ChangeJson).describe("Marked since, here, in another tab or in psql."),
+  changes: z
+    .array(ChangeJson)
+    .describe("Marked since the cursor: through the API, in another tab or in psql."),
   removed: z.array(IdText).describe(REMOVED),
   unread: Count,
   unseen: Count,
-  cursor: Cursor.describe("`since` of the next poll, or `lastEventId` of a stream."),
+  cursor: Cursor.describe("Pass it as `since` to the next poll, or as `lastEventId` to a stream."),
   reset: z
     .enum(RESET_REASONS)
     .nullable()
-    .describe("Why what was missed cannot be told, if so: fetch the list again."),
+    .describe("Not null if missed changes cannot be reported, and why: fetch the list again."),
 });
 
 /** The `data` of each event of the stream. */
@@ -95,7 +105,7 @@ export const EVENTS = {
   ready: z.strictObject({
     unread: Count,
     unseen: Count,
-    cursor: z.string().describe("Where the stream resumes; `unknown` where a `reset` follows."),
+    cursor: z.string().describe("Where the stream begins; `unknown` if a `reset` follows."),
     version: z.string(),
   }),
   notification: NotificationJson.extend({ unread: Count, unseen: Count }),
@@ -111,13 +121,20 @@ export const EVENTS = {
   auth: z.strictObject({
     reason: z
       .enum(["expiring", "expired", "revoked"])
-      .describe("`expiring` comes a minute before; behind the others the stream ends."),
+      .describe(
+        "`expiring` is sent a minute before the token expires; after the others the stream ends.",
+      ),
   }),
 };
 
-export const CountsJson = z.strictObject({ count: Count.describe("The unread."), unseen: Count });
+export const CountsJson = z.strictObject({
+  count: Count.describe("Unread notifications."),
+  unseen: Count,
+});
 
-export const ChangedJson = z.strictObject({ changed: Count.describe("How many were marked.") });
+export const ChangedJson = z.strictObject({
+  changed: Count.describe("How many notifications were marked."),
+});
 
 export const TicketJson = z.strictObject({
   ticket: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
@@ -126,8 +143,8 @@ export const TicketJson = z.strictObject({
 
 export const HealthJson = z.strictObject({
   status: z.enum(["ok", "unavailable"]),
-  problems: z.array(z.string()).describe("What keeps the service from its work."),
-  warnings: z.array(z.string()).describe("What does not, yet."),
+  problems: z.array(z.string()).describe("What stops the service from working."),
+  warnings: z.array(z.string()).describe("What a person should look at, while the service works."),
 });
 
 export const LiveJson = z.strictObject({ status: z.literal("ok") });
@@ -138,9 +155,9 @@ export const ProblemJson = z.strictObject({
   type: z.literal("about:blank"),
   title: z.string(),
   status: z.int(),
-  code: z.enum(PROBLEM_CODES).describe("Stable: decide by this."),
-  detail: z.string().describe("What to do, for a person."),
-  requestId: z.uuid().describe("The log has it too."),
+  code: z.enum(PROBLEM_CODES).describe("Stable: branch on this."),
+  detail: z.string().describe("What to do, for a person to read; it may change."),
+  requestId: z.uuid().describe("The service's log has it too."),
 });
 
 export type NotificationJson = z.infer<typeof NotificationJson>;

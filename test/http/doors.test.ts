@@ -111,7 +111,7 @@ const REFUSALS: Record<string, [status: number, code: string]> = {
 
 const DETAILS: Record<string, string> = {
   token_missing: "Send an Authorization: Bearer header.",
-  token_invalid: "The token is not valid, or no longer.",
+  token_invalid: "The token is not valid, or is no longer valid.",
 };
 
 describe.each(Object.entries(ROUTES))("%s", (_, route) => {

@@ -25,7 +25,7 @@ export function refuseForeignPage(
   if (!isOwn)
     throw new Problem(
       "origin_refused",
-      "This page's origin may not use the cookie; ALLOWED_ORIGINS names those that may.",
+      "This page's origin may not use the cookie. ALLOWED_ORIGINS lists the origins that may.",
     );
   if (isWrite && !isDeclaredJson(headers["content-type"]))
     throw new Problem("body_not_json", "Send Content-Type: application/json.");

@@ -55,7 +55,7 @@ export function createRemoteKeys(url: string): JWTVerifyGetKey {
 const NO_KEY = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys];
 
 const keysUnavailable = (cause: unknown) =>
-  new Problem("keys_unavailable", "The keys for tokens cannot be fetched. Try again.", {
+  new Problem("keys_unavailable", "The keys that verify tokens cannot be fetched. Try again.", {
     headers: retryAfter(5),
     cause,
   });

@@ -115,7 +115,7 @@ const toDate = (seconds: number) =>
   new Date(Math.min(Math.max(seconds, 0), Date.UTC(9999, 11) / 1000) * 1000);
 
 export const tokenInvalid = (cause?: unknown, reason?: string) =>
-  new Problem("token_invalid", "The token is not valid, or no longer.", {
+  new Problem("token_invalid", "The token is not valid, or is no longer valid.", {
     headers: { "WWW-Authenticate": 'Bearer error="invalid_token"' },
     cause,
     reason,

@@ -57,7 +57,7 @@ const INVALID = {
   title: "Unauthorized",
   status: 401,
   code: "token_invalid",
-  detail: "The token is not valid, or no longer.",
+  detail: "The token is not valid, or is no longer valid.",
   requestId: expect.any(String),
 };
 

@@ -74,7 +74,7 @@ test("one from further ahead is refused everywhere, which the log says and the a
       const { status, body } = await ask(service, token, path);
       expect({ status, detail: body.detail }).toEqual({
         status: 401,
-        detail: "The token is not valid, or no longer.",
+        detail: "The token is not valid, or is no longer valid.",
       });
     }
   }
