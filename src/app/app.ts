@@ -15,10 +15,10 @@ import { openReading } from "./reading.ts";
 import { openServers } from "./servers.ts";
 
 export interface App {
-  /** Where the service answers: `http://host:port`. */
+  /** The base URL of the API: `http://host:port`. */
   readonly address: string;
   readonly metricsAddress: string;
-  /** The embedded database, where that is what runs. */
+  /** The URL of the embedded database, if that is used. */
   readonly embeddedUrl?: string;
   /** Ends the streams over `drainMs`, then everything else. */
   close(): Promise<void>;
@@ -26,35 +26,35 @@ export interface App {
 
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
-/** Remembers what is to be closed; the last part to be opened is the first to be closed. */
+/** Registers how to close a part that was opened. Parts are closed in reverse order. */
 export type OnClose = (close: () => unknown) => void;
 
-/** Where the rows are. */
+/** The database that has the rows. */
 export interface Database {
   url: string;
-  /** For LISTEN. */
+  /** A direct connection, for LISTEN. */
   directUrl: string;
-  /** The marketplace to play with, where there is one. */
+  /** The demo marketplace, if the database is the embedded one. */
   demo?: Demo;
 }
 
 /**
  * Opens every part, lowest floor first, and closes them in reverse. Rejects where only a person can help (a port
- * is taken, the schema is old); what mends itself, like a database that is away, it waits for.
+ * is taken, the schema is old), and waits for what mends itself (the database is unavailable).
  */
 export function startApp(config: Config, log: Logger): Promise<App> {
   return openAll(async (onClose) => {
     if (config.database.kind === "external")
       return openService(config.database, config, log, onClose);
     if (!LOOPBACK.has(config.host))
-      log.warn({ host: config.host }, "whoever reaches the demo may act as any of its users");
+      log.warn({ host: config.host }, "anyone who can reach the demo may act as any of its users");
     const embedded = await openEmbedded(config.database, log, onClose);
     const service = await openService(embedded, config, log, onClose);
     return { ...service, embeddedUrl: embedded.ownerUrl };
   });
 }
 
-/** The same on a database that somebody else has opened. */
+/** The same on a database that the caller has opened. */
 export function startAppOn(database: Database, config: Config, log: Logger): Promise<App> {
   return openAll((onClose) => openService(database, config, log, onClose));
 }

@@ -44,7 +44,7 @@ export function createDoors(options: DoorsOptions) {
   const { maxReplayBytesInFlight, maxEventBytes, stalledMs } = config;
   const encoder = createNotificationEncoder({ maxEventBytes, log });
   const replayRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
-  // Of their own, so that a list does not wait behind all the clients that reconnect.
+  // A room of their own, so that a list does not wait behind all the clients that reconnect.
   const answerRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
   const { registry, stream, polls } = createTransports(options, encoder, replayRoom);
   const inbox = createInbox(reading.pools.requests, maxEventBytes);
@@ -70,7 +70,7 @@ export function createDoors(options: DoorsOptions) {
   };
 }
 
-/** One part a wire. */
+/** One for each wire. */
 function createTransports(
   options: DoorsOptions,
   encoder: NotificationEncoder,
@@ -104,7 +104,7 @@ function createTransports(
   return { registry, stream, polls };
 }
 
-/** What all the transports share. */
+/** The parts that all transports share. */
 function createConnections(options: DoorsOptions, room: BytesInFlight) {
   const { config, reading, access, metrics, log } = options;
   const { maxStreams, maxStreamsPerRecipient, maxNewStreamsPerSecond, replayLimit } = config;

@@ -77,8 +77,8 @@ export async function openReading({ database, config, metrics, onClose, log }: R
 }
 
 /**
- * Three pools, so that nobody waits behind another: requests; connections that open, which after a restart are all of
- * them at once; and the feed, with its suspensions and the listener's probe.
+ * Three pools, so that none waits behind another: for requests; for connections that open, which they all do at once after a
+ * restart; and for the feed, its suspensions and the listener's probe.
  */
 function openPools(url: string, poolSize: number, log: Logger) {
   const streamsSize = Math.floor(poolSize / 2);

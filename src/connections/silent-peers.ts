@@ -2,12 +2,12 @@ import { open } from "node:fs/promises";
 import { SocketAddress } from "node:net";
 
 /**
- * Who has acknowledged nothing since we began to send again, and how often we have: by `address|port`, as Node writes a
- * socket's peer.
+ * The TCP peers that have not acknowledged what was sent, by `address|port` as Node writes them, and how often the kernel has
+ * sent it again.
  *
- * A client that vanishes (a phone in a tunnel, a pulled cable) closes nothing. What is written to it waits in the
- * kernel, which gives up after 15 minutes, and Node has no TCP_USER_TIMEOUT to shorten that. But Linux
- * tells how often it has sent again. Elsewhere nobody is ever silent, and the kernel's time holds.
+ * A client that vanishes (a phone in a tunnel, a pulled cable) closes nothing. Data written to it waits in the
+ * kernel, which gives up after 15 minutes, and Node cannot set TCP_USER_TIMEOUT to shorten that. But Linux
+ * shows how often it has sent again. On other systems the result is empty, and the kernel's own limit holds.
  * https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
  */
 export async function readSilentPeers(): Promise<ReadonlyMap<string, number>> {
@@ -17,7 +17,7 @@ export async function readSilentPeers(): Promise<ReadonlyMap<string, number>> {
   return peers;
 }
 
-/** Whole lines of a file, some at a time, in one piece of memory: of ten thousand connections there are megabytes. */
+/** Whole lines of a file, 64 KB at a time in one buffer: for ten thousand connections the file has megabytes. */
 async function* readLines(path: string): AsyncGenerator<Buffer> {
   const file = await open(path).catch(() => undefined);
   if (!file) return;
@@ -31,21 +31,21 @@ async function* readLines(path: string): AsyncGenerator<Buffer> {
       held = bytes.copy(bytes, 0, length, end);
     }
   } catch {
-    // What cannot be read says nothing of anybody.
+    // Peers on lines that cannot be read count as not silent.
   } finally {
     await file.close();
   }
 }
 
-/** State 01 (established), queues, timer, and retransmissions that are not 0; the peer stands before it. */
+/** A line with state 01 (established) and retransmissions that are not 0: peer, state, queues, timer, retransmissions. */
 const SILENT =
   /^ *\d+: [\dA-F]+:[\dA-F]{4} ((?:[\dA-F]{8}){1,4}):([\dA-F]{4}) 01 [\dA-F]{8}:[\dA-F]{8} \d\d:[\dA-F]{8} (?!00000000)([\dA-F]{8})/;
 
 const NONE = Buffer.from(" 00000000 ");
-/** From behind the peer to the retransmissions: state, queues, timer. */
+/** The distance from the end of the peer to the retransmissions: state, queues, timer. */
 const TO_RETRANSMISSIONS = " 01 00000000:00000000 00:00000000".length;
 
-/** Adds those that a table's whole lines name. Nearly no line does, so nearly none becomes a string. */
+/** Adds the silent peers on these whole lines. Hardly any line has one, so hardly any is decoded to a string. */
 export function findSilentPeers(lines: Buffer, peers: Map<string, number>): void {
   for (let start = 0, end = 0; start < lines.length; start = end) {
     end = lines.indexOf("\n", start) + 1 || lines.length;
@@ -65,7 +65,7 @@ export function findSilentPeers(lines: Buffer, peers: Map<string, number>): void
   }
 }
 
-/** Each four bytes in the machine's order: on every machine Node runs on with Linux, but s390x, the reverse. */
+/** Each four bytes are in the byte order of the machine: little-endian wherever Node runs on Linux, except on s390x. */
 function decodeAddress(hex: string): string {
   const words = hex.match(/.{8}/g) ?? [];
   const bytes = Buffer.concat(words.map((word) => Buffer.from(word, "hex").reverse()));

@@ -4,7 +4,7 @@ import type { CloseReason, RefusalReason } from "../connections/close-reason.ts"
 import type { RecipientEvent } from "../hub/events.ts";
 import type { ResetReason } from "../hub/follow.ts";
 
-/** What parts report as it happens. */
+/** Callbacks for the parts: each reports an event at the moment it happens. */
 export function createCounters(registers: Registry[]) {
   const delivered = new Counter({
     name: "bellwire_delivered_total",
@@ -12,62 +12,62 @@ export function createCounters(registers: Registry[]) {
     labelNames: ["event"],
     registers,
   });
-  // Looked up once: this is done for every event of every stream.
+  // Looked up once, because they are counted for every event of every stream.
   const deliveredOf = {
     notification: delivered.labels("notification"),
     state: delivered.labels("state"),
   };
   const deliverySeconds = new Histogram({
     name: "bellwire_delivery_seconds",
-    help: "From a notification's created_at to its write to a live stream's socket",
+    help: "Time from a notification's created_at to its write to the socket of a live stream",
     buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
   function observeDelivery(createdAt: string) {
     const seconds = (Date.now() - Date.parse(createdAt)) / 1000;
-    // `infinity`, and years that JavaScript has not.
+    // PostgreSQL has `infinity` and years that a JavaScript Date cannot hold.
     if (Number.isFinite(seconds)) deliverySeconds.observe(seconds);
   }
   const wakeUps = new Counter({
     name: "bellwire_wakeups_total",
-    help: "NOTIFY wake-ups heard",
+    help: "Wake-ups (NOTIFY) received",
     registers,
   });
   const reads = new Counter({
     name: "bellwire_reads_total",
-    help: "Reads of the feed",
+    help: "Pages the feed has read",
     registers,
   });
   const rowsRead = new Counter({
     name: "bellwire_rows_read_total",
-    help: "Rows the feed has read, for whomever",
+    help: "Changed rows the feed has read, for connected recipients and others",
     registers,
   });
   const replayReads = new Counter({
     name: "bellwire_replay_reads_total",
-    help: "Queries for what streams and polls have missed",
+    help: "Queries for rows that streams and polls have missed",
     registers,
   });
   const replayPages = new Counter({
     name: "bellwire_replay_pages_total",
-    help: "Pages that these queries have given, one for each stream or poll that shared one",
+    help: "Pages these queries returned: one for each stream or poll that shared a query",
     registers,
   });
   const closes = new Counter({
     name: "bellwire_stream_closes_total",
-    help: "Streams that ended",
+    help: "Streams that were closed",
     labelNames: ["reason"],
     registers,
   });
   const refusals = new Counter({
     name: "bellwire_stream_refusals_total",
-    help: "Streams that were not opened, though their token was good or not looked at",
+    help: "Streams that were refused for another reason than their token",
     labelNames: ["reason"],
     registers,
   });
   const resets = new Counter({
     name: "bellwire_stream_resets_total",
-    help: "Clients told to fetch their list again",
+    help: "Resets: streams told to fetch their list again",
     labelNames: ["reason"],
     registers,
   });

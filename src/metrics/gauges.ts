@@ -3,7 +3,7 @@ import type { OldestTransaction } from "../db/oldest-transaction.ts";
 import type { ProbeResult } from "../db/probe.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
 
-/** What is asked for when somebody looks. */
+/** Functions that are asked at each scrape. */
 export interface Observed {
   streams: () => number;
   waitingPolls: () => number;
@@ -21,9 +21,8 @@ export interface Observed {
   droppedLogLines: () => number;
 }
 
-/** Registers what is asked for when somebody looks. */
+/** Registers the metrics that are read at each scrape. */
 export function observe(observed: Observed, registers: Registry[]): void {
-  /** A number that is asked for when somebody looks. */
   function gauge(name: string, help: string, read: () => number) {
     new Gauge({
       name,
@@ -35,45 +34,49 @@ export function observe(observed: Observed, registers: Registry[]): void {
     });
   }
   gauge("bellwire_streams", "Open streams", observed.streams);
-  gauge("bellwire_waiting_polls", "Polls that wait for something to tell", observed.waitingPolls);
-  gauge("bellwire_buffered_bytes", "Written to streams and not taken", observed.bufferedBytes);
+  gauge("bellwire_waiting_polls", "Polls that wait for an event", observed.waitingPolls);
+  gauge(
+    "bellwire_buffered_bytes",
+    "Bytes written to streams and not yet taken by the kernel",
+    observed.bufferedBytes,
+  );
   gauge(
     "bellwire_replay_bytes_in_flight",
-    "Of replays, polls and lists, read and not taken yet (MAX_REPLAY_BYTES_IN_FLIGHT)",
+    "Bytes of replays, polls and lists that were read and not yet sent (limit: MAX_REPLAY_BYTES_IN_FLIGHT)",
     observed.bytesInFlight,
   );
-  gauge("bellwire_listener_up", "1 while the LISTEN connection hears its own probe", () =>
+  gauge("bellwire_listener_up", "1 while the LISTEN connection receives its probes", () =>
     Number(observed.isListening()),
   );
   gauge("bellwire_feed_up", "1 while the feed's reads succeed", () => Number(observed.isReading()));
   gauge(
     "bellwire_busy",
-    "1 while wake-ups are suspended under load, and the feed reads every tick",
+    "1 while wake-ups are suspended under load and the feed reads every tick",
     () => Number(observed.isBusy()),
   );
   gauge(
     "bellwire_read_age_seconds",
-    "Since the feed's last read that succeeded",
+    "Seconds since the feed last read successfully",
     observed.readAgeSeconds,
   );
   gauge(
     "bellwire_probe_seconds",
-    "From the last probe's NOTIFY until the LISTEN connection heard it",
+    "Time from the last probe's NOTIFY until the LISTEN connection received it",
     () => (observed.lastProbe()?.ms ?? 0) / 1000,
   );
   gauge(
     "bellwire_notify_queue_usage",
-    "How full PostgreSQL's notification queue is, 0 to 1",
+    "How full PostgreSQL's NOTIFY queue is, from 0 to 1",
     observed.notifyQueueUsage,
   );
   gauge(
     "bellwire_wakeups_suspended",
-    "1 while wake-ups are suspended, for good or because the notification queue is half full",
+    "1 while wake-ups are suspended permanently, or because the NOTIFY queue is half full",
     () => Number((observed.lastProbe()?.isSuspended ?? false) || observed.isQueueHeld()),
   );
   new Counter({
     name: "bellwire_log_lines_dropped_total",
-    help: "Lines of the log that could not be written",
+    help: "Log lines that could not be written",
     registers,
     collect() {
       this.reset();
@@ -82,31 +85,31 @@ export function observe(observed: Observed, registers: Registry[]): void {
   });
   new Gauge({
     name: "bellwire_oldest_transaction_seconds",
-    help: "For how long we have seen the oldest writing transaction of the cluster open, and whose it is",
+    help: "How long the oldest writing transaction of the cluster has been seen open, and who holds it",
     labelNames: ["holder"],
     registers,
     async collect() {
       this.reset();
       const oldest = await withinLimit(observed.oldestTransaction(), undefined);
-      // A name is a series of its own: only of what stays.
+      // Each holder is a separate time series, so name it only after 5 s.
       if (oldest) this.set({ holder: oldest.seconds < 5 ? "" : oldest.holder }, oldest.seconds);
     },
   });
   new Gauge({
     name: "bellwire_rule_errors",
-    help: "Failures of each rule, as bellwire.rules counts them",
+    help: "Failures of each rule, as counted in bellwire.rules",
     labelNames: ["rule"],
     registers,
     async collect() {
       this.reset();
-      // A database that is away hides these and nothing else: an outage is when the others are looked at.
+      // An unavailable database hides only these. Operators look at the other metrics during an outage.
       const found = await withinLimit(observed.ruleErrors(), []);
       for (const { rule, errors } of found) this.set({ rule }, errors);
     },
   });
 }
 
-/** Prometheus waits 10 s for the whole page, as long as we for one answer of a database that hangs. */
+/** A database that hangs would answer after 10 s, and by then Prometheus has given up on the whole page. */
 const QUERY_LIMIT_MS = 1000;
 
 async function withinLimit<T>(answer: Promise<T>, otherwise: T): Promise<T> {

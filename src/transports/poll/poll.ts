@@ -25,16 +25,16 @@ export interface PollOptions {
 }
 
 /**
- * `GET /poll`, the stream's fallback: the same follower on the same cursor, and what it sends is one answer. Behind
- * `identify`. Without `wait` the answer is given when all there was has been read; with it, when there is something, or
- * at the end of that time. `close` has all that wait answered.
+ * `GET /poll`, the fallback where streams do not get through: the same follower on the same cursor, and its events become one
+ * answer. Mounted behind `identify`. Without `wait` it answers when everything has been read; with `wait`, as soon as there is an
+ * event or the time is over. `close` answers all waiting polls.
  */
 export function createPolls(options: PollOptions) {
   const { limits, rollCall, answers, ...following } = options;
   const waiting = new Set<{ recipientId: string; answerNow: () => void }>();
   let isClosed = false;
 
-  /** One of the recipient's places and one of all. Throws Problem where one of them cannot be had. */
+  /** Takes one of the recipient's places and one of all places. Throws a Problem where there is none. */
   async function takePlaces(recipientId: string): Promise<Leave> {
     const leaveRecipient = await rollCall.takePlace(recipientId);
     if (!leaveRecipient) throw tooManyStreams();
@@ -49,7 +49,7 @@ export function createPolls(options: PollOptions) {
   }
 
   const route: RequestHandler = async (req, res) => {
-    // As on the stream the last counts.
+    // As on the stream, the last one counts.
     const { since, wait } = parse(PollQuery, { ...req.query, since: lastOf(req.query.since) });
     const identity = identityOf(res);
     const start = positionOf(res);
@@ -58,7 +58,7 @@ export function createPolls(options: PollOptions) {
     const leave = await takePlaces(recipientId);
     const answer = openAnswer(res, answers);
     if (!answer) return leave();
-    // Until its client has the answer: so long it holds its bytes.
+    // The poll keeps its places until its client has the answer, because it holds the bytes for so long.
     res.on("close", leave);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
@@ -80,7 +80,7 @@ export function createPolls(options: PollOptions) {
       answer.send(await poll.answer);
     } catch (err) {
       if (answer.hasWaitedTooLong()) throw noRoom();
-      // Whoever has left while it waited for room is told nothing.
+      // A client that left while it waited for room gets no answer.
       if (!res.destroyed) throw err;
     } finally {
       poll.close();
@@ -88,7 +88,7 @@ export function createPolls(options: PollOptions) {
     }
   };
 
-  // Once: a client that is there polls again, and has its place, before anybody is told that there is none.
+  // Once is enough: a client that is still there polls again and gets its place back before another is refused.
   rollCall.add({
     times: 1,
     call(isCalled) {
@@ -98,7 +98,7 @@ export function createPolls(options: PollOptions) {
 
   return {
     route,
-    /** How many are not answered yet. */
+    /** How many polls are not answered yet. */
     size: () => waiting.size,
     close() {
       isClosed = true;
@@ -107,7 +107,7 @@ export function createPolls(options: PollOptions) {
   };
 }
 
-/** No longer than the token is good. */
+/** In milliseconds, and no longer than the token is valid. */
 function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
   const seconds = Math.min(waitSeconds, MAX_WAIT_SECONDS);
   return Math.max(0, Math.min(seconds * 1000, expiresAt.getTime() - Date.now()));

@@ -8,29 +8,29 @@ import type { Frames } from "./frames.ts";
 const LAST_WORDS_MS = 5000;
 
 export interface EventStreamOptions {
-  /** As its head has said. */
+  /** Whether its head said `Transfer-Encoding: chunked`. */
   isChunked: boolean;
   maxBufferedBytes: number;
   frames: Pick<Frames, "ready" | "event" | "reset" | "notice" | "farewell">;
-  /** What the client is told where the stream ends before it has begun. */
+  /** The frame that a client gets when the stream ends before it has begun. */
   refusal: () => Frame;
-  /** When the client should reconnect, should the stream break; in milliseconds. */
+  /** How long the client should wait before it reconnects if the stream breaks. */
   retryMs: () => number;
   onClose: (reason: CloseReason) => void;
 }
 
 /**
- * One open event stream: the socket that is left of a response, and how much of it the client has not taken. Calls
- * `onClose` once, whoever ended it. Writing to a closed stream does nothing.
+ * One open event stream on the socket that was taken from a response. Calls `onClose` once, whichever side ended it. Writing to
+ * a closed stream does nothing.
  */
 export function openEventStream(socket: Socket, options: EventStreamOptions): Connection & Outlet {
   const { isChunked, maxBufferedBytes, frames, retryMs, onClose } = options;
   let isOpen = true;
-  /** Let go of when the stream begins: thousands are open, and each function of a stream's own takes 64 bytes. */
+  /** Dropped when the stream begins: thousands are open, and each function of a single stream takes 64 bytes. */
   let refuse: (() => Frame) | undefined = options.refusal;
-  /** The socket may come corked, with the response's head: that goes out with the first frame. */
+  /** The socket is corked. It may come so, with the response's head, which then goes out with the first frame. */
   let isGathering = true;
-  /** Since when the client has not taken what there is, by `performance.now()`; meaningless while it has. */
+  /** Since when data has been waiting for the client, by `performance.now()`; meaningless while none is. */
   let blockedSince = 0;
 
   function end(reason: CloseReason) {
@@ -49,10 +49,10 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
   socket.on("close", () => end("client"));
   socket.on("error", ignore);
   socket.allowHalfOpen = false;
-  // What comes until the stream begins may be the request's body.
+  // Data that comes before the stream begins may be the request's body.
   socket.resume();
 
-  /** What is written in one turn of the event loop goes out together. False when more than `maxBufferedBytes` are unsent. */
+  /** Frames written in one turn of the event loop go out together. False when more than `maxBufferedBytes` are unsent. */
   function write(frame: Frame): boolean {
     if (!isOpen) return true;
     if (!isGathering) {
@@ -62,7 +62,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
     }
     const wasBlocked = socket.writableNeedDrain;
     if (!socket.write(bytesOf(frame, isChunked)) || socket.writableLength > maxBufferedBytes) {
-      // Enough to be sent at once: only what the kernel does not take is unsent.
+      // Enough to send at once. Afterwards the unsent bytes are those that the kernel did not take.
       socket.uncork();
       socket.cork();
       if (!wasBlocked) blockedSince = performance.now();
@@ -88,7 +88,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
 
     tell: (notice: Parameters<Connection["tell"]>[0]) => void write(frames.notice(notice)),
 
-    /** Resolves when the client has taken what there is, or the stream has ended. */
+    /** Resolves when the client has taken everything, or the stream has ended. */
     drained(): Promise<void> {
       if (!isOpen || !socket.writableNeedDrain) return Promise.resolve();
       return new Promise((resolve) => {
@@ -102,7 +102,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
 
     blockedMs: (now: number) => (socket.writableNeedDrain ? now - blockedSince : 0),
 
-    /** Ends the stream behind a last frame. Where the client takes nothing it is cut: the end would wait behind that. */
+    /** Ends the stream after a last frame. A client that takes nothing is cut, because the end would wait behind the unsent data. */
     close(reason: CloseReason, reconnectMs?: number): void {
       if (!isOpen) return;
       end(reason);
@@ -111,7 +111,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
       if (last) socket.write(bytesOf(last, isChunked));
       socket.end(isChunked ? LAST_CHUNK : "");
       socket.destroySoon();
-      // Behind unsent data the end may wait for ever.
+      // The end may wait behind unsent data for ever.
       const cut = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
       socket.on("close", () => clearTimeout(cut));
     },
@@ -119,7 +119,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
   return stream;
 }
 
-/** In one piece: a frame's chunk is never cut by us. */
+/** In one piece: we never split a frame's chunk. */
 const bytesOf = (frame: Frame, isChunked: boolean) => (isChunked ? frame.chunk : frame.bytes);
 
 /** A reset connection; "close" follows. */

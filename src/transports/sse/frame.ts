@@ -1,13 +1,13 @@
-/** A block of an event stream as it goes out: its bytes, and those as one chunk of HTTP/1.1; both are the same memory. */
+/** An encoded event: its bytes, and the same memory with the size and line end that make it one chunk of HTTP/1.1. */
 export interface Frame {
   readonly bytes: Buffer;
   readonly chunk: Buffer;
 }
 
-/** What ends a stream of chunks. https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
+/** Ends a chunked body. https://www.rfc-editor.org/rfc/rfc9112#section-7.1 */
 export const LAST_CHUNK = "0\r\n\r\n";
 
-/** Bytes and no string: one that waits in a socket takes up to three times its length, in each. */
+/** Bytes and not a string: a string that waits in a socket takes up to three times its length, once for each socket. */
 export function encodeFrame(block: string): Frame {
   const length = Buffer.byteLength(block);
   const size = `${length.toString(16)}\r\n`;

@@ -11,17 +11,15 @@ import type { FollowOptions, ResetReason } from "../../hub/follow.ts";
 import { encodeFrame, type Frame } from "./frame.ts";
 import { encodeEvent } from "./server-sent-event.ts";
 
-/** Why a stream's token matters now. */
+/** Why an `auth` event is sent. */
 type AuthReason = EventData<"auth">["reason"];
 
 export type Frames = ReturnType<typeof createFrames>;
 
-/**
- * The events of the contract, encoded. What several streams send is encoded once.
- */
+/** Encodes every event of a stream. An event that several streams send is encoded once. */
 export function createFrames(version: string, encoder: NotificationEncoder) {
   const encoded = new WeakMap<RecipientEvent, Frame>();
-  /** The ids of whole snapshots: what one read gives many recipients ends with the same. */
+  /** The event ids of whole snapshots: the events that one read has for many recipients end with the same id. */
   const ids = new WeakMap<Snapshot, string>();
 
   function idOf(cursor: Cursor): string {
@@ -37,7 +35,7 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
 
   const ping = (retryMs?: number): Frame => encodeFrame(encode("ping", now(), undefined, retryMs));
 
-  /** Every stream's heartbeat may be due at once. */
+  /** Thousands of heartbeats may be due in the same millisecond. */
   let lastPing = { at: 0, frame: ping() };
   function sharedPing(): Frame {
     const at = Date.now();
@@ -46,7 +44,7 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
   }
 
   return {
-    /** `retryMs` is how long the client waits before it reconnects, should the stream break. */
+    /** `retryMs` is how long the client waits before it reconnects, if the stream breaks. */
     ready({ unread, unseen }: Counts, resumeAt: Cursor | "unknown", retryMs: number): Frame {
       const cursor = resumeAt === "unknown" ? resumeAt : encodeCursor(resumeAt);
       const data = { unread, unseen, cursor, version };
@@ -66,15 +64,15 @@ export function createFrames(version: string, encoder: NotificationEncoder) {
 
     notice: (notice: Notice): Frame => (notice === "ping" ? sharedPing() : auth(notice)),
 
-    /** A stream's last words, if it has any for this reason. */
+    /** The last frame of a stream that ends for this reason, if it has one. */
     farewell(reason: CloseReason, retryMs?: number): Frame | undefined {
       if (reason === "expired" || reason === "revoked") return auth(reason);
       return retryMs === undefined ? undefined : ping(retryMs);
     },
 
     /**
-     * All that a refused stream says. With the position that the client came with, which some clients forget at a first
-     * event without an id.
+     * The only frame of a refused stream. It repeats the client's position, because some clients forget theirs at a first event
+     * without an id.
      */
     refusal(since: FollowOptions["since"], retryMs: number): Frame {
       const id = typeof since === "string" ? since : encodeCursor(since);

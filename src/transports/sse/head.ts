@@ -2,11 +2,11 @@ import type { Socket } from "node:net";
 import type { Response } from "express";
 import { LentSocket } from "../../http/lent-socket.ts";
 
-/** Nobody may hold the stream back, keep it, or change it on the way. */
+/** No proxy may delay the stream, cache it, or change it on the way. */
 const HEADERS = {
   "Content-Type": "text/event-stream; charset=utf-8",
   "Cache-Control": "no-cache, no-transform",
-  // Caddy 2.6 with `encode` does not care about no-transform, and never flushes what it compresses.
+  // Caddy 2.6 with `encode` ignores no-transform, and never flushes what it compresses.
   "Content-Encoding": "identity",
   "X-Accel-Buffering": "no",
 };
@@ -17,21 +17,21 @@ export function writeHead(res: Response): void {
 }
 
 /**
- * Whether the response's socket can be taken. Not behind another response on its connection (pipelining): nobody would tell us when
- * the client has gone.
+ * Whether the response's socket can be taken. Behind another response on the same connection (pipelining) it cannot: Node would not
+ * report when the client has gone.
  */
 export const isFirstOnSocket = ({ socket }: Response): boolean =>
   socket instanceof LentSocket && socket.writableLength === 0;
 
-/** Writes an event stream's head and takes the socket it goes on with from under the response; corked, with the head in it. */
+/** Writes an event stream's head, then takes the socket from under the response: corked, with the head in it. */
 export function takeSocket(res: Response, isChunked: boolean): Socket {
   if (!(res.socket instanceof LentSocket)) throw new TypeError("a stream takes a lent socket");
   const lent = res.socket;
   if (isChunked) res.setHeader("Transfer-Encoding", "chunked");
-  // Node's own chunks would come instead; without any, and without a length, the connection's end is the stream's.
+  // Else Node would add chunks of its own. Without chunks and without a length, the stream ends where the connection ends.
   else res.removeHeader("Transfer-Encoding");
   res.writeHead(200, { ...HEADERS, Connection: "close" });
-  // The last chunk is the stream's to send, not that of the response, which ends here.
+  // The response ends here and must not send the last chunk: the stream does, at its own end.
   res.chunkedEncoding = false;
   const socket = lent.detach();
   res.end();
