@@ -17,7 +17,7 @@ export interface ReplaysOptions {
   knownEpoch: () => string | undefined;
   /** Limits the pages that are being read, and those that clients have not taken yet. */
   room: BytesInFlight;
-  /** One query has read a page for each of so many readers. */
+  /** Called after each query, with the number of readers that it read a page for. */
   onRead: (readers: number) => void;
 }
 

@@ -9,33 +9,33 @@ import type { Hub } from "./hub.ts";
 /** Why a client must fetch its list again. A closed list, so clients can rely on it. */
 export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" | "too_many";
 
-/** An open stream, as its follower sees it. None of these throw. */
+/** Where a follower sends: one open stream, or the answer to one poll. None of these may throw. */
 export interface Sink {
-  /** First, once. `resumeAt` is where to resume if the connection is cut right behind it. */
+  /** Called first, and once. A client that gets nothing more resumes at `resumeAt`. */
   ready(counts: Counts, resumeAt: Cursor | "unknown"): void;
-  /** False when the stream holds too much unsent data. */
+  /** False when the client does not keep up: too much data is unsent. */
   send(event: RecipientEvent, isLive: boolean): boolean;
   reset(reason: ResetReason, counts: Counts, position: Cursor): void;
-  /** The recipient may have been revoked: end if this stream's token was issued before that. */
+  /** The recipient may have been revoked. End the connection if its token was issued before that. */
   checkToken(): void;
-  /** All there was at the last read has been sent; whatever came meanwhile is read next. */
+  /** Everything up to the last read has been sent. If more came meanwhile, the next read follows. */
   caughtUp?(): void;
-  /** Resolves when nothing is unsent any more, or the stream has ended. */
+  /** Resolves when all data has been sent, or the connection has ended. */
   drained(): Promise<void>;
-  /** The database did not answer; the client must come again. */
+  /** A read failed: end the connection, so that the client reconnects. */
   fail(error: unknown): void;
 }
 
 export interface FollowOptions {
   hub: Hub;
   recipientId: string;
-  /** Where the client stands: a cursor, nowhere yet, or something that is no cursor of ours. */
+  /** The client's position: a cursor; `now` for a new client; `unknown` for a text that is no cursor. */
   since: Cursor | "now" | "unknown";
-  /** Where the feed stands. */
+  /** The feed's position. */
   position: Cursor;
-  /** The next page, small enough to be sent before the one after it is fetched. */
+  /** Reads the next page. Pages are small: the follower sends each before it reads the next. */
   read: (from: Cursor, recipientId: string) => Promise<RecipientPage>;
-  /** More missed notifications than this are a reset; what was only changed or removed never is. */
+  /** A client that missed more new notifications than this is reset. Any number of changes and removals is replayed. */
   replayLimit: number;
   sink: Sink;
 }

@@ -5,7 +5,7 @@ import { type EventPage, toEventPage } from "./events.ts";
 /** One stream, as the hub sees it. None of these may throw or wait. */
 export interface Subscriber {
   deliver(page: EventPage): void;
-  /** Nothing will be delivered for what is new: the subscriber must read it, from its own position. */
+  /** There are changes that will not be delivered. The subscriber must read them, from its own position. */
   readAgain(): void;
   /** The recipient was revoked: see `Sink`. */
   checkToken(): void;
