@@ -2,12 +2,12 @@ import { createPublicKey } from "node:crypto";
 import { getHeapStatistics } from "node:v8";
 import { z } from "zod";
 
-/** Where the database is: the one we start ourselves, or the operator's. */
+/** The embedded database, or the operator's. */
 export type DatabaseConfig =
   | { kind: "embedded"; dir: string; port: number }
   | { kind: "external"; url: string; directUrl: string };
 
-/** What verifies a token. `secret` is HS256; the others RS256, ES256 or EdDSA. */
+/** The key that verifies tokens. `secret` is for HS256, the others for RS256, ES256 or EdDSA. */
 export type KeyConfig =
   | { kind: "generated" }
   | { kind: "secret"; secret: string }
@@ -16,7 +16,7 @@ export type KeyConfig =
 
 export type Config = Readonly<ReturnType<typeof readConfig>>;
 
-/** The environment says something the service cannot start with; the message lists every problem. */
+/** The service cannot start with this environment. The message lists every problem. */
 export class ConfigError extends Error {}
 
 const count = (fallback: number, min = 0, max = 2 ** 31 - 1) =>
@@ -51,7 +51,7 @@ const Environment = z.object({
   JWT_PUBLIC_KEY: z
     .string()
     .regex(/-----BEGIN PUBLIC KEY-----/, "Expected a PEM block: -----BEGIN PUBLIC KEY-----")
-    .refine(isUsableKey, "Expected a key of RSA (2048 bits or more), P-256 or Ed25519")
+    .refine(isUsableKey, "Expected an RSA key (2048 bits or more), a P-256 key or an Ed25519 key")
     .optional(),
   JWT_JWKS_URL: z.url({ protocol: /^https?$/ }).optional(),
   JWT_ISSUER: text,
@@ -86,8 +86,8 @@ const Environment = z.object({
 type Values = z.infer<typeof Environment>;
 
 /**
- * The process's whole configuration, from the environment alone. A blank variable counts as unset.
- * Throws one ConfigError that lists every problem.
+ * Reads the whole configuration from the environment. A blank variable counts as unset. Throws one ConfigError that lists
+ * every problem.
  */
 export function readConfig(environment: NodeJS.ProcessEnv) {
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
@@ -119,7 +119,7 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
     pingMs: values.PING_SECONDS * 1000,
     maxStreams: values.MAX_STREAMS,
     maxStreamsPerRecipient: values.MAX_STREAMS_PER_RECIPIENT,
-    /** Of one address; a recipient may open as many as it may have. */
+    /** Per IP address. A recipient may open `maxStreamsPerRecipient` per second. */
     maxNewStreamsPerSecond: values.MAX_NEW_STREAMS_PER_SECOND || Number.POSITIVE_INFINITY,
     maxStreamMs: values.MAX_STREAM_SECONDS * 1000 || Number.POSITIVE_INFINITY,
     maxBufferedBytes: values.MAX_BUFFERED_BYTES,
@@ -134,7 +134,7 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
   });
 }
 
-/** What no single variable shows: settings that exclude or need one another. */
+/** Problems between variables: settings that exclude or need each other. */
 function findContradictions(set: NodeJS.ProcessEnv) {
   const found: { path: (keyof Values)[]; message: string }[] = [];
   const refuse = (name: keyof Values, message: string) => found.push({ path: [name], message });
@@ -145,26 +145,26 @@ function findContradictions(set: NodeJS.ProcessEnv) {
   if (!set.DATABASE_URL && (set.JWT_PUBLIC_KEY || set.JWT_JWKS_URL))
     refuse(
       "DATABASE_URL",
-      "Set it too: the demo signs its own tokens, so it takes JWT_SECRET or none",
+      "Set it too. Without it the demo runs, which signs its own tokens and accepts only JWT_SECRET",
     );
   if (set.DIRECT_DATABASE_URL && !set.DATABASE_URL)
     refuse("DIRECT_DATABASE_URL", "Needs DATABASE_URL as well; unset both for the embedded server");
   return found;
 }
 
-/** What stands in an `Origin` header, and nothing more: no path, no capital, no default port. */
+/** Whether the text is exactly what an `Origin` header has: no path, no capitals, no default port. */
 function isOrigin(text: string): boolean {
   return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 }
 
-/** Whether one of our algorithms verifies with it; jose would say so only at the first token. */
+/** Whether one of our algorithms can use the key. jose would report that only at the first token. */
 function isUsableKey(pem: string): boolean {
   try {
     const { asymmetricKeyType: type, asymmetricKeyDetails: details } = createPublicKey(pem);
     if (type === "rsa") return (details?.modulusLength ?? 0) >= 2048;
     return type === "ed25519" || details?.namedCurve === "prime256v1";
   } catch {
-    return false; // no key at all
+    return false; // not a key
   }
 }
 

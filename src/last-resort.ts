@@ -2,21 +2,20 @@ import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 
 /**
- * Ends this process in `ms` if it has not ended by then, whatever holds it. Nothing of our own could: no timer fires
- * while a write waits, and `process.exit` waits for threads that ask the disk or the resolver, however long. So it is a process of
- * its own, which sees the end of ours by the pipe between them. (The first process of a container cannot be killed
- * from within: there it is for the runtime to do.)
+ * Kills this process after `ms` if it has not ended by then. This process cannot do it itself: no timer fires while a write blocks,
+ * and `process.exit` waits for threads that wait for the disk or the DNS resolver. So another process does it, and notices the end of this
+ * one by the pipe between them. (Process 1 of a container cannot be killed from inside; there the container runtime must do it.)
  */
-export function endWithin(ms: number): void {
+export function killAfter(ms: number): void {
   const script = `(sleep ${Math.ceil(ms / 1000)} && kill -9 "$0") & cat >/dev/null; kill 0`;
   try {
     const child = spawn("/bin/sh", ["-c", script, String(process.pid)], {
-      detached: true, // what ends our process group must not end it
+      detached: true, // a signal to our process group must not end it
       stdio: ["pipe", "ignore", "ignore"],
     });
     child.on("error", ignore);
     child.unref();
-    // Where there are no descriptors left it is not there, in spite of its type.
+    // Without free descriptors it is undefined, in spite of its type.
     const stdin = child.stdin as (Writable & { unref?(): void }) | undefined;
     stdin?.on("error", ignore);
     stdin?.unref?.();
@@ -25,5 +24,5 @@ export function endWithin(ms: number): void {
   }
 }
 
-/** Without a shell, memory or descriptors for it there is no last resort, and the end goes on. */
+/** Without a shell, memory or descriptors there is no last resort, and the shutdown continues without it. */
 function ignore(_err: unknown) {}

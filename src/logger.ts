@@ -2,11 +2,11 @@ import { type DestinationStream, type Logger as Pino, pino } from "pino";
 import { createOutput } from "./output.ts";
 
 export interface Logger extends Pino {
-  /** How many lines could not be written, and were dropped. */
+  /** How many lines were dropped because they could not be written. */
   droppedLines(): number;
 }
 
-/** Keys whose values are secrets or a user's words, wherever they turn up in a logged object. */
+/** Keys of logged objects whose values are secrets or texts of users. */
 const SECRETS = [
   "authorization",
   "cookie",
@@ -18,9 +18,9 @@ const SECRETS = [
 ];
 
 /**
- * The process's log: one JSON object a line, on standard output where no destination is given: see `createOutput`. A database
- * error's `detail`, `where` and `internalQuery` can quote a row, so an `err` is logged by name, code and message only,
- * and without the message where that can quote one, too.
+ * The process's log: one JSON object per line, by default on standard output (see `createOutput`). The `detail`, `where` and
+ * `internalQuery` of a database error can quote a row, so an `err` is logged with name, code, message and stack only. The message
+ * is withheld if it can quote a row too.
  */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = {
@@ -39,7 +39,7 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
 }
 
 function describeError(err: unknown): unknown {
-  if (!(err instanceof Error)) return { message: "something that is no Error was thrown" };
+  if (!(err instanceof Error)) return { message: "a value that is not an Error was thrown" };
   const { name, stack = "", cause } = err;
   const code = "code" in err ? err.code : undefined;
   const isSafe = !canQuote(err, code);
@@ -50,6 +50,6 @@ function describeError(err: unknown): unknown {
   return cause ? { ...described, cause: describeError(cause) } : described;
 }
 
-/** SQLSTATE classes whose messages quote values (data, constraints, `raise`), and Prisma's errors, which pass them on. */
+/** SQLSTATE classes whose messages can quote values (data, constraints, `raise`), and Prisma's errors, which contain such messages. */
 const canQuote = ({ name }: Error, code: unknown) =>
   /^Prisma|^DriverAdapter/.test(name) || (typeof code === "string" && /^(22|23|P0)/.test(code));

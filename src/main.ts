@@ -1,17 +1,17 @@
 import { existsSync } from "node:fs";
 import { type App, startApp } from "./app/app.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
-import { endWithin } from "./last-resort.ts";
+import { killAfter } from "./last-resort.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import { createOutput } from "./output.ts";
 
-/** sysexits.h: the configuration is wrong, and trying again will not help. */
+/** sysexits.h: the configuration is wrong, so a restart does not help. */
 const EX_CONFIG = 78;
 
-/** For the last lines of the log, and for threads that ask the disk or the resolver: an exit waits for them. */
+/** Time for the last log lines, and for threads that wait for the disk or the DNS resolver, because an exit waits for both. */
 const LAST_MS = 5000;
 
-/** The environment, with `.env` of the working directory under it. Ends the process where it is wrong. */
+/** Reads the environment, and `.env` of the working directory for the rest. Exits if the configuration is wrong. */
 export function loadConfig(): Config {
   if (existsSync(".env")) process.loadEnvFile(".env");
   try {
@@ -24,17 +24,17 @@ export function loadConfig(): Config {
 }
 
 function exit(code: number): never {
-  endWithin(LAST_MS);
+  killAfter(LAST_MS);
   process.exit(code);
 }
 
 /**
- * An error that nobody expects ends the process, as it would without this; but Node would print it with all that it
- * carries, such as the row that a database error quotes.
+ * An unexpected error ends the process, as it would without this handler. But Node would print the whole error, with for example
+ * the row that a database error quotes.
  */
-export function endOnMistake(log: Logger): void {
+export function exitOnUnexpectedError(log: Logger): void {
   process.on("uncaughtException", (err) => {
-    log.fatal({ err }, "ended by a mistake");
+    log.fatal({ err }, "unexpected error");
     exit(1);
   });
 }
@@ -45,21 +45,21 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
   let app: App | undefined;
   let isStopping = false;
   let stoppingAt = 0;
-  endOnMistake(log);
+  exitOnUnexpectedError(log);
 
   function onSignal(signal: NodeJS.Signals) {
     if (isStopping) {
-      // Not sooner: where npm passes on what the terminal has sent to all of us, one Ctrl-C is two. By hand, for without a
-      // handler nothing ends the first process of a container.
+      // Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm. So a second one counts only after 500 ms.
+      // We exit ourselves, because without a handler no signal ends process 1 of a container.
       if (performance.now() - stoppingAt > 500) exit(1);
       return;
     }
     isStopping = true;
     stoppingAt = performance.now();
-    log.info({ signal }, "stopping; once more ends at once");
-    // Streams get `drainMs`; a database that does not answer gets the rest.
+    log.info({ signal }, "stopping; a second signal stops at once");
+    // The streams get `drainMs`, and a database that does not answer gets the rest.
     const limitMs = config.drainMs + 5000;
-    endWithin(limitMs + LAST_MS);
+    killAfter(limitMs + LAST_MS);
     setTimeout(() => {
       log.fatal("stopping took too long");
       process.exit(1);

@@ -1,83 +1,83 @@
 import { constants, fstatSync, openSync, write, writeSync } from "node:fs";
 
-/** Lines that go to standard output or standard error, whoever reads them or not. */
+/** Writes lines to standard output or standard error, whether or not they are read. */
 export interface Output {
-  /** Whole lines. Never throws and never waits. */
+  /** Takes whole lines. Never throws and never waits. */
   write(lines: string): void;
   /** How many lines could not be written so far. */
   droppedLines(): number;
 }
 
-/** Of lines that nobody has taken. */
+/** Maximum bytes of lines that wait for a reader. */
 const MAX_UNWRITTEN_BYTES = 8_000_000;
-/** A pipe holds so much. */
+/** The size of a pipe. */
 const MAX_WRITE_BYTES = 65_536;
-/** A pipe that was full may have been read by then. */
+/** Time between two attempts to write to a full pipe. */
 const RETRY_MS = 50;
-/** At the end of the process whoever reads has so long in all, and so long from one piece to the next. */
+/** At exit the reader gets this much time in all, and this much between two pieces. */
 const LAST_LINES_MS = 2000;
 const LAST_READ_MS = 500;
 
 /**
- * Writes without ever waiting, because whoever reads slowly, or not at all, would hold up every stream. To a full pipe it writes
- * later, and holds lines up to `MAX_UNWRITTEN_BYTES`; what cannot be written (a full disk, a closed pipe) it drops, and tries again
- * with the next line. `onRecovered` is told how many lines were dropped, when one can be written again. What is left when
- * the process ends is written then, within `LAST_LINES_MS`.
+ * Writes without waiting, because otherwise a slow reader of the log would block every stream. If a pipe is full, it writes later, and
+ * keeps up to `MAX_UNWRITTEN_BYTES` of lines. If a line cannot be written (a full disk, a closed pipe), it drops the waiting lines,
+ * and tries again with the next one. When writing works again, it calls `onRecovered` with the number of dropped lines. At exit
+ * it writes the remaining lines, within `LAST_LINES_MS`.
  */
 export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = () => {}): Output {
   let opened: Target | undefined;
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let dropped = 0;
-  /** Of those dropped, how many nobody has been told of. */
-  let untold = 0;
+  /** Dropped lines that `onRecovered` does not know of yet. */
+  let unreported = 0;
   let isWriting = false;
-  let isDue = false;
-  /** What was written last ends within a line. */
+  let isScheduled = false;
+  /** The last bytes that were written end inside a line. */
   let isCut = false;
   /** The rest of that line was dropped, so the next line begins with a line end. */
   let isTorn = false;
 
   function drop(bytes: Buffer) {
     let lines = 0;
-    // No line is empty: a line end that comes first is of a torn one.
+    // No line is empty, so a line end at the start belongs to a torn line.
     for (let at = bytes.indexOf(10, 1); at !== -1; at = bytes.indexOf(10, at + 1)) lines++;
     dropped += lines;
-    untold += lines;
+    unreported += lines;
   }
 
-  function begin() {
-    isDue = false;
+  function writeNext() {
+    isScheduled = false;
     if (isWriting || waiting.length === 0) return;
     const piece = nextPiece();
     const { isFile, descriptor } = open();
-    // A disk may take its time, so that another thread waits for it. Nothing else can: it is non-blocking.
+    // A write to a disk may block, so another thread does it. All other targets are non-blocking.
     if (isFile) {
       isWriting = true;
       write(descriptor, piece, (err, bytes) => {
         isWriting = false;
-        goOn(err ?? undefined, bytes);
+        afterWrite(err ?? undefined, bytes);
       });
     } else
       try {
-        goOn(undefined, writeSync(descriptor, piece));
+        afterWrite(undefined, writeSync(descriptor, piece));
       } catch (err) {
-        goOn(err, 0);
+        afterWrite(err, 0);
       }
   }
 
-  function goOn(err: unknown, bytes: number) {
+  function afterWrite(err: unknown, bytes: number) {
     if (err !== undefined && isFull(err)) return schedule(RETRY_MS);
     settle(err, bytes);
     if (waiting.length > 0) return schedule(0);
-    if (err === undefined && untold > 0) {
-      const lines = untold;
-      untold = 0;
+    if (err === undefined && unreported > 0) {
+      const lines = unreported;
+      unreported = 0;
       onRecovered(lines);
     }
   }
 
-  /** The oldest that wait, in one piece, which stays the first of them. */
+  /** Joins the oldest waiting lines into one piece, which stays first in the queue. */
   function nextPiece(): Buffer {
     let bytes = 0;
     const count = waiting.findIndex((line) => {
@@ -90,7 +90,7 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
     return piece;
   }
 
-  /** The first piece was written as far as `bytes`, or nothing can be written now. */
+  /** After `bytes` of the first piece were written, or after writing failed. */
   function settle(err: unknown, bytes: number) {
     if (err === undefined) {
       const [piece = Buffer.alloc(0)] = waiting;
@@ -107,14 +107,14 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
   }
 
   function schedule(ms: number) {
-    if (isDue) return;
-    isDue = true;
-    if (ms === 0) setImmediate(begin);
-    else setTimeout(begin, ms).unref();
+    if (isScheduled) return;
+    isScheduled = true;
+    if (ms === 0) setImmediate(writeNext);
+    else setTimeout(writeNext, ms).unref();
   }
 
   function finish() {
-    if (isWriting) waiting.shift(); // is written before the process ends
+    if (isWriting) waiting.shift(); // its thread writes it before the process ends
     const end = performance.now() + LAST_LINES_MS;
     for (let read = performance.now(); waiting.length > 0; ) {
       try {
@@ -128,7 +128,7 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
     }
   }
 
-  /** Only when there is something to write: not every log has a line. */
+  /** At the first line, because many commands write none. */
   function open(): Target {
     if (opened) return opened;
     process.once("exit", finish);
@@ -155,19 +155,19 @@ interface Target {
   descriptor: number;
 }
 
-/** A descriptor that is written to without waiting, except for a file's. */
+/** A descriptor that never blocks a write, unless it is a file. */
 function openTarget(fd: 1 | 2): Target {
   const stream = fd === 1 ? process.stdout : process.stderr;
-  // Where it is a pipe or a socket, Node has made it non-blocking now, and makes it as it was when the process ends. What
-  // Node itself has to say, such as a warning, must not end us either.
+  // If it is a pipe or a socket, Node has now made it non-blocking, and restores it at exit. Node also writes to it, for
+  // example warnings, and such a write must not end the process either.
   stream.on("error", () => {});
   if (!stream.isTTY) return { isFile: fstatSync(fd).isFile(), descriptor: fd };
-  // A terminal it makes wait, as one that Ctrl-S has stopped: it gets a descriptor of its own.
+  // A terminal blocks, for example after Ctrl-S, so it gets its own non-blocking descriptor.
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   try {
     return { isFile: false, descriptor: openSync(`/dev/fd/${fd}`, flags) };
   } catch {
-    return { isFile: true, descriptor: fd }; // for another thread to wait for
+    return { isFile: true, descriptor: fd }; // another thread writes to it, as to a file
   }
 }
 

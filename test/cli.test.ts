@@ -400,7 +400,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     const postmaster = await readPostmaster();
     process.kill(postmaster, "SIGKILL");
     await waitFor(async () => {
-      expect(started.said.stdout).toContain("runs again");
+      expect(started.said.stdout).toContain("was restarted");
       expect((await fetch(`${started.page}/readyz`)).status).toBe(200);
     });
     expect(await readPostmaster()).not.toBe(postmaster);

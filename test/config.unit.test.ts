@@ -8,7 +8,7 @@ import { ConfigError, readConfig } from "../src/config.ts";
 const SECRET = "0123456789abcdef0123456789abcdef";
 const external = { DATABASE_URL: "postgres://app@db.example/app", JWT_SECRET: SECRET };
 
-/** What the operator reads when the environment is wrong. */
+/** The message for the operator if the environment is wrong. */
 function problemsOf(environment: NodeJS.ProcessEnv): string {
   try {
     readConfig(environment);
@@ -16,13 +16,13 @@ function problemsOf(environment: NodeJS.ProcessEnv): string {
     expect(err).toBeInstanceOf(ConfigError);
     return (err as ConfigError).message;
   }
-  throw new Error("the configuration was taken");
+  throw new Error("the configuration was accepted");
 }
 
 const pem = (key: KeyObject) => key.export({ type: "spki", format: "pem" }).toString();
 
 describe("defaults", () => {
-  test("an empty environment is the embedded server with a generated key", () => {
+  test("an empty environment means the embedded server with a generated key", () => {
     expect(readConfig({})).toEqual({
       host: "127.0.0.1",
       port: 3000,
@@ -54,7 +54,7 @@ describe("defaults", () => {
     });
   });
 
-  test("with a database of its own the service listens on every address", () => {
+  test("with a DATABASE_URL the service listens on every IP address", () => {
     expect(readConfig(external).host).toBe("0.0.0.0");
     expect(readConfig({ ...external, HOST: "::1" }).host).toBe("::1");
     expect(readConfig({ HOST: "0.0.0.0" }).host).toBe("0.0.0.0");
@@ -75,8 +75,8 @@ describe("defaults", () => {
   });
 });
 
-describe("what is wrong", () => {
-  test("every problem is listed, those of one variable and those between variables", () => {
+describe("problems", () => {
+  test("all problems are listed, of single variables and between variables", () => {
     const message = problemsOf({
       PORT: "70000",
       METRICS_PORT: "a",
@@ -105,9 +105,9 @@ describe("what is wrong", () => {
 
   test.each([
     ["two keys", { ...external, JWT_JWKS_URL: "https://k.example/" }, "Set exactly one of"],
-    ["no key for a database of its own", { DATABASE_URL: "postgres:///app" }, "Set one of"],
+    ["no key with a DATABASE_URL", { DATABASE_URL: "postgres:///app" }, "Set one of"],
     [
-      "a direct address alone",
+      "a direct URL alone",
       { DIRECT_DATABASE_URL: "postgres:///app" },
       "Needs DATABASE_URL as well",
     ],
@@ -116,9 +116,9 @@ describe("what is wrong", () => {
   });
 
   test.each([
-    ["is no key", "-----BEGIN PUBLIC KEY-----\nbm8=\n-----END PUBLIC KEY-----"],
-    ["is no PEM block", "MCowBQYDK2VwAyEA"],
-    ["is a curve that no token is signed with", pem(keyPair("ec", "P-384"))],
+    ["is not a key", "-----BEGIN PUBLIC KEY-----\nbm8=\n-----END PUBLIC KEY-----"],
+    ["is not a PEM block", "MCowBQYDK2VwAyEA"],
+    ["has an unsupported curve", pem(keyPair("ec", "P-384"))],
     ["is too short for RS256", pem(keyPair("rsa", 1024))],
     ["is for key exchange", pem(generateKeyPairSync("x25519").publicKey)],
   ])("JWT_PUBLIC_KEY %s", (_, JWT_PUBLIC_KEY) => {
@@ -137,7 +137,7 @@ test.each([
   });
 });
 
-test("a database address is passed on as it is written, for libpq has forms that are no URLs", () => {
+test("a database URL is passed on unchanged, because libpq has forms that are not URLs", () => {
   const url = "postgres://user@/db?host=/var/run/postgresql";
   expect(readConfig({ ...external, DATABASE_URL: url }).database).toEqual({
     kind: "external",
@@ -149,7 +149,7 @@ test("a database address is passed on as it is written, for libpq has forms that
   expect(readConfig(both).database).toEqual({ kind: "external", url, directUrl });
 });
 
-test("variables that are not ours are left alone", () => {
+test("other variables are ignored", () => {
   expect(readConfig({ PATH: "/bin", NODE_ENV: "production" })).toEqual(readConfig({}));
 });
 
@@ -163,7 +163,7 @@ describe(".env.example", () => {
     expect(names).toHaveLength(new Set(names).size);
   });
 
-  test("says of each what it is for", () => {
+  test("explains each variable", () => {
     const bare = readLines().filter((line, i, lines) => {
       const above = lines[i - 1] ?? "";
       const isExplained = /\s# \S/.test(line) || (/^# \S/.test(above) && !VARIABLE.test(above));

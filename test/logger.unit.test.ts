@@ -51,7 +51,7 @@ describe("an error is logged", () => {
     expect(JSON.parse(text).err.stack).toContain("logger.unit.test.ts");
   });
 
-  test("without what Prisma says of it", () => {
+  test("without the message of a Prisma error", () => {
     const err = Object.assign(new Error(`Invalid value ${CANARY}`), {
       name: "PrismaClientKnownRequestError",
       code: "P2010",
@@ -62,12 +62,12 @@ describe("an error is logged", () => {
     expect(text).toContain("P2010");
   });
 
-  test("where it is none, without it", () => {
+  test("without the value if something else than an Error was thrown", () => {
     expect(logged((log) => log.warn({ err: CANARY }, "oh"))).not.toContain(CANARY);
   });
 });
 
-test("what is called a secret is not written, wherever it stands", () => {
+test("values under the names of secrets are redacted at every place", () => {
   for (const key of ["authorization", "cookie", "token", "ticket", "url", "password"]) {
     const text = logged((log) => {
       log.info({ [key]: CANARY }, "oh");
@@ -78,13 +78,13 @@ test("what is called a secret is not written, wherever it stands", () => {
   }
 });
 
-test("a mistake ends the process with a line that holds no row", () => {
-  // As the service's start does, with an error that nobody expects.
+test("an unexpected error ends the process with a log line that contains no row", () => {
+  // Like the service's start, with an unexpected error.
   const script = `
     import pg from "pg";
-    import { endOnMistake } from "./src/main.ts";
+    import { exitOnUnexpectedError } from "./src/main.ts";
     import { createLogger } from "./src/logger.ts";
-    endOnMistake(createLogger("info"));
+    exitOnUnexpectedError(createLogger("info"));
     const err = new pg.DatabaseError("invalid input: ${CANARY}", 1, "error");
     Object.assign(err, { code: "22P02", detail: "${CANARY}" });
     Promise.reject(err);
@@ -96,11 +96,11 @@ test("a mistake ends the process with a line that holds no row", () => {
     { encoding: "utf8", timeout: 15_000 },
   );
   expect(stdout + stderr).not.toContain(CANARY);
-  expect(stdout).toContain("ended by a mistake");
+  expect(stdout).toContain("unexpected error");
   expect(status).toBe(1);
 });
 
-test("nobody waits for whoever reads the log, and what is not written at the end is written then", async () => {
+test("the process never waits for a reader of its log, and writes the remaining lines at exit", async () => {
   const script = `
     import { createLogger } from "./src/logger.ts";
     const log = createLogger("info");

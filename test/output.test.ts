@@ -33,7 +33,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Something that takes no line, to be handed to a process as its output. */
+/** An output that accepts no line, to be given to a process. */
 type Sink = () => number;
 
 let sinks = 0;
@@ -83,7 +83,7 @@ interface Launched {
   ended: Promise<{ code: number | null; signal: string | null }>;
 }
 
-/** The real CLI, with these for standard output and standard error; "read" is a pipe that is read. */
+/** The real CLI with these outputs. "read" is a pipe that is read. */
 function launch(
   args: string[],
   env: Record<string, string>,
@@ -128,7 +128,7 @@ async function startService(stdout: Sink | "read", stderr: Sink | "read" = "read
   const headers = { authorization: `Bearer ${await mint("1")}` };
   return {
     ...launched,
-    /** Asks for the badge; every answer is a line of the log. */
+    /** Requests the counts; every answer adds a line to the log. */
     async ask() {
       const response = await fetch(`${url}/api/notifications/unread-count`, {
         headers,
@@ -141,7 +141,7 @@ async function startService(stdout: Sink | "read", stderr: Sink | "read" = "read
       const page = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
       return Number(/^bellwire_log_lines_dropped_total (\d+)$/m.exec(page)?.[1]);
     },
-    /** What it says until its end, which is told to come. */
+    /** Ends it, and returns its output until then. */
     async stop(signal: NodeJS.Signals = "SIGTERM") {
       const at = performance.now();
       launched.child.kill(signal);
@@ -161,7 +161,7 @@ async function findPort(): Promise<number> {
   return address.port;
 }
 
-describe.each(SINKS)("where standard output is %s", (name, sink) => {
+describe.each(SINKS)("with %s as standard output", (name, sink) => {
   test("the service starts, serves and ends", async () => {
     const service = await startService(sink);
     for (let i = 0; i < 100; i++) expect(await service.ask()).toBe(200);
@@ -172,7 +172,7 @@ describe.each(SINKS)("where standard output is %s", (name, sink) => {
     expect(ms).toBeLessThan(END_LIMIT_MS);
   });
 
-  test("and standard error as well, it does too", async () => {
+  test("and as standard error, it does the same", async () => {
     const service = await startService(sink, sink);
     for (let i = 0; i < 10; i++) expect(await service.ask()).toBe(200);
     const { code, ms } = await service.stop("SIGINT");
@@ -180,7 +180,7 @@ describe.each(SINKS)("where standard output is %s", (name, sink) => {
     expect(ms).toBeLessThan(END_LIMIT_MS);
   });
 
-  test("what cannot start ends, with the status that says why", async () => {
+  test("a service that cannot start exits with the status of the reason", async () => {
     const wrong = launch(["start"], { PORT: "x" }, sink, sink);
     expect(await wrong.ended).toEqual({ code: 78, signal: null });
     const env = { DATABASE_URL: asService(database.url), JWT_SECRET: SECRET };
@@ -189,7 +189,7 @@ describe.each(SINKS)("where standard output is %s", (name, sink) => {
   });
 });
 
-test("a command whose reader has read enough ends in silence; one that cannot write fails", async () => {
+test("a command whose reader closes the pipe ends silently; one that cannot write fails", async () => {
   const env = { DATABASE_URL: database.url, JWT_SECRET: SECRET };
   const enough = launch(["plan", "--help"], env, closedPipe, "read");
   expect(await enough.ended).toEqual({ code: 0, signal: null });
@@ -199,7 +199,7 @@ test("a command whose reader has read enough ends in silence; one that cannot wr
   expect(full.said.stderr).toMatch(/ENOSPC/);
 });
 
-test("what is logged before the end is written by then, and a pipe that is read again has it all", async () => {
+test("all lines logged before the exit are written, and a pipe that is read again has them all", async () => {
   const path = makePipe();
   const both = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   onTestFinished(() => closeSync(both));
@@ -225,7 +225,7 @@ test("what is logged before the end is written by then, and a pipe that is read 
   for (const line of lines) expect(() => JSON.parse(line)).not.toThrow();
 });
 
-test("a disk that has room again gets lines again, the first says how many were dropped", async (context) => {
+test("when a disk has room again, lines are written again, and the first says how many were dropped", async (context) => {
   const disk = join(folder, "disk");
   spawnSync("mkdir", [disk]);
   const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]);
@@ -251,7 +251,7 @@ test("a disk that has room again gets lines again, the first says how many were 
       return undefined;
     }
   });
-  // The one that was being written when the disk was full.
+  // The line that was being written when the disk became full.
   expect(parsed.filter((line) => line === undefined).length).toBeLessThanOrEqual(1);
   expect(parsed.find((line) => line?.msg.includes("lines were dropped")).lines).toBe(dropped);
   expect(parsed.at(-1).msg).toContain("stopping");

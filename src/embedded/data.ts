@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { runAs } from "./account.ts";
 import type { Place } from "./place.ts";
 
-/** An initdb takes a second; a leftover this old has no live initdb behind it. */
+/** An initdb takes a second, so no initdb is still working on a folder this old. */
 const ABANDONED_MS = 600_000;
 
 /**
- * Makes `<dir>/data` with user and password `postgres`, or checks that this PostgreSQL can open the one that is
- * there. The folder appears by a rename, so it is never half made, wherever we are killed.
+ * Creates `<dir>/data` with user and password `postgres`, or checks that this PostgreSQL can open the existing one. The
+ * folder is renamed to its name when it is complete, so a kill at any moment leaves no incomplete data.
  */
 export async function prepareData(place: Place): Promise<void> {
   const data = join(place.dir, "data");
@@ -16,8 +16,8 @@ export async function prepareData(place: Place): Promise<void> {
   const found = (await readVersion(data)) ?? (await initialise(place, data));
   if (found !== major) {
     throw new Error(
-      `The data in ${data} is of PostgreSQL ${found}, the program is PostgreSQL ${major}. Move the data with ` +
-        "pg_dump, or name another folder in EMBEDDED_PG_DIR.",
+      `The data in ${data} is of PostgreSQL ${found}, but the program is PostgreSQL ${major}. Move the data with ` +
+        "pg_dump, or set EMBEDDED_PG_DIR to another folder.",
     );
   }
 }
@@ -40,9 +40,9 @@ async function initialise({ dir, binaries, account }: Place, data: string) {
       "--encoding=UTF8",
       "--locale=C",
     ]).catch((err: unknown) => {
-      throw new Error(`Could not make a database in ${dir}`, { cause: err });
+      throw new Error(`Could not create a database in ${dir}`, { cause: err });
     });
-    // Fails if another start has just put its own there, which then is the one to use.
+    // Fails if another start has just created its own, which is then used.
     await rename(join(fresh, "data"), data).catch(async (err) => {
       if (!(await readVersion(data))) throw err;
     });
@@ -55,8 +55,8 @@ async function initialise({ dir, binaries, account }: Place, data: string) {
 async function readMajor({ binaries, account }: Place): Promise<string | undefined> {
   const text = await runAs(account, binaries.postgres, ["--version"]).catch((err: unknown) => {
     throw new Error(
-      "The embedded PostgreSQL does not run on this system (it needs glibc, not musl, on Linux). Set DATABASE_URL " +
-        "to use a PostgreSQL of your own.",
+      "The embedded PostgreSQL does not run on this system (on Linux it needs glibc, not musl). Set DATABASE_URL " +
+        "to use your own PostgreSQL.",
       { cause: err },
     );
   });

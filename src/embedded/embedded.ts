@@ -5,21 +5,21 @@ import { prepareData } from "./data.ts";
 import { choosePlace, type Place } from "./place.ts";
 import { findServer, once, type Server, startServer } from "./server.ts";
 
-/** A PostgreSQL of our own: `url` names its database `bellwire`, `dir` is where its data really is. */
+/** The embedded PostgreSQL. `url` is of its database `bellwire`; `dir` is the folder that was really used. */
 export type Embedded = { url: string; port: number; dir: string; close(): Promise<void> };
 
 type Options = { dir: string; port: number; log: Logger };
 
-/** The ASCII codes of "bellwire". Only in the database `postgres`, so it meets no lock of a migration. */
+/** The ASCII codes of "bellwire". Taken only in the database `postgres`, so it cannot collide with a lock of a migration. */
 const LOCK = 0x62656c6c77697265n;
 
-/** 250 ms, 500 ms, 1 s … 10 s, until it runs again. */
+/** 250 ms, 500 ms, 1 s … 10 s. */
 const backoffMs = (attempt: number) => Math.min(10_000, 250 * 2 ** attempt);
 
 /**
- * Starts the PostgreSQL that npm installed, for a machine with nothing but Node. One Bellwire to a folder: it holds
- * an advisory lock, which the server gives back by itself when the holder dies. A server left behind by a killed
- * Bellwire is used on, on the port that it has. One that ends by itself, or is killed, is started again, on the same port.
+ * Starts the PostgreSQL that npm installed, for a machine that has only Node. Only one Bellwire may use a folder: it holds an
+ * advisory lock, which the server releases when the holder dies. If a killed Bellwire left its server running, that server is
+ * used, on its port. A server that exits or is killed is restarted on the same port.
  */
 export async function startEmbedded(options: Options): Promise<Embedded> {
   const { log } = options;
@@ -32,7 +32,7 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
   let endPause = () => {};
   let watching = Promise.resolve();
 
-  async function startAgain(): Promise<void> {
+  async function restart(): Promise<void> {
     for (let attempt = 0; !isClosing; attempt++) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, backoffMs(attempt));
@@ -45,9 +45,9 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
       try {
         server = await openServer(place, { ...options, port });
         lock = await holdLock(server, place);
-        return log.warn({ port }, "the embedded database runs again");
+        return log.warn({ port }, "the embedded database was restarted");
       } catch (err) {
-        log.error({ err, attempt }, "cannot start the embedded database again; trying on");
+        log.error({ err, attempt }, "cannot restart the embedded database; will retry");
       }
     }
   }
@@ -56,8 +56,8 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
     while (!isClosing) {
       await lock.lost;
       if (isClosing) return;
-      log.error("the embedded database has gone; starting it again");
-      await startAgain();
+      log.error("lost the embedded database; restarting it");
+      await restart();
     }
   }
 
@@ -65,9 +65,9 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
     isClosing = true;
     endPause();
     const held = lock;
-    await server.close(); // first: until it is down, nobody else may take the lock
+    await server.close(); // first, so that nobody else gets the lock while it runs
     await watching;
-    if (lock !== held) await server.close(); // started again meanwhile
+    if (lock !== held) await server.close(); // restarted meanwhile
     await lock.client.end();
   });
   try {
@@ -84,20 +84,20 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
 async function openServer(place: Place, { port, log }: Options): Promise<Server> {
   const running = await findServer(place);
   if (running) {
-    log.warn({ port: running.port }, "found a running server on the database folder");
+    log.warn({ port: running.port }, "using the server that already runs on the database folder");
     return running;
   }
   try {
     return await startServer({ place, port, log });
   } catch (err) {
-    // Two starts at the same moment: the slower one finds the quicker one's server, and then its lock.
+    // Two starts at the same moment: the slower one finds the server of the faster one, and then its lock.
     const other = await findServer(place);
     if (other) return other;
     throw err;
   }
 }
 
-/** `lost` resolves when its session has ended, as it does with the server. */
+/** `lost` resolves when the session of the lock has ended, which also happens when the server ends. */
 async function holdLock(server: Server, place: Place) {
   const client = new pg.Client({
     connectionString: server.url("postgres"),
@@ -112,16 +112,16 @@ async function holdLock(server: Server, place: Place) {
     throw new Error(`Could not connect to the database in ${place.dir}`, { cause: err });
   });
   try {
-    // A killed holder's session ends within milliseconds, not at once.
+    // The session of a killed holder ends some milliseconds later.
     await client.query("set lock_timeout = '2s'");
     await client.query("select pg_advisory_lock($1)", [LOCK]);
   } catch (err) {
-    // The server stays: it is somebody else's, even if this process has started it.
+    // The server keeps running: another process uses it, even if this process started it.
     await client.end();
     if (!(err instanceof pg.DatabaseError && err.code === LOCK_NOT_AVAILABLE)) throw err;
     throw new Error(
-      `Another Bellwire already runs on this folder (${place.dir}). Stop it, or name another folder in ` +
-        "EMBEDDED_PG_DIR and another port in EMBEDDED_PG_PORT.",
+      `Another Bellwire already runs on this folder (${place.dir}). Stop it, or set EMBEDDED_PG_DIR to another folder ` +
+        "and EMBEDDED_PG_PORT to another port.",
     );
   }
   return { client, lost };

@@ -6,16 +6,15 @@ import { type Account, canEnter, chooseAccount, runAs } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { shareBinaries } from "./shared-copy.ts";
 
-/** Where a server lives and who runs it. `dir` holds `data` (PostgreSQL's own folder) and `server.log`. */
+/** The folder, programs and account of a server. `dir` contains `data` (PostgreSQL's own folder) and `server.log`. */
 export type Place = { dir: string; binaries: Binaries; account: Account };
 
-/** What we put into `dir`; the last is a volume's. Anything else: the folder is somebody else's. */
+/** The files that we create in `dir`, and `lost+found` of a volume. Other files mean that the folder is not ours. */
 const OURS = /^(data|server\.log|new-.*|lost\+found)$/;
 
 /**
- * Makes sure that the account that will run the server can reach its programs and write its folder. Only root ever
- * needs another place than the one it asked for: a checkout in /root or in a `mktemp -d` is closed to every other
- * account, so programs and data go to /var/tmp.
+ * Makes sure that the server's account can run its programs and write its folder. Only root may get another place than the
+ * requested one: no other account can enter a checkout in /root or in a `mktemp -d`, so programs and data go to /var/tmp.
  */
 export async function choosePlace(options: {
   dir: string;
@@ -31,7 +30,7 @@ export async function choosePlace(options: {
     dir = await makeOpenFolder(dir, account);
     log.info(
       { dir, wanted: closed, account: account.name },
-      "database folder moved: PostgreSQL does not run as root, and this account cannot enter the wanted folder",
+      "using another database folder: PostgreSQL does not run as root, and its account cannot enter the requested one",
     );
   }
   await claimFolder(dir, account);
@@ -40,22 +39,22 @@ export async function choosePlace(options: {
 }
 
 async function canRun(account: Account, program: string): Promise<boolean> {
-  // A program that is broken, not closed, fails as a copy too, and then says why.
+  // If the program is broken rather than inaccessible, its copy fails too, with the reason.
   return await runAs(account, program, ["--version"]).then(
     () => true,
     () => false,
   );
 }
 
-/** The same folder for the same checkout, so that its data is found again. */
+/** Always the same folder for a checkout, so that its data is found again. */
 async function makeOpenFolder(dir: string, account: NonNullable<Account>): Promise<string> {
   const folder = `/var/tmp/bellwire-${createHash("sha256").update(dir).digest("hex").slice(0, 16)}`;
-  // May exist, from us or from a stranger: anybody can write /var/tmp.
+  // It may exist already, and not be ours: every user can write /var/tmp.
   await mkdir(folder, { mode: 0o700 }).catch(() => {});
   const found = await lstat(folder);
   if (!found.isDirectory() || ![0, account.uid].includes(found.uid)) {
     throw new Error(
-      `${folder} does not belong to ${account.name}. Remove it, or name another folder in EMBEDDED_PG_DIR.`,
+      `${folder} does not belong to ${account.name}. Remove it, or set EMBEDDED_PG_DIR to another folder.`,
     );
   }
   return folder;
@@ -64,11 +63,11 @@ async function makeOpenFolder(dir: string, account: NonNullable<Account>): Promi
 async function claimFolder(dir: string, account: Account): Promise<void> {
   await mkdir(dir, { recursive: true }).catch(refuse(dir));
   await access(dir, constants.R_OK | constants.W_OK | constants.X_OK).catch(refuse(dir));
-  // Before the chown: EMBEDDED_PG_DIR=/srv must not give /srv away.
+  // Before the chown, so that EMBEDDED_PG_DIR=/srv does not change the owner of /srv.
   const strange = (await readdir(dir)).find((name) => !OURS.test(name));
   if (strange) {
     throw new Error(
-      `The folder ${dir} holds something else (${strange}). Name a new or an empty one in EMBEDDED_PG_DIR.`,
+      `The folder ${dir} contains other files (${strange}). Set EMBEDDED_PG_DIR to a new or empty folder.`,
     );
   }
   if (account) await chown(dir, account.uid, account.gid);
@@ -77,7 +76,7 @@ async function claimFolder(dir: string, account: Account): Promise<void> {
 function refuse(dir: string) {
   return (err: unknown): never => {
     throw new Error(
-      `Cannot write the database folder ${dir}. Give this user the right to, or name another in EMBEDDED_PG_DIR.`,
+      `Cannot write the database folder ${dir}. Give this user the right to write it, or set EMBEDDED_PG_DIR to another folder.`,
       { cause: err },
     );
   };

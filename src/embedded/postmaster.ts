@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 
-/** What `postmaster.pid` says of the server of a data folder. */
+/** The server of a data folder, from its `postmaster.pid`. */
 export type Postmaster = { pid: number; port: number; isReady: boolean };
 
 /**
  * Reads the file that a server keeps while it runs: pid, data folder, start time, port, socket folder, address,
- * shared memory key and, when up, the status "ready" (which is also what `pg_ctl -w` waits for). Undefined if there
- * is none, or if its process is gone or somebody else's: PostgreSQL then replaces the file by itself.
+ * shared memory key, and the status, for which `pg_ctl -w` waits too. Undefined if there is no file, or if its process has ended
+ * or belongs to another user. PostgreSQL then replaces the file itself.
  */
 export async function readPostmaster(data: string): Promise<Postmaster | undefined> {
   const text = await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "");
@@ -18,20 +18,20 @@ export async function readPostmaster(data: string): Promise<Postmaster | undefin
   return { pid: Number(pid), port: Number(port), isReady: status?.trim() === "ready" };
 }
 
-/** True if the server on this port is the one of this data folder, and takes our password. */
+/** True if the server on this port uses this data folder and accepts our password. */
 export async function servesFolder(port: number, data: string): Promise<boolean> {
   const client = new pg.Client({
     connectionString: urlOf(port, "postgres"),
     connectionTimeoutMillis: 5_000,
     query_timeout: 5_000,
   });
-  client.on("error", () => {}); // a query that waits is told as well
+  client.on("error", () => {}); // the running query rejects as well
   try {
     await client.connect();
     const { rows } = await client.query<{ data_directory: string }>("show data_directory");
     return (await realpath(rows[0]?.data_directory ?? "")) === (await realpath(data));
   } catch {
-    return false; // nobody there, not PostgreSQL, or another password: not the server of this folder
+    return false; // no server, not PostgreSQL, or another password: not the server of this folder
   } finally {
     client.end().catch(() => {});
   }
@@ -41,7 +41,7 @@ export function urlOf(port: number, database: string): string {
   return `postgres://postgres:postgres@127.0.0.1:${port}/${database}`;
 }
 
-/** Asks again every 20 ms until there is an answer; undefined after the time limit. */
+/** Repeats `ask` every 20 ms until it has an answer. Undefined after the time limit. */
 export async function poll<T>(
   limitMs: number,
   ask: () => Promise<T | undefined>,
@@ -58,6 +58,6 @@ function isAlive(pid: number): boolean {
   try {
     return pid > 0 && process.kill(pid, 0);
   } catch {
-    return false; // no such process, or one of another user, so not a server of ours
+    return false; // no such process, or one of another user, so not our server
   }
 }

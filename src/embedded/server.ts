@@ -7,16 +7,16 @@ import { asAccount, runAs } from "./account.ts";
 import type { Place } from "./place.ts";
 import { poll, readPostmaster, servesFolder, urlOf } from "./postmaster.ts";
 
-/** A running server on 127.0.0.1. `close` cuts its clients, waits for a clean end and may be called twice. */
+/** A running server on 127.0.0.1. `close` ends its sessions and waits for a clean shutdown. It may be called twice. */
 export type Server = { port: number; url(database: string): string; close(): Promise<void> };
 
-/** Recovery after a crash is part of the start. pg_ctl's own limits are 60 s as well. */
+/** The start includes recovery after a crash. pg_ctl uses the same limit. */
 const START_LIMIT_MS = 60_000;
 
 /**
- * Starts a server in a prepared place, in a session of its own: a Ctrl-C in the terminal reaches us and not the
- * database, which must outlive our last write. It also outlives a kill -9 of us; `findServer` finds it then.
- * Port 0 picks a free one.
+ * Starts a server in a prepared place. It has its own session, so that a Ctrl-C in the terminal reaches us but not the
+ * database, which must outlive our last write. It also survives a kill -9 of this process; then `findServer` finds it.
+ * Port 0 picks a free port.
  */
 export async function startServer(options: {
   place: Place;
@@ -35,7 +35,7 @@ export async function startServer(options: {
     ...options.settings,
   };
 
-  // Removed and made anew ("x"): as root we must not write through a link that the account may have put there.
+  // Removed and created again ("x"), because root must not write through a link that the account may have put there.
   await rm(logFile, { force: true });
   const output = await open(logFile, "wx", 0o600);
   const child = spawn(
@@ -46,28 +46,28 @@ export async function startServer(options: {
   await output.close();
   child.unref();
 
-  // Set when the process is gone; the text says how.
+  // How the process ended; undefined while it runs.
   let end: string | undefined;
-  let isExpected = true; // until it is ready, its end is thrown, not logged
+  let isExpected = true; // until the server is ready, its end is thrown, not logged
   const ended = new Promise<void>((resolve) => {
     const onEnd = (text: string) => {
       end ??= text;
-      if (!isExpected) log.error({ end, logFile }, "the embedded database ended by itself");
+      if (!isExpected) log.error({ end, logFile }, "the embedded database exited unexpectedly");
       resolve();
     };
     child.once("error", (err) => onEnd(err.message));
     child.once("exit", (code, signal) => onEnd(signal ?? `exit code ${code}`));
   });
-  // Whatever ends us before `close` (a mistake, an end that took too long): it is told to end, too.
-  const tell = () => void child.kill("SIGINT");
-  process.once("exit", tell);
-  void ended.then(() => process.off("exit", tell));
+  // If this process exits before `close` (an unexpected error, a shutdown that took too long), the server must end too.
+  const interrupt = () => void child.kill("SIGINT");
+  process.once("exit", interrupt);
+  void ended.then(() => process.off("exit", interrupt));
 
   async function stop(): Promise<void> {
     isExpected = true;
     if (end !== undefined) return;
     child.ref();
-    // Without its pid file (someone removed the folder) only a signal reaches it.
+    // Without its pid file (the folder was removed) only a signal can stop it.
     if (!(await stopServer(place))) child.kill("SIGINT");
     await ended;
   }
@@ -81,15 +81,15 @@ export async function startServer(options: {
   if (end !== undefined) {
     const lines = (await readFile(logFile, "utf8")).trim().split("\n");
     const text = lines.slice(-8).join("\n");
-    throw new Error(`PostgreSQL did not start in ${data} (${end}). Its last words:\n${text}`);
+    throw new Error(`PostgreSQL did not start in ${data} (${end}). The end of its log:\n${text}`);
   }
   isExpected = false;
   return { port, url: (database) => urlOf(port, database), close: once(stop) };
 }
 
 /**
- * Finds a server that already runs on the place's data, such as one whose Bellwire was killed, and waits for one
- * that is just starting or stopping. Its `close` stops it like our own child.
+ * Finds a server that already runs on the data, for example after its Bellwire was killed. Waits for one that is just starting
+ * or stopping. `close` stops it like our own child.
  */
 export async function findServer(place: Place): Promise<Server | undefined> {
   const data = join(place.dir, "data");
@@ -98,13 +98,13 @@ export async function findServer(place: Place): Promise<Server | undefined> {
     return !postmaster || postmaster.isReady ? { postmaster } : undefined;
   });
   const port = settled?.postmaster?.port;
-  // The file may be left from a crash, and its pid long be another program's.
+  // The file may be left from a crash, and another program may have its pid now.
   if (!port || !(await servesFolder(port, data))) return undefined;
   const close = once(async () => void (await stopServer(place)));
   return { port, url: (database) => urlOf(port, database), close };
 }
 
-/** Every caller gets the first call's promise. */
+/** All callers get the promise of the first call. */
 export function once(close: () => Promise<void>): () => Promise<void> {
   let closed: Promise<void> | undefined;
   return () => {
@@ -114,15 +114,15 @@ export function once(close: () => Promise<void>): () => Promise<void> {
 }
 
 /**
- * "Fast" is SIGINT: sessions are cut, a checkpoint is written. pg_ctl knows how to say so on Windows too. False if
- * the folder knows of no running server.
+ * "Fast" means SIGINT: the server ends its sessions and writes a checkpoint. pg_ctl can send that on Windows too. False if no
+ * server runs on the folder.
  */
 async function stopServer({ dir, binaries, account }: Place): Promise<boolean> {
   const data = join(dir, "data");
   if (!(await readPostmaster(data))) return false;
   await runAs(account, binaries.pgCtl, ["stop", "-w", "-m", "fast", "-D", data]).catch(
     async (err: unknown) => {
-      if (await readPostmaster(data)) throw err; // else killed meanwhile: it is gone, if not cleanly
+      if (await readPostmaster(data)) throw err; // otherwise it was killed meanwhile, and has ended
     },
   );
   return true;
@@ -134,7 +134,7 @@ async function claimPort(port: number): Promise<number> {
     probe.once("error", reject).listen(port, "127.0.0.1", resolve);
   }).catch((err: unknown) => {
     throw new Error(
-      `Port ${port} on 127.0.0.1 is not free. Stop what uses it, or choose another port in EMBEDDED_PG_PORT.`,
+      `Port ${port} on 127.0.0.1 is in use. Stop the program that uses it, or set EMBEDDED_PG_PORT to another port.`,
       { cause: err },
     );
   });

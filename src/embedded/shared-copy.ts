@@ -17,20 +17,23 @@ import type { Logger } from "../logger.ts";
 import type { Binaries } from "./binaries.ts";
 
 /**
- * Copies the programs to where every account can run them, and returns the copy's paths. About 60 MB, made once for
- * each content and checked on every use: cleaners of /var/tmp take single old files. Only root calls this.
+ * Copies the programs to a folder where every account can run them, and returns the paths of the copy. It has about 60 MB, and is
+ * made once per version. Each use checks it, because cleaners of /var/tmp delete single old files. Only root calls this.
  */
 export async function shareBinaries(binaries: Binaries, log: Logger): Promise<Binaries> {
   const source = dirname(dirname(binaries.postgres));
   const digest = await digestOf(source);
   const copy = `/var/tmp/bellwire-postgres-${digest.slice(0, 16)}`;
   if (!(await isIntact(copy, digest))) {
-    log.info({ folder: copy }, "copying the database's programs to where its account can run them");
+    log.info(
+      { folder: copy },
+      "copying the database's programs to a folder where its account can run them",
+    );
     const fresh = await mkdtemp(`${copy}.`);
     await copyFolder(source, fresh);
     await rename(fresh, copy).catch(async (err) => {
       await rm(fresh, { recursive: true });
-      // Another start was quicker; the name, once taken, is never half full.
+      // Another start was faster. A folder under this name is always complete.
       if (!(await isIntact(copy, digest))) throw err;
     });
   }
@@ -42,19 +45,19 @@ export async function shareBinaries(binaries: Binaries, log: Logger): Promise<Bi
   };
 }
 
-/** False if it has to be made. Whoever owns a program decides what it does: a stranger's copy is refused. */
+/** False if the copy must be made. A copy that root did not make is refused, because its owner could change the programs. */
 async function isIntact(copy: string, digest: string): Promise<boolean> {
   const folder = await lstat(copy).catch(() => undefined);
   if (!folder) return false;
   if (!folder.isDirectory() || folder.uid !== 0 || (folder.mode & 0o022) !== 0) {
-    throw new Error(`${copy} was not made by root: remove it, then start again.`);
+    throw new Error(`${copy} was not made by root. Remove it, then start again.`);
   }
   if ((await digestOf(copy)) === digest) return true;
   await rm(copy, { recursive: true });
   return false;
 }
 
-/** Every name and size and the server itself (with its build id); all 60 MB would take a second at each start. */
+/** Covers all names and sizes, and the server program (with its build id). All 60 MB would take a second at each start. */
 async function digestOf(folder: string): Promise<string> {
   const server = await readFile(join(folder, "bin/postgres")).catch(() => "");
   const hash = createHash("sha256").update(server);
@@ -69,7 +72,7 @@ async function digestOf(folder: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Modes are set, not kept: under a umask of 077 npm unpacks programs that only root can read. */
+/** Sets the modes, because with a umask of 077 npm unpacks programs that only root can read. */
 async function copyFolder(from: string, to: string): Promise<void> {
   await chmod(to, 0o755);
   for (const entry of await readdir(from, { withFileTypes: true })) {

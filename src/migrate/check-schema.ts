@@ -4,9 +4,9 @@ import { isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
 import { readVersioned } from "./files.ts";
 
 /**
- * For the service's start, as bellwire_service: throws where the database lacks a migration this code
- * needs. A newer schema is no error, or a rolling deploy could not restart an old instance; resolves to
- * the migrations this code does not know, for a warning.
+ * For the service's start, as bellwire_service. Throws if the database lacks a migration that this code needs. A newer schema
+ * is allowed, because a rolling deploy may restart an old instance. Resolves to the migrations that this code does not
+ * know, for a warning.
  */
 export async function checkSchema(
   database: ClientBase | Pool,
@@ -41,13 +41,13 @@ Grant it the role, as the user who ran migrate: grant bellwire_service to <user>
   }
 }
 
-/** `checkSchema` for a start that does not wait for the database: one that is away is not refused. */
+/** `checkSchema`, but an unavailable database does not stop the start: the service waits for it later. */
 export async function refuseOldSchema(pool: Pool, log: Logger): Promise<void> {
   try {
     const { newer } = await checkSchema(pool);
     if (newer.length > 0) log.warn({ newer }, "the database has migrations this version lacks");
   } catch (err) {
     if (err instanceof MigrationError) throw err;
-    log.warn({ err }, "cannot look at the schema; starting all the same");
+    log.warn({ err }, "cannot check the schema; starting without the check");
   }
 }

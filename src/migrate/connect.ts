@@ -1,12 +1,12 @@
 import pg from "pg";
 
-/** One connection for one piece of work. An unfinished transaction ends with it. */
-export async function withClient<T>(
+/** Runs work on a connection of its own, and closes it. That rolls back an unfinished transaction. */
+export async function withConnection<T>(
   connectionString: string,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   const client = new pg.Client({ connectionString, application_name: "bellwire migrate" });
-  // The query in flight rejects with the same error; without a listener it would end the process too.
+  // The running query rejects with the same error. Without a handler this event would end the process.
   client.on("error", () => {});
   await client.connect();
   try {

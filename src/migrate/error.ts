@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** What the runner branches on; the names are those of PostgreSQL's table of error codes. */
+/** The codes that migrate tells apart, under the names of PostgreSQL's table of error codes. */
 export const SQLSTATE = {
   insufficientPrivilege: "42501",
   internalError: "XX000",
@@ -12,12 +12,12 @@ export const SQLSTATE = {
 
 const HINTS: Record<string, string> = {
   [SQLSTATE.lockNotAvailable]:
-    "Another session holds a lock this file needs; run migrate again when it has gone.",
+    "Another session holds a lock that this file needs. Run migrate again when that session has finished.",
   [SQLSTATE.untranslatableCharacter]:
-    "The database's encoding has no such character: write it otherwise, or use a database in UTF8.",
+    "The database's encoding lacks this character. Replace the character, or use a database in UTF8.",
 };
 
-/** A problem only a person can mend. Its message says what to do, and is all that needs printing. */
+/** A problem that only a person can solve. The message says what to do; print nothing else. */
 export class MigrationError extends Error {
   override name = "MigrationError";
 }
@@ -26,14 +26,14 @@ export function isDatabaseError(err: unknown): err is pg.DatabaseError {
   return err instanceof pg.DatabaseError;
 }
 
-/** `sql/public/notify.sql:12: type "txet" does not exist`, the server's hint, and the promise that matters. */
+/** `sql/public/notify.sql:12: type "txet" does not exist`, the server's hint, and that nothing was changed. */
 export function describeFailure(err: unknown, file: { name: string; sql: string }): MigrationError {
   if (!isDatabaseError(err)) {
     return new MigrationError(`${file.name}: ${String(err)}\nNothing was changed.`, { cause: err });
   }
   const line = err.position ? `:${lineAt(file.sql, Number(err.position))}` : "";
   const hint = (err.code && HINTS[err.code]) ?? err.hint;
-  // Of the server's context only where in a function it was: the rest may quote rows.
+  // From the server's context only the position in a function, because the rest may quote rows.
   const where = err.where?.split("\n").find((context) => context.startsWith("PL/pgSQL function"));
   const message = [
     `${file.name}${line}: ${err.message}`,
@@ -44,7 +44,7 @@ export function describeFailure(err: unknown, file: { name: string; sql: string 
   return new MigrationError(message.join("\n"), { cause: err });
 }
 
-/** The server counts characters from 1; a JavaScript string counts an emoji as two. */
+/** The server counts characters from 1. A JavaScript string counts an emoji as two. */
 function lineAt(text: string, position: number): number {
   const before = [...text].slice(0, position - 1).join("");
   return before.split("\n").length;

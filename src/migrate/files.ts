@@ -4,13 +4,13 @@ import { basename, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MigrationError } from "./error.ts";
 
-/** Where migrations/ and sql/ are: the same distance from src/migrate/ and dist/migrate/. */
+/** The folder of migrations/ and sql/. It is as far from src/migrate/ as from dist/migrate/. */
 export const PACKAGE_ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Our repeatable files, in this order: what an application, a DBA or an operator may call is public, all else internal. */
+/** Our repeatable files, in this order. An application, a DBA or an operator may call the public ones. */
 const SQL_FOLDERS = ["sql/internal", "sql/public"];
 
-/** Versioned: applied once, in order, never edited. Repeatable: applied again whenever it, or a file it requires, changes. */
+/** Versioned: applied once, in order, never edited. Repeatable: applied again when it, or a file that it requires, changes. */
 export type MigrationKind = "versioned" | "repeatable";
 
 export type MigrationFile = {
@@ -22,7 +22,7 @@ export type MigrationFile = {
   checksum: string;
   /** The names of the files that it requires. */
   requires: string[];
-  /** From a folder the caller asked for, not from migrations/ or sql/. */
+  /** From a folder that the caller named, not from migrations/ or sql/. */
   isFurther: boolean;
 };
 
@@ -32,7 +32,7 @@ export type FileOptions = {
   root?: string;
 };
 
-/** Every file of this code, in the order in which an empty database gets them. */
+/** All files, in the order in which an empty database gets them. */
 export function readFiles({ folders = [], root = PACKAGE_ROOT }: FileOptions): MigrationFile[] {
   return [
     ...readVersioned(root),
@@ -53,13 +53,16 @@ export function readVersioned(root = PACKAGE_ROOT): MigrationFile[] {
     return number;
   });
   const twice = files.find((_, i) => numbers[i] === numbers[i + 1]);
-  if (twice) throw new MigrationError(`${twice.name} shares its number. Give one the next number.`);
+  if (twice)
+    throw new MigrationError(
+      `Two files have the number of ${twice.name}. Give one the next number.`,
+    );
   return files;
 }
 
 /**
- * One folder after the other and each in the order of names, except that a file comes after those it names in a line
- * `-- requires: other.sql`, which may be in any of the folders.
+ * Folder by folder, and by name within each. A line `-- requires: other.sql` puts a file after the other one, which may be in
+ * any of the folders.
  */
 function readRepeatable(root: string, folders: string[]): MigrationFile[] {
   const files = folders.flatMap((folder) => readFolder(root, folder, "repeatable"));
@@ -100,10 +103,10 @@ function readFolder(root: string, folder: string, kind: MigrationKind): Migratio
 function readFile(path: string, name: string, kind: MigrationKind): MigrationFile {
   // A checkout with CRLF line ends must not look like an edited one.
   const sql = readFileSync(path, "utf8").replaceAll("\r\n", "\n");
-  // At the start of a line only: a procedure's own, indented `commit;` is fine.
+  // Only at the start of a line, because an indented `commit;` may belong to a procedure.
   if (/^(begin|start transaction|commit|rollback|abort)( work| transaction)?;/im.test(sql)) {
     throw new MigrationError(
-      `${name} begins or ends a transaction. Remove that: all files run in one transaction of migrate's.`,
+      `${name} begins or ends a transaction. Remove that: migrate runs all files in one transaction.`,
     );
   }
   const checksum = createHash("sha256").update(sql).digest("hex");

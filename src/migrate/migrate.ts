@@ -1,7 +1,7 @@
 import type pg from "pg";
 import type { Logger } from "../logger.ts";
 import { readVersion } from "../version.ts";
-import { withClient } from "./connect.ts";
+import { withConnection } from "./connect.ts";
 import { describeFailure, isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
 import { type FileOptions, readFiles } from "./files.ts";
 import { createOpening, createPrerequisites } from "./opening.ts";
@@ -13,10 +13,10 @@ import { readSnapshot, readState } from "./state.ts";
 export type MigrateOptions = FileOptions & { url: string };
 
 /**
- * Brings the database to this code: everything in one transaction, or nothing. Resolves to the names of
- * the files it applied. Two runs at once: the second waits, then finds nothing to do.
+ * Applies all pending files in one transaction: everything or nothing. Resolves to the names of the applied files. If two runs
+ * start at once, the second waits and then has nothing to do.
  *
- * A MigrationError's message is meant for the operator as it is.
+ * A MigrationError's message can be shown to the operator unchanged.
  */
 export async function migrate({
   url,
@@ -24,17 +24,17 @@ export async function migrate({
   ...options
 }: MigrateOptions & { log: Logger }): Promise<{ applied: string[] }> {
   const files = readFiles(options);
-  return withClient(url, async (client) => {
+  return withConnection(url, async (client) => {
     client.on("notice", ({ code, message: warning, hint }) => {
-      if (code === SQLSTATE.warning) log.warn({ warning, hint }, "a file warns");
+      if (code === SQLSTATE.warning) log.warn({ warning, hint }, "a file raised a warning");
     });
-    const { user, database } = await whereAmI(client);
+    const { user, database } = await readTarget(client);
     const state = await explainDenial({ user, database }, async () => {
       await client.query(createOpening(user));
       return readState(client);
     });
     const edited = state.drift.filter((drift) => drift.state !== "unknown");
-    if (edited.length > 0) log.warn({ edited }, "functions were edited by hand; installing ours");
+    if (edited.length > 0) log.warn({ edited }, "functions were edited by hand; replacing them");
     const pending = findPending(files, state);
     for (const part of createScript(pending)) await run(client, part);
     await client.query("commit");
@@ -44,11 +44,11 @@ export async function migrate({
   });
 }
 
-/** What migrate would run now, as one text for `psql -v ON_ERROR_STOP=1 -f`. */
+/** The SQL that migrate would run now, as one script for `psql -v ON_ERROR_STOP=1 -f`. */
 export async function plan({ url, ...options }: MigrateOptions): Promise<string> {
   const files = readFiles(options);
-  return withClient(url, async (client) => {
-    const { user, database } = await whereAmI(client);
+  return withConnection(url, async (client) => {
+    const { user, database } = await readTarget(client);
     const state = await explainDenial({ user, database }, () => readSnapshot(client));
     const pending = findPending(files, state);
     const names = pending.map(({ name }) => `--   ${name}\n`);
@@ -75,7 +75,7 @@ async function run(client: pg.Client, { sql, file }: Part): Promise<void> {
   }
   if ((await currentTransaction(client)) !== before) {
     throw new MigrationError(
-      `${file.name} ended migrate's transaction. Remove its commit or rollback, and check what it left behind.`,
+      `${file.name} ended migrate's transaction. Remove its commit or rollback, and check which changes it left in the database.`,
     );
   }
 }
@@ -85,11 +85,11 @@ async function currentTransaction(client: pg.Client): Promise<string | undefined
   return rows[0]?.id;
 }
 
-type Whereabouts = { user: string; database: string };
+type Target = { user: string; database: string };
 
-/** Throws where the server cannot be migrated. */
-async function whereAmI(client: pg.Client): Promise<Whereabouts> {
-  type Row = Whereabouts & { number: number; name: string; standby: boolean };
+/** The user and database of the connection. Throws if the server cannot be migrated. */
+async function readTarget(client: pg.Client): Promise<Target> {
+  type Row = Target & { number: number; name: string; standby: boolean };
   const { rows } = await client.query<Row>(
     `select current_user as "user",
             current_database() as database,
@@ -106,18 +106,15 @@ async function whereAmI(client: pg.Client): Promise<Whereabouts> {
   return row;
 }
 
-/** Runs what needs the roles and the schema; where the user may not make them, says what will. */
-async function explainDenial<T>(
-  { user, database }: Whereabouts,
-  step: () => Promise<T>,
-): Promise<T> {
+/** Runs a step that creates the roles and the schema. If the user lacks the right, the error has the SQL for an administrator. */
+async function explainDenial<T>({ user, database }: Target, step: () => Promise<T>): Promise<T> {
   try {
     return await step();
   } catch (err) {
     if (!isDatabaseError(err) || err.code !== SQLSTATE.insufficientPrivilege) throw err;
     throw new MigrationError(
       `The user ${JSON.stringify(user)} may not prepare this database: ${err.message}. Nothing was changed.
-An administrator runs this once, in database ${JSON.stringify(database)}; then run migrate again:
+Ask an administrator to run this once in database ${JSON.stringify(database)}. Then run migrate again:
 
 ${createPrerequisites(user)}`,
       { cause: err },

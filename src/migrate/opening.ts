@@ -1,8 +1,8 @@
 import pg from "pg";
 
 /**
- * With no schema but pg_catalog to find things in, a file that works here works in anybody's psql too. The others are in the
- * text of functions that is compared with what migrate installed: in the quotes of names and the constants of parsed bodies.
+ * With only pg_catalog in the search path, a file that works here also works in any psql. The other settings change how the
+ * server prints functions (quoted names, constants of parsed bodies), and migrate compares that text with what it installed.
  */
 const READING = `set local search_path = pg_catalog, pg_temp;
 set local standard_conforming_strings = on;
@@ -13,18 +13,18 @@ set local timezone = 'UTC';
 set local extra_float_digits = 1;
 set local bytea_output = hex;`;
 
-/** What every file starts from, whatever the one before it has set. */
+/** The settings at the start of each file, because the file before it may have changed them. */
 export const SETTINGS = `${READING}
 set local lock_timeout = '5s';`;
 
 /**
- * Opens the one transaction and waits for any other run; after it the history can be read. What waits is a lock of the
- * history, which takes a right to write it; an advisory lock anybody who may connect could hold. Of two first runs the second waits
- * for the first to have made the schema or the history.
+ * Opens the transaction and waits for another run; then the history can be read. It waits for a lock of the history table, because
+ * only a role that may write the table can hold it. Any role that may connect could hold an advisory lock. If two runs are the first
+ * ones, the second waits until the first has created the schema or the history.
  */
 export function createOpening(user: string): string {
-  return `-- Read committed, so that after the wait we see what the other run did. No time limits yet: a second
--- migrate waits for the first however long it takes, and finds nothing left to do.
+  return `-- Read committed, so that after the wait this run sees what the other run did. No timeouts yet: a second
+-- migrate waits until the first has ended, and then has nothing to do.
 begin isolation level read committed read write;
 set local statement_timeout = 0;
 set local lock_timeout = 0;
@@ -44,14 +44,14 @@ begin
       constraint schema_history_kind_check check (kind in ('versioned', 'repeatable'))
     );
     comment on table bellwire.schema_history is
-      'Which migration files this database has. Kept by migrate; checksum is sha256 of the file.';
+      'Which migration files this database has. Written by migrate; checksum is the sha256 of the file.';
     create table bellwire.schema_functions (
       name     text not null,
       checksum text not null,
       constraint schema_functions_pkey primary key (name)
     );
     comment on table bellwire.schema_functions is
-      'The functions as migrate installed them (md5 of pg_get_functiondef), so that edits by hand are seen.';
+      'The functions as migrate installed them (md5 of pg_get_functiondef), to find those that were edited by hand.';
     alter table bellwire.schema_history owner to bellwire_owner;
     alter table bellwire.schema_functions owner to bellwire_owner;
   end if;
@@ -66,8 +66,8 @@ grant select on bellwire.schema_history to bellwire_service;
 }
 
 /**
- * What has to be there first. Where `user` may not do this, an administrator runs the same text once.
- * Roles belong to the cluster, so a migrate in another database may be creating them right now.
+ * The roles and the schema that must exist first. If `user` lacks the right to create them, an administrator runs the same SQL once.
+ * Roles belong to the cluster, so a migrate in another database may create them at the same time.
  */
 export function createPrerequisites(user: string): string {
   const [name, literal] = [pg.escapeIdentifier(user), pg.escapeLiteral(user)];
@@ -84,15 +84,15 @@ begin
       end;
     end if;
   end loop;
-  -- Every function that is SECURITY DEFINER runs as the first, rules as the second.
+  -- All SECURITY DEFINER functions run as bellwire_owner, and rules run as bellwire_rules.
   foreach wanted in array array['bellwire_owner', 'bellwire_rules'] loop
     if exists (select from pg_roles where rolname = wanted and (rolsuper or rolcanlogin)) then
-      raise exception '% is a superuser or may log in, and its functions would run as that; '
+      raise exception '% is a superuser or may log in, and its functions would have these rights; '
                       'as an administrator: alter role % nosuperuser nologin;', wanted, wanted
         using errcode = 'invalid_role_specification';
     end if;
   end loop;
-  -- So whoever may define a rule may write its function and look at its query. Not the other way round.
+  -- So a role that may define a rule may also write its function and check its query. Not the other way round.
   if not pg_has_role('bellwire_owner', 'bellwire_rules', 'usage') then
     begin
       grant bellwire_rules to bellwire_owner;

@@ -2,17 +2,14 @@ import { MigrationError } from "./error.ts";
 import type { MigrationFile } from "./files.ts";
 import type { DatabaseState } from "./state.ts";
 
-/**
- * What a run has to apply, in order. Throws where code and database contradict each other, because then
- * no run can be right.
- */
+/** The files that a run must apply, in order. Throws if code and database contradict each other. */
 export function findPending(files: MigrationFile[], state: DatabaseState): MigrationFile[] {
   const applied = new Map(state.history.map((row) => [row.name, row]));
   refuseStrays(state.strays);
   refuseNewerSchema(files, state);
   refuseEdited(files, applied);
   refuseOutOfOrder(files, applied);
-  // A hand-edited function has no file of its own to look for, so all of them are applied again.
+  // The file of a function that was edited by hand is not known, so all repeatable files are applied again.
   const hasDrifted = state.drift.some(({ state }) => state !== "unknown");
   const pending = new Set<string>();
   for (const { name, kind, checksum, requires } of files) {
@@ -30,8 +27,8 @@ function refuseStrays(strays: string[]): void {
   if (strays.length === 0) return;
   const few = strays.length > 3 ? [...strays.slice(0, 3), "…"] : strays;
   throw new MigrationError(
-    `Schema bellwire is half made: it has ${few.join(", ")} but no history, so it was not made by migrate.
-If nothing in it is needed: drop schema bellwire cascade; and run migrate again. Else restore a backup.`,
+    `Schema bellwire is incomplete: it has ${few.join(", ")} but no history, so migrate did not create it.
+If nothing in it is needed: drop schema bellwire cascade; and run migrate again. Otherwise restore a backup.`,
   );
 }
 
@@ -43,7 +40,7 @@ function refuseNewerSchema(files: MigrationFile[], state: DatabaseState): void {
   if (missing.length === 0) return;
   throw new MigrationError(
     `The database is newer than this code: it has ${missing.map(({ name }) => name).join(", ")}.
-Deploy the newer Bellwire and migrate with that. (If a file was renamed or deleted: restore it.)`,
+Deploy the newer Bellwire and migrate with it. (If a file was renamed or deleted, restore it.)`,
   );
 }
 
@@ -64,6 +61,6 @@ function refuseOutOfOrder(files: MigrationFile[], applied: Applied): void {
   const late = versioned.find(({ name }) => !applied.has(name));
   if (!last || !late || late.name > last.name) return;
   throw new MigrationError(
-    `${late.name} is new, but ${last.name} is applied already. Give the new file the next number.`,
+    `${late.name} is new, but ${last.name} has already been applied. Give the new file the next number.`,
   );
 }

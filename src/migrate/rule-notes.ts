@@ -2,21 +2,27 @@ import type { ClientBase } from "pg";
 import { isDatabaseError, SQLSTATE } from "./error.ts";
 import { SETTINGS } from "./opening.ts";
 
-/** What a person should know of a rule. One that is broken fails at the next write, or never fires again. */
+/** A note about a rule for the operator. A broken rule fails at the next write, or never fires again. */
 export type RuleNote = { rule: string; note: string; isBroken: boolean };
 
 type Definition = { name: string; place: "here" | "no table" | "no trigger"; limits: string[] };
 
 /**
- * Looks at each rule's query as define_rule() would, so that what a renamed column has broken is seen before the first write
- * that fails. The check makes a view and a function, so it is rolled back; it takes what defining a rule takes, membership of
- * bellwire_owner, and without that says that it has not looked. Needs a connection without a transaction.
+ * Checks each rule's query as define_rule() would, so that a rule broken by a renamed column is reported before the next write
+ * fires it. The check creates a view and a function, so it is rolled back. Like defining a rule it needs membership of
+ * bellwire_owner; without it one note says that the rules were not checked. Needs a connection without a transaction.
  */
 export async function readRuleNotes(client: ClientBase): Promise<RuleNote[]> {
   const { rows: able } = await client.query<{ rules: boolean; check: boolean }>(ABLE);
   if (!able[0]?.rules) return [];
   if (!able[0].check) {
-    return [{ rule: "(all)", note: "not looked at: that takes bellwire_owner", isBroken: false }];
+    return [
+      {
+        rule: "(all)",
+        note: "not checked: that needs membership of bellwire_owner",
+        isBroken: false,
+      },
+    ];
   }
   await client.query("begin isolation level read committed read write");
   try {
@@ -43,7 +49,7 @@ async function checkQuery(client: ClientBase, rule: string): Promise<RuleNote[]>
     if (!isDatabaseError(err)) throw err;
     const isBusy = err.code === SQLSTATE.lockNotAvailable || err.code === SQLSTATE.internalError;
     const said = err.message.replace(`rule "${rule}": `, "");
-    if (isBusy) return [{ rule, note: `not looked at just now: ${said}`, isBroken: false }];
+    if (isBusy) return [{ rule, note: `not checked this time: ${said}`, isBroken: false }];
     return [{ rule, note: err.hint ? `${said}. ${err.hint}` : said, isBroken: true }];
   } finally {
     await client.query("rollback to savepoint look");
@@ -51,8 +57,8 @@ async function checkQuery(client: ClientBase, rule: string): Promise<RuleNote[]>
 }
 
 const GONE = {
-  "no table": "its table is gone. Define it on the one that took its place, or drop it",
-  "no trigger": "its trigger is gone. Define it again, or drop it",
+  "no table": "its table was dropped. Define the rule on the new table, or drop the rule",
+  "no trigger": "its trigger was dropped. Define the rule again, or drop it",
 };
 
 const ABLE = `

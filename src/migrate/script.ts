@@ -4,24 +4,24 @@ import type { MigrationFile } from "./files.ts";
 import { SETTINGS } from "./opening.ts";
 import { SETTLE } from "./settle.ts";
 
-/** With a `file`, `sql` is that file's text from its first line, so the server's error positions fit. */
+/** With a `file`, `sql` is the file's text from its first line, so that the server's error positions match the file. */
 export type Part = { sql: string; file?: MigrationFile };
 
-/** What a run does between its opening and its commit. */
+/** The parts of a run between its opening and its commit. */
 export function createScript(pending: MigrationFile[]): Part[] {
   const own = pending.filter(({ isFurther }) => !isFurther);
   const further = pending.filter(({ isFurther }) => isFurther);
   const version = readVersion();
   return [
     ...own.flatMap((file) => createFileParts(file, version)),
-    // Settled before the further files too: they call Bellwire's functions, some of which run as bellwire_owner.
+    // Also settled before the further files, because they call Bellwire's functions, some of which run as bellwire_owner.
     ...(further.length > 0 ? [{ sql: SETTLE }] : []),
     ...further.flatMap((file) => createFileParts(file, version)),
     { sql: SETTLE },
   ];
 }
 
-/** The history row goes first: a printed plan that is run again stops there, before its first table. */
+/** The history row comes first, so that a printed plan stops there if it is run again, before its first table. */
 function createFileParts(file: MigrationFile, version: string): Part[] {
   const values = [file.name, file.kind, file.checksum, version].map(pg.escapeLiteral);
   const again = `
@@ -43,7 +43,7 @@ ${SETTINGS}
   ];
 }
 
-/** So that the next part does not continue the file's last statement. */
+/** Ends the file's last statement, so that the next part does not continue it. */
 function closeStatement(sql: string): string {
   return sql.trimEnd().endsWith(";") ? sql : `${sql}\n;\n`;
 }

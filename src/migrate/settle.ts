@@ -1,6 +1,6 @@
 import { SETTINGS } from "./opening.ts";
 
-/** The functions of schema bellwire and their checksums; rules' functions are checked against rule_definitions. */
+/** The functions of schema bellwire and their checksums. The rules' functions are compared with rule_definitions instead. */
 export const FUNCTIONS = `
   select oid::regprocedure::text       as name,
          md5(pg_get_functiondef(oid)) as checksum,
@@ -11,10 +11,10 @@ export const FUNCTIONS = `
      and not (proname like 'rule\\_%' and prorettype = 'trigger'::regtype)`;
 
 /**
- * Run after files: records the functions they wrote, and hands what is in the schema to bellwire_owner, so
- * that no file has to. A function that somebody edited or added by hand is neither recorded nor handed
- * over: it must not become what migrate installed. What tells them apart is the transaction id, so a file
- * must not create functions inside a block with an exception handler (a transaction of its own).
+ * Runs after the files. It records the functions that they wrote, and makes bellwire_owner the owner of everything in the schema, so
+ * that no file has to. A function that was edited or added by hand is not recorded and keeps its owner, because migrate
+ * did not install it. The transaction id tells the two apart. So a file must not create functions inside a block with an
+ * exception handler, which is a subtransaction with its own id.
  */
 export const SETTLE = `${SETTINGS}
 delete from bellwire.schema_functions
@@ -36,7 +36,7 @@ begin
      where nspname = 'bellwire'
        and nspowner <> 'bellwire_owner'::regrole
     union all
-    -- "alter table" takes views and sequences too; a column's own sequence follows its table.
+    -- "alter table" also works for views and sequences. The sequence of a column gets its table's owner.
     select format('alter table %s owner to bellwire_owner', c.oid::regclass)
       from pg_class c
      where c.relnamespace = 'bellwire'::regnamespace

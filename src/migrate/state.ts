@@ -2,7 +2,7 @@ import type { ClientBase } from "pg";
 import { SETTINGS } from "./opening.ts";
 import { FUNCTIONS } from "./settle.ts";
 
-/** A function that is not what migrate installed: edited or dropped by hand, or not made by migrate at all. */
+/** A function that differs from what migrate installed: edited, dropped, or added by hand. */
 export type FunctionDrift = { name: string; state: "edited" | "missing" | "unknown" };
 
 export type HistoryRow = {
@@ -12,22 +12,22 @@ export type HistoryRow = {
   appliedAt: Date;
 };
 
-/** What a database says about itself. */
+/** What a database has installed. */
 export type DatabaseState = {
   history: HistoryRow[];
-  /** What stands in schema bellwire while the history is empty. */
+  /** Objects in schema bellwire although the history is empty. */
   strays: string[];
   drift: FunctionDrift[];
 };
 
-/** What plan and status look at: one moment, nothing changed. */
+/** Reads the state for plan and status, in one read-only snapshot. */
 export async function readSnapshot(client: ClientBase): Promise<DatabaseState> {
   await client.query("begin isolation level repeatable read read only");
   await client.query(SETTINGS);
   return readState(client);
 }
 
-/** The names it returns depend on search_path, so every caller runs it under SETTINGS. */
+/** The returned names depend on search_path, so every caller applies SETTINGS first. */
 export async function readState(client: ClientBase): Promise<DatabaseState> {
   const { rows } = await client.query<{ ours: boolean; rules: boolean }>(
     `select to_regclass('bellwire.schema_history') is not null   as ours,

@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import { withClient } from "./connect.ts";
+import { withConnection } from "./connect.ts";
 import { type FileOptions, type MigrationFile, readFiles } from "./files.ts";
 import { type RuleNote, readRuleNotes } from "./rule-notes.ts";
 import { type DatabaseState, type FunctionDrift, readSnapshot } from "./state.ts";
@@ -8,25 +8,25 @@ import { readTriggerNotes, type TriggerNote } from "./trigger-notes.ts";
 export type Status = {
   versioned: { name: string; state: "applied" | "pending" | "edited" | "newer" }[];
   repeatable: { name: string; state: "current" | "changed" | "pending" }[];
-  /** Only those that are not what migrate installed. */
+  /** Only functions that differ from what migrate installed. */
   functions: FunctionDrift[];
   rules: RuleStatus[];
   ruleNotes: RuleNote[];
   triggerNotes: TriggerNote[];
   roles: { name: string; state: "present" | "missing" }[];
-  /** Something was changed behind migrate's back. A pending file is not drift. */
+  /** Something was changed by hand. A pending file is not drift. */
   drifted: boolean;
-  /** A rule or a trigger is broken: something fails at the next write, or is never told again. */
+  /** A rule or a trigger is broken: it fails at the next write, or never fires again. */
   broken: boolean;
 };
 
-/** A row of bellwire.rules, as far as it is shown here. */
+/** The shown columns of bellwire.rules. */
 type RuleStatus = { name: string; table: string; event: string; enabled: boolean; errors: string };
 
-/** How the database compares with this code. Changes nothing. */
+/** Compares the database with this code. Changes nothing. */
 export async function status({ url, ...options }: FileOptions & { url: string }): Promise<Status> {
   const files = readFiles(options);
-  return withClient(url, async (client) => {
+  return withConnection(url, async (client) => {
     const state = await readSnapshot(client);
     const versioned = compareVersioned(files, state);
     const rules = await readRules(client);
@@ -95,7 +95,7 @@ async function readRoles(client: ClientBase): Promise<Status["roles"]> {
   return rows;
 }
 
-/** One line a thing: what it is, its state, its name. */
+/** One line per item: its kind, its state, its name. */
 export function formatStatus(status: Status): string {
   const rows = [
     ...status.versioned.map(({ name, state }) => ["versioned", state, name]),
@@ -110,7 +110,7 @@ export function formatStatus(status: Status): string {
     ...status.triggerNotes.map(({ trigger, calls, role, grants }) => [
       "trigger",
       "broken",
-      `${trigger}: as ${role} it may not call ${calls}: ${grants}`,
+      `${trigger}: ${role} may not call ${calls}: ${grants}`,
     ]),
     ...status.roles.map(({ name, state }) => ["role", state, name]),
   ];
@@ -118,7 +118,7 @@ export function formatStatus(status: Status): string {
   const widths = [width(0), width(1)];
   const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  "));
   const verdict = status.drifted
-    ? "Drift: the database was changed by hand. migrate installs our functions again; unknown ones are yours to drop."
+    ? "Drift: the database was changed by hand. migrate restores edited and missing functions; drop unknown ones yourself."
     : "No drift.";
   const broken = status.broken ? "Rules or triggers are broken, see above.\n" : "";
   return `${lines.join("\n")}\n\n${verdict}\n${broken}`;

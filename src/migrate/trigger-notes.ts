@@ -1,11 +1,11 @@
 import type { ClientBase } from "pg";
 
-/** A trigger written by hand that will fail the write of `role`, and the grants that it wants. */
+/** A hand-written trigger that will fail the writes of `role`, and the missing grants. */
 export type TriggerNote = { trigger: string; calls: string; role: string; grants: string };
 
 /**
- * Triggers whose own function calls bellwire.notify() or bellwire.revoke() as somebody who may not: whoever writes to the table, or
- * the function's owner where it is SECURITY DEFINER. What a function calls through another one is not seen.
+ * Finds triggers whose function calls bellwire.notify() or bellwire.revoke() without the right to. The function runs as the role that
+ * writes to the table, or as its owner if it is SECURITY DEFINER. Calls through another function are not found.
  */
 export async function readTriggerNotes(client: ClientBase): Promise<TriggerNote[]> {
   const { rows: able } = await client.query<{ exists: boolean }>(
@@ -15,7 +15,7 @@ export async function readTriggerNotes(client: ClientBase): Promise<TriggerNote[
   return (await client.query<TriggerNote>(TRIGGERS)).rows;
 }
 
-/** First the few functions that call ours, whatever planner settings say: the rights cost most. */
+/** Materialized, so that the costly checks of rights run only for the few functions that call ours. */
 const TRIGGERS = `
 with trigger as materialized (
   select t.tgname, t.tgfoid, c.oid, c.relowner, c.relacl

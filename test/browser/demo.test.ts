@@ -66,31 +66,34 @@ inBrowser(
   },
 );
 
-inBrowser("what is written while the service is away is there when it is back, once", async () => {
-  const { database, service, openPage } = await openDemo();
-  const page = await openPage(`${service.url}/?as=2`);
-  await isLive(page);
-  await database.query(MESSAGE, ["Before"]);
-  await rows(page).nth(0).waitFor();
+inBrowser(
+  "notifications written while the service is down are shown once when it is up again",
+  async () => {
+    const { database, service, openPage } = await openDemo();
+    const page = await openPage(`${service.url}/?as=2`);
+    await isLive(page);
+    await database.query(MESSAGE, ["Before"]);
+    await rows(page).nth(0).waitFor();
 
-  await service.close();
-  await page.locator('#connection:not([data-state="live"])').waitFor();
-  await database.query(MESSAGE, ["During, first"]);
-  await database.query(MESSAGE, ["During, second"]);
-  await startAgain(database.url, service.url);
+    await service.close();
+    await page.locator('#connection:not([data-state="live"])').waitFor();
+    await database.query(MESSAGE, ["During, first"]);
+    await database.query(MESSAGE, ["During, second"]);
+    await startAgain(database.url, service.url);
 
-  await isLive(page);
-  await page.locator(".toast", { hasText: "During, second" }).waitFor();
-  await database.query(MESSAGE, ["After"]);
-  await rows(page).nth(3).waitFor();
-  expect(await page.locator(".notification-body").allTextContents()).toEqual([
-    "After",
-    "During, second",
-    "During, first",
-    "Before",
-  ]);
-  await hasText(badge(page), "4");
-});
+    await isLive(page);
+    await page.locator(".toast", { hasText: "During, second" }).waitFor();
+    await database.query(MESSAGE, ["After"]);
+    await rows(page).nth(3).waitFor();
+    expect(await page.locator(".notification-body").allTextContents()).toEqual([
+      "After",
+      "During, second",
+      "During, first",
+      "Before",
+    ]);
+    await hasText(badge(page), "4");
+  },
+);
 
 inBrowser("a button shows the SQL it wrote, and the bell rings", async () => {
   const { service, openPage } = await openDemo();
@@ -128,7 +131,7 @@ async function openDemo() {
   const browser = await chromium.launch(LAUNCH);
   onTestFinished(() => browser.close());
 
-  /** Each page has a profile of its own; an error of its script, or one its CSP stops, fails the test. */
+  /** Each page has its own profile. A script error or a CSP violation fails the test. */
   async function openPage(url: string, options: BrowserContextOptions = {}): Promise<Page> {
     const context = await browser.newContext({ locale: "en-US", ...options });
     const page = await context.newPage();
@@ -144,7 +147,7 @@ async function openDemo() {
   return { database, service, openPage };
 }
 
-/** A restart: the same database behind the same address. */
+/** A restart: the same database behind the same URL. */
 async function startAgain(databaseUrl: string, url: string) {
   const port = Number(new URL(url).port);
   const service = await startService({ databaseUrl, demo: true, port });

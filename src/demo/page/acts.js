@@ -2,16 +2,16 @@ import { perform, readState } from "./api.js";
 import { element } from "./dom.js";
 import { createForms } from "./forms.js";
 
-// A notification this soon after an act is taken to be its doing.
+// A notification this soon after an act is treated as its result.
 const CAUSED_MS = 3000;
 
-/** How many of a kind wait for an answer; shown on its chip. */
+/** How many requests of a kind wait for an answer. The kind's chip shows the number. */
 const WAITING = {
   answerResponses: ({ responses }) => responses.length,
   answerHires: ({ hireRequests }) => hireRequests.length,
 };
 
-/** "Act as somebody else": who acts, what they do, and the SQL that it came down to. */
+/** "Act as somebody else": who acts, what they do, and the SQL that ran. */
 export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onActor }) {
   const { text } = texts;
   const forms = createForms({ texts, send });
@@ -30,7 +30,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
       const { sql } = await perform({ actorId, ...act });
       sqlBox.show(sql);
       started.isShown = true;
-      // The bell may well ring before the answer to the request is here.
+      // The bell may ring before the response to the request arrives.
       if (started.latencyMs !== undefined) sqlBox.showLatency(started.latencyMs);
     } catch (error) {
       problem.textContent = text(error.status === 409 ? "noLongerPossible" : "notPossible");
@@ -47,7 +47,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
       state = next;
       render();
     } catch {
-      // The connection state already says that the service is away; the next act asks again.
+      // The connection state already shows that the service is unavailable. The next act reads the state again.
     }
   }
 
@@ -101,7 +101,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
     );
   }
 
-  /** Draws again without losing what is typed, nor the keyboard's place. */
+  /** Draws the form again, and keeps the typed text and the focus. */
   function render() {
     const typed = new Map(
       [...panel.querySelectorAll("textarea, input:not([type=radio])")]
@@ -132,7 +132,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
   }
 
   return {
-    /** `me` watches the bell; somebody else acts first. */
+    /** `me` watches the bell. At first somebody else acts. */
     async start(everybody, me) {
       users = everybody;
       meId = me;
@@ -144,7 +144,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
       renderKinds();
       await actAs(actorId);
     },
-    /** A notification came: what can be done may have changed, and the last act has had its effect. */
+    /** A notification arrived: the possible acts may have changed, and it may be the result of the last act. */
     heard(notification) {
       if (lastAct && lastAct.latencyMs === undefined) {
         const ms = performance.now() - lastAct.at;
@@ -164,7 +164,7 @@ export function createActs({ actors, kinds, panel, problem, sqlBox, texts, onAct
   };
 }
 
-/** Replaces the chips behind the legend; the one with the keyboard's place keeps it. */
+/** Replaces the chips after the legend, and keeps the focus on the same one. */
 function replaceChips(fieldset, chips) {
   const focused = fieldset.contains(document.activeElement) ? document.activeElement.value : null;
   fieldset.replaceChildren(

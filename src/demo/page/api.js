@@ -14,7 +14,7 @@ export function createInboxApi(userId) {
     list: ({ before, limit = 30 } = {}) =>
       request(`${base}/?limit=${limit}${before ? `&before=${before}` : ""}`),
     markRead: (id) => request(`${base}/${id}`, { method: "PATCH", body: { read: true } }),
-    /** `cursor` is what the page stands at: what arrives meanwhile, or is committed late, stays unread. */
+    /** `cursor` is the page's position. Notifications that arrive meanwhile, or commit late, stay unread. */
     markAllRead: (cursor) => request(`${base}/mark-all-read`, { method: "POST", body: { cursor } }),
   };
 }

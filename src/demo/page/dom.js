@@ -1,6 +1,6 @@
 /**
- * One element. Strings among the children become text nodes, never markup, so a notification can say
- * anything; `onclick` and the like are listeners.
+ * Creates an element. Strings among the children become text nodes, never markup, so a notification may contain any text.
+ * `onclick` and the like are listeners.
  */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -13,7 +13,7 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A user's initial on a colour of their own; without one the bell, for what nobody in particular did. */
+/** A user's initial on the user's own colour. Without a user it is the bell. */
 export function fillAvatar(node, user) {
   node.textContent = user ? [...user.name][0] : "";
   node.dataset.hue = user ? String(Number(user.id) % 6) : "none";

@@ -2,8 +2,8 @@ import { createInboxApi, inboxUrl } from "./api.js";
 import { openStream } from "./stream.js";
 
 /**
- * One recipient's notifications, from the list and then the stream. The list comes with the cursor of its own
- * snapshot and the stream starts there, so nothing falls between; a `reset` begins again with the list.
+ * One recipient's notifications: the list, then the stream. The stream starts at the cursor of the list's snapshot, so nothing is
+ * missed in between. A `reset` starts again with the list.
  */
 export function openInbox({
   userId,
@@ -40,7 +40,7 @@ export function openInbox({
         onEvent: receive,
       });
     } catch {
-      // Whatever it was, the list is asked for again: 1 s, 2 s … 30 s, each times 0.5 to 1.
+      // After any error the list is requested again: after 1 s, 2 s … 30 s, each times 0.5 to 1.
       if (closed) return;
       onConnection("offline");
       loadAfter(Math.min(30_000, 1000 * 2 ** attempt++) * (0.5 + Math.random() / 2));
@@ -56,9 +56,9 @@ export function openInbox({
     if (data.unread !== undefined) onUnread(data.unread);
     if (name === "ready") onReady(data);
     if (name === "state") takeState(data);
-    // Everybody is told to reset at the same moment; the jitter keeps them from asking at the same moment.
+    // All clients may get a reset at the same moment. The jitter spreads their requests.
     if (name === "reset") {
-      if (data.reason === "epoch_changed") seen.clear(); // ids may come again, for others
+      if (data.reason === "epoch_changed") seen.clear(); // other notifications may get the same ids
       loadAfter(Math.random() * 1000);
     }
     if (name === "notification") {
@@ -69,7 +69,7 @@ export function openInbox({
 
   function takeState({ all, changes, removed = [] }) {
     if (all) onMarkAll(all);
-    // Somebody may be given it again.
+    // It may be moved back to this recipient.
     for (const id of removed) seen.delete(id);
     onRemoved(removed);
     onChanges(changes);

@@ -36,7 +36,7 @@ export function createList({ root, empty, texts, userById, onRead }) {
             { datetime: createdAt, title: texts.when(createdAt) },
             texts.ago(createdAt),
           ),
-          // Where a real application would go; this one has no such pages, so it is not an anchor.
+          // A real application would open this page. The demo has no such pages, so it is not an anchor.
           isLocalLink(link) ? element("span", { class: "link" }, link) : null,
         ),
       ),
@@ -83,7 +83,7 @@ export function createList({ root, empty, texts, userById, onRead }) {
       empty.hidden = notifications.length > 0;
       for (const notification of notifications) place(notification);
     },
-    /** For what was just delivered: its row glows for a moment. What is there already is replaced. */
+    /** Adds a new notification; its row glows for a moment. One with the same id is replaced. */
     add(notification) {
       const isKnown = rows.has(notification.id);
       if (notification.archivedAt) remove(notification.id);
@@ -94,7 +94,7 @@ export function createList({ root, empty, texts, userById, onRead }) {
       for (const notification of notifications) if (!rows.has(notification.id)) place(notification);
     },
     change,
-    /** Nothing archived is here. */
+    /** The list contains no archived notification. */
     markAll(all) {
       for (const { notification } of [...rows.values()]) {
         const { id, readAt } = notification;
@@ -113,7 +113,7 @@ export function createList({ root, empty, texts, userById, onRead }) {
   };
 }
 
-/** A path of this site: "//host" and "/\host" are other sites to a browser. */
+/** Whether it is a path of this site. A browser takes "//host" and "/\host" for other sites. */
 export function isLocalLink(link) {
   return typeof link === "string" && /^\/(?![/\\])/.test(link);
 }

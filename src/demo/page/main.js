@@ -48,7 +48,7 @@ const acts = createActs({
   },
 });
 
-/** Watches another user's bell in this tab. The address says whose, so that a tab keeps it. */
+/** Shows another user's bell in this tab. The URL names the user, so that the tab keeps it after a reload. */
 function watch(id) {
   userId = id;
   history.replaceState(null, "", `/?as=${id}`);
@@ -87,7 +87,7 @@ function watch(id) {
 }
 
 async function markRead(id) {
-  // The row changes here with the answer, in other tabs with the stream's `state`.
+  // In this tab the row changes with the answer, in other tabs with a `state` event.
   list.change((await inbox.markRead(id).catch(sayOffline)) ?? {});
 }
 
@@ -125,7 +125,7 @@ function showUnread(count) {
 function ring() {
   const bell = byId("bell");
   bell.classList.remove("ringing");
-  // Reading the layout ends the animation that runs, so that each notification swings the bell anew.
+  // Reading the layout stops the running animation, so that each notification swings the bell again.
   void bell.offsetWidth;
   bell.classList.add("ringing");
 }

@@ -7,7 +7,7 @@ const CLASSES = [undefined, "sql-text", "sql-word", "sql-number"];
 export const SAMPLE = `insert into messages (sender_id, recipient_id, body)
 values (1, 2, 'Hello from psql');`;
 
-/** The code box: what the application wrote, and what came of it. */
+/** The code box: the application's SQL, and how fast the bell rang. */
 export function createSqlBox({ title, code, note, copy, texts }) {
   const { text } = texts;
   let shown;
@@ -30,7 +30,7 @@ export function createSqlBox({ title, code, note, copy, texts }) {
     try {
       await navigator.clipboard.writeText(shown ?? SAMPLE);
     } catch {
-      // No clipboard without a secure origin or a permission; selecting by hand still works.
+      // The clipboard needs a secure origin and a permission. Selecting by hand still works.
       getSelection().selectAllChildren(code);
       return;
     }

@@ -1,18 +1,18 @@
 const EVENTS = ["ready", "notification", "state", "reset", "ping", "auth"];
 
-// The service sends a ping every 30 s at the least: two missed and a bit is a connection that only looks open.
+// The service sends a ping at least every 30 s. After two missed pings the connection only looks open.
 const SILENCE_MS = 75_000;
 const STILL_CONNECTING_MS = 5_000;
 
 /**
  * One recipient's event stream, kept open until `close`.
  *
- * States: `connecting` → `live` once the service said `ready`; an error leads back to `connecting`, which the
- * browser mends by itself with Last-Event-ID, and to `offline` when that takes long. A source the browser
- * gave up (CLOSED), or one that went silent, is replaced by a new one from the last id.
+ * States: `connecting`, then `live` after the event `ready`. After an error it is `connecting` again, and the browser reconnects
+ * itself with Last-Event-ID. If that takes long, it is `offline`. A source that the browser gave up (CLOSED), or that is silent for
+ * too long, is replaced by a new one that starts from the last id.
  *
- * In a real application, with its session cookie, `new EventSource("/api/notifications/stream")` and
- * listeners for `notification` and `state` are enough to begin with.
+ * A real application has a session cookie. For a start it needs only `new EventSource("/api/notifications/stream")` and
+ * listeners for `notification` and `state`.
  */
 export function openStream({ url, cursor, onState, onEvent }) {
   let lastEventId = cursor;
@@ -35,7 +35,7 @@ export function openStream({ url, cursor, onState, onEvent }) {
 
   function receive(event) {
     watch();
-    // Empty until this source has seen an event with an id.
+    // Empty until this source has received an event with an id.
     if (event.lastEventId) lastEventId = event.lastEventId;
     if (event.type === "ready") {
       attempt = 0;
@@ -74,7 +74,7 @@ export function openStream({ url, cursor, onState, onEvent }) {
   connect();
 
   return {
-    /** The position of what was handed on: `onEvent` has had everything up to here. */
+    /** The position of the last event that `onEvent` has received. */
     cursor: () => lastEventId,
     close() {
       removeEventListener("online", reconnectNow);

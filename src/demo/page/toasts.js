@@ -3,7 +3,7 @@ import { element, fillAvatar } from "./dom.js";
 const SHOWN = 3;
 const SHOWN_MS = 7000;
 
-/** Announces what the stream delivers: at most three at a time, the rest as a number. */
+/** Shows new notifications: at most three at a time, and the number of the others. */
 export function createToasts({ root, texts, userById, onOpen }) {
   const toasts = new Set();
   let hiddenCount = 0;
@@ -16,7 +16,7 @@ export function createToasts({ root, texts, userById, onOpen }) {
     const hadKeyboard = toast.node.querySelector(":focus-visible") !== null;
     toast.node.remove();
     if (toasts.size > 0) {
-      // A removed element need not say that it lost the focus.
+      // A removed element may fire no event when it loses the focus.
       if (hadKeyboard) root.querySelector(".toast-close").focus();
       return;
     }
@@ -30,7 +30,7 @@ export function createToasts({ root, texts, userById, onOpen }) {
     if (!isHeld) toast.timer = setTimeout(remove, SHOWN_MS, toast);
   }
 
-  // Whoever is reading or tabbing through them is not hurried (WCAG 2.2.1).
+  // While somebody reads the toasts or tabs through them, they stay (WCAG 2.2.1).
   function hold(held) {
     isHeld = held;
     for (const toast of toasts) {
