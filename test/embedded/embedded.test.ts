@@ -176,7 +176,7 @@ test("a killed server is restarted on its port with its data, and the log says s
     }, 15_000);
     expect(await readPid(dir)).not.toBe(pid);
   }
-  expect(lines.filter(({ msg }) => msg.includes("has gone"))).toHaveLength(2);
+  expect(lines.filter(({ msg }) => msg.includes("lost the embedded database"))).toHaveLength(2);
 });
 
 test("a server that is closed during a restart stays closed", async () => {
