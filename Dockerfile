@@ -3,13 +3,13 @@ ARG NODE_VERSION=24
 FROM node:${NODE_VERSION}-bookworm-slim AS base
 WORKDIR /app
 
-# What runs: no compilers, no Prisma CLI (a devDependency), no embedded PostgreSQL (an optional one).
-# --ignore-scripts, because `prepare` would build with what is left out here.
+# Runtime packages only: no compilers, no Prisma CLI (a devDependency), no embedded PostgreSQL (an optional dependency).
+# --ignore-scripts, because `prepare` would need the packages that are left out.
 FROM base AS deps
 COPY package.json package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm \
     npm ci --omit=dev --omit=optional --ignore-scripts
-# Prisma brings query compilers for five databases; the generated client loads this one of them.
+# Prisma contains query compilers for five databases. The generated client loads only this one.
 RUN find node_modules/@prisma/client/runtime -name 'query_compiler_*' \
       ! -name 'query_compiler_fast_bg.postgresql*' -delete
 
@@ -28,12 +28,12 @@ COPY --from=build /app/dist ./dist
 COPY package.json ./
 COPY migrations ./migrations
 COPY sql ./sql
-# Files stay root's: the process can read them and write nothing.
+# root owns all files, so the process can read them but write nothing.
 USER node
 EXPOSE 3000 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/readyz`).then((res) => process.exit(res.ok ? 0 : 1), () => process.exit(1))"]
 # No ENTRYPOINT: `docker run … node dist/cli.js migrate` and Fly's release_command replace CMD.
-# New objects get V8's most room (16 MB) from the start: a deploy brings every client at once.
+# V8 starts with its full 16 MB for new objects, because after a deploy all clients reconnect at once.
 CMD ["node", "--enable-source-maps", "--min-semi-space-size=16", "dist/cli.js", "start"]
