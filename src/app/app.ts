@@ -11,6 +11,7 @@ import { migrate } from "../migrate/migrate.ts";
 import { readVersion } from "../version.ts";
 import { openAccess } from "./access.ts";
 import { createDoors } from "./doors.ts";
+import { type OnClose, openAll } from "./open-all.ts";
 import { openReading } from "./reading.ts";
 import { openServers } from "./servers.ts";
 
@@ -25,9 +26,6 @@ export interface App {
 }
 
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
-
-/** Registers how to close a part that was opened. Parts are closed in reverse order. */
-export type OnClose = (close: () => unknown) => void;
 
 /** The database that has the rows. */
 export interface Database {
@@ -57,20 +55,6 @@ export function startApp(config: Config, log: Logger): Promise<App> {
 /** The same on a database that the caller has opened. */
 export function startAppOn(database: Database, config: Config, log: Logger): Promise<App> {
   return openAll((onClose) => openService(database, config, log, onClose));
-}
-
-async function openAll<T>(open: (onClose: OnClose) => Promise<T>) {
-  const closers: (() => unknown)[] = [];
-  const close = async () => {
-    for (const closePart of closers.splice(0)) await closePart();
-  };
-  try {
-    const opened = await open((closePart) => closers.unshift(closePart));
-    return { ...opened, close };
-  } catch (err) {
-    await close();
-    throw err;
-  }
 }
 
 /** Our own PostgreSQL, with the marketplace in it, of which the service sees what it would of any other. */

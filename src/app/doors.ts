@@ -21,7 +21,7 @@ import { createPolls } from "../transports/poll/poll.ts";
 import { createFrames } from "../transports/sse/frames.ts";
 import { streamRoute } from "../transports/sse/route.ts";
 import type { Access } from "./access.ts";
-import type { OnClose } from "./app.ts";
+import type { OnClose } from "./open-all.ts";
 import type { Reading } from "./reading.ts";
 
 export interface DoorsOptions {

@@ -11,7 +11,7 @@ import { createHub } from "../hub/hub.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { refuseOldSchema } from "../migrate/check-schema.ts";
-import type { OnClose } from "./app.ts";
+import type { OnClose } from "./open-all.ts";
 
 export interface ReadingOptions {
   database: { url: string; directUrl: string };

@@ -2,8 +2,8 @@ import type { Config } from "../config.ts";
 import { asListener } from "../http/broken-request.ts";
 import { startHttpServer } from "../http/server.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import type { OnClose } from "./app.ts";
 import type { Doors } from "./doors.ts";
+import type { OnClose } from "./open-all.ts";
 
 export interface ServersOptions {
   config: Pick<Config, "host" | "port" | "metricsPort">;
