@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { App } from "./app/app.ts";
 import type { Config } from "./config.ts";
@@ -10,6 +11,7 @@ import { loadConfig, runService } from "./main.ts";
 import { migrate, plan } from "./migrate/migrate.ts";
 import { formatStatus, status } from "./migrate/status.ts";
 import { createOutput } from "./output.ts";
+import { readVersion } from "./version.ts";
 
 const USAGE = `bellwire <command>
 
@@ -19,24 +21,29 @@ const USAGE = `bellwire <command>
   status [folder…]               migrations, drifted functions, rules, roles; exit 1 on drift and broken rules
   token <recipient> [--ttl 1h]   print a token for a recipient (s, m, h, d)
   prune                          delete notifications older than RETENTION_DAYS
+  --version                      print the version
 `;
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-async function run([command, ...args]: string[], ttl: string): Promise<void> {
-  const config = loadConfig();
+/** Only these verify or sign tokens. */
+const NEEDS_KEY = ["start", "token"];
+
+async function run([command = "", ...args]: string[], ttl: string): Promise<void> {
+  const config = loadConfig({ needsKey: NEEDS_KEY.includes(command) });
+  const folders = args.map((folder) => resolve(folder));
   switch (command) {
     case "start":
       return runService(config, greet);
     case "migrate": {
       const log = createLogger(config.logLevel);
-      const { applied } = await migrate({ url: migrationUrl(config), folders: args, log });
+      const { applied } = await migrate({ url: migrationUrl(config), folders, log });
       return print(applied.length === 0 ? "Nothing to do." : `Applied:\n${applied.join("\n")}`);
     }
     case "plan":
-      return print(await plan({ url: migrationUrl(config), folders: args }));
+      return print(await plan({ url: migrationUrl(config), folders }));
     case "status": {
-      const found = await status({ url: migrationUrl(config), folders: args });
+      const found = await status({ url: migrationUrl(config), folders });
       print(formatStatus(found));
       if (found.drifted || found.broken) process.exitCode = 1;
       return;
@@ -104,9 +111,14 @@ function fail(err: unknown): void {
 }
 
 try {
-  const options = { ttl: { type: "string", default: "1h" }, help: { type: "boolean" } } as const;
+  const options = {
+    ttl: { type: "string", default: "1h" },
+    help: { type: "boolean" },
+    version: { type: "boolean" },
+  } as const;
   const { positionals, values } = parseArgs({ allowPositionals: true, options });
   if (values.help) print(USAGE);
+  else if (values.version) print(readVersion());
   else await run(positionals, values.ttl);
 } catch (err) {
   fail(err);

@@ -85,14 +85,22 @@ const Environment = z.object({
 
 type Values = z.infer<typeof Environment>;
 
+export interface ConfigNeeds {
+  /** False for commands that neither verify nor sign tokens. */
+  needsKey: boolean;
+}
+
 /**
  * Reads the whole configuration from the environment. A blank variable counts as unset. Throws one ConfigError that lists
  * every problem.
  */
-export function readConfig(environment: NodeJS.ProcessEnv) {
+export function readConfig(
+  environment: NodeJS.ProcessEnv,
+  { needsKey }: ConfigNeeds = { needsKey: true },
+) {
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
   const parsed = Environment.safeParse(set);
-  const issues = [...(parsed.error?.issues ?? []), ...findContradictions(set)];
+  const issues = [...(parsed.error?.issues ?? []), ...findContradictions(set, needsKey)];
   if (!parsed.success || issues.length > 0) throw new ConfigError(z.prettifyError({ issues }));
   const values = parsed.data;
   const database = readDatabase(values);
@@ -135,12 +143,12 @@ export function readConfig(environment: NodeJS.ProcessEnv) {
 }
 
 /** Problems between variables: settings that exclude or need each other. */
-function findContradictions(set: NodeJS.ProcessEnv) {
+function findContradictions(set: NodeJS.ProcessEnv, needsKey: boolean) {
   const found: { path: (keyof Values)[]; message: string }[] = [];
   const refuse = (name: keyof Values, message: string) => found.push({ path: [name], message });
   const keys = ["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"].filter((name) => set[name]);
   if (keys.length > 1) refuse("JWT_SECRET", `Set exactly one of ${keys.join(", ")}`);
-  if (keys.length === 0 && set.DATABASE_URL)
+  if (keys.length === 0 && set.DATABASE_URL && needsKey)
     refuse("JWT_SECRET", "Set one of JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL");
   if (!set.DATABASE_URL && (set.JWT_PUBLIC_KEY || set.JWT_JWKS_URL))
     refuse(

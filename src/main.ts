@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { type App, startApp } from "./app/app.ts";
-import { type Config, ConfigError, readConfig } from "./config.ts";
+import { type Config, ConfigError, type ConfigNeeds, readConfig } from "./config.ts";
 import { killAfter } from "./last-resort.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import { createOutput } from "./output.ts";
@@ -12,10 +12,10 @@ const EX_CONFIG = 78;
 const LAST_MS = 5000;
 
 /** Reads the environment, and `.env` of the working directory for the rest. Exits if the configuration is wrong. */
-export function loadConfig(): Config {
+export function loadConfig(needs: ConfigNeeds): Config {
   if (existsSync(".env")) process.loadEnvFile(".env");
   try {
-    return readConfig(process.env);
+    return readConfig(process.env, needs);
   } catch (err) {
     if (!(err instanceof ConfigError)) throw err;
     createOutput(2).write(`The configuration is wrong:\n${err.message}\n`);

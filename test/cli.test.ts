@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,12 +9,14 @@ import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { asService } from "../src/db/pool.ts";
+import { readVersion } from "../src/version.ts";
 import { createDatabase, type TestDatabase } from "./support/database.ts";
 import { LAST_WORDS } from "./support/event-source.ts";
 import { call, startService } from "./support/service.ts";
 
 const TSX = import.meta.resolve("tsx");
 const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SECRET = "a secret that is long enough for HS256";
 const DRAIN_SECONDS = 1;
 const STOP_LIMIT_MS = (DRAIN_SECONDS + 5) * 1000;
@@ -60,9 +62,37 @@ const run = (args: string[], env: Record<string, string> = {}) => launch(args, e
 const runOn = ({ url }: { url: string }, ...args: string[]) =>
   run(args, { DATABASE_URL: url, JWT_SECRET: SECRET });
 
+test("commands that use no token need no key, and say so where the folder is wrong", async () => {
+  const env = { DATABASE_URL: database.url };
+  const rules = join(folder, "rules");
+  await mkdir(rules);
+  await writeFile(join(rules, "planned.sql"), "select 'a rule of this folder';\n");
+  const [version, plan, status, prune, missing, start] = await Promise.all([
+    run(["--version"]),
+    run(["plan", "rules"], env),
+    run(["status"], env),
+    run(["prune"], env),
+    run(["plan", "nothing"], env),
+    run(["start"], env),
+  ]);
+  expect(version).toMatchObject({ code: 0, stdout: `${readVersion()}\n`, stderr: "" });
+  expect(plan).toMatchObject({ code: 0, stderr: "" });
+  // The name has nothing of this machine.
+  expect(plan.stdout).toContain("'rules/planned.sql'");
+  expect(plan.stdout).toContain("a rule of this folder");
+  expect(status).toMatchObject({ code: 0, stderr: "" });
+  expect(prune).toMatchObject({ code: 0, stderr: "" });
+  expect(missing.code).toBe(1);
+  expect(missing.stderr).toBe(
+    `Cannot read the folder ${join(folder, "nothing")}. Name a folder of SQL files.\n`,
+  );
+  expect(start).toMatchObject({ code: 78 });
+  expect(start.stderr).toContain("Set one of JWT_SECRET");
+});
+
 test("a wrong configuration ends any command with 78 and every problem", async () => {
   const env = { PORT: "x", LOG_LEVEL: "loud", DATABASE_URL: "postgres:///app" };
-  const both = await Promise.all([run(["start"], env), run(["status"], env)]);
+  const both = await Promise.all([run(["start"], env), run(["token"], env)]);
   for (const { code, stdout, stderr } of both) {
     expect(code).toBe(78);
     expect(stdout).toBe("");
@@ -104,7 +134,7 @@ describe("on a database", () => {
     const migrated = await createDatabase(undefined, { empty: true });
     onTestFinished(planned.close);
     onTestFinished(migrated.close);
-    const folders = ["sql/example", "sql/rules"];
+    const folders = ["sql/example", "sql/rules"].map((path) => join(ROOT, path));
     const [plan, migration] = await Promise.all([
       runOn(planned, "plan", ...folders),
       runOn(migrated, "migrate", ...folders),

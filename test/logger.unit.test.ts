@@ -93,7 +93,7 @@ test("an unexpected error ends the process with a log line that contains no row"
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     ["--import", "tsx", "--input-type=module", "--eval", script],
-    { encoding: "utf8", timeout: 15_000 },
+    { encoding: "utf8", timeout: 50_000 },
   );
   expect(stdout + stderr).not.toContain(CANARY);
   expect(stdout).toContain("unexpected error");

@@ -94,10 +94,20 @@ function readFolder(root: string, folder: string, kind: MigrationKind): Migratio
   const path = resolve(root, folder);
   const inside = relative(root, path);
   const label = inside.startsWith("..") ? basename(path) : inside;
-  return readdirSync(path)
+  return readNames(path)
     .filter((file) => file.endsWith(".sql"))
     .sort()
     .map((file) => readFile(join(path, file), `${label}/${file}`.replaceAll("\\", "/"), kind));
+}
+
+function readNames(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (cause) {
+    throw new MigrationError(`Cannot read the folder ${path}. Name a folder of SQL files.`, {
+      cause,
+    });
+  }
 }
 
 function readFile(path: string, name: string, kind: MigrationKind): MigrationFile {
