@@ -1,19 +1,19 @@
 import type { RequestHandler } from "express";
 
-/** `/livez`: the process answers. It asks nothing of the database: a restart would not mend that. */
+/** `/livez`: the process answers. It does not check the database, because a restart would not repair that. */
 export const livez: RequestHandler = (_req, res) => {
   res.json({ status: "ok" });
 };
 
-/** What is wrong, each in a sentence for the operator. */
+/** Each entry is one sentence for the operator. */
 export interface Health {
-  /** What keeps the service from its work. */
+  /** What stops the service from working. */
   problems: readonly string[];
-  /** What does not, yet. */
+  /** What a person should look at, while the service works. */
   warnings: readonly string[];
 }
 
-/** `/readyz`: send people here, if there is no problem; else 503. */
+/** `/readyz`: 200 if the service can take traffic, otherwise 503. */
 export function readyz(examine: () => Health): RequestHandler {
   return (_req, res) => {
     const { problems, warnings } = examine();

@@ -9,12 +9,12 @@ import { Problem, unavailable } from "../http/problem.ts";
 import { Id, ListQuery, MAX_LIMIT, MarkAll, Marks, Preferences } from "../http/request-schemas.ts";
 import type { ListJson } from "../http/response-schemas.ts";
 
-/** What a list may take; one notification may take more. */
+/** Maximum bytes of a list, unless its first notification alone is larger. */
 const LIST_BYTES = 1_048_576;
 
-/** The inbox of whoever asks; behind `identify`. */
+/** The inbox of the request's recipient. Goes after `identify`. */
 export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers: AnswerRoom) {
-  /** Its answer, once there is room for this one. Undefined where its client has gone. */
+  /** Reserves the bytes for this notification's response. Undefined if the client has left. */
   async function answerWith(res: Response, id: bigint, as: "whole" | "marked") {
     const bytes = await inbox.sizeOf(recipientOf(res), id, as);
     if (bytes === undefined) throw unknown();
@@ -39,7 +39,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
       });
     if (!answer || !reservation || !(await answer.reserve(reservation, LIST_BYTES))) return;
     let list = await read(LIST_BYTES);
-    // The newest alone does not fit. It waits for that much, and holds nothing meanwhile; a larger one may have come by then.
+    // The newest alone is larger. Reserve nothing while waiting for its size; a still larger one may arrive meanwhile.
     while (list.bytes > reservation.bytes) {
       const { bytes } = list;
       answers.room.resize(reservation, 0);
@@ -92,7 +92,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
     res.json({ mutedTypes: await inbox.muteTypes(recipientOf(res), mutedTypes) });
   });
 
-  // Behind the routes that have a name.
+  // Last, because `:id` would match the other paths.
   router.get("/:id", async (req, res) => {
     const id = parse(Id, req.params.id);
     const answer = await answerWith(res, id, "whole");

@@ -110,7 +110,7 @@ function describeAnswers(answers: Operation["answers"]) {
 
 const asJson = (schema: z.ZodType) => ({ "application/json": { schema } });
 
-/** One response a status, which names its codes. */
+/** One response per status, with its codes. */
 function describeProblems(codes: readonly PublicCode[]) {
   const statuses = new Set(codes.map(statusOf));
   return Object.fromEntries(
@@ -130,7 +130,7 @@ function describeProblems(codes: readonly PublicCode[]) {
   );
 }
 
-/** Leaves out what zod adds to say precisely what the format or JavaScript says already. */
+/** Removes what zod adds although the format, or a JavaScript number, already implies it. */
 const leaveOutPatterns: ZodOpenApiOverride = ({ jsonSchema }) => {
   if (jsonSchema.format === "date-time" || jsonSchema.format === "uuid") delete jsonSchema.pattern;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;

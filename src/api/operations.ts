@@ -22,20 +22,20 @@ import {
   TicketJson,
 } from "../http/response-schemas.ts";
 
-/** What a route takes and gives. */
+/** A route's input and responses. */
 export interface Operation {
   method: "get" | "patch" | "post" | "put";
   path: string;
-  /** Names the operation in generated clients. */
+  /** The operation's name in generated clients. */
   name: string;
   summary: string;
   description?: string;
   params?: ZodOpenApiParameters;
   body?: { schema: z.ZodType; isRequired: boolean };
-  /** Of the answers that are no problems. */
+  /** Schemas of the responses other than problems. */
   answers: Record<number, z.ZodType | "event stream">;
   problems: readonly PublicCode[];
-  /** What lets in here, where it is not what lets in everywhere. */
+  /** Replaces the document's default if set. */
   security?: Record<string, string[]>[];
 }
 
@@ -54,7 +54,7 @@ const StreamHeaders = z.object({
 
 const BASE = "/api/notifications";
 
-/** Every route there is, for `/openapi.json`. */
+/** Every route, for `/openapi.json`. A test compares it with the router. */
 export const OPERATIONS: Operation[] = [
   {
     method: "get",

@@ -1,6 +1,6 @@
 import cors from "cors";
 import express, { type RequestHandler, type Router } from "express";
-import { labelAnswer, notFound, Problem, problemHandler } from "../http/problem.ts";
+import { labelResponse, notFound, Problem, problemHandler } from "../http/problem.ts";
 import { cutUnreadBody, readJson } from "../http/read-json.ts";
 import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
@@ -9,9 +9,9 @@ import { openApi } from "./openapi.ts";
 export interface HttpOptions {
   version: string;
   health: () => Health;
-  /** Whose pages may call from another origin. */
+  /** Other origins whose pages may call. */
   allowedOrigins: readonly string[];
-  /** How many proxies before us say truly who came to them (`X-Forwarded-For`). */
+  /** How many proxies in front of the service set `X-Forwarded-For` truthfully. */
   trustedHops: number;
   identify: RequestHandler;
   stream: RequestHandler;
@@ -25,7 +25,7 @@ export interface HttpOptions {
 
 const BASE = "/api/notifications";
 
-/** Every route there is, in the order they are tried. */
+/** Every route, in the order in which Express tries them. */
 export function createHttpApp(options: HttpOptions) {
   const { version, health, allowedOrigins, trustedHops, identify, demo, log } = options;
   const app = express();
@@ -33,12 +33,12 @@ export function createHttpApp(options: HttpOptions) {
   app.disable("etag");
   app.set("trust proxy", trustedHops);
 
-  app.use(labelAnswer(version));
+  app.use(labelResponse(version));
   app.use(requireHost, cutUnreadBody);
   if (trustedHops === 0) app.use(warnOfProxy(log));
-  // Its page's visitors have no token of their own.
+  // Before authentication: visitors of the demo have no token.
   if (demo) app.use(demo);
-  // Early, for all that were lost with another instance come at once.
+  // Early, because after the loss of another instance all its streams reconnect here at once.
   app.use(BASE, crossOrigin(allowedOrigins));
   app.get(`${BASE}/stream`, options.stream);
   app.get("/livez", livez);
@@ -53,7 +53,7 @@ export function createHttpApp(options: HttpOptions) {
   return app;
 }
 
-/** RFC 9112 §3.2. HTTP/1.0 has none. */
+/** RFC 9112 §3.2. HTTP/1.0 has no Host header. */
 const requireHost: RequestHandler = (req, _res, next) => {
   if (req.headers.host === undefined && req.httpVersion !== "1.0")
     throw new Problem("request_malformed", "Send a Host header.");
@@ -68,15 +68,15 @@ function describeApi(version: string): RequestHandler {
 }
 
 /**
- * Lets pages of these origins call, and answers what browsers ask before they do. Other pages get the answer they
- * would have got, and their browser keeps it from them. https://fetch.spec.whatwg.org/#http-cors-protocol
+ * CORS: allows these origins and answers preflights. A page of another origin gets the same response without the headers, so its
+ * browser does not let the page read it. https://fetch.spec.whatwg.org/#http-cors-protocol
  */
 const crossOrigin = (origins: readonly string[]): RequestHandler =>
   cors({
     origin: [...origins],
     credentials: true,
     methods: ["GET", "HEAD", "POST", "PUT", "PATCH"],
-    // What SSE clients send that are no browser of today: eventsource-polyfill, react-native-sse.
+    // Cache-Control and X-Requested-With are sent by eventsource-polyfill and react-native-sse.
     allowedHeaders: [
       "Authorization",
       "Cache-Control",
@@ -88,7 +88,7 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
     maxAge: 7200, // Chromium's limit
   });
 
-/** Says once that somebody before us tells who came to them, and is not believed. */
+/** Logs once that requests carry X-Forwarded-For although no proxy is trusted. */
 function warnOfProxy(log: Logger): RequestHandler {
   let isSaid = false;
   return (req, _res, next) => {
@@ -102,13 +102,13 @@ function warnOfProxy(log: Logger): RequestHandler {
   };
 }
 
-/** An inbox is nobody else's, and old at once. */
+/** An inbox is private and changes at any time. */
 const noStore: RequestHandler = (_req, res, next) => {
   res.set("Cache-Control", "no-store");
   next();
 };
 
-/** One line a request when it is answered; a stream has its own two. */
+/** Logs one line per answered request. A stream logs its own opening and closing. */
 function logRequest(log: Logger): RequestHandler {
   return (req, res, next) => {
     const startedAt = performance.now();

@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import { asListener } from "../http/broken-request.ts";
+import { toRequestListener } from "../http/malformed-request.ts";
 import { startHttpServer } from "../http/server.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Doors } from "./doors.ts";
@@ -23,7 +23,7 @@ export async function openServers({ config, doors, metrics, version, onClose }: 
     version,
   });
   onClose(metricsServer.close);
-  const server = await startHttpServer(asListener(doors.app, version), {
+  const server = await startHttpServer(toRequestListener(doors.app, version), {
     host,
     port,
     portVariable: "PORT",

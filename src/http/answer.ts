@@ -5,14 +5,17 @@ import { Problem, retryAfter } from "./problem.ts";
 
 export interface AnswerRoom {
   room: BytesInFlight;
-  /** An answer that its client has not taken whole by then is cut, so that nobody waits behind it for longer. */
+  /** A response that its client has not read completely by then is cut, so that nobody waits longer for its bytes. */
   stalledMs: number;
 }
 
-/** Whoever has waited so long for room would rather be told. */
+/** A request that has waited this long for its bytes is refused: the client can retry better than it can wait. */
 const MAX_WAIT_MS = 10_000;
 
-/** What an answer takes of the room, until its client has taken it or has gone. Undefined where it has gone already. */
+/**
+ * Reserves bytes in flight for one response, until its client has read it or has left. Undefined if the client has
+ * already left.
+ */
 export function openAnswer(res: Response, { room, stalledMs }: AnswerRoom) {
   if (res.destroyed) return undefined;
   const reservations: Reservation[] = [];
@@ -36,7 +39,7 @@ export function openAnswer(res: Response, { room, stalledMs }: AnswerRoom) {
       return reservation;
     },
 
-    /** False where the client has gone. Throws Problem `overloaded` where there is no room for too long. */
+    /** False if the client has left. Throws Problem `overloaded` if the bytes are not free in time. */
     async reserve(reservation: Reservation, bytes: number): Promise<boolean> {
       const isIn = await room.reserve(reservation, bytes);
       if (hasWaitedTooLong()) throw noRoom();

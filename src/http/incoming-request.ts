@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Request } from "express";
 
-/** What decides who a request is from: the same for a route of Express and for the upgrade to another protocol. */
+/** What authentication needs of a request: the same for an Express route and for an upgrade to another protocol. */
 export interface IncomingRequest {
   readonly method: string;
   readonly headers: IncomingHttpHeaders;

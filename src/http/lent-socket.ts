@@ -4,9 +4,9 @@ import { Duplex } from "node:stream";
 type Done = (err?: Error | null) => void;
 
 /**
- * A connection as the HTTP server sees it, which can be taken from it: the server's answer then ends, so that
- * it gives up parser, request and response (some 15 KB), and the socket lives on. A class, for whoever holds a
- * response must be able to ask whether its socket is one of these. https://nodejs.org/api/http.html#event-connection
+ * Stands between the HTTP server and a socket, so that the socket can be taken away from the server. The server's response
+ * then ends and frees its parser, request and response (about 15 KB), while the socket stays open. It is a class because a
+ * route must be able to ask whether its response has such a socket. https://nodejs.org/api/http.html#event-connection
  */
 export class LentSocket extends Duplex {
   readonly #socket: Socket;
@@ -29,8 +29,8 @@ export class LentSocket extends Duplex {
   }
 
   /**
-   * The socket itself, from now on the caller's, corked. What is still written here goes there at once; the end of the
-   * answer is no end of the socket.
+   * Returns the socket, corked. From now on it is the caller's. Later writes to this object still reach the socket at once,
+   * and its end does not end the socket.
    */
   detach(): Socket {
     const socket = this.#socket;
@@ -70,7 +70,7 @@ export class LentSocket extends Duplex {
     done(err);
   }
 
-  // What the HTTP server and Express ask of a socket beside that.
+  // The rest is what the HTTP server and Express call on a socket.
 
   destroySoon(): void {
     if (this.writable) this.end();

@@ -6,19 +6,19 @@ import { encodeJson, onOneLine } from "./json-line.ts";
 import type { AllJson, ChangeJson } from "./response-schemas.ts";
 
 export interface NotificationEncoderOptions {
-  /** What an event may take; infinity: no limit. */
+  /** Maximum bytes of an event; infinity: no limit. */
   maxEventBytes: number;
   log: Logger;
 }
 
 export type NotificationEncoder = ReturnType<typeof createNotificationEncoder>;
 
-/** What an event has beside its notification: its name, the counts, and an id of 128 characters. */
+/** Bytes of an event besides its notification: its name, the counts, and an id of 128 characters. */
 const FRAME_BYTES = 256;
 
 /**
- * A notification on the wire: camelCase, ids are strings; text of one line. Never throws: what cannot be encoded is left
- * out, and logged by the notification's id.
+ * Encodes notifications for the wire: camelCase, ids as strings, one line. Never throws: a field that cannot be encoded is
+ * left out, which the log tells with the notification's id.
  */
 export function createNotificationEncoder({ maxEventBytes, log }: NotificationEncoderOptions) {
   const room = maxEventBytes - FRAME_BYTES;
@@ -39,10 +39,10 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
   }
 
   return {
-    /** As streams, lists and polls have it: what is too large for an event is cut. */
+    /** For streams, lists and polls: cut if it is too large for an event. */
     encode(notification: Notification): string {
       const json = encodeWhole(notification);
-      // A character is three bytes at the most, or two of them are four.
+      // A UTF-16 unit is at most three bytes in UTF-8; a surrogate pair, two units, is four.
       const isSmall = json.length * 3 <= room || Buffer.byteLength(json) <= room;
       return isSmall ? json : encode(cut(notification, room));
     },
@@ -50,7 +50,7 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
   };
 }
 
-/** Tried in turn where JSON gets longer than a text can be in JavaScript. */
+/** Tried in turn while the JSON is longer than a JavaScript string can be. */
 const LEFT_OUT: Partial<Notification>[] = [
   {},
   { body: null, isCut: true },
@@ -58,7 +58,7 @@ const LEFT_OUT: Partial<Notification>[] = [
   { body: null, data: "{}", title: null, link: null, actorId: null, isCut: true },
 ];
 
-/** Put together here, for `data` goes out digit by digit as PostgreSQL holds it, and JavaScript's numbers would not. */
+/** `data` is inserted as text: with every digit that PostgreSQL stores, which JavaScript's numbers would round. */
 function encode(notification: Notification): string {
   const { id, type, actorId, title, body, link, data, createdAt, isCut } = notification;
   const before = JSON.stringify({ id: id.toString(), type, actorId, title, body, link });
@@ -68,8 +68,8 @@ function encode(notification: Notification): string {
 }
 
 /**
- * What of it fits: its fields in the order of their worth, texts by their beginning, the others whole or not at all. Half a
- * link leads elsewhere, and half an id is somebody else.
+ * Keeps what fits, the most important fields first. Texts keep their beginning; other fields are whole or missing, because
+ * half a link leads elsewhere and half an id is another user.
  */
 function cut(notification: Notification, room: number): Notification {
   const empty = { type: "", actorId: null, link: null, title: null, data: "{}", body: null };
@@ -101,8 +101,8 @@ function cut(notification: Notification, room: number): Notification {
 }
 
 /**
- * The longest beginning of a text that takes no more bytes as JSON, and ends in no half of a surrogate pair. Found in pieces
- * that get smaller, so that the whole is encoded once.
+ * The longest beginning of a text that fits in so many bytes of JSON and splits no surrogate pair. It is found in pieces
+ * that get smaller, so that each part is encoded about once.
  */
 function startOf(text: string, bytes: number): string {
   let left = bytes - QUOTES;
@@ -121,24 +121,24 @@ function startOf(text: string, bytes: number): string {
 
 const QUOTES = 2;
 
-/** One more where the last is the first half of a surrogate pair. */
+/** One unit longer if it would end with the first half of a surrogate pair. */
 function pieceOf(text: string, from: number, size: number): string {
   const end = from + size;
   return text.slice(from, /^[\ud800-\udbff]/.test(text.slice(end - 1, end)) ? end + 1 : end);
 }
 
-/** What a list or a poll answers: notifications as they were encoded, then the rest. */
+/** The JSON of a list or a poll: notifications that are already encoded, then the other fields. */
 export function encodeAnswer(notifications: readonly string[], rest: object): string {
   return `{"notifications":[${notifications.join()}],${encodeJson(rest).slice(1)}`;
 }
 
-/** A changed notification: its id, and when it was seen, read and archived. */
+/** A changed notification on the wire: its id and its seen, read and archived times. */
 export const changeJson = (notification: Notification): ChangeJson => ({
   id: notification.id.toString(),
   ...marksJson(notification),
 });
 
-/** `readAt` and the others, null where it was not done. */
+/** The three times, null if not set. */
 const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
   seenAt,
   readAt,

@@ -6,14 +6,14 @@ import type { Logger } from "../logger.ts";
 import { type ProblemCode, statusOf } from "./problem-codes.ts";
 
 /**
- * An error the client is told of, as RFC 9457 `application/problem+json`. `code` is stable; `detail` says what to do
- * and never quotes what the client sent.
+ * An error that is sent to the client as RFC 9457 `application/problem+json`. `code` is stable; `detail` says what to do
+ * and never quotes the client's input.
  */
 export class Problem extends Error {
   readonly status: number;
   readonly code: ProblemCode;
   readonly headers: Readonly<Record<string, string>>;
-  /** What the operator should know and the client should not. */
+  /** For the operator's log; not sent to the client. */
   readonly reason: string | undefined;
 
   constructor(
@@ -34,7 +34,7 @@ export class Problem extends Error {
   }
 }
 
-/** The header that says when to come again: in so many seconds to twice as many, so that not all come at once. */
+/** Retry-After with jitter, between `seconds` and twice that, so that clients do not all retry at once. */
 export const retryAfter = (seconds: number) => ({
   "Retry-After": String(Math.ceil(seconds * (1 + Math.random()))),
 });
@@ -45,8 +45,8 @@ export const unavailable = (cause?: unknown) =>
     cause,
   });
 
-/** Says who answers, and gives every request its id, for the problem it may become and for the log. */
-export const labelAnswer =
+/** Sets the version and a request id on every response. A problem and the log have the same id. */
+export const labelResponse =
   (version: string): RequestHandler =>
   (_req, res, next) => {
     res.locals.requestId = randomUUID();
@@ -58,12 +58,12 @@ export const notFound: RequestHandler = () => {
   throw new Problem("route_unknown", "There is no such route.");
 };
 
-/** The one place where an error becomes an answer and a log line. */
+/** The one place that turns an error into a response and a log line. */
 export function problemHandler(log: Logger): ErrorRequestHandler {
   return (err, _req, res, next) => {
     const problem = toProblem(err);
     const { requestId } = res.locals;
-    // What passes by itself is no mistake of ours.
+    // A 503 goes away by itself and is not a bug: a warning.
     if (problem.status === 503) log.warn({ err, requestId, code: problem.code }, "cannot answer");
     else if (problem.status >= 500) log.error({ err, requestId }, "request failed");
     else if (problem.reason) log.warn({ requestId, reason: problem.reason }, "refused");
@@ -88,7 +88,7 @@ export function problemJson(code: ProblemCode, detail: string, requestId: string
   return JSON.stringify({ type: "about:blank", title, status, code, detail, requestId });
 }
 
-/** What Express and the demo's body parser throw carries a status below 500; everything else is ours to mend. */
+/** Express and the demo's body parser throw errors with a status below 500. Every other error is a bug of the service. */
 function toProblem(err: unknown): Problem {
   if (err instanceof Problem) return err;
   const status = err instanceof Error && "status" in err ? Number(err.status) : 500;

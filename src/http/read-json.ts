@@ -4,22 +4,22 @@ import { Problem } from "./problem.ts";
 
 const MAX_BYTES = 16_384;
 
-/** How long the rest of a body is let in and thrown away, behind its refusal: cut at once, a client may never read that. */
+/** After a refusal the rest of the body is read and dropped for this long: a connection cut at once can lose the refusal. */
 const LINGER_MS = 1000;
 
 /**
- * Reads a body of JSON into `req.body`; without a body it stays undefined. Throws Problem `body_not_json`,
- * `body_encoding`, `body_too_large`, `request_malformed`. A body that is too large is refused when that is known;
- * Express's own parser would first read it to its end.
+ * Parses a JSON body into `req.body`, which stays undefined without a body. Throws Problem `body_not_json`,
+ * `body_encoding`, `body_too_large`, `request_malformed`. A body that is too large is refused as soon as that is known;
+ * Express's own parser would read all of it first.
  */
 export const readJson: RequestHandler = async (req, _res, next) => {
-  // One of a GET has no meaning (RFC 9110 §9.3.1).
+  // The body of a GET has no meaning (RFC 9110 §9.3.1).
   const mayHaveBody = req.method !== "GET" && req.method !== "HEAD";
   if (mayHaveBody && hasBody(req)) req.body = await parseBody(req, req.get("content-length"));
   next();
 };
 
-/** Ends the connection of whoever sends on when the answer was given: nobody reads a body behind its refusal. */
+/** Closes the connection if the client still sends its body after the response: nobody reads the rest. */
 export const cutUnreadBody: RequestHandler = (req, res, next) => {
   if (hasBody(req))
     res.once("finish", () => {

@@ -1,54 +1,54 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { answerBrokenRequests } from "./broken-request.ts";
 import { LentSocket } from "./lent-socket.ts";
+import { answerMalformedRequests } from "./malformed-request.ts";
 
 export interface HttpServer {
   /** `http://host:port` */
   readonly address: string;
-  /** Takes no new connections; those that are open go on. */
+  /** Accepts no new connections; open ones continue. */
   stopAccepting(): void;
-  /** Waits a second at most for answers that are being given, then cuts what is left. */
+  /** Waits at most a second for responses in progress, then cuts the rest. */
   close(): Promise<void>;
 }
 
 export interface ListenOptions {
   host: string;
   port: number;
-  /** The variable to change where the port is taken. */
+  /** The variable to change if the port is taken. */
   portVariable: string;
   version: string;
 }
 
 const LIMITS = {
-  // Longer than the 60 s for which proxies keep idle connections: else they send a request into a closing one.
+  // Longer than the 60 s for which proxies keep idle connections; otherwise a proxy sends a request into a closing one.
   keepAliveTimeout: 75_000,
-  // For a request to come in, headers first: who sends a byte a second holds a connection no longer than this. An
-  // answer may take as long as it likes.
+  // Limits for receiving a request, so that a client that sends a byte a second cannot hold a connection. A response may
+  // take any time.
   headersTimeout: 10_000,
   requestTimeout: 15_000,
   connectionsCheckingInterval: 2000,
   /** Bytes of the request line and headers. */
   maxHeaderSize: 16_384,
-  // The app does, with a problem.
+  // The app checks it, and replies with a problem.
   requireHostHeader: false,
 };
 
-/** Rejects with what to do where the port cannot be had. */
+/** Rejects with advice if the port cannot be used. */
 export async function startHttpServer(
   handler: RequestListener,
   { host, port, portVariable, version }: ListenOptions,
 ): Promise<HttpServer> {
   const server = createServer(LIMITS, handler);
   const connections = lendSockets(server);
-  answerBrokenRequests(server, version);
-  // An expectation that nobody knows is none; Node would answer 417 by itself.
+  answerMalformedRequests(server, version);
+  // An unknown expectation is ignored; Node would reply 417.
   server.on("checkExpectation", (req, res) => server.emit("request", req, res));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(new Error(explain(cause, host, port, portVariable), { cause }));
     });
-    // Everybody comes back at once after a restart, and who finds Node's 511 places taken tries again only seconds later.
+    // After a restart all clients reconnect at once. With Node's backlog of 511, the others would retry seconds later.
     server.listen({ port, host, backlog: 4096 }, resolve);
   });
   const closed = new Promise<void>((resolve) => {
@@ -68,7 +68,7 @@ export async function startHttpServer(
   };
 }
 
-/** Lends the server each connection, so that a stream can take it. Of those that were taken the server knows nothing. */
+/** Gives the server each connection as a LentSocket, so that a stream can take it. The server does not see those taken. */
 function lendSockets(server: Server) {
   const sockets = new Set<Socket>();
   function forget(this: Socket) {
@@ -81,7 +81,7 @@ function lendSockets(server: Server) {
     serve?.call(server, new LentSocket(socket));
   });
   return {
-    /** Those that browsers and HTTP clients open ahead of a request: Node does not count them as idle. */
+    /** Cuts connections that browsers and HTTP clients opened ahead of a request: Node does not count them as idle. */
     cutUnused() {
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     },
@@ -98,9 +98,10 @@ function explain(
   variable: string,
 ) {
   const where = `port ${port} on ${host}`;
-  if (code === "EADDRINUSE") return `Somebody already uses ${where}. Stop it, or set ${variable}.`;
+  if (code === "EADDRINUSE")
+    return `Another process already uses ${where}. Stop it, or set ${variable}.`;
   if (code === "EACCES")
-    return `This user may not use ${where}. Set ${variable} to one above 1023.`;
+    return `This user may not use ${where}. Set ${variable} to a port above 1023.`;
   return `Cannot listen on ${where}: ${message}`;
 }
 

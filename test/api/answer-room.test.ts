@@ -66,7 +66,7 @@ async function serve(recipientId: string, position: Cursor, handler: RequestHand
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test("a list takes no more than a megabyte, but one notification may: nextBefore leads to all", async () => {
+test("a list has at most a megabyte, unless one notification alone is larger; nextBefore leads to all", async () => {
   const service = await startService({
     databaseUrl: database.url,
     // A quarter of it is for lists: a tenth of what the largest takes.
@@ -85,7 +85,7 @@ test("a list takes no more than a megabyte, but one notification may: nextBefore
   await expect.poll(() => inFlight(service)).toBe(0);
 });
 
-test("a list does not end early where a larger notification arrives each time it is read", async () => {
+test("a list does not end early if a larger notification arrives during each read", async () => {
   const log = createLogger("silent");
   const pool = createPool({ url: database.url, size: 2, log });
   onTestFinished(pool.close);
@@ -115,7 +115,7 @@ test("a list does not end early where a larger notification arrives each time it
   expect(nextBefore).toBe(ids[3]);
 });
 
-test("whoever takes nothing of its answer is cut after STALLED_SECONDS; who waited behind it is answered, and who left meanwhile is forgotten", async () => {
+test("a client that reads nothing is cut after STALLED_SECONDS; the next in line is answered, and one that has left is skipped", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "4194304", STALLED_SECONDS: "1" },
@@ -139,7 +139,7 @@ test("whoever takes nothing of its answer is cut after STALLED_SECONDS; who wait
   expect(service.logged()).not.toContain("request failed");
 });
 
-test("a poll of more than there is room for is answered with what there is, and the next has the rest", async () => {
+test("a poll with more than fits is answered with what fits, and the next poll has the rest", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "200000" },
@@ -157,7 +157,7 @@ test("a poll of more than there is room for is answered with what there is, and 
   await expect.poll(() => inFlight(service)).toBe(0);
 });
 
-test("a poll without since holds nothing of what it leaves out while it waits", async () => {
+test("a poll without `since` reserves nothing for what it skips while it waits", async () => {
   const log = createLogger("silent");
   const pool = createPool({ url: database.url, size: 2, log });
   onTestFinished(pool.close);
@@ -198,7 +198,7 @@ test("a poll without since holds nothing of what it leaves out while it waits", 
   expect(await (await answered).json()).toMatchObject({ notifications: [], unread: 1 });
 });
 
-test("who takes a little now and then is cut after STALLED_SECONDS as well", async () => {
+test("a client that reads a little now and then is cut after STALLED_SECONDS as well", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: { MAX_EVENT_BYTES: "0", STALLED_SECONDS: "2" },
@@ -212,7 +212,7 @@ test("who takes a little now and then is cut after STALLED_SECONDS as well", asy
   expect(client.bytesRead).toBeLessThan(40_000_000);
 });
 
-test("who waits for room for ten seconds is told to come again; a notification's mark waits for what it answers with", async () => {
+test("a request that has waited ten seconds for its bytes is 503; a mark waits for the bytes of its response", async () => {
   const service = await startService({
     databaseUrl: database.url,
     // A quarter of it is 15 MB.
@@ -237,7 +237,7 @@ test("who waits for room for ten seconds is told to come again; a notification's
   expect(service.logged()).not.toContain("request failed");
 });
 
-test("a poll that waits for room for ten seconds is told to come again, and has its place until its client has its answer", async () => {
+test("a poll that has waited ten seconds for its bytes is 503, and keeps its place until its client has the response", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: {
@@ -261,7 +261,7 @@ test("a poll that waits for room for ten seconds is told to come again, and has 
   expect((await call(service, "holder", "/poll")).status).toBe(200);
 });
 
-test("a recipient whose clients take nothing of lists and polls keeps nobody else waiting", async () => {
+test("a recipient whose clients read no response delays no other recipient", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: {

@@ -92,7 +92,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     ["POST", "/mark-all-read", {}, { changed: 3 }],
     ["POST", "/mark-all-seen", {}, { changed: 3 }],
   ])(
-    "%s %s waits for who changes the same rows, and is done",
+    "%s %s waits for a writer of the same rows, and succeeds",
     async (method, path, body, answer) => {
       const service = await start();
       await notify(3);
@@ -104,7 +104,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     },
   );
 
-  test("of two who set the preferences at the same time both do", async () => {
+  test("two clients that set the preferences at the same time both succeed", async () => {
     const service = await start();
     const wanted = { mutedTypes: ["wanted"] };
     const asked = await meet("select bellwire.mute_types('1', '{other}')", () =>
@@ -113,7 +113,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(asked).toMatchObject({ status: 200, answer: wanted });
   });
 
-  test("a ticket opens its stream though its row has just been changed", async () => {
+  test("a ticket opens its stream although its row has just been changed", async () => {
     const service = await start();
     const { ticket } = (await call(service, "1", "/tickets", { method: "POST" })).body;
     const abort = new AbortController();
@@ -125,7 +125,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(Buffer.from(first?.value ?? []).toString()).toContain("event: ready");
   });
 
-  test("of two offers that are accepted at the same time one is taken, and the other no longer possible", async () => {
+  test("if two offers are accepted at the same time, one succeeds and the other is no longer possible", async () => {
     await offer();
     const service = await start();
     const accept = async (id: string) => (await act(service, { act: "acceptResponse", id })).status;
@@ -139,7 +139,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(await database.query(accepted)).toHaveLength(1);
   });
 
-  test("prune deletes what has just been changed", async () => {
+  test("prune deletes a row that has just been changed", async () => {
     await database.query(
       "insert into bellwire.notifications (recipient_id, type, created_at) values ('1', 'test', now() - interval '40 days')",
     );
@@ -150,7 +150,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
   });
 });
 
-test("under serializable a read that would stand in no order with two writers is answered", async () => {
+test("under serializable a read succeeds that conflicts with two writers", async () => {
   await setDefaultIsolation("serializable");
   const service = await start();
   await database.query(
@@ -179,7 +179,7 @@ test("under serializable a read that would stand in no order with two writers is
   expect(await asked).toMatchObject({ status: 200, answer: { count: 0 } });
 });
 
-describe("where serializable is the default, no transaction of the application's fails for what the service reads or writes meanwhile:", () => {
+describe("where serializable is the default, the service's reads and writes fail no transaction of the application:", () => {
   beforeAll(() => setDefaultIsolation("serializable"));
 
   async function readFeedTwice(service: Service) {
@@ -217,7 +217,7 @@ describe("where serializable is the default, no transaction of the application's
 describe("where read committed is the default", () => {
   beforeAll(() => setDefaultIsolation("read committed"));
 
-  test("a mark-all that meets a writer in the other order is asked again, and both are done", async () => {
+  test("a mark-all that deadlocks with a writer is retried, and both succeed", async () => {
     const service = await start();
     await notify(4000);
     const asked = await meet(
@@ -233,7 +233,7 @@ describe("where read committed is the default", () => {
     expect(await count("read_at is null")).toBe(0);
   });
 
-  test("a list that meets who locks its tables in the other order is asked again", async () => {
+  test("a list that deadlocks with a table lock is retried", async () => {
     const service = await start();
     await notify(3);
     const asked = await meet(
@@ -248,7 +248,7 @@ describe("where read committed is the default", () => {
   });
 
   test.each(["40001", "40P01"])(
-    "what fails with %s five times is 503, and says when to come again",
+    "a query that fails with %s five times is 503 with Retry-After",
     async (code) => {
       await offer();
       await notify(1);

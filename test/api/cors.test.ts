@@ -69,7 +69,7 @@ function crossOriginHeaders(headers: IncomingMessage["headers"]) {
   return { vary, allowed, names };
 }
 
-describe("an answer is for pages of an allowed origin", () => {
+describe("only pages of an allowed origin may read a response", () => {
   const ORIGINS: [what: string, origin: string | undefined, isAllowed: boolean][] = [
     ["an allowed one", SHOP, true],
     ["another allowed one", LOCAL, true],
@@ -139,7 +139,7 @@ describe("an answer is for pages of an allowed origin", () => {
     }
   });
 
-  test("health and the description of the API are for no pages but its own", async () => {
+  test("no page of another origin may read health or the OpenAPI document", async () => {
     const service = await start();
     for (const path of ["/livez", "/readyz", "/openapi.json", "/nowhere"])
       for (const method of ["GET", "OPTIONS"]) {
@@ -150,7 +150,7 @@ describe("an answer is for pages of an allowed origin", () => {
     expect(metrics.headers.get("access-control-allow-origin")).toBeNull();
   });
 
-  test("without ALLOWED_ORIGINS there is none", async () => {
+  test("without ALLOWED_ORIGINS no origin is allowed", async () => {
     const own = await start({ ALLOWED_ORIGINS: "" });
     const token = await bearer(own, "1");
     for (const origin of [SHOP, own.url, "null", "*"])
@@ -172,7 +172,7 @@ describe("a preflight", () => {
   });
   const list = (value: string | string[] | undefined) => `${value}`.toLowerCase().split(/\s*,\s*/);
 
-  test("is answered for every route, the stream's too, and allows what a page needs", async () => {
+  test("is answered for every route, also the stream's, and allows what a page needs", async () => {
     const service = await start();
     for (const { method, path } of ROUTES) {
       const of = `${method} ${path}`;
@@ -213,7 +213,7 @@ describe("a preflight", () => {
       }
   });
 
-  test("needs no token, and changes nothing whatever comes with it", async () => {
+  test("needs no token, and changes nothing, whatever it contains", async () => {
     const service = await start();
     const recipientId = "preflight";
     const id = await notify(recipientId);
@@ -245,7 +245,7 @@ describe("a preflight", () => {
   });
 });
 
-describe("a cookie counts where the page that sent it may use it", () => {
+describe("a cookie counts only if the page's origin is allowed", () => {
   const OWN = "own"; // the service's own origin, known when it has started
   type From = { origin?: string; "sec-fetch-site"?: string };
 
@@ -367,7 +367,7 @@ describe("a cookie counts where the page that sent it may use it", () => {
     else expect(after).toEqual(before);
   });
 
-  test("a bearer token needs none of it, nor does a ticket, also with another's cookie beside it", async () => {
+  test("a bearer token or a ticket needs no allowed origin, even beside another recipient's cookie", async () => {
     const service = await start();
     const recipientId = "bearer";
     const token = await bearer(service, recipientId);
@@ -399,7 +399,7 @@ describe("a cookie counts where the page that sent it may use it", () => {
     }
   });
 
-  test("the own origin is the host that was asked for, whatever the scheme", async () => {
+  test("a page of the request's own host is allowed, whatever its scheme", async () => {
     const service = await start();
     const token = await service.token("1");
     const ask = async (host: string, origin: string) => {

@@ -24,7 +24,7 @@ const FUZZER = `${CANARY} recipient`;
 const BYSTANDER = "bystander";
 
 test.each(seeds())(
-  "whatever is sent, the answer is one that the document has, and the service goes on, seed %i",
+  "whatever is sent, the response is in the OpenAPI document and the service keeps running, seed %i",
   async (seed) => {
     const database = await createDatabase();
     onTestFinished(database.close);

@@ -86,7 +86,7 @@ describe("GET /", () => {
     });
   });
 
-  test("an empty inbox is an answer, not an error", async () => {
+  test("an empty inbox is a list, not an error", async () => {
     await start();
     expect(await list()).toMatchObject({
       notifications: [],
@@ -96,7 +96,7 @@ describe("GET /", () => {
     });
   });
 
-  test("pages run newest first and meet without gap or repeat, while new ones come in", async () => {
+  test("pages are newest first, without gap or repeat, while new notifications arrive", async () => {
     await start();
     await notify(me, ["1", "2", "3", "4", "5"]);
     const first = await list("?limit=2");
@@ -111,13 +111,13 @@ describe("GET /", () => {
     expect(titlesOf(await list(`?before=${last.notifications[0].id}`))).toEqual([]);
   });
 
-  test("a page that is exactly full says that nothing follows", async () => {
+  test("an exactly full last page has no nextBefore", async () => {
     await start();
     await notify(me, ["1", "2"]);
     expect((await list("?limit=2")).nextBefore).toBeNull();
   });
 
-  test("20 is the default, 100 the most, however much is asked for", async () => {
+  test("the default limit is 20 and the maximum 100", async () => {
     await start();
     await notify(
       me,
@@ -151,7 +151,7 @@ describe("GET /", () => {
     expect(await list()).toMatchObject({ unread: 1, unseen: 1 });
   });
 
-  test("nobody sees another's", async () => {
+  test("a recipient sees only its own notifications", async () => {
     await start();
     await notify("somebody else", ["theirs"]);
     await notify(me, ["mine"]);
@@ -159,7 +159,7 @@ describe("GET /", () => {
     expect(await list()).toMatchObject({ unread: 1, unseen: 1 });
   });
 
-  test("its cursor, handed to the stream, gives exactly what came after the list", async () => {
+  test("a stream from its cursor has exactly what came after the list", async () => {
     await start();
     const [first = ""] = await notify(me, ["before"]);
     // Had its id before the list was read, and commits after it: the list cannot have it.
@@ -193,7 +193,7 @@ describe("GET /", () => {
     }
   });
 
-  test("nothing falls between the list and the stream, whenever it is inserted", async () => {
+  test("nothing is lost between the list and the stream, whenever it is inserted", async () => {
     await start();
     let inserted = 0;
     let isDone = false;
@@ -289,7 +289,7 @@ describe("PATCH /:id", () => {
     expect((await patch(id, { archived: false })).body).toMatchObject({ archivedAt: null });
   });
 
-  test("what is read has been seen, whatever else is asked", async () => {
+  test("a read notification is seen, whatever else the request says", async () => {
     await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { body } = await patch(id, { read: true, seen: false, archived: true });
@@ -297,7 +297,7 @@ describe("PATCH /:id", () => {
     expect(body.archivedAt).not.toBeNull();
   });
 
-  test("what is already so keeps its time, and no stream is told", async () => {
+  test("a mark that is already set keeps its time, and no event is sent", async () => {
     await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { body: before } = await patch(id, { read: true, seen: true, archived: true });
@@ -312,7 +312,7 @@ describe("PATCH /:id", () => {
     ]);
   });
 
-  test("an unknown one and another's are answered alike, and another's is not touched", async () => {
+  test("an unknown notification and another recipient's get the same response, and nothing changes", async () => {
     await start();
     const [theirs = ""] = await notify("their owner", ["theirs"]);
     const unknown = await patch(BIGGEST, { read: true });
@@ -374,7 +374,7 @@ describe("PATCH /:id", () => {
     await sendOpenEnded(header, beginning);
   });
 
-  test("an address that cannot be decoded is refused with 400", async () => {
+  test("a URL that cannot be decoded is 400", async () => {
     await start();
     expectProblem(await patch("%E0%A4%A", { read: true }), 400, "request_malformed");
   });
@@ -418,7 +418,7 @@ describe("PATCH /:id", () => {
 });
 
 describe("POST /mark-all-read", () => {
-  test("marks everything that is unread, and says how many", async () => {
+  test("marks everything unread, and returns how many", async () => {
     await start();
     const [, read = "", archived = ""] = await notify(me, ["1", "2", "3"]);
     await notify("a bystander", ["theirs"]);
@@ -433,7 +433,7 @@ describe("POST /mark-all-read", () => {
     expect(await list("", "a bystander")).toMatchObject({ unread: 1 });
   });
 
-  test("with `before`, what has come since stays unread", async () => {
+  test("with `before`, newer notifications stay unread", async () => {
     await start();
     const [, second = ""] = await notify(me, ["1", "2", "3"]);
     expect((await markAll({ before: second })).body).toEqual({ changed: 2 });
@@ -470,7 +470,7 @@ describe("POST /mark-all-read", () => {
     }
 
     test.each(["read", "seen"])(
-      "what is committed late is not marked %s, though its id is smaller",
+      "a notification that commits late is not marked %s, although its id is smaller",
       async (as) => {
         await start();
         const { cursor, shown } = await listBeforeLateCommit();
@@ -491,7 +491,7 @@ describe("POST /mark-all-read", () => {
       },
     );
 
-    test("any event's id will do, also within a read", async () => {
+    test("the id of any event works, also within a read", async () => {
       await start();
       const stream = await openStream(service, me);
       await stream.waitFor(({ event }) => event === "ready");
@@ -504,7 +504,7 @@ describe("POST /mark-all-read", () => {
       expect(titlesOf(await list("?filter=unread"))).toEqual(["3"]);
     });
 
-    test("one that is none, or of another history, is 400, and nothing is marked", async () => {
+    test("a malformed cursor, or one of another history, is 400 and marks nothing", async () => {
       await start();
       await notify(me, ["1"]);
       const { cursor } = await list();
@@ -546,7 +546,7 @@ describe("POST /mark-all-seen", () => {
   const markAllSeen = (body?: unknown) =>
     call(service, me, "/mark-all-seen", { method: "POST", body });
 
-  test("marks everything that is unseen, which stays unread, and says how many", async () => {
+  test("marks everything unseen, which stays unread, and returns how many", async () => {
     await start();
     const [, seen = "", read = "", archived = ""] = await notify(me, ["1", "2", "3", "4"]);
     await notify("a bystander of this", ["theirs"]);
@@ -562,7 +562,7 @@ describe("POST /mark-all-seen", () => {
     expect(await list("", "a bystander of this")).toMatchObject({ unseen: 1 });
   });
 
-  test("with `before` and `type`, what has come since and other types stay unseen", async () => {
+  test("with `before` and `type`, newer notifications and other types stay unseen", async () => {
     await start();
     await notify(me, ["1"], "other.type");
     const [, second = ""] = await notify(me, ["2", "3"]);
@@ -583,7 +583,7 @@ describe("preferences", () => {
     call(service, me, "/preferences", { method: "PUT", body: { mutedTypes } });
   const told = async () => titlesOf(await list());
 
-  test("nothing is muted until somebody says so, and then for that recipient only", async () => {
+  test("nothing is muted by default, and muting applies to one recipient", async () => {
     await start();
     expect((await call(service, me, "/preferences")).body).toEqual({ mutedTypes: [] });
     expect((await mute(["b.type", "a.type", "b.type"])).body).toEqual({
@@ -595,7 +595,7 @@ describe("preferences", () => {
     expect((await call(service, "a bystander", "/preferences")).body).toEqual({ mutedTypes: [] });
   });
 
-  test("what is muted becomes no row when a rule fires, until it is no longer muted", async () => {
+  test("a rule creates no row of a muted type, until it is unmuted", async () => {
     await start();
     me = "2"; // a user of the marketplace
     const send = (body: string) =>
@@ -614,7 +614,7 @@ describe("preferences", () => {
     expect(await bodies()).toEqual(["after", "before"]);
   });
 
-  test("bellwire.notify() keeps to them as well", async () => {
+  test("bellwire.notify() respects them as well", async () => {
     await start();
     await mute(["note"]);
     expect(await notify(me, ["muted"])).toEqual([""]);
@@ -673,7 +673,7 @@ test("a change made by the API, in another tab or in psql reaches every open str
   expect(other.events.map(({ event }) => event)).toEqual(["ready", "notification"]);
 });
 
-test("a problem never quotes what was sent", async () => {
+test("a problem never quotes the request", async () => {
   await start();
   const canary = "canary-4711";
   const answers = [
@@ -693,7 +693,7 @@ test("a problem never quotes what was sent", async () => {
 });
 
 describe("headers", () => {
-  test("every answer names the version and the request, and nothing of what is inside", async () => {
+  test("every response has the version and a request id, and reveals no internals", async () => {
     await start();
     const ids = new Set<string>();
     const token = `Bearer ${await service.token(me)}`;
@@ -722,7 +722,7 @@ describe("headers", () => {
     expect(ids.size).toBe(routes.length);
   });
 
-  test("nobody may keep an inbox", async () => {
+  test("no cache may store an inbox", async () => {
     await start();
     for (const path of ["/", "/unread-count", "/?limit=x"])
       expect((await call(service, me, path)).headers.get("cache-control")).toBe("no-store");

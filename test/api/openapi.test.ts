@@ -27,7 +27,7 @@ test("docs/openapi.json is the document of this version; `npx vitest run test/ap
   await expect(text).toMatchFileSnapshot("../../docs/openapi.json");
 });
 
-test("the service serves the document, to anybody", async () => {
+test("the service serves the document without a token", async () => {
   const service = await startService({ databaseUrl: database.url });
   const response = await fetch(`${service.url}/openapi.json`);
   expect(response.status).toBe(200);
@@ -41,7 +41,7 @@ test("the document is valid OpenAPI 3.1", async () => {
   expect(validator.version).toBe("3.1");
 });
 
-test("the validator refuses what is no OpenAPI", async () => {
+test("the validator refuses a document that is not OpenAPI", async () => {
   const { paths: _, ...rest } = structuredClone(document);
   rest.info = { title: 5 };
   expect(await new Validator().validate(rest)).toMatchObject({ valid: false });
@@ -52,13 +52,13 @@ test("every route is in the document, and nothing else is", () => {
 });
 
 describe("references", () => {
-  test("every $ref leads to something in the document", () => {
+  test("every $ref has a target in the document", () => {
     const targets = [...new Set(findRefs(document))];
     expect(targets).not.toEqual([]);
     for (const target of targets) expect(resolve(target), target).toBeDefined();
   });
 
-  test("every schema is either referred to or an event's", () => {
+  test("every schema is referenced or belongs to an event", () => {
     const targets = new Set(findRefs(document));
     const unused = Object.keys(document.components.schemas).filter(
       (name) => !targets.has(`#/components/schemas/${name}`) && !name.endsWith("Event"),
@@ -67,7 +67,7 @@ describe("references", () => {
   });
 });
 
-test("every problem's code is among some route's answers, under its status", () => {
+test("every problem code is documented for a route, under its status", () => {
   const found = new Set<PublicCode>();
   for (const { responses } of operations())
     for (const [status, { content }] of Object.entries<Described>(responses))

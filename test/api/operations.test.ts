@@ -67,7 +67,7 @@ describe("health", () => {
     });
   });
 
-  test("a database that goes away makes it unready, not dead, and it mends itself", async () => {
+  test("without its database it is live but not ready, and recovers by itself", async () => {
     const own = await createDatabase();
     onTestFinished(own.close);
     const name = new URL(own.url).pathname.slice(1);
@@ -117,7 +117,7 @@ describe("health", () => {
 });
 
 describe("metrics", () => {
-  test("they are on a port of their own, and nowhere else", async () => {
+  test("they have their own port, and are nowhere else", async () => {
     const service = await start();
     const response = await fetch(service.metricsUrl);
     expect(response.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
@@ -147,7 +147,7 @@ describe("metrics", () => {
       expect(names).toContain(name);
   });
 
-  test("streams are counted while they are open, and by the reason why they ended", async () => {
+  test("open streams are counted, and closed ones by their reason", async () => {
     const service = await start();
     const read = createGauge(service);
     const open = await Promise.all(["2", "2", "3"].map((id) => openStream(service, id)));
@@ -174,7 +174,7 @@ describe("metrics", () => {
     expect(await read('bellwire_stream_resets_total{reason="cursor_unknown"}')).toBe(1);
   });
 
-  test("what is delivered is counted once a stream, and timed", async () => {
+  test("a delivery is counted once per stream, and timed", async () => {
     const service = await start();
     const read = createGauge(service);
     const streams = await Promise.all([openStream(service, "2"), openStream(service, "2")]);
@@ -197,7 +197,7 @@ describe("metrics", () => {
     expect(await read("bellwire_delivery_seconds_count")).toBe(0);
   });
 
-  test("what is replayed is delivered, but says nothing about how fast we are", async () => {
+  test("a replay counts as delivered, but not as latency", async () => {
     const service = await start();
     const read = createGauge(service);
     const { body } = await call(service, "2", "/");
@@ -222,7 +222,7 @@ describe("metrics", () => {
     expect(await read("bellwire_rows_read_total")).toBe(50);
   });
 
-  test("a rule that fails shows by its name; the write it hangs on does not", async () => {
+  test("a failing rule is shown by its name, and the application's write succeeds", async () => {
     const service = await start();
     const read = createGauge(service);
     const sample = 'bellwire_rule_errors{rule="broken"}';
@@ -259,7 +259,7 @@ test("every unknown route is a problem, at the root as in the API", async () => 
 });
 
 test.each(["PORT", "METRICS_PORT"])(
-  "a port that is taken is named with its variable, %s, and nothing is left open",
+  "an error names a port that is taken and its variable, %s, and nothing stays open",
   async (variable) => {
     const own = await createDatabase();
     onTestFinished(own.close);
@@ -269,7 +269,7 @@ test.each(["PORT", "METRICS_PORT"])(
     const { port } = taken.address() as AddressInfo;
     const env = { [variable]: `${port}` };
     await expect(startService({ databaseUrl: own.url, env })).rejects.toThrow(
-      `Somebody already uses port ${port} on 127.0.0.1. Stop it, or set ${variable}.`,
+      `Another process already uses port ${port} on 127.0.0.1. Stop it, or set ${variable}.`,
     );
     await eventually(async () => {
       const open = await own.query(

@@ -32,7 +32,7 @@ async function askEverything(service: Service) {
 
 const ALL_AWAY = ROUTES.map(() => "503 unavailable");
 
-test("while the database is away every route says 503 and when to come again, and then works again", async () => {
+test("while the database is unavailable every route is 503 with Retry-After, and recovers", async () => {
   const own = await createOwn();
   const name = new URL(own.url).pathname.slice(1);
   const service = await startService({ databaseUrl: own.url, env: { SWEEP_MS: "50" } });
@@ -57,7 +57,7 @@ test("while the database is away every route says 503 and when to come again, an
     ]);
 });
 
-test("connections that are cut under their queries are 503 at worst", async () => {
+test("a query whose connection is cut is 503 at worst", async () => {
   const own = await createOwn();
   const service = await startService({ databaseUrl: own.url });
   let isOver = false;
@@ -76,7 +76,7 @@ test("connections that are cut under their queries are 503 at worst", async () =
   expect(seen).toContain("503 unavailable");
 });
 
-test("a row that somebody holds and a pool that is used up are 503, not 500", async () => {
+test("a locked row and an exhausted pool are 503, not 500", async () => {
   const own = await createOwn();
   const [row] = await own.query<{ id: string }>("select bellwire.notify('1', 'note')::text as id");
   const service = await startService({ databaseUrl: own.url, env: { DATABASE_POOL_SIZE: "2" } });
@@ -98,7 +98,7 @@ test("a row that somebody holds and a pool that is used up are 503, not 500", as
   expect((await call(service, "1", `/${row?.id}`, { method: "PATCH", body: {} })).status).toBe(200);
 });
 
-test("a full queue of notifications, which fails what is marked, is 503, not 500", async () => {
+test("a mark that fails because PostgreSQL's notification queue is full is 503, not 500", async () => {
   const own = await createOwn();
   const [row] = await own.query<{ id: string }>("select bellwire.notify('1', 'note')::text as id");
   const service = await startService({ databaseUrl: own.url });
@@ -122,7 +122,7 @@ test("a full queue of notifications, which fails what is marked, is 503, not 500
   }
 });
 
-test("an act of the demo whose connection is cut is 503, and the next is done", async () => {
+test("a demo action whose connection is cut is 503, and the next one succeeds", async () => {
   const own = await createOwn();
   const service = await startService({ databaseUrl: own.url, demo: true });
   await own.query("truncate public.users, public.tasks restart identity cascade");

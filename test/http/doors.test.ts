@@ -115,7 +115,7 @@ const DETAILS: Record<string, string> = {
 };
 
 describe.each(Object.entries(ROUTES))("%s", (_, route) => {
-  test("lets in nobody whose token is missing, expired, for another audience, of another algorithm or revoked", async () => {
+  test("refuses a token that is missing, expired, revoked, for another audience or of another algorithm", async () => {
     service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
     for (const [state, [status, code]] of Object.entries(REFUSALS)) {
       const answer = await ask(route, tokens[state]);
@@ -136,7 +136,7 @@ describe.each(Object.entries(ROUTES))("%s", (_, route) => {
     }
   });
 
-  test("gives somebody else nothing of the owner's", async () => {
+  test("returns nothing of the owner's to another recipient", async () => {
     service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
     const answer = await ask(route, tokens["somebody else's"]);
     expect(answer.status).toBe(route.other);
@@ -145,7 +145,7 @@ describe.each(Object.entries(ROUTES))("%s", (_, route) => {
   });
 });
 
-test("after all that, the owner has what there was", async () => {
+test("after all these requests, the owner's data is unchanged", async () => {
   service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
   const { text } = await ask(ROUTES.list as Route, tokens.good);
   expect(JSON.parse(text)).toMatchObject({

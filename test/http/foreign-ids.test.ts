@@ -68,7 +68,7 @@ function markAll(path: string, { id, type }: Found): Ask[] {
 
 const requestsWith = (found: Found) => Object.values(REQUESTS).flatMap((list) => list(found));
 
-test("the requests here are those of every operation that asks who one is", () => {
+test("the requests here cover every operation that requires a token", () => {
   const names = OPERATIONS.filter(({ path }) => path.startsWith(BASE)).map(({ name }) => name);
   expect(Object.keys(REQUESTS).sort()).toEqual(names.sort());
 });
@@ -77,7 +77,7 @@ describe.each([
   ["a%", "ab"],
   ["Ab", "ab"],
 ])("%s and another, %s", (me, they) => {
-  test("what is another's is answered exactly as what does not exist", async () => {
+  test("another recipient's id gets the same response as an unknown id", async () => {
     const { theirs, nothing } = await start(me, they);
     const ofNothing = requestsWith(nothing);
     for (const [i, request] of requestsWith(theirs).entries()) {
@@ -92,7 +92,7 @@ describe.each([
     }
   });
 
-  test("another's notification is unknown, whatever its state and whatever is asked of it", async () => {
+  test("another recipient's notification is unknown, whatever its state and the request", async () => {
     const { theirs, archived } = await start(me, they);
     for (const id of [theirs.id, archived])
       for (const request of REQUESTS.mark?.({ ...theirs, id }) ?? []) {
@@ -104,7 +104,7 @@ describe.each([
       }
   });
 
-  test("nothing of another's is in any answer, and nothing of theirs is changed", async () => {
+  test("no response contains another recipient's data, and no request changes it", async () => {
     const { theirs, archived } = await start(me, they);
     const before = await everythingOf(they);
     for (const id of [theirs.id, archived])
@@ -116,7 +116,7 @@ describe.each([
     expect(await everythingOf(they)).toEqual(before);
   });
 
-  test("what another has and gets counts in no answer", async () => {
+  test("another recipient's notifications are in no count", async () => {
     const { mine } = await start(me, they);
     for (const request of requestsWith(mine)) {
       await restore(me);
@@ -128,7 +128,7 @@ describe.each([
     }
   });
 
-  test("a change to all is told to one's own streams and to no other's", async () => {
+  test("a mark-all is sent to the recipient's own streams only", async () => {
     await start(me, they);
     const own = await openStream(service, me);
     const other = await openStream(service, they);
@@ -140,7 +140,7 @@ describe.each([
     expect(other.events.map(({ event }) => event)).toEqual(["ready", "notification"]);
   });
 
-  test("another's cursor is a position and no more: what comes from there is one's own", async () => {
+  test("another recipient's cursor is only a position: it returns one's own notifications", async () => {
     const { cursors } = await start(me, they);
     const mine = await notify(me, "mine");
     await notify(they, SECRET);
@@ -163,7 +163,7 @@ describe.each([
     }
   });
 
-  test("another's ticket beside a token of one's own counts for nothing, and is not used up", async () => {
+  test("another recipient's ticket beside one's own token is ignored and stays unused", async () => {
     await start(me, they);
     const query = `?ticket=${await issueTicket(they)}`;
     expect((await openStream(service, me, { query, token: "forged" })).status).toBe(401);
@@ -181,7 +181,7 @@ describe.each([
   });
 });
 
-test("a ticket lets in to a stream and to nothing else, and trying uses none up", async () => {
+test("a ticket opens a stream and nothing else, and a refused attempt does not use it", async () => {
   const { theirs } = await start("anna", "boris");
   const ticket = await issueTicket("boris");
   for (const request of requestsWith(theirs).filter(({ path }) => !path.startsWith("/stream"))) {
@@ -195,7 +195,7 @@ test("a ticket lets in to a stream and to nothing else, and trying uses none up"
 });
 
 test.each(["recipientId", "recipient_id", "userId", "user", "sub"])(
-  "whose request it is the token says: a %s elsewhere is refused or not looked at",
+  "only the token names the recipient: a %s elsewhere is refused or ignored",
   async (name) => {
     const [me, they] = ["anna", "boris"];
     const { mine } = await start(me, they);

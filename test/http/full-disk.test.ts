@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { createDatabase } from "../support/database.ts";
 import { call, startService } from "../support/service.ts";
 
-test("while the database's disk is full, marks are 503 and /readyz says why; no longer after the next that is written", async (context) => {
+test("while the database's disk is full, marks are 503 and /readyz says why, until a write succeeds", async (context) => {
   const database = await createDatabase();
   onTestFinished(database.close);
   const [server] = await database.query<{ data_directory: string }>("show data_directory");

@@ -37,7 +37,7 @@ function detach({ socket }: IncomingMessage, res: ServerResponse): Socket {
   return own;
 }
 
-test("answers are given as on any connection, one behind another", async () => {
+test("pipelined requests are answered in order, as on any connection", async () => {
   const server = await start((req, res) => res.end(`${req.url} ${req.socket.remoteAddress}`));
   const { socket, heard } = dial(server);
   socket.write(GET);
@@ -46,7 +46,7 @@ test("answers are given as on any connection, one behind another", async () => {
   await expect.poll(heard).toMatch(/\/2 127[\s\S]*\/3 127\.0\.0\.1$/);
 });
 
-test("an answer waits for a client that does not read, and is whole in the end", async () => {
+test("a response waits for a client that does not read, and arrives complete", async () => {
   const chunk = "x".repeat(100_000);
   let waits = 0;
   const server = await start(async (_, res) => {
@@ -74,7 +74,7 @@ test("an answer waits for a client that does not read, and is whole in the end",
   }
 });
 
-test("a body waits until it is read, and is whole", async () => {
+test("a body waits until it is read, and arrives complete", async () => {
   let read = () => {};
   const server = await start((req, res) => {
     let bytes = 0;
@@ -103,7 +103,7 @@ test("a body waits until it is read, and is whole", async () => {
   await expect.poll(heard).toMatch(/20000000 bytes$/);
 });
 
-test("a client that leaves in the middle ends request and response", async () => {
+test("a client that leaves midway ends request and response", async () => {
   const closed: string[] = [];
   const server = await start((req, res) => {
     req.on("close", () => closed.push("request"));
@@ -117,7 +117,7 @@ test("a client that leaves in the middle ends request and response", async () =>
   await expect.poll(() => closed.sort()).toEqual(["request", "response"]);
 });
 
-test("a detached socket goes on in both directions behind what the server wrote", async () => {
+test("a detached socket works in both directions after what the server wrote", async () => {
   let own: Socket | undefined;
   const server = await start((req, res) => {
     own = detach(req, res);
@@ -133,7 +133,7 @@ test("a detached socket goes on in both directions behind what the server wrote"
   expect(own?.timeout ?? 0).toBe(0);
 });
 
-test("nothing of request and response is held for a detached socket", async () => {
+test("a detached socket keeps neither request nor response in memory", async () => {
   setFlagsFromString("--expose-gc");
   const collect: () => void = runInNewContext("gc");
   const held: WeakRef<object>[] = [];
@@ -156,7 +156,7 @@ test("nothing of request and response is held for a detached socket", async () =
     .toBe(0);
 });
 
-test("closing cuts also a detached socket whose client does not read", async () => {
+test("closing the server also cuts a detached socket whose client does not read", async () => {
   let own: Socket | undefined;
   const server = await start((req, res) => {
     own = detach(req, res);
@@ -170,7 +170,7 @@ test("closing cuts also a detached socket whose client does not read", async () 
   expect(own?.destroyed).toBe(true);
 });
 
-test("closing ends at once a connection that has asked nothing, and lets an answer come to its end", async () => {
+test("closing the server cuts a connection without a request at once, and lets a response finish", async () => {
   let answer: ServerResponse | undefined;
   const server = await start((_, res) => {
     answer = res;

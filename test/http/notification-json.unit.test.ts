@@ -33,7 +33,7 @@ const text = fc
   })
   .map((parts) => parts.join(""));
 
-test("an event never takes more than MAX_EVENT_BYTES, whichever of its fields are large; each is a beginning, whole or missing", () => {
+test("an event is never larger than MAX_EVENT_BYTES, whichever fields are large; each field is cut, whole or missing", () => {
   fc.assert(
     fc.property(
       fc.record({ type: text, actorId: text, title: text, body: text, link: text, data: text }),
@@ -60,7 +60,7 @@ test("an event never takes more than MAX_EVENT_BYTES, whichever of its fields ar
   );
 });
 
-test("what is cut fills what an event may take, but for a few bytes", () => {
+test("a cut notification fills the event but for a few bytes", () => {
   let cuts = 0;
   fc.assert(
     fc.property(text, fc.integer({ min: 1024, max: 5000 }), (body, maxEventBytes) => {
@@ -73,7 +73,7 @@ test("what is cut fills what an event may take, but for a few bytes", () => {
   expect(cuts).toBeGreaterThan(10);
 });
 
-test("to cut a body it is measured a few times, and not once for each halving", () => {
+test("cutting a body encodes it a few times, not once for each halving", () => {
   const body = "x".repeat(1_000_000);
   const measured = vi.spyOn(Buffer, "byteLength");
   onTestFinished(() => measured.mockRestore());
@@ -84,7 +84,7 @@ test("to cut a body it is measured a few times, and not once for each halving", 
   expect(characters).toBeLessThan(6 * body.length);
 });
 
-test("what is longer as JSON than a text can be is left out and logged by the notification's id", () => {
+test("a field whose JSON is longer than a string can be is left out, and logged with the notification's id", () => {
   const lines = new PassThrough();
   const encoder = createNotificationEncoder({
     maxEventBytes: Number.POSITIVE_INFINITY,

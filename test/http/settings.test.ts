@@ -66,13 +66,13 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
     known = await readSettings(server.url);
   });
 
-  test("and each setting that there is has an odd value here, or a reason why not", () => {
+  test("every setting of the server has an odd value here, or a reason why not", () => {
     const why = (name: string) => NO_MATTER.filter(([names]) => names.test(name));
     const count = (name: string) => Number(Object.hasOwn(ODD, name)) || why(name).length;
     expect([...known.keys()].filter((name) => count(name) !== 1)).toEqual([]);
   });
 
-  test("as with none of them", async () => {
+  test("without any of them", async () => {
     const url = await prepare([], "database");
     expected = await tour(url, await startService({ databaseUrl: url }));
     expect(expected.filter((line) => / [45]\d\d /.test(line))).toEqual([]);
@@ -87,7 +87,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
   });
 
   test.each(["database", "role"] as const)(
-    "with all of them at once, set for the %s; migrate, plan and status, too",
+    "with all of them at once, set for the %s, and so are migrate, plan and status",
     async (of) => {
       const own = { folders: ["sql/example", "sql/rules"], log };
       const told = async (url: string) => [
@@ -110,7 +110,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
   );
 });
 
-test("a login under which no trigger fires is refused, and the service is not ready", async () => {
+test("the service is not ready with a login under which no trigger fires", async () => {
   const database = await createDatabase();
   onTestFinished(database.close);
   const service = await startService({ databaseUrl: database.url, env: { SWEEP_MS: "50" } });

@@ -93,7 +93,7 @@ function createStranger(service: ServiceProcess, token: string) {
   };
 }
 
-test("no token, ticket, cookie, cursor, text or password is in anything the process writes or answers, in any fault", async () => {
+test("the process never logs or returns a token, ticket, cookie, cursor, text or password, whatever fails", async () => {
   const own = await createDatabase();
   const databaseUrl = await createLogin(own);
   const service = await startServiceProcess({
@@ -210,7 +210,7 @@ test("no token, ticket, cookie, cursor, text or password is in anything the proc
     expect(everything.filter((text) => text.includes(secret))).toEqual([]);
 }, 60_000);
 
-describe("a start that fails says why, and no secret:", () => {
+describe("a failed start says why, without a secret:", () => {
   test.each([
     ["an address that is none", `postgres://user:${CANARY}@[nowhere/x`],
     ["a port that is none", `postgres://user:${CANARY}@127.0.0.1:99999/x`],

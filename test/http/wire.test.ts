@@ -86,7 +86,7 @@ async function everyWay(
   ];
 }
 
-describe("data arrives digit by digit as PostgreSQL prints it,", () => {
+describe("data arrives with the digits that PostgreSQL prints:", () => {
   test.each([
     ["an integer beyond 2^53", '{"id": 1161380288898609914}'],
     [
@@ -145,7 +145,7 @@ describe("a time is on the wire", () => {
   });
 });
 
-test("what some readers take for a line's end is escaped: U+0085, U+2028, U+2029", async () => {
+test("characters that some readers take for a line end are escaped: U+0085, U+2028, U+2029", async () => {
   const service = await startService({ databaseUrl: database.url });
   const text = "a\u0085b\u2028c\u2029d";
   const ways = await everyWay(service, () =>
@@ -205,7 +205,7 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
     expect(whole).not.toHaveProperty("truncated");
   });
 
-  test("has no data where that is what is too large, and then its body", async () => {
+  test("loses its data if that is too large, and keeps its body", async () => {
     const service = await start();
     const data = JSON.stringify({ text: "d".repeat(1900) });
     const ways = await everyWay(service, notify("The body.", data));
@@ -215,7 +215,7 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
       );
   });
 
-  test("is whole where it just fits, and where there is no limit", async () => {
+  test("is whole if it just fits, or if there is no limit", async () => {
     const fitting = await start();
     for (const [way, text] of await everyWay(fitting, notify("b".repeat(1400), "{}")))
       expect(text, way).not.toContain("truncated");
@@ -230,7 +230,7 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
       expect(text.includes(body) && !text.includes("truncated"), way).toBe(true);
   });
 
-  test("that is another's or nobody's is not found", async () => {
+  test("is not found if it is another recipient's or does not exist", async () => {
     const service = await start();
     const [row] = await database.query<{ id: string }>(
       "select bellwire.notify('somebody else', 'note')::text as id",

@@ -1,23 +1,23 @@
 import { parseCookie } from "cookie";
 import type { IncomingRequest } from "../incoming-request.ts";
 import { Problem } from "../problem.ts";
-import { refuseForeignPage } from "./csrf.ts";
+import { refuseCrossOrigin } from "./csrf.ts";
 import type { Identity, VerifyToken } from "./verify-token.ts";
 
-/** Who sends a request. Throws Problem where nobody is to be let in, or none can be told. */
+/** Resolves to the sender's identity. Throws Problem if the request is refused, or cannot be checked. */
 export type Authenticate = (request: IncomingRequest) => Promise<Identity>;
 
 export interface AuthOptions {
   verifyToken: VerifyToken;
-  /** The cookie that may hold the token; none where undefined. */
+  /** The name of the cookie that may hold the token; undefined: no cookie is accepted. */
   cookie: string | undefined;
   allowedOrigins: readonly string[];
 }
 
 /**
- * Reads a request's token: `Authorization: Bearer`, else the configured cookie, which counts only from a page that may
- * use it. Throws Problem `token_missing`, `origin_refused`, and what `verifyToken` throws. A token in the address is
- * never looked at: it would be in every log on the way (RFC 9700 §4.3.2).
+ * Reads the token from `Authorization: Bearer`, or else from the configured cookie, which counts only if its page's origin
+ * is allowed. Throws Problem `token_missing`, `origin_refused`, and what `verifyToken` throws. A token in the URL is
+ * ignored, because URLs are logged on their way (RFC 9700 §4.3.2).
  */
 export function createAuthenticator({
   verifyToken,
@@ -29,7 +29,7 @@ export function createAuthenticator({
     if (bearer) return await verifyToken(bearer);
     const token = cookie && parseCookie(request.headers.cookie ?? "")[cookie];
     if (!token) throw tokenMissing(cookie);
-    refuseForeignPage(request, allowedOrigins);
+    refuseCrossOrigin(request, allowedOrigins);
     return await verifyToken(token);
   };
 }

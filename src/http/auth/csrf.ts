@@ -2,15 +2,15 @@ import type { IncomingRequest } from "../incoming-request.ts";
 import { Problem } from "../problem.ts";
 
 /**
- * Refuses a request with a cookie that a page of another origin had its visitor's browser send: the cookie would make
- * it the visitor's own. Throws Problem `origin_refused`, and `body_not_json` for a write that a plain form could have
- * made. https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+ * Protects requests with a cookie from cross-site request forgery: a page of another origin can make its visitor's browser
+ * send the visitor's cookie. Throws Problem `origin_refused`, and `body_not_json` for a write that an HTML form could send.
+ * https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
  *
- * A browser names the page's origin with every write and every request across origins, and says with `Sec-Fetch-Site`
- * (over TLS) how far from us the page is. Who says neither may read, for no page gets to see the answer, and not write;
- * so over plain HTTP a page of the same site, on another host, can open streams, which nobody reads.
+ * A browser sends `Origin` with every write and every cross-origin request, and `Sec-Fetch-Site` over TLS. A request with
+ * neither may read, because no page can see the response, but not write. So over plain HTTP a page of the same site on
+ * another host can open streams, which it cannot read.
  */
-export function refuseForeignPage(
+export function refuseCrossOrigin(
   request: IncomingRequest,
   allowedOrigins: readonly string[],
 ): void {
@@ -31,13 +31,13 @@ export function refuseForeignPage(
     throw new Problem("body_not_json", "Send Content-Type: application/json.");
 }
 
-/** `none` is the address bar. */
+/** `none` means that the user typed the URL or opened a bookmark. */
 const isNear = (site: string | string[] | undefined, isWrite: boolean) =>
   site === undefined ? !isWrite : site === "same-origin" || site === "none";
 
 /**
- * Where the page and we have the same host; the scheme is the proxy's affair, and cookies know none either. A proxy may
- * name the scheme's own port, which a browser leaves out.
+ * Compares hosts. The scheme is not compared, because a proxy may end TLS, and cookies ignore it as well. A proxy may send
+ * the scheme's default port, which a browser leaves out.
  */
 function isOwnOrigin(origin: string, host: string | undefined): boolean {
   if (!URL.canParse(origin)) return false;
@@ -46,6 +46,6 @@ function isOwnOrigin(origin: string, host: string | undefined): boolean {
   return page.origin === origin && URL.canParse(own) && new URL(own).host === page.host;
 }
 
-/** Also where there is no body, at which `req.is` does not look. */
+/** Also checked without a body, unlike `req.is`. */
 const isDeclaredJson = (contentType: string | undefined) =>
   /^application\/json\s*(;|$)/i.test(contentType ?? "");

@@ -6,8 +6,8 @@ import type { Authenticate } from "./authenticate.ts";
 import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
 
 /**
- * Lets in who has a token that has not been revoked, and remembers who, and where the feed stood before that was asked:
- * whoever follows from there hears of a revocation that comes later.
+ * Requires a valid token that is not revoked, and stores the identity for later handlers. It also stores the feed's position
+ * from before the check, so that a follower that starts there sees any later revocation.
  */
 export function identify(
   authenticate: Authenticate,
@@ -23,17 +23,17 @@ export function identify(
   };
 }
 
-/** Throws Problem `token_invalid` where the database says that a token is not to be let in. */
+/** Throws Problem `token_invalid` if the database refuses the token. */
 export function requireStanding(standing: Standing): Standing {
   if (standing.isAhead) throw tokenAhead("the database's");
   if (standing.isRefused) throw tokenInvalid();
   return standing;
 }
 
-/** Whose request this is, behind `identify`. */
+/** The sender's identity; available after `identify`. */
 export const identityOf = (res: Response): Identity => res.locals.identity;
 
-/** Where its token stood when it was let in. */
+/** What the database said of the token in `identify`. */
 export const standingOf = (res: Response): Standing => res.locals.standing;
 
 /** Undefined until the feed's first read. */

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Config, KeyConfig } from "../../config.ts";
 
-/** The configured key; in embedded mode, where none is, the generated secret. */
+/** The configured key, or in embedded mode without one the generated secret. */
 export async function verificationKey({
   key,
   database,
@@ -13,7 +13,7 @@ export async function verificationKey({
   return { kind: "secret", secret: await readOrCreate(join(dirname(database.dir), "jwt-secret")) };
 }
 
-/** Kept beside the database, so that tokens stay good between runs. */
+/** The secret is stored next to the database, so that tokens stay valid across restarts. */
 async function readOrCreate(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true });
   const secret = randomBytes(32).toString("base64url");

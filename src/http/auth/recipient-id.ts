@@ -1,7 +1,7 @@
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** A recipient's id as it is kept: a UUID in lower case, everything else as it is; as `bellwire.same_id()` has it. */
+/** Normalises a recipient's id as `bellwire.same_id()` does: a UUID in lower case, any other id unchanged. */
 export const sameId = (id: string): string => (UUID.test(id) ? id.toLowerCase() : id);
 
-/** Half of a pair, which UTF-8 cannot hold: on the way to the database each becomes U+FFFD, and all such ids the same. */
+/** UTF-8 cannot encode half of a surrogate pair: each would become U+FFFD, and such ids would all be the same. */
 export const hasLoneSurrogate = (id: string): boolean => /\p{Surrogate}/u.test(id);

@@ -14,11 +14,11 @@ export interface TokenOptions {
 }
 
 export interface VerifyOptions extends TokenOptions {
-  /** How far the clock of whoever signs tokens may be ahead of ours: for `nbf` and `iat`, not for `exp`. */
+  /** How far the signer's clock may be ahead of ours. Applies to `nbf` and `iat`, not to `exp`. */
   leewayMs: number;
 }
 
-/** Who a token speaks for, and when it was issued and ends. */
+/** A token's recipient, and when it was issued and expires. */
 export interface Identity {
   readonly recipientId: string;
   readonly issuedAt: Date;
@@ -30,13 +30,13 @@ export type VerifyToken = (token: string) => Promise<Identity>;
 const MAX_TOKEN_LENGTH = 8192;
 const MAX_RECIPIENT_ID_LENGTH = 200;
 
-/** A token that says it is something else (a logout token, a proof of possession) is no access token (RFC 8725 §3.11). */
+/** A token of another type (a logout token, a proof of possession) is not an access token (RFC 8725 §3.11). */
 const ACCESS_TOKEN_TYPES = /^(application\/)?(at\+)?jwt$/i;
 
 /**
- * Verifies a JWT (RFC 7519). Throws Problem `token_invalid`, without saying why, and `keys_unavailable` while no key
- * can be fetched. Algorithms are pinned to the kind of key, and `exp` is required: jose asks for neither by itself.
- * What a token's header says of keys (`jwk`, `jku`, `x5u`) is not looked at.
+ * Verifies a JWT (RFC 7519). Throws Problem `token_invalid` without a reason, and `keys_unavailable` while no key can be
+ * fetched. Algorithms are pinned to the kind of key and `exp` is required, which jose does not do by default. Keys in the
+ * token's own header (`jwk`, `jku`, `x5u`) are ignored.
  */
 export function createTokenVerifier(options: VerifyOptions): VerifyToken {
   const { issuer, audience, userClaim, leewayMs } = options;
@@ -56,20 +56,20 @@ export function createTokenVerifier(options: VerifyOptions): VerifyToken {
     if (!ACCESS_TOKEN_TYPES.test(typ)) throw tokenInvalid();
     const identity = toIdentity(payload, userClaim);
     const now = Date.now();
-    // jose's tolerance is for `exp` as well.
+    // jose applies its tolerance to `exp` as well; we do not.
     if (identity.expiresAt.getTime() <= now) throw tokenInvalid();
     if (identity.issuedAt.getTime() > now + leewayMs) throw tokenAhead("our");
     return identity;
   };
 }
 
-/** The key for a token, and the algorithms that this kind of key verifies. */
+/** How jose finds the key, and the algorithms that this kind of key allows. */
 function verificationKeys(key: TokenOptions["key"]): {
   getKey: JWTVerifyGetKey;
   algorithms: string[];
 } {
   if (key.kind === "secret") {
-    // Imported once: jose would import a KeyObject or bytes again for each token, which takes as long again as the rest.
+    // Imported once: jose would import bytes or a KeyObject again for each token, which doubles the time.
     const imported = importSecret(key.secret);
     return { getKey: () => imported, algorithms: ["HS256"] };
   }
@@ -77,7 +77,7 @@ function verificationKeys(key: TokenOptions["key"]): {
   if (key.kind === "jwks") return { getKey: createRemoteKeys(key.url), algorithms };
   const publicKey = createPublicKey(key.pem);
   const own = ALGORITHMS[publicKey.asymmetricKeyType ?? ""];
-  // Pinned: what is thrown where a token's `alg` does not fit the key, differs between Node's versions.
+  // Pinned, because Node versions throw different errors if a token's `alg` does not fit the key.
   return { getKey: async () => publicKey, algorithms: own ? [own] : algorithms };
 }
 
@@ -89,7 +89,7 @@ const importSecret = (secret: string) =>
 /** The algorithm of each kind of public key. */
 const ALGORITHMS: Record<string, string> = { rsa: "RS256", ec: "ES256", ed25519: "EdDSA" };
 
-/** jose throws its own errors for what is wrong with a token, and TypeErrors for a key that does not fit its `alg`. */
+/** For a bad token jose throws its own errors, or a TypeError if the key does not fit `alg`. */
 function refuse(cause: unknown): never {
   if (cause instanceof errors.JOSEError || cause instanceof TypeError) throw tokenInvalid(cause);
   throw cause;
@@ -104,13 +104,13 @@ function toIdentity(payload: JWTPayload, userClaim: string): Identity {
   const recipientId = sameId(told);
   if (recipientId === "" || recipientId.length > MAX_RECIPIENT_ID_LENGTH) throw tokenInvalid();
   if (recipientId.includes("\0")) throw tokenInvalid(); // PostgreSQL's text cannot hold it
-  // A token that does not say when it was issued counts as older than any revocation.
+  // A token without `iat` counts as older than any revocation.
   const issuedAt = toDate(payload.iat ?? 0);
   const expiresAt = toDate(payload.exp ?? 0);
   return { recipientId, issuedAt, expiresAt };
 }
 
-/** A token may carry any number; the last that is a time for PostgreSQL and for JavaScript is the year 9999. */
+/** A token may contain any number. The year 9999 is the last that PostgreSQL and JavaScript both accept. */
 const toDate = (seconds: number) =>
   new Date(Math.min(Math.max(seconds, 0), Date.UTC(9999, 11) / 1000) * 1000);
 
@@ -121,7 +121,7 @@ export const tokenInvalid = (cause?: unknown, reason?: string) =>
     reason,
   });
 
-/** A token from further ahead would be good for longer after a revocation than anybody expects. */
+/** With an `iat` further ahead than the leeway, a token would outlive a revocation. */
 export const tokenAhead = (whose: string) =>
   tokenInvalid(
     undefined,

@@ -109,7 +109,7 @@ describe("keys", () => {
     expect(keys.requests()).toBe(1);
   });
 
-  test("a token that names no key, or an unknown one, is invalid, however many keys there are", async () => {
+  test("a token with no key id or an unknown one is invalid, however many keys there are", async () => {
     const keys = await startKeyServer([
       ["old", rsa.publicKey],
       ["new", otherRsa.publicKey],
@@ -131,21 +131,21 @@ describe("while the keys cannot be fetched", () => {
     ["hangs up", (res) => res.destroy()],
   ];
 
-  test.each(FAULTS)("a key server that %s is no fault of the token", async (_, answer) => {
+  test.each(FAULTS)("a key server that %s makes the request 503, not 401", async (_, answer) => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     keys.answer = answer;
     const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     await expectKeysUnavailable(service);
   });
 
-  test("nor is one that is not there", async () => {
+  test("so does a key server that is down", async () => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     await keys.close();
     const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     await expectKeysUnavailable(service);
   });
 
-  test("it mends itself", async () => {
+  test("the service recovers by itself", async () => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     const serve = keys.answer;
     keys.answer = (res) => res.writeHead(503).end();
@@ -177,7 +177,7 @@ describe("while the keys cannot be fetched", () => {
 });
 
 describe("where the token is", () => {
-  test("without one the answer says where to put it", async () => {
+  test("without one the response says where to put it", async () => {
     const service = await start();
     for (const headers of [{}, { authorization: "Basic dXNlcjpwYXNz" }, { cookie: "session=x" }]) {
       const { status, headers: answered, body } = await ask(service, headers);
@@ -187,7 +187,7 @@ describe("where the token is", () => {
     }
   });
 
-  test("the scheme's case does not matter", async () => {
+  test("the case of the Bearer scheme does not matter", async () => {
     const service = await start();
     const token = await sign(secret, "HS256");
     for (const scheme of ["bearer", "BEARER", "Bearer "])
@@ -214,13 +214,13 @@ describe("where the token is", () => {
     abort.abort();
   });
 
-  test("the header wins over the cookie, even a bad one", async () => {
+  test("the header comes before the cookie, even with a bad token", async () => {
     const service = await start({ JWT_COOKIE: "session" });
     const cookie = `session=${await sign(secret, "HS256")}`;
     expect((await ask(service, { cookie, authorization: "Bearer x" })).body).toEqual(INVALID);
   });
 
-  test("an access token in the address is not looked at", async () => {
+  test("an access token in the URL is ignored", async () => {
     const service = await start();
     const token = await sign(secret, "HS256");
     for (const name of ["token", "access_token", "ticket", "jwt"])
@@ -246,7 +246,7 @@ describe("claims", () => {
     },
   );
 
-  test("issuer and audience are asked for where they are set", async () => {
+  test("issuer and audience are required if they are set", async () => {
     const service = await start({ JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "bellwire" });
     const good = { iss: "https://id.example", aud: "bellwire" };
     const askWith = async (claims: JWTPayload) =>
@@ -262,7 +262,7 @@ describe("claims", () => {
   });
 });
 
-describe("a bad token is refused without saying why:", () => {
+describe("a bad token is refused without a reason:", () => {
   let service: Service;
   const unsigned = (header: object, payload: object) =>
     [header, payload]
@@ -372,13 +372,13 @@ describe("a bad token is refused without saying why:", () => {
   });
 });
 
-test("a token may say that it is an access token, and need not", async () => {
+test("a token may have the type of an access token, or none", async () => {
   const service = await start();
   for (const typ of ["JWT", "jwt", "at+jwt", "application/at+jwt"])
     expect((await askAs(service, await sign(secret, "HS256", {}, { typ }))).status).toBe(200);
 });
 
-test("a token that lasts for ever, or was issued before time began, opens a stream all the same", async () => {
+test("a token with an extreme `exp` and `iat` opens a stream", async () => {
   const service = await start();
   const token = await sign(secret, "HS256", { exp: 1e15, iat: -1e15 });
   const stream = await openStream(service, "42", { token });
@@ -390,7 +390,7 @@ test("a token that lasts for ever, or was issued before time began, opens a stre
   expect(response.status).toBe(200);
 });
 
-test("a revoked recipient's older tokens are refused, newer ones are taken, others' are untouched", async () => {
+test("after a revocation the recipient's older tokens are refused, newer ones and other recipients' are accepted", async () => {
   const service = await start({ JWT_LEEWAY_SECONDS: "1" });
   const [older, other] = [
     await sign(secret, "HS256", { sub: "7" }),

@@ -50,7 +50,7 @@ async function start(keys: [kid: string, key: { publicKey: KeyObject }][]) {
 
 const UNKNOWN = "ERR_JWKS_NO_MATCHING_KEY";
 
-test("a key that is published counts half a minute later at the latest; one withdrawn, no longer", async () => {
+test("a new key is accepted at most half a minute after it is published, and a withdrawn key is refused then", async () => {
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.keys = [["new", fresh]];
@@ -62,7 +62,7 @@ test("a key that is published counts half a minute later at the latest; one with
   expect(keys.requests).toBe(2);
 });
 
-test("a flood of keys that nobody has is one fetch in half a minute", async () => {
+test("a flood of unknown key ids causes one fetch per half minute", async () => {
   const keys = await start([["old", old]]);
   for (const second of Array.from({ length: 60 }, (_, i) => i)) {
     keys.turnTo(second * 1000);
@@ -74,7 +74,7 @@ test("a flood of keys that nobody has is one fetch in half a minute", async () =
   expect(keys.requests).toBe(2);
 });
 
-test("the keys we have go on for a day while their address does not answer, and end after two", async () => {
+test("known keys stay valid for two days while the URL is unavailable, and no longer", async () => {
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.status = 500;
@@ -86,7 +86,7 @@ test("the keys we have go on for a day while their address does not answer, and 
   expect(await keys.verify(sign("old", old))).toBe("keys_unavailable");
 });
 
-test("a key that nobody has asked for may be good while the address does not answer", async () => {
+test("a token with an unknown key id is 503, not 401, while the URL is unavailable", async () => {
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.status = 500;
@@ -95,7 +95,7 @@ test("a key that nobody has asked for may be good while the address does not ans
   expect(keys.requests).toBe(2);
 });
 
-test("an address that hangs holds up nobody whose key we have", async () => {
+test("a URL that hangs delays no token whose key is known", async () => {
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.isHanging = true;
@@ -121,7 +121,7 @@ test("a system clock that is set back an hour delays a new key for ten minutes a
   expect(keys.requests).toBe(2);
 });
 
-test("without any key the address is asked once a second, by all who wait together", async () => {
+test("without any key the URL is fetched once a second, shared by all tokens that wait", async () => {
   const keys = await start([["old", old]]);
   keys.status = 500;
   const ask = () => Promise.all([1, 2, 3].map(() => keys.verify(sign("old", old))));

@@ -52,7 +52,7 @@ const lastReason = (service: Service) =>
     .map((line) => JSON.parse(line))
     .findLast(({ reason }) => reason?.includes("iat"))?.reason;
 
-test("a token from a clock within the leeway is taken; its stream ends and it is refused when its recipient is revoked", async () => {
+test("a token issued ahead within the leeway is accepted; a revocation ends its stream and refuses it", async () => {
   const service = await start();
   const token = await sign("ahead", LEEWAY - 1);
   const stream = await openStream(service, "ahead", { token });
@@ -66,7 +66,7 @@ test("a token from a clock within the leeway is taken; its stream ends and it is
   expect(byTicket.status).toBe(401);
 });
 
-test("one from further ahead is refused everywhere, which the log says and the answer does not", async () => {
+test("a token issued further ahead is refused everywhere; the log says why, the response does not", async () => {
   const service = await start();
   for (const claims of [{}, { nbf: Math.floor(Date.now() / 1000) + 60 }]) {
     const token = await sign("far", claims.nbf ? 0 : LEEWAY + 10, claims);
@@ -81,13 +81,13 @@ test("one from further ahead is refused everywhere, which the log says and the a
   expect(lastReason(service)).toMatch(/further ahead of our clock than JWT_LEEWAY_SECONDS/);
 });
 
-test("the leeway is none for a token that has ended", async () => {
+test("the leeway does not apply to an expired token", async () => {
   const service = await start();
   const ended = await sign("ended", -60, { exp: Math.floor(Date.now() / 1000) - 1 });
   expect((await ask(service, ended)).status).toBe(401);
 });
 
-test("after a revocation every token issued within the leeway is refused, and a later one is taken", async () => {
+test("after a revocation every token issued within the leeway is refused, and a later one is accepted", async () => {
   const service = await start();
   await revoke("back");
   for (const ahead of [-3600, -1, 0, LEEWAY - 1])
@@ -97,7 +97,7 @@ test("after a revocation every token issued within the leeway is refused, and a 
   expect((await ask(service, await sign("back", 0))).status).toBe(200);
 });
 
-test("a stream opened with a good token stays, though its replay goes back before a revocation", async () => {
+test("a stream with a good token stays open, although its replay begins before a revocation", async () => {
   const service = await start();
   const { cursor } = (await ask(service, await sign("new", 0), "/api/notifications")).body;
   await revoke("new");
@@ -114,7 +114,7 @@ test("a stream opened with a good token stays, though its replay goes back befor
   expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
 });
 
-test("a revocation ends every stream that is open then, however late it commits and whatever the token says", async () => {
+test("a revocation ends every open stream, however late it commits and whatever the token says", async () => {
   const service = await start(0);
   const slow = await database.connect();
   await slow.query("begin");

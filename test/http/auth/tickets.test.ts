@@ -39,7 +39,7 @@ async function knock({ url }: Service, ticket: string, headers: Record<string, s
 const REFUSED = { status: 401, code: "token_invalid" };
 
 describe("a ticket", () => {
-  test("is 256 random bits, good for 30 seconds, and kept as a digest only", async () => {
+  test("has 256 random bits, is valid for 30 seconds, and is stored as a digest only", async () => {
     const service = await start();
     const { status, body } = await call(service, "1", "/tickets", { method: "POST" });
     expect(status).toBe(200);
@@ -54,7 +54,7 @@ describe("a ticket", () => {
     expect(JSON.stringify(rows)).not.toContain(body.ticket);
   });
 
-  test("opens the stream of whoever asked for it, and resumes where the address says", async () => {
+  test("opens its recipient's stream, and resumes where the URL says", async () => {
     const service = await start();
     const { cursor } = (await call(service, "2", "/")).body;
     await database.query("select bellwire.notify('2', 'note', title => 'missed')");
@@ -71,7 +71,7 @@ describe("a ticket", () => {
     expect(text).toContain('"title":"missed"');
   });
 
-  test("is good once, whoever is first, on whichever instance", async () => {
+  test("can be used once, on any instance", async () => {
     const services = [await start(), await start()] as const;
     const ticket = await buy(services[0], "3");
     const answers = await Promise.all(
@@ -90,7 +90,7 @@ describe("a ticket", () => {
     expect((await knock(await start(), ticket)).status).toBe(200);
   });
 
-  test("is refused once it is too old", async () => {
+  test("is refused after it has expired", async () => {
     const service = await start();
     const ticket = await buy(service, "4");
     await database.query(
@@ -99,14 +99,14 @@ describe("a ticket", () => {
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
-  test("is refused when its recipient was revoked in between", async () => {
+  test("is refused if its recipient has been revoked meanwhile", async () => {
     const service = await start();
     const ticket = await buy(service, "5");
     await database.query("select bellwire.revoke('5')");
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
-  test("lives no longer than the token it was bought with, and neither does its stream", async () => {
+  test("expires with the token that it was issued for, and so does its stream", async () => {
     const service = await start();
     const token = await service.token("6", 2);
     const response = await fetch(`${service.url}/api/notifications/tickets`, {
@@ -135,7 +135,7 @@ describe("a ticket", () => {
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
-  test("that comes twice in one address is refused", async () => {
+  test("that is given twice in one URL is refused", async () => {
     const service = await start();
     const ticket = await buy(service, "7");
     expect(await knock(service, `${ticket}&ticket=${ticket}`)).toEqual(REFUSED);
@@ -145,7 +145,7 @@ describe("a ticket", () => {
     expect(twice.status).toBe(401);
   });
 
-  test("is not looked at beside a bearer token, and wins over a cookie", async () => {
+  test("is ignored beside a bearer token, and comes before a cookie", async () => {
     const service = await start({ JWT_COOKIE: "session" });
     const ticket = await buy(service, "8");
     const authorization = `Bearer ${await service.token("9")}`;
@@ -175,7 +175,7 @@ describe("a ticket", () => {
     expect((await knock(service, ticket)).status).toBe(200);
   });
 
-  test("is not used up where nobody is let in for now", async () => {
+  test("stays unused if the service cannot stream for now", async () => {
     // One second, however long it takes: the first is let in, and who comes with it is sent away. From the start, for this
     // clock begins at 0, and no service has ever seen it go back.
     vi.useFakeTimers({ toFake: ["performance"] });
@@ -199,7 +199,7 @@ describe("a ticket", () => {
   });
 });
 
-test("tickets that nobody came with are forgotten, ten at a time", async () => {
+test("expired tickets are deleted, ten at a time", async () => {
   const service = await start();
   await database.query("delete from bellwire.tickets");
   await database.query(

@@ -13,7 +13,7 @@ afterAll(() => database.close());
 
 const start = () => startService({ databaseUrl: database.url });
 
-/** Opens a connection and says this, and more when it has heard `until`; resolves with all it heard, at its end. */
+/** Sends bytes on a new connection, and `more` after it has received `until`. Resolves at its end with everything received. */
 async function say(service: Service, bytes: string, until?: string, more = ""): Promise<string> {
   const { hostname, port } = new URL(service.url);
   const socket = connect(Number(port), hostname);
@@ -40,11 +40,11 @@ const POST = "POST /api/notifications/mark-all-read";
 const JSON_TYPE = "Content-Type: application/json";
 
 test.each([
-  ["no HTTP", "hello\r\n\r\n"],
+  ["text that is not HTTP", "hello\r\n\r\n"],
   ["a method in small letters", "get /livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
-  ["an address that is none", "GET http://[::1/livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
+  ["a URL that cannot be decoded", "GET http://[::1/livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
   ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: bell\r\nx y\r\n\r\n"],
-])("%s is answered with a problem, as everything is", async (_, bytes) => {
+])("%s is answered with a problem", async (_, bytes) => {
   const heard = await say(await start(), bytes);
   expect(heard).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
   expect(heard).toContain(`X-Service-Version: ${readVersion()}\r\n`);
@@ -55,27 +55,30 @@ test.each([
 
 test.each([
   ["a body of broken chunks", "Transfer-Encoding: chunked", "ZZ\r\n{}\r\n0\r\n\r\n"],
-  ["a coding that nobody knows", "Transfer-Encoding: canary", "{}"],
-])("%s is, too", async (_, header, body) => {
+  ["an unknown transfer coding", "Transfer-Encoding: canary", "{}"],
+])("%s is answered with a problem, too", async (_, header, body) => {
   const service = await start();
   const heard = await say(service, (await head(service, POST, JSON_TYPE, header)) + body);
   expect(heard).toMatch(/^HTTP\/1\.1 400 /);
   expect(heard).toContain('"code":"request_malformed"');
 });
 
-test("a body without an end is cut behind any refusal, also of somebody without a token", async () => {
+test("an endless body is cut after any refusal, also without a token", async () => {
   const service = await start();
   const lines = [`${POST} HTTP/1.1`, "Host: bell", "Content-Length: 10000000000", "\r\n"];
   expect(await say(service, lines.join("\r\n"))).toMatch(/^HTTP\/1\.1 401 /);
 });
 
 test.each([
-  ["nothing to expect", []],
-  ["something", ["Expect: something"]],
-])("garbage in an open stream, which had %s, ends it and says nothing", async (_, headers) => {
-  const service = await start();
-  const stream = await head(service, "GET /api/notifications/stream", ...headers);
-  const heard = await say(service, stream, "event: ready", "GARBAGE\r\n\r\n");
-  expect(heard).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
-  expect(heard.match(/HTTP\/1\.1/g)).toHaveLength(1);
-});
+  ["no Expect", []],
+  ["an Expect", ["Expect: something"]],
+])(
+  "garbage on an open stream, with %s in its request, closes it without a second response",
+  async (_, headers) => {
+    const service = await start();
+    const stream = await head(service, "GET /api/notifications/stream", ...headers);
+    const heard = await say(service, stream, "event: ready", "GARBAGE\r\n\r\n");
+    expect(heard).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(heard.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  },
+);

@@ -10,40 +10,40 @@ const MALFORMED: [ProblemCode, detail: string] = [
   "The request could not be parsed.",
 ];
 
-/** What Node's parser gives up on, by the code it gives up with. Everything else is MALFORMED. */
+/** The problem for each error code of Node's parser. Every other code is MALFORMED. */
 const CODES: Record<string, typeof MALFORMED> = {
   HPE_HEADER_OVERFLOW: ["headers_too_large", "The URL and headers may have at most 16 KB."],
   ERR_HTTP_REQUEST_TIMEOUT: ["request_timeout", "Send the whole request within 15 seconds."],
 };
 
 /**
- * Answers with a problem what is no request, or not to its end: no HTTP, headers that are too long, what comes too slowly.
- * Node would answer with the bare status. The connection ends behind it.
+ * Replies with problem+json when Node rejects a connection: not HTTP, headers over 16 KB, or a request not complete in
+ * 15 s. Node's default is the bare status. The connection is closed afterwards.
  */
-export function answerBrokenRequests(server: Server, version: string): void {
+export function answerMalformedRequests(server: Server, version: string): void {
   const answers = new WeakMap<Socket, ServerResponse>();
   server.on("request", ({ socket }, res) => {
     answers.set(socket, res);
     res.once("close", () => answers.delete(socket));
   });
   server.on("clientError", (err: NodeJS.ErrnoException, socket: Socket) => {
-    // In the middle of an answer (a stream whose client sends garbage) there is no place for another.
+    // A response that has begun (a stream whose client sends garbage) leaves no place for another.
     if (!socket.writable || answers.get(socket)?.headersSent) socket.destroy();
-    else breakOff(socket, version, ...(CODES[err.code ?? ""] ?? MALFORMED));
+    else refuseAndClose(socket, version, ...(CODES[err.code ?? ""] ?? MALFORMED));
   });
 }
 
-/** Express, and an end like that for what it finds no way for: an address that is none. Its own would be a page. */
-export function asListener(app: Express, version: string): RequestListener {
+/** Wraps the Express app: a URL that Express cannot decode also gets problem+json. Its default would be an HTML page. */
+export function toRequestListener(app: Express, version: string): RequestListener {
   return (req, res) => {
     app(req as Request, res as Response, () => {
       if (res.headersSent) req.socket.destroy();
-      else breakOff(req.socket, version, ...MALFORMED);
+      else refuseAndClose(req.socket, version, ...MALFORMED);
     });
   };
 }
 
-function breakOff(socket: Socket, version: string, code: ProblemCode, detail: string): void {
+function refuseAndClose(socket: Socket, version: string, code: ProblemCode, detail: string): void {
   const id = randomUUID();
   const body = problemJson(code, detail, id);
   const status = statusOf(code);
