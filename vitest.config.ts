@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Vitest waits a second for what a test waits for; on a busy machine the service takes longer to start.
+    expect: { poll: { timeout: 15_000 } },
     // By itself vitest leaves a core out. Most tests wait most of their time.
     maxWorkers: 4,
     projects: [

@@ -458,7 +458,10 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     test("a virtual generated column of its table, which has no value in new_rows; other tables' columns are allowed", async ({
       skip,
     }) => {
-      if (server.name === "PostgreSQL 15") skip();
+      const [version] = await query<{ major: number }>(
+        "select current_setting('server_version_num')::integer / 10000 as major",
+      );
+      if ((version?.major ?? 0) < 18) skip("there are none before PostgreSQL 18");
       await query(`
         create table public.doubled (id bigint, owner_id bigint, twice bigint generated always as (owner_id * 2) virtual);
         insert into public.doubled values (7, 7);

@@ -47,31 +47,37 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
 }
 
-/** First PostgreSQL 18, or what TEST_POSTGRES_URL names; then Debian's 15, the oldest supported, where there is one. */
+/**
+ * The server of TEST_POSTGRES_URL, or one of the programs in TEST_POSTGRES_BIN, alone. Without these PostgreSQL 18, which
+ * npm installs, and where it is installed Debian's 15, the oldest supported.
+ */
 async function startServers(): Promise<Running[]> {
-  const given = process.env.TEST_POSTGRES_URL;
-  const first = given
-    ? { name: "TEST_POSTGRES_URL", url: given, close: async () => {} }
-    : await findBinaries().then(
-        (binaries) => startThrowaway("PostgreSQL 18", binaries),
-        (err: unknown) => {
-          throw new Error(
-            "The tests need a PostgreSQL: run npm ci (without --omit=optional), or " +
-              "TEST_POSTGRES_URL=postgres://user:password@host/postgres npm test",
-            { cause: err },
-          );
-        },
-      );
-  const at = (program: string) => `/usr/lib/postgresql/15/bin/${program}`;
-  if (!existsSync(at("postgres"))) return [first];
+  const { TEST_POSTGRES_URL: url, TEST_POSTGRES_BIN: bin } = process.env;
+  if (url) return [{ name: "TEST_POSTGRES_URL", url, close: async () => {} }];
+  if (bin) return [await startThrowaway("TEST_POSTGRES_BIN", programsIn(bin))];
+  const binaries = await findBinaries().catch((cause: unknown) => {
+    throw new Error(
+      "The tests need a PostgreSQL: run npm ci (without --omit=optional), or " +
+        "TEST_POSTGRES_URL=postgres://user:password@host/postgres npm test",
+      { cause },
+    );
+  });
+  const first = await startThrowaway("PostgreSQL 18", binaries);
+  const debians = programsIn("/usr/lib/postgresql/15/bin");
+  if (!existsSync(debians.postgres)) return [first];
   try {
-    const [initdb, postgres, pgCtl] = [at("initdb"), at("postgres"), at("pg_ctl")];
-    return [first, await startThrowaway("PostgreSQL 15", { initdb, postgres, pgCtl })];
+    return [first, await startThrowaway("PostgreSQL 15", debians)];
   } catch (err) {
     await first.close();
     throw err;
   }
 }
+
+const programsIn = (folder: string): Binaries => ({
+  initdb: join(folder, "initdb"),
+  postgres: join(folder, "postgres"),
+  pgCtl: join(folder, "pg_ctl"),
+});
 
 async function startThrowaway(name: string, binaries: Binaries): Promise<Running> {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-test-"));
