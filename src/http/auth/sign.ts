@@ -8,7 +8,7 @@ import type { TokenOptions } from "./verify-token.ts";
 export function createMinter({ key, issuer, audience, userClaim }: TokenOptions) {
   return (recipientId: string, ttlSeconds = 3600): Promise<string> => {
     if (key.kind !== "secret")
-      throw new Error("Only JWT_SECRET can sign a token; with a public key, its owner must.");
+      throw new Error("Only JWT_SECRET can sign a token; with a public key its owner must.");
     const now = Math.floor(Date.now() / 1000);
     const token = new SignJWT({ [userClaim]: recipientId })
       .setProtectedHeader({ alg: "HS256" })
