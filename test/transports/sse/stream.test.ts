@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { parseCursor } from "../../../src/changes/cursor.ts";
+import { encodeCursor, parseCursor } from "../../../src/changes/cursor.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { LAST_WORDS, openStream, REFUSAL } from "../../support/event-source.ts";
 import { call, type Service, startService } from "../../support/service.ts";
@@ -229,21 +229,22 @@ describe("an open stream", () => {
 });
 
 /**
- * A stream that is ready at a position in which so many transactions were in progress. Those of the other test files' databases
- * count as well, for ids of transactions are the server's; and what ends behind a position may have been pruned.
+ * A stream that is ready, and its position, in which of all transactions in progress only `ours` count. Transaction ids are the
+ * server's: those of other test files' databases are in a position too, though they write nothing here.
  */
 async function openAmidst(
-  transactions: number,
+  ours: readonly bigint[],
   service: Service,
   recipient: string,
   options: { lastEventId?: string } = {},
 ) {
-  for (;;) {
-    const stream = await openStream(service, recipient, options);
-    const { id: position = "" } = await stream.waitFor(({ event }) => event === "ready");
-    if (parseCursor(position)?.at.inProgress.length === transactions) return { stream, position };
-    stream.close();
-  }
+  const stream = await openStream(service, recipient, options);
+  const { id = "" } = await stream.waitFor(({ event }) => event === "ready");
+  const cursor = parseCursor(id);
+  if (!cursor) throw new Error(`the stream is ready at ${id}`);
+  const inProgress = cursor.at.inProgress.filter((xid) => ours.includes(xid));
+  expect(inProgress).toEqual(ours);
+  return { stream, position: encodeCursor({ ...cursor, at: { ...cursor.at, inProgress } }) };
 }
 
 describe("a resumed stream", () => {
@@ -363,7 +364,7 @@ describe("a resumed stream", () => {
     const age = () =>
       database.query("update bellwire.notifications set created_at = now() - interval '91 days'");
     await notify(recipient, "old");
-    const { position: kept } = await openAmidst(0, service, recipient);
+    const { position: kept } = await openAmidst([], service, recipient);
     await age();
     await prune();
     const fine = await openStream(service, recipient, { lastEventId: kept });
@@ -389,12 +390,13 @@ describe("a resumed stream", () => {
     const recipient = newRecipient();
     const writer = await database.connect();
     await writer.query("begin");
-    await writer.query("select pg_current_xact_id()");
+    const { rows } = await writer.query("select pg_current_xact_id()::text as xid");
+    const ours = [BigInt(rows[0].xid)];
     let lastEventId = "";
     for (let day = 1; day <= 3; day++) {
       await notify(newRecipient(), "for somebody else");
       const resume = lastEventId ? { lastEventId } : {};
-      const { stream, position } = await openAmidst(1, service, recipient, resume);
+      const { stream, position } = await openAmidst(ours, service, recipient, resume);
       lastEventId = position;
       expect(stream.events.map(({ event }) => event)).toEqual(["ready"]);
       stream.close();
