@@ -10,7 +10,7 @@ export default defineConfig({
     // Vitest waits a second for what a test waits for; on a busy machine the service takes longer to start.
     expect: { poll: { timeout: 15_000 } },
     // By itself vitest leaves a core out. Most tests wait most of their time.
-    maxWorkers: 4,
+    maxWorkers: 2,
     projects: [
       {
         extends: true,
