@@ -19,8 +19,8 @@
 -- `bytes` is the size of the page. If its first row alone is larger than page_bytes, the page is empty, and `bytes` is the size
 -- of that row.
 --
--- It has more than 200 lines because it is one statement, and has to be: all parts must see one snapshot, and the pages share
--- what was read. Each part has a name in its WITH list.
+-- It has more than 200 lines because it is one statement: pages are cut from the rows that were counted, and between two
+-- statements those would have to be kept in arrays. Each part has a name in its WITH list.
 --
 -- Cost     two index probes for each reader and branch, however long other transactions stay open. A reader that has missed
 --          more than `most` rows of any kind is read twice

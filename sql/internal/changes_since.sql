@@ -33,8 +33,8 @@
 -- row. `unread` and `unseen` are the recipient's; a new row has none, because a new row can simply be added to the last counts.
 -- A notification that was taken from a recipient and given back is first removed and then new, in this read or in a later one.
 --
--- It has more than 200 lines because it is one statement, and has to be: all parts must see one snapshot, and the page is cut
--- from what was counted. Each part has a name in its WITH list.
+-- It has more than 200 lines because it is one statement: the page is cut from the rows that were counted, and between two
+-- statements those would have to be kept in arrays. Each part has a name in its WITH list.
 --
 -- Cost     one index probe, and one for each transaction in progress in `since`, however long those stay open
 -- Rights   bellwire_service
