@@ -44,7 +44,7 @@ export interface Place {
   readonly id: bigint;
 }
 
-/** The place of the last of these; undefined when there are none. */
+/** The place of a page's last entry; undefined for an empty page. */
 export function lastPlace({ marked, removed, changes }: Content): Place | undefined {
   const change = changes.at(-1);
   if (change) return { stage: change.isNew ? "new" : "changed", id: change.id };

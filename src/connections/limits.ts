@@ -11,8 +11,8 @@ export type Limits = ReturnType<typeof createLimits>;
 export type Leave = () => void;
 
 /**
- * How many connections and waiting polls may be open here: in all, and for each recipient. A place is taken by whoever
- * asks first and never taken away.
+ * How many connections and waiting polls may be open here: in all, and for each recipient. Requests take places in the order
+ * in which they come. Open connections are never evicted.
  */
 export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptions) {
   const perRecipient = new Map<string, number>();

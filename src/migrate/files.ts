@@ -27,18 +27,26 @@ export type MigrationFile = {
 };
 
 export type FileOptions = {
-  /** Further folders of repeatable files, relative to the package root or absolute. */
+  /** Further folders of repeatable files, relative to `root` or absolute. Outside `root` a file is named after its folder. */
   folders?: string[];
   root?: string;
 };
 
 /** All files, in the order in which an empty database gets them. */
 export function readFiles({ folders = [], root = PACKAGE_ROOT }: FileOptions): MigrationFile[] {
-  return [
+  const files = [
     ...readVersioned(root),
     ...readRepeatable(root, SQL_FOLDERS),
     ...folders.flatMap((folder) => readRepeatable(root, [folder]).map(asFurther)),
   ];
+  const names = files.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  // The history knows a file by its name alone, so each run would apply both again.
+  if (twice)
+    throw new MigrationError(
+      `Two folders have a file ${twice}. Rename one of the folders or files.`,
+    );
+  return files;
 }
 
 function asFurther(file: MigrationFile): MigrationFile {

@@ -100,6 +100,19 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     expect(await listForeign({ url, query, ...database })).toEqual([]);
   });
 
+  test("two folders whose files would have one name in the history are refused", async () => {
+    const { url, query } = await createEmpty();
+    const outside = createPackage({
+      "a/rules/x.sql": "select 'a';",
+      "b/rules/x.sql": "select 'b';",
+    });
+    const folders = [join(outside, "a/rules"), join(outside, "b/rules")];
+    await expect(migrate({ url, root: createPackage(), folders, log })).rejects.toThrow(
+      "Two folders have a file rules/x.sql. Rename one of the folders or files.",
+    );
+    expect(await query("select to_regnamespace('bellwire') as schema")).toEqual([{ schema: null }]);
+  });
+
   test("a second run does nothing", async () => {
     const { url, query } = await createMigrated();
     const [before] = await query("select max(applied_at) as at from bellwire.schema_history");
