@@ -30,8 +30,8 @@
 -- requires: expiry_of.sql
 -- requires: is_in_read.sql
 -- requires: newest_change.sql
+-- requires: recipient_changes_since.sql
 -- requires: stored_bytes.sql
--- requires: unseen_of.sql
 create or replace function bellwire.changes_for(
   since         pg_snapshot[],
   for_recipient text[],
@@ -79,7 +79,7 @@ begin
                 and m.recipient_id = r.recipient_id
                 and not pg_visible_in_snapshot(m.marked_xid, r.since)
                 and pg_visible_in_snapshot(m.marked_xid, present)
-                and bellwire.can_be_told_as_one(m, r.since)
+                and bellwire.can_send_as_one_event(m, r.since)
            ) as mark
       from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
            as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
@@ -90,7 +90,7 @@ begin
       from readers r
      cross join lateral (
              select u.stage, u.id, u.changed_xid
-               from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
+               from bellwire.recipient_changes_since(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
               where bellwire.is_in_read(u.stage, u.created_xid, u.changed_xid, r.moment, present)
                 and (u.stage, u.id) > (r.after_stage, r.after_id)
               limit most + 1
@@ -103,7 +103,7 @@ begin
              select count(*)
                from (
                       select
-                        from bellwire.unseen_of(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
+                        from bellwire.recipient_changes_since(r.recipient_id, r.since, r.since_xmax, r.since_in_progress, r.mark) u
                        where u.stage = 1
                          and pg_visible_in_snapshot(u.created_xid, r.moment)
                          and (u.stage, u.id) > (r.after_stage, r.after_id)
@@ -122,7 +122,7 @@ begin
       from behind b
      cross join lateral (
              select u.stage, u.id, u.changed_xid
-               from bellwire.unseen_of(b.recipient_id, b.since, b.since_xmax, b.since_in_progress, b.mark) u
+               from bellwire.recipient_changes_since(b.recipient_id, b.since, b.since_xmax, b.since_in_progress, b.mark) u
               where bellwire.is_in_read(u.stage, u.created_xid, u.changed_xid, b.moment, present)
                 and (u.stage, u.id) > (b.after_stage, b.after_id)
            ) f

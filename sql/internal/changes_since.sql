@@ -24,7 +24,7 @@
 -- Each row of the page has a `stage`; they come in this order:
 --  -1  a mark-all (bellwire.mark_alls) of its recipient: each notification up to `id` that is neither read nor archived was
 --      read at `read_at`, if that is given, and seen at `seen_at`, unless it was seen before. Only on a first page, and only if
---      bellwire.can_be_told_as_one(); the rows that it describes then do not come by themselves
+--      bellwire.can_send_as_one_event(); the rows that it describes then do not come by themselves
 --   0  removed: deleted, or given to another recipient. It has an id, its recipient, and the transaction (`changed_xid`)
 --   1  new: its insert was not visible in `since`, even if it was read in the meantime. A notification that was given to
 --      another recipient is new there
@@ -39,7 +39,7 @@
 -- Cost     one index probe, and one for each transaction in progress in `since`, however long those stay open
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_since;
--- requires: can_be_told_as_one.sql
+-- requires: can_send_as_one_event.sql
 -- requires: count_unread.sql
 -- requires: expiry_of.sql
 -- requires: is_as_marked.sql
@@ -92,7 +92,7 @@ begin
      where upto is null
        and after_stage < 0
        and pg_visible_in_snapshot(k.marked_xid, present)
-       and bellwire.can_be_told_as_one((k.*)::bellwire.mark_alls, since)
+       and bellwire.can_send_as_one_event((k.*)::bellwire.mark_alls, since)
   ),
   pending as materialized (
     select found.stage, found.id, found.recipient_id, found.changed_xid

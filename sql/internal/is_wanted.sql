@@ -1,7 +1,7 @@
 -- Whether a notification becomes a row: it has a recipient, the recipient is not the actor, and has not muted the type. The
 -- functions of rules contain the same conditions, see bellwire.rule_body().
 --
--- Rights   called by bellwire.notify(), as bellwire_owner, and by bellwire.tell_what_can_be(), as bellwire_rules
+-- Rights   called by bellwire.notify(), as bellwire_owner, and by bellwire.insert_valid_rows(), as bellwire_rules
 -- Remove   with the schema
 create or replace function bellwire.is_wanted(recipient_id text, type text, actor_id text)
   returns boolean

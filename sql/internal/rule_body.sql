@@ -104,7 +104,7 @@ $handler$exception
       end if;
       -- Did the query fail, or can one of its rows not be written? Run it alone, and write the rows that can be written.
       execute bellwire.rule_answer(%1$L, %2$L, lower(tg_op)) into answer;
-      if bellwire.tell_what_can_be(%1$L, answer) then
+      if bellwire.insert_valid_rows(%1$L, answer) then
         perform bellwire.wake_listeners();
       end if;
     exception

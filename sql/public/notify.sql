@@ -57,7 +57,7 @@ begin
         perform bellwire.record_rule_error('notify()', sqlstate, sqlerrm, 1);
       when serialization_failure then
         get stacked diagnostics reason = pg_exception_detail;
-        -- Without a reason it is about the key, see bellwire.tell_what_can_be().
+        -- Without a reason it is about the key, see bellwire.insert_valid_rows().
         if reason <> '' then
           raise;
         end if;

@@ -28,7 +28,7 @@ const PUBLIC_FUNCTIONS = ["bellwire.preview(text)"];
 const SERVICE_FUNCTIONS = [
   "bellwire.adopt_restored_rows()",
   "bellwire.begin_history()",
-  "bellwire.can_be_told_as_one(bellwire.mark_alls,pg_snapshot)",
+  "bellwire.can_send_as_one_event(bellwire.mark_alls,pg_snapshot)",
   "bellwire.changes_for(pg_snapshot[],text[],pg_snapshot[],integer[],bigint[],integer,integer,integer,bigint[])",
   "bellwire.changes_since(pg_snapshot,pg_snapshot,integer,bigint,integer,integer)",
   "bellwire.count_unread(text)",
@@ -43,17 +43,18 @@ const SERVICE_FUNCTIONS = [
   "bellwire.newest_change()",
   "bellwire.preview(text)",
   "bellwire.prune(timestamp with time zone)",
+  "bellwire.recipient_changes_since(text,pg_snapshot,xid8,xid8[],bellwire.mark_alls)",
   "bellwire.redeem_ticket(bytea)",
   "bellwire.stored_bytes(integer,text,text,text,text,text,jsonb,integer)",
   "bellwire.suspend_wakeups_for(integer)",
   "bellwire.triggers_fire()",
-  "bellwire.unseen_of(text,pg_snapshot,xid8,xid8[],bellwire.mark_alls)",
   "bellwire.wakeups_suspended_ms()",
   "bellwire.wire_time(timestamp with time zone)",
 ];
 
 /** Functions that rules may execute, besides their own, which only a trigger can call. */
 const RULE_FUNCTIONS = [
+  "bellwire.insert_valid_rows(text,bellwire.told[])",
   "bellwire.is_wanted(text,text,text)",
   "bellwire.preview(text)",
   "bellwire.record_rule_error(text,text,text,bigint)",
@@ -61,7 +62,6 @@ const RULE_FUNCTIONS = [
   "bellwire.rule_answer(text,text[],text)",
   "bellwire.rule_source(text,text)",
   "bellwire.same_id(text)",
-  "bellwire.tell_what_can_be(text,bellwire.told[])",
   "bellwire.wake_listeners()",
   "bellwire.wakeups_are_suspended()",
 ];

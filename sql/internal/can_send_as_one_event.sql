@@ -6,8 +6,8 @@
 --
 -- Cost     one probe of the recipient's unread notifications, of which few are left up to that id
 -- Rights   bellwire_service
--- Remove   drop function bellwire.can_be_told_as_one;
-create or replace function bellwire.can_be_told_as_one(mark bellwire.mark_alls, since pg_snapshot)
+-- Remove   drop function bellwire.can_send_as_one_event;
+create or replace function bellwire.can_send_as_one_event(mark bellwire.mark_alls, since pg_snapshot)
   returns boolean
   language sql
   stable
@@ -30,8 +30,8 @@ begin atomic
              );
 end;
 
-comment on function bellwire.can_be_told_as_one is
+comment on function bellwire.can_send_as_one_event is
   'Internal. Whether a reader can get a mark-all as one event.';
 
-revoke all on function bellwire.can_be_told_as_one from public;
-grant execute on function bellwire.can_be_told_as_one to bellwire_service;
+revoke all on function bellwire.can_send_as_one_event from public;
+grant execute on function bellwire.can_send_as_one_event to bellwire_service;

@@ -6,9 +6,9 @@
 --
 -- Cost     two index probes, and two for each transaction in progress in `since`
 -- Rights   bellwire_service
--- Remove   drop function bellwire.unseen_of;
+-- Remove   drop function bellwire.recipient_changes_since;
 -- requires: is_as_marked.sql
-create or replace function bellwire.unseen_of(
+create or replace function bellwire.recipient_changes_since(
   for_recipient     text,
   since             pg_snapshot,
   since_xmax        xid8,
@@ -78,8 +78,8 @@ begin atomic
          );
 end;
 
-comment on function bellwire.unseen_of is
+comment on function bellwire.recipient_changes_since is
   'Internal. What a snapshot could not see of one recipient: part of bellwire.changes_for().';
 
-revoke all on function bellwire.unseen_of from public;
-grant execute on function bellwire.unseen_of to bellwire_service;
+revoke all on function bellwire.recipient_changes_since from public;
+grant execute on function bellwire.recipient_changes_since to bellwire_service;

@@ -11,7 +11,7 @@
 --
 -- Rights   called by rules, as bellwire_rules
 -- Remove   with the schema
-create or replace function bellwire.tell_what_can_be(rule text, told bellwire.told[])
+create or replace function bellwire.insert_valid_rows(rule text, told bellwire.told[])
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -66,8 +66,8 @@ begin
 end;
 $$;
 
-comment on function bellwire.tell_what_can_be(text, bellwire.told[]) is
+comment on function bellwire.insert_valid_rows(text, bellwire.told[]) is
   'Internal. Writes those rows of a rule''s result that can be written, and records the others.';
 
-revoke all on function bellwire.tell_what_can_be(text, bellwire.told[]) from public;
-grant execute on function bellwire.tell_what_can_be(text, bellwire.told[]) to bellwire_rules;
+revoke all on function bellwire.insert_valid_rows(text, bellwire.told[]) from public;
+grant execute on function bellwire.insert_valid_rows(text, bellwire.told[]) to bellwire_rules;
