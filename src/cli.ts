@@ -2,8 +2,8 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { App } from "./app/app.ts";
+import { prune } from "./commands/prune.ts";
 import type { Config } from "./config.ts";
-import { prune } from "./db/prune.ts";
 import { verificationKey } from "./http/auth/keys.ts";
 import { createMinter } from "./http/auth/sign.ts";
 import { createLogger } from "./logger.ts";

@@ -1,5 +1,5 @@
 import pg from "pg";
-import { retryConflicts } from "./retry.ts";
+import { retryConflicts } from "../db/retry.ts";
 
 /**
  * Deletes notifications older than the retention, and the records of removals that old. It deletes a thousand at a time, so that
