@@ -188,6 +188,12 @@ describe("a planted violation is named:", () => {
       "imports src/cli.ts from a higher floor",
     ],
     [
+      "main imports a command",
+      "src/main.ts",
+      'import { token } from "./commands/token.ts";',
+      "imports src/commands/token.ts from a higher floor",
+    ],
+    [
       "feed imports hub, a type",
       "src/feed/feed.ts",
       'import type { Hub } from "../hub/hub.ts";',

@@ -216,7 +216,8 @@ describe("README", () => {
   test("has the two commands, and the lines that start prints", () => {
     expect(readme).toContain("npm ci && npm start");
     expect(readme).toContain("npm ci && npm test");
-    const greeting = /Bellwire is running[\s\S]*?`\);/.exec(readText("src/cli.ts"))?.[0] ?? "";
+    const greeting =
+      /Bellwire is running[\s\S]*?`\);/.exec(readText("src/commands/start.ts"))?.[0] ?? "";
     const lines = greeting
       .replaceAll(/\$\{embeddedUrl\}/g, "postgres://postgres:postgres@127.0.0.1:54330/bellwire")
       .replaceAll(/\$\{address\}/g, "http://localhost:3000")

@@ -1,11 +1,19 @@
 import pg from "pg";
+import type { Config } from "../config.ts";
 import { retryConflicts } from "../db/retry.ts";
+import { migrationUrl } from "./migration-url.ts";
+
+export async function prune(config: Config): Promise<string> {
+  const { retentionDays } = config;
+  const pruned = await pruneAll({ url: migrationUrl(config), retentionDays });
+  return `Deleted ${pruned} notifications older than ${retentionDays} days.`;
+}
 
 /**
  * Deletes notifications older than the retention, and the records of removals that old. It deletes a thousand at a time, so that
  * no other transaction waits for long. Returns the number of notifications.
  */
-export async function prune(options: { url: string; retentionDays: number }): Promise<number> {
+export async function pruneAll(options: { url: string; retentionDays: number }): Promise<number> {
   const client = new pg.Client({
     connectionString: options.url,
     application_name: "bellwire prune",

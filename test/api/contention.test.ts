@@ -1,5 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { prune } from "../../src/commands/prune.ts";
+import { pruneAll } from "../../src/commands/prune.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
@@ -144,7 +144,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
       "insert into bellwire.notifications (recipient_id, type, created_at) values ('1', 'test', now() - interval '40 days')",
     );
     const pruned = await meet("update bellwire.notifications set title = 'changed'", () =>
-      prune({ url: database.url, retentionDays: 30 }),
+      pruneAll({ url: database.url, retentionDays: 30 }),
     );
     expect(pruned).toBe(1);
   });

@@ -1,0 +1,22 @@
+import type { App } from "../app/app.ts";
+import type { Config } from "../config.ts";
+import { runService } from "../main.ts";
+import { createOutput } from "../output.ts";
+
+export function start(config: Config): Promise<void> {
+  return runService(config, greet);
+}
+
+function greet({ address, embeddedUrl }: App): void {
+  if (!embeddedUrl) return;
+  createOutput(1).write(`
+  Bellwire is running with a PostgreSQL of its own.
+
+  page    ${address}
+  psql    psql ${embeddedUrl}
+          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
+  token   npm run -s token -- 2
+  stream  curl -N -H "Authorization: Bearer $(npm run -s token -- 2)" ${address}/api/notifications/stream
+
+`);
+}
