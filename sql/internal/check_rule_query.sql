@@ -30,11 +30,13 @@ begin
      or relation.relpersistence = 't'
      or relation.relnamespace in ('bellwire'::regnamespace, 'pg_catalog'::regnamespace)
   then
-    raise exception 'rule "%": % cannot have rules; it must be an ordinary or partitioned table of the application',
+    raise exception 'rule "%": % cannot have rules. Choose an ordinary or partitioned table of the application',
       rule, coalesce(on_table::text, 'null') using errcode = 'wrong_object_type';
   end if;
   if query is null then
-    raise exception 'rule "%": the query is null', rule using errcode = 'null_value_not_allowed';
+    raise exception 'rule "%": the query is null', rule
+      using errcode = 'null_value_not_allowed',
+            hint = 'Write one SELECT from new_rows or old_rows.';
   end if;
 
   select string_agg(format('(null::%s).%I', on_table, attname), ', ' order by attnum) filter (where attgenerated <> 'v'),
@@ -85,7 +87,7 @@ begin
     if offender is not null then
       raise exception 'the query calls %, which is volatile and so may write', offender
         using errcode = 'invalid_object_definition',
-              hint = 'If it only reads, declare it stable.';
+              hint = 'Remove the call or, if the function only reads, declare it stable.';
     end if;
     select a.atttypid::regtype::text into offender
       from pg_attribute a
@@ -95,7 +97,7 @@ begin
     if offender is not null then
       raise exception 'data must be json or jsonb, not %', offender
         using errcode = 'datatype_mismatch',
-              hint = 'Use jsonb_build_object(''taskId'', ...).';
+              hint = 'Return jsonb_build_object(''taskId'', ...), for example.';
     end if;
     if virtual is not null
        and exists (
@@ -121,14 +123,14 @@ begin
           'A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.'
         )
         when sqlstate in ('42P11', '42601', '0A000') then
-          'A rule''s query is one SELECT, with no semicolon and nothing that modifies.'
-        when sqlstate = '42P01' then 'Name tables with their schema, as in public.tasks; new_rows and old_rows have none.'
+          'Write one SELECT without a semicolon, and nothing that modifies data.'
+        when sqlstate = '42P01' then 'Write the schema before each table, as in public.tasks, but not before new_rows and old_rows.'
         when sqlstate = '42501'
              and exists (select from pg_class c where c.relrowsecurity and strpos(message, format('"%s"', c.relname)) > 0)
         then
-          'Its policies would hide rows from the rule silently. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls.'
+          'Row level security would silently hide rows of this table. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls;'
         when sqlstate = '42501' then
-          'Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.'
+          'Rules run as bellwire_rules. Grant it select on the tables that the query reads, and usage on their schemas.'
         when sqlstate in ('42703', '42702') then format(
           'new_rows and old_rows have the columns of %s: %s.',
           on_table,
@@ -146,25 +148,25 @@ begin
      and not (returned @> '{recipient_id,type,data}' and returned <@ '{recipient_id,type,data}')
      or action = 'revoke' and returned <> '{recipient_id}'
   then
-    raise exception 'rule "%": the query does not return what is to be %', rule, case action when 'revoke' then 'revoked' else 'retracted' end
+    raise exception 'rule "%": the query returns the wrong columns for %', rule, action
       using errcode = 'undefined_column',
             hint = format(
-              'It returns %s; it has to return %s.',
+              'It returns %s. Return %s.',
               array_to_string(returned, ', '),
-              case action when 'revoke' then 'recipient_id' else 'recipient_id, dedupe_key and perhaps type, or recipient_id, type and data' end
+              case action when 'revoke' then 'recipient_id alone' else 'recipient_id and dedupe_key, optionally with type; or recipient_id, type and data' end
             );
   end if;
   select c into offender from unnest(returned) c where c <> all (known) limit 1;
   if offender is not null then
-    raise exception 'rule "%": unknown column "%"', rule, offender
+    raise exception 'rule "%": the query returns "%", which a notification does not have', rule, offender
       using errcode = 'undefined_column',
-            hint = format('A rule returns any of %s.', array_to_string(known, ', '));
+            hint = format('Return only columns of these names: %s.', array_to_string(known, ', '));
   end if;
   select c into offender from unnest(known[1:2]) c where action = 'notify' and c <> all (returned) limit 1;
   if offender is not null then
     raise exception 'rule "%": the query does not return "%"', rule, offender
       using errcode = 'undefined_column',
-            hint = format('It returns %s; recipient_id and type are required, and any of %s may be added.',
+            hint = format('It returns %s. Return recipient_id and type, and any of %s.',
                           array_to_string(returned, ', '), array_to_string(known[3:], ', '));
   end if;
   return array(select c from unnest(known) c where c = any (returned));

@@ -1,4 +1,5 @@
--- Which writes to a table a rule on it does not see, one per row. A statement trigger belongs to the table that the statement names.
+-- Which writes to a table do not fire a rule on it, one per row, and what to do about each. A statement trigger fires only for
+-- statements that name its own table.
 --
 -- Rights   called by bellwire.define_rule(), and by the command status
 -- Remove   with the schema
@@ -10,8 +11,8 @@ create or replace function bellwire.rule_limits(on_table regclass)
 as $$
   select format(
            case
-             when c.relispartition then 'fires for statements that name %1$s, and never for those on %2$s, whose partition it is'
-             else 'fires for statements that name %1$s, and never for those on %2$s, which it inherits from'
+             when c.relispartition then 'does not fire for statements that name %2$s, of which %1$s is a partition. Define another rule on %2$s'
+             else 'does not fire for statements that name %2$s, from which %1$s inherits. Define another rule on %2$s'
            end,
            i.inhrelid::regclass, i.inhparent::regclass
          )
@@ -20,7 +21,7 @@ as $$
    where i.inhrelid = rule_limits.on_table
    union all
   select format(
-           'never fires for statements that name one of the tables that inherit from %s: %s',
+           'does not fire for statements that name a table that inherits from %s. Define another rule on each that is written directly: %s',
            rule_limits.on_table, string_agg(i.inhrelid::regclass::text, ', ' order by i.inhrelid::regclass::text)
          )
     from pg_inherits i
@@ -30,7 +31,8 @@ as $$
   having count(*) > 0
    union all
   select format(
-           'never fires for statements that name a partition of %1$s; and a MERGE that moves rows between partitions shows an update no rows, and an insert the moved ones as new',
+           'does not fire for statements that name a partition of %1$s. Define another rule on each partition that is written directly. '
+           'Do not move rows between partitions by MERGE: an update rule gets none of them, and an insert rule may get them as new',
            c.oid::regclass
          )
     from pg_class c
@@ -39,6 +41,6 @@ as $$
 $$;
 
 comment on function bellwire.rule_limits(regclass) is
-  'Internal. Which writes to a table a rule on it does not see.';
+  'Internal. Which writes to a table do not fire a rule on it.';
 
 revoke all on function bellwire.rule_limits(regclass) from public;

@@ -51,15 +51,16 @@ declare
   limitation   text;
 begin
   if on_event is null or on_event not in ('insert', 'update', 'delete', 'insert or update') then
-    raise exception 'rule "%": on_event must be insert, update, delete, or insert or update; not %', rule_name, coalesce(on_event, 'null')
+    raise exception 'rule "%": on_event must be ''insert'', ''update'', ''delete'' or ''insert or update'', not %',
+      rule_name, coalesce(quote_literal(on_event), 'null')
       using errcode = 'invalid_parameter_value';
   end if;
   if action is null or action not in ('notify', 'retract', 'revoke') then
-    raise exception 'rule "%": action must be notify, retract or revoke, not %', rule_name, coalesce(action, 'null')
+    raise exception 'rule "%": action must be ''notify'', ''retract'' or ''revoke'', not %', rule_name, coalesce(quote_literal(action), 'null')
       using errcode = 'invalid_parameter_value';
   end if;
   if on_error is null or on_error not in ('record', 'raise') then
-    raise exception 'rule "%": on_error must be record or raise, not %', rule_name, coalesce(on_error, 'null')
+    raise exception 'rule "%": on_error must be ''record'' or ''raise'', not %', rule_name, coalesce(quote_literal(on_error), 'null')
       using errcode = 'invalid_parameter_value';
   end if;
   if not pg_has_role('bellwire_owner', 'member') then

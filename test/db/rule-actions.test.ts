@@ -389,23 +389,26 @@ describe.each(inject("servers"))("rules on $name", (server) => {
   test.each([
     [
       { action: "retract", text: "select owner_id as recipient_id from new_rows" },
-      '42703 rule "r": the query does not return what is to be retracted It returns recipient_id; it has to return recipient_id, dedupe_key and perhaps type, or recipient_id, type and data.',
+      '42703 rule "r": the query returns the wrong columns for retract It returns recipient_id. Return recipient_id and dedupe_key, optionally with type; or recipient_id, type and data.',
     ],
     [
       {
         action: "retract",
         text: "select owner_id as recipient_id, 'x' as type, 'x' as title, 'k' as dedupe_key from new_rows",
       },
-      '42703 rule "r": the query does not return what is to be retracted It returns recipient_id, type, title, dedupe_key; it has to return recipient_id, dedupe_key and perhaps type, or recipient_id, type and data.',
+      '42703 rule "r": the query returns the wrong columns for retract It returns recipient_id, type, title, dedupe_key. Return recipient_id and dedupe_key, optionally with type; or recipient_id, type and data.',
     ],
     [
       {
         action: "revoke",
         text: "select owner_id as recipient_id, 'x' as type from new_rows",
       },
-      '42703 rule "r": the query does not return what is to be revoked It returns recipient_id, type; it has to return recipient_id.',
+      '42703 rule "r": the query returns the wrong columns for revoke It returns recipient_id, type. Return recipient_id alone.',
     ],
-    [{ action: "delete" }, '22023 rule "r": action must be notify, retract or revoke, not delete'],
+    [
+      { action: "delete" },
+      `22023 rule "r": action must be 'notify', 'retract' or 'revoke', not 'delete'`,
+    ],
   ])("define_rule refuses %j", async (given, expected) => {
     expect(await refusal(define({ event: "insert", ...given }))).toBe(expected);
   });
@@ -433,7 +436,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
 
     test("a rule on a partition fires only for statements that name the partition", async () => {
       expect(await noticesOf({ table: "public.parted_1", event: "insert" })).toEqual([
-        'rule "r" fires for statements that name public.parted_1, and never for those on public.parted, whose partition it is',
+        'rule "r" does not fire for statements that name public.parted, of which public.parted_1 is a partition. Define another rule on public.parted',
       ]);
       await query("insert into public.parted values (1, 7, 'through the parent')");
       await query("insert into public.parted_1 values (1, 7, 'straight')");
@@ -443,7 +446,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     test("a rule on a partitioned table says what it does not see: a MERGE that moves rows is one case", async () => {
       const [notice] = await noticesOf({ table: "public.parted", event: "update" });
       expect(notice).toBe(
-        'rule "r" never fires for statements that name a partition of public.parted; and a MERGE that moves rows between partitions shows an update no rows, and an insert the moved ones as new',
+        'rule "r" does not fire for statements that name a partition of public.parted. Define another rule on each partition that is written directly. Do not move rows between partitions by MERGE: an update rule gets none of them, and an insert rule may get them as new',
       );
       await define({
         name: "i",
@@ -465,11 +468,11 @@ describe.each(inject("servers"))("rules on $name", (server) => {
         create table public.child () inherits (public.things);
         create table public.grandchild () inherits (public.child)`);
       expect(await noticesOf({ table: "public.things", event: "insert" })).toEqual([
-        'rule "r" never fires for statements that name one of the tables that inherit from public.things: public.child',
+        'rule "r" does not fire for statements that name a table that inherits from public.things. Define another rule on each that is written directly: public.child',
       ]);
       expect(await noticesOf({ name: "c", table: "public.child", event: "insert" })).toEqual([
-        'rule "c" fires for statements that name public.child, and never for those on public.things, which it inherits from',
-        'rule "c" never fires for statements that name one of the tables that inherit from public.child: public.grandchild',
+        'rule "c" does not fire for statements that name public.things, from which public.child inherits. Define another rule on public.things',
+        'rule "c" does not fire for statements that name a table that inherits from public.child. Define another rule on each that is written directly: public.grandchild',
       ]);
       await query("insert into public.child values (1, 7, 'c')");
       expect(await told()).toEqual(["7 x c"]);

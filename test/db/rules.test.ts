@@ -20,7 +20,7 @@ type Rule = { name: string; table: string; event: string; query: string; onError
 const RENEW_RULES = readFileSync(join(PACKAGE_ROOT, "sql/internal/renew_rules.sql"), "utf8");
 const COLUMNS = "id, owner_id, note, status";
 const KNOWN = "recipient_id, type, actor_id, title, body, link, data, dedupe_key";
-const ONE_SELECT = "A rule's query is one SELECT, with no semicolon and nothing that modifies.";
+const ONE_SELECT = "Write one SELECT without a semicolon, and nothing that modifies data.";
 const SEE_DOCS = "See docs/dba.md for what a rule's query may be.";
 const VIRTUAL =
   "A virtual generated column has no value in new_rows: write its expression in the query, or make it stored.";
@@ -39,35 +39,35 @@ const REFUSED: [
     { query: "select 'x' as type, 'y' as title from new_rows" },
     "42703",
     'the query does not return "recipient_id"',
-    "It returns type, title; recipient_id and type are required, and any of actor_id, title, body, link, data, dedupe_key may be added.",
+    "It returns type, title. Return recipient_id and type, and any of actor_id, title, body, link, data, dedupe_key.",
   ],
   [
     "a query without type",
     { query: "select r.owner_id as recipient_id from new_rows r" },
     "42703",
     'the query does not return "type"',
-    "It returns recipient_id; recipient_id and type are required, and any of actor_id, title, body, link, data, dedupe_key may be added.",
+    "It returns recipient_id. Return recipient_id and type, and any of actor_id, title, body, link, data, dedupe_key.",
   ],
   [
     "a result column that notifications do not have",
     { query: "select r.owner_id as recipient_id, 'x' as type, 1 as prio from new_rows r" },
     "42703",
-    'unknown column "prio"',
-    `A rule returns any of ${KNOWN}.`,
+    'the query returns "prio", which a notification does not have',
+    `Return only columns of these names: ${KNOWN}.`,
   ],
   [
     "a result column without a name",
     { query: "select r.owner_id as recipient_id, 'x' as type, 1 + 1 from new_rows r" },
     "42703",
-    'unknown column "?column?"',
-    `A rule returns any of ${KNOWN}.`,
+    'the query returns "?column?", which a notification does not have',
+    `Return only columns of these names: ${KNOWN}.`,
   ],
   [
     "VALUES, which has no names",
     { query: "values (1, 'x')" },
     "42703",
-    'unknown column "column1"',
-    `A rule returns any of ${KNOWN}.`,
+    'the query returns "column1", which a notification does not have',
+    `Return only columns of these names: ${KNOWN}.`,
   ],
   [
     "a result column returned twice",
@@ -98,35 +98,35 @@ const REFUSED: [
     { query: `${TELL_OWNER} join things t on t.id = r.id` },
     "42P01",
     'relation "things" does not exist',
-    "Name tables with their schema, as in public.tasks; new_rows and old_rows have none.",
+    "Write the schema before each table, as in public.tasks, but not before new_rows and old_rows.",
   ],
   [
     "a table that bellwire_rules may not read",
     { query: `${TELL_OWNER} join public.secrets s on s.id = r.id` },
     "42501",
     "permission denied for table secrets",
-    "Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.",
+    "Rules run as bellwire_rules. Grant it select on the tables that the query reads, and usage on their schemas.",
   ],
   [
     "a schema that bellwire_rules may not use",
     { query: `${TELL_OWNER} join hidden.things t on t.id = r.id` },
     "42501",
     "permission denied for schema hidden",
-    "Rules run as bellwire_rules: grant select on the tables they read, and usage on their schemas, to bellwire_rules.",
+    "Rules run as bellwire_rules. Grant it select on the tables that the query reads, and usage on their schemas.",
   ],
   [
     "data that is not json",
     { query: "select r.owner_id as recipient_id, 'x' as type, r.note as data from new_rows r" },
     "42804",
     "data must be json or jsonb, not text",
-    "Use jsonb_build_object('taskId', ...).",
+    "Return jsonb_build_object('taskId', ...), for example.",
   ],
   [
     "a volatile function of the application",
     { query: "select public.count_up() as recipient_id, 'x' as type from new_rows" },
     "42P17",
     "the query calls public.count_up(), which is volatile and so may write",
-    "If it only reads, declare it stable.",
+    "Remove the call or, if the function only reads, declare it stable.",
   ],
   [
     "a volatile function behind an operator",
@@ -136,14 +136,14 @@ const REFUSED: [
     },
     "42P17",
     "the query calls public.touch(bigint,bigint), which is volatile and so may write",
-    "If it only reads, declare it stable.",
+    "Remove the call or, if the function only reads, declare it stable.",
   ],
   [
     "a function of PostgreSQL that writes",
     { query: "select nextval('public.things_id_seq') as recipient_id, 'x' as type from new_rows" },
     "42P17",
     "the query calls nextval(regclass), which is volatile and so may write",
-    "If it only reads, declare it stable.",
+    "Remove the call or, if the function only reads, declare it stable.",
   ],
   [
     "a function of PostgreSQL that writes, in from and nested",
@@ -153,7 +153,7 @@ const REFUSED: [
     },
     "42P17",
     "the query calls pg_notify(text,text), which is volatile and so may write",
-    "If it only reads, declare it stable.",
+    "Remove the call or, if the function only reads, declare it stable.",
   ],
   [
     "a CTE that modifies",
@@ -230,49 +230,49 @@ const REFUSED: [
     "an event that rules do not have",
     { event: "truncate" },
     "22023",
-    "on_event must be insert, update, delete, or insert or update; not truncate",
+    "on_event must be 'insert', 'update', 'delete' or 'insert or update', not 'truncate'",
   ],
   [
     "an event in capitals",
     { event: "INSERT" },
     "22023",
-    "on_event must be insert, update, delete, or insert or update; not INSERT",
+    "on_event must be 'insert', 'update', 'delete' or 'insert or update', not 'INSERT'",
   ],
   [
     "an unknown on_error",
     { onError: "ignore" },
     "22023",
-    "on_error must be record or raise, not ignore",
+    "on_error must be 'record' or 'raise', not 'ignore'",
   ],
   [
     "a view",
     { table: "public.things_seen" },
     "42809",
-    "public.things_seen cannot have rules; it must be an ordinary or partitioned table of the application",
+    "public.things_seen cannot have rules. Choose an ordinary or partitioned table of the application",
   ],
   [
     "Bellwire's own table",
     { table: "bellwire.notifications" },
     "42809",
-    "bellwire.notifications cannot have rules; it must be an ordinary or partitioned table of the application",
+    "bellwire.notifications cannot have rules. Choose an ordinary or partitioned table of the application",
   ],
   [
     "a table of the system",
     { table: "pg_catalog.pg_class" },
     "42809",
-    "pg_class cannot have rules; it must be an ordinary or partitioned table of the application",
+    "pg_class cannot have rules. Choose an ordinary or partitioned table of the application",
   ],
   [
     "a foreign table",
     { table: "public.far_away" },
     "42809",
-    "public.far_away cannot have rules; it must be an ordinary or partitioned table of the application",
+    "public.far_away cannot have rules. Choose an ordinary or partitioned table of the application",
   ],
   [
     "a temporary table",
     { table: "pg_temp.passing" },
     "42809",
-    "passing cannot have rules; it must be an ordinary or partitioned table of the application",
+    "passing cannot have rules. Choose an ordinary or partitioned table of the application",
   ],
 ];
 

@@ -110,7 +110,7 @@ describe.each(inject("servers"))("status on $name", (server) => {
     expect(await look()).toMatchObject({
       broken: false,
       notes: [
-        "told: fires for statements that name public.things, and never for those on public.whole, whose partition it is",
+        "told: does not fire for statements that name public.whole, of which public.things is a partition. Define another rule on public.whole",
       ],
     });
     await database.query(`
@@ -118,7 +118,7 @@ describe.each(inject("servers"))("status on $name", (server) => {
       drop table public.whole;
       create table public.part () inherits (public.things)`);
     expect((await look()).notes).toEqual([
-      "told: never fires for statements that name one of the tables that inherit from public.things: public.part",
+      "told: does not fire for statements that name a table that inherits from public.things. Define another rule on each that is written directly: public.part",
     ]);
   });
 
