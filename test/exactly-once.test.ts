@@ -6,9 +6,9 @@ import { startNaiveReader } from "./faults/support/naive-reader.ts";
 import { createMigrated, type Postgres, startPostgres } from "./faults/support/postgres.ts";
 import type { Delivery, Reader } from "./faults/support/readers.ts";
 import { report } from "./faults/support/report.ts";
+import { runTrial } from "./faults/support/run-trial.ts";
 import type { ServiceProcess } from "./faults/support/service-process.ts";
 import { settle } from "./faults/support/settle.ts";
-import { runTrial } from "./faults/support/trial.ts";
 import { startWriters } from "./faults/support/writers.ts";
 import { createRandom, type Random, seeds } from "./support/random.ts";
 
@@ -31,7 +31,7 @@ test.each(seeds())(
       streams: 20,
       writers: 8,
       minReconnects: 20,
-      async harm([service], random) {
+      async harm({ service }, random) {
         await disturb(service, random);
         return [];
       },

@@ -9,15 +9,14 @@ import { expect, onTestFinished, test } from "vitest";
 import { asService } from "../../src/db/pool.ts";
 import { openStream } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
+import { expectExact } from "./support/checker.ts";
 import { createEventReader, type StreamBlock } from "./support/event-reader.ts";
 import { createResponseReader } from "./support/http-response.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
 import { streamRequest } from "./support/raw-stream.ts";
-import { startReaders } from "./support/readers.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { type Database, openTrial } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
 const TSX = import.meta.resolve("tsx");
@@ -25,10 +24,10 @@ const CLI = fileURLToPath(new URL("../../src/cli.ts", import.meta.url));
 const KB = 1024;
 const MAX_BUFFERED_BYTES = 256 * KB;
 
-test("whoever missed 100,000 rows is reset at once, and ten of them cost little memory", async () => {
-  const { postgres, service } = await start();
+test("a client that missed 100,000 rows is reset at once, and ten of them need little memory", async () => {
+  const { service, query } = await openTrial();
   const lastEventId = await readyId(service);
-  await insertRows(postgres, { count: 100_000, bytes: 200 });
+  await insertRows(query, { count: 100_000, bytes: 200 });
   await restartFresh(service);
   const memory = watchMemory(service);
 
@@ -47,62 +46,52 @@ test("whoever missed 100,000 rows is reset at once, and ten of them cost little 
   expect(grownMb).toBeLessThan(50);
 }, 120_000);
 
-test("a client that reads slowly is replayed 15,000 rows in order, once, for little memory", async () => {
-  // A heap that could not hold the backlog, and in which garbage is not left to grow past it.
-  const { postgres, service } = await start({
-    REPLAY_LIMIT: "20000",
-    NODE_OPTIONS: "--max-old-space-size=64",
+test("a slow client that missed 15,000 rows gets each once, in order, and needs little memory", async () => {
+  // The heap is smaller than the missed rows, and garbage cannot accumulate in it.
+  const { service, query } = await openTrial({
+    env: { REPLAY_LIMIT: "20000", NODE_OPTIONS: "--max-old-space-size=64" },
   });
   const lastEventId = await readyId(service);
-  await insertRows(postgres, { count: 15_000, bytes: 4 * KB });
+  await insertRows(query, { count: 15_000, bytes: 4 * KB });
   await restartFresh(service);
   const memory = watchMemory(service);
 
   const stream = await openRaw(service, lastEventId, { bytesPerSecond: 8000 * KB });
   await stream.until(() => stream.events.length > 10_000, 60_000);
-  // Somebody writes before the replay is out.
-  await insertRows(postgres, { count: 100, bytes: 10 });
+  // More rows are written before the replay ends.
+  await insertRows(query, { count: 100, bytes: 10 });
   await stream.until(() => stream.events.length >= 15_101, 60_000);
   const seconds = (performance.now() - stream.openedAt) / 1000;
   const grownMb = memory.close();
   expect(service.exits).toEqual([]);
 
-  const rows = await postgres.query<{ id: string }>(
-    "select id from bellwire.notifications order by id",
-    [],
-    "bellwire",
-  );
+  const rows = await query<{ id: string }>("select id from bellwire.notifications order by id");
   expect(stream.events).toEqual(["ready", ...rows.map(({ id }) => id)]);
   const [sent, delivered] = [rows.length, stream.events.length - 1];
   const name = `slow replay in ${Math.round(seconds)} s, +${grownMb} MB`;
   report({ fault: name, verdict: { sent, delivered, lost: 0, repeated: 0 } });
-  expect(seconds).toBeGreaterThan(4); // else the client was not slow
+  expect(seconds).toBeGreaterThan(4); // otherwise the client was not slow
   expect(memory.greatestBufferedBytes()).toBeLessThan(MAX_BUFFERED_BYTES + 10 * KB);
   expect(grownMb).toBeLessThan(50);
 }, 180_000);
 
-test("what is pruned under load is old, and no stream notices", async () => {
+test("prune under load deletes only old rows, and no stream notices", async () => {
   const [seed = 0] = seeds();
   const random = createRandom(seed);
   const recipients = Array.from({ length: 10 }, (_, i) => `${i + 1}`);
-  const { postgres, databaseUrl, service } = await start({ MAX_STREAMS_PER_RECIPIENT: "100" });
-  await insertRows(postgres, { count: 60_000, bytes: 100, daysOld: 31 });
-  const [last] = await postgres.query<{ id: string }>(
-    "select max(id) as id from bellwire.notifications",
-    [],
-    "bellwire",
-  );
+  const { databaseUrl, service, query, judge } = await openTrial({
+    env: { MAX_STREAMS_PER_RECIPIENT: "100" },
+  });
+  await insertRows(query, { count: 60_000, bytes: 100, daysOld: 31 });
+  const [last] = await query<{ id: string }>("select max(id) as id from bellwire.notifications");
   const since = last?.id ?? "";
   await restartFresh(service);
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: 20,
     recipients,
-    addresses: () => service.url,
-    token: service.token,
     random: random.fork(),
     cutAfterBytes: [200, 20_000],
   });
-  await readers.ready();
   const writers = await startWriters({
     url: databaseUrl,
     count: 8,
@@ -111,37 +100,30 @@ test("what is pruned under load is old, and no stream notices", async () => {
   });
   await readers.until(() => readers.deliveries.length > 100, 30_000);
   const shownBefore = readers.deliveries.length;
-  const [first] = await postgres.query<{ pruned: string }>(
+  const [first] = await query<{ pruned: string }>(
     "select bellwire.prune(now() - interval '30 days') as pruned",
     [],
-    "bellwire",
   );
-  expect(first?.pruned).toBe("1000"); // the longest that anybody waits for
+  expect(first?.pruned).toBe("1000"); // one batch, the longest wait for others
   const said = await prune(databaseUrl, 30);
   const shownMeanwhile = readers.deliveries.length - shownBefore;
   await prune(databaseUrl, 30);
   await writers.stop();
 
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 60_000, since });
-  await readers.close();
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, writers, since });
+  const verdict = await judge({ readers, writers, since, timeoutMs: 60_000 });
   report({ fault: "pruning under load", seed, verdict });
   expect(said).toBe("Deleted 59000 notifications older than 30 days.\n");
   expect(shownMeanwhile).toBeGreaterThan(0);
   expectExact(verdict);
 }, 180_000);
 
-test("a position from before what was pruned is expired, and a later one is not", async () => {
-  const { postgres, databaseUrl, service } = await start();
+test("a cursor from before pruned rows is expired, and a later one is not", async () => {
+  const { databaseUrl, service, query } = await openTrial();
   const before = await readyId(service);
-  await insertRows(postgres, { count: 5, bytes: 10 });
-  await postgres.query(
-    "update bellwire.notifications set created_at = now() - interval '31 days'",
-    [],
-    "bellwire",
-  );
+  await insertRows(query, { count: 5, bytes: 10 });
+  await query("update bellwire.notifications set created_at = now() - interval '31 days'");
   const between = await readyId(service);
-  await insertRows(postgres, { count: 3, bytes: 10 });
+  await insertRows(query, { count: 3, bytes: 10 });
   expect(await prune(databaseUrl, 30)).toBe("Deleted 5 notifications older than 30 days.\n");
 
   const expired = await openRaw(service, before);
@@ -149,28 +131,23 @@ test("a position from before what was pruned is expired, and a later one is not"
   expect(expired.events).toEqual(["ready", "cursor_expired"]);
   const kept = await openRaw(service, between);
   await kept.until(() => kept.events.length === 5);
-  // It had those that were pruned.
+  // This client has the pruned rows.
   expect(kept.events).toEqual(["ready", "state", "6", "7", "8"]);
 }, 60_000);
 
-async function start(env: Record<string, string> = {}) {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({ databaseUrl, env });
-  await service.waitUntilReady();
-  return { postgres, databaseUrl, service };
-}
-
 interface Rows {
   count: number;
-  /** Of each body. */
+  /** The length of each body. */
   bytes: number;
   daysOld?: number;
 }
 
-/** For recipient 1, in one statement, as fast as it goes. */
-async function insertRows(postgres: Postgres, { count, bytes, daysOld = 0 }: Rows): Promise<void> {
-  await postgres.query(
+/** For recipient 1, in one statement. */
+async function insertRows(
+  query: Database["query"],
+  { count, bytes, daysOld = 0 }: Rows,
+): Promise<void> {
+  await query(
     `with told as (
        insert into bellwire.notifications (recipient_id, type, title, body, created_at)
        select '1', 'test', 'Test', repeat('x', $2), now() - make_interval(days => $3)
@@ -178,11 +155,10 @@ async function insertRows(postgres: Postgres, { count, bytes, daysOld = 0 }: Row
      )
      select bellwire.wake_listeners()`,
     [count, bytes, daysOld],
-    "bellwire",
   );
 }
 
-/** What a service has read and sent before is not what is measured; its code must be compiled, though. */
+/** Memory is measured in a new process, once its code is compiled. */
 async function restartFresh(service: ServiceProcess): Promise<void> {
   await service.restart("SIGTERM");
   await service.waitUntilReady();
@@ -196,7 +172,7 @@ async function readyId(service: ServiceProcess): Promise<string> {
   return id ?? "";
 }
 
-/** How much the process has grown at the most, by the kernel's account; 0 where there is none. */
+/** The largest growth of the process that the kernel reports. It is 0 where there is no /proc. */
 function watchMemory(service: ServiceProcess) {
   const status = `/proc/${service.pid()}/status`;
   const readMb = () =>
@@ -211,7 +187,7 @@ function watchMemory(service: ServiceProcess) {
   }, 20);
   const asking = setInterval(async () => {
     const metrics = await service.metrics().catch(() => undefined);
-    const bytes = metrics?.("bellwire_buffered_bytes") ?? Number.POSITIVE_INFINITY; // it has ended
+    const bytes = metrics?.("bellwire_buffered_bytes") ?? Number.POSITIVE_INFINITY; // the process has ended
     greatestBufferedBytes = Math.max(greatestBufferedBytes, bytes);
   }, 200);
   const close = () => {
@@ -223,7 +199,7 @@ function watchMemory(service: ServiceProcess) {
   return { close, greatestBufferedBytes: () => greatestBufferedBytes };
 }
 
-/** A stream that can read slowly; its events as ids of notifications, reasons of resets, and names. */
+/** A stream that can read slowly. Its events are ids of notifications, reasons of resets, or names. */
 async function openRaw(
   service: ServiceProcess,
   lastEventId: string,
@@ -253,7 +229,7 @@ async function openRaw(
     socket.pause();
     setTimeout(() => socket.resume(), (bytes.length * 1000) / bytesPerSecond);
   });
-  socket.on("error", () => {}); // nothing comes any more, which the test sees
+  socket.on("error", () => {}); // the test fails because nothing arrives any more
   socket.write(streamRequest({ token, lastEventId }));
 
   return {
@@ -270,7 +246,7 @@ async function openRaw(
   };
 }
 
-/** `npx bellwire prune`; what it says. */
+/** Runs `npx bellwire prune` and returns its output. */
 async function prune(databaseUrl: string, retentionDays: number): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, ["--import", TSX, CLI, "prune"], {
     cwd: tmpdir(), // away from any `.env`

@@ -3,25 +3,27 @@ import pg from "pg";
 import { expect, test } from "vitest";
 import { createRandom, type Random, seeds } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { type Delivery, type ReaderLog, startReaders } from "./support/readers.ts";
+import { openClient } from "./support/client.ts";
+import { startLoop } from "./support/loop.ts";
+import { type Delivery, openReaders, type ReaderLog } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { openTrial } from "./support/trial.ts";
 
 const RECIPIENTS = ["1", "2", "3", "4", "5", "6", "7", "8"];
 const SERVICES = 3;
 const WRITERS = 24;
 const BURSTS = 24;
-/** So long that two of them stand out from what two cores need for three services, a database and all who write and read. */
+/** Two ticks must be longer than the delays of three services, PostgreSQL, writers and readers on two cores. */
 const TICK_MS = 100;
 const SWEEP_MS = 10_000;
-/** For the read, the way to the client, and the machine's other work. */
+/** The read, the way to the client, and other work of the machine. */
 const SLACK_MS = 400;
-/** A stream that was cut is open again by then. */
+/** After this time a stream that was cut is open again. */
 const COMES_BACK_MS = 4000;
 
-/** A transaction as its writer saw it: the body of its row, when it wrote it, and when its commit was answered. */
+/** A transaction as its writer saw it: the body of its row, when it wrote the row, and when its commit was answered. */
 interface Commit {
   body: string;
   wroteAt: number;
@@ -29,35 +31,25 @@ interface Commit {
 }
 
 test.each(seeds())(
-  "bursts begin and end, commits are held up, services die: no row waits for a sweep, seed %i",
+  "no row waits for a sweep while bursts begin and end, commits are slow and instances are killed, seed %i",
   async (seed) => {
-    const postgres = await startPostgres();
-    const databaseUrl = await createMigrated(postgres);
+    const { databaseUrl, services } = await openTrial({
+      instances: SERVICES,
+      env: { TICK_MS: `${TICK_MS}`, SWEEP_MS: `${SWEEP_MS}`, REPLAY_LIMIT: "100000" },
+    });
     const random = createRandom(seed);
-    const services = await Promise.all(
-      Array.from({ length: SERVICES }, () =>
-        startServiceProcess({
-          databaseUrl,
-          env: { TICK_MS: `${TICK_MS}`, SWEEP_MS: `${SWEEP_MS}`, REPLAY_LIMIT: "100000" },
-        }),
-      ),
-    );
     const crowds = await Promise.all(
       services.map(async (service) => {
-        await service.waitUntilReady();
-        const readers = await startReaders({
+        const readers = await openReaders(service, {
           streams: RECIPIENTS.length,
           recipients: RECIPIENTS,
-          addresses: () => service.url,
-          token: service.token,
           random: random.fork(),
         });
-        await readers.ready();
         return { service, readers, deaths: [] as number[] };
       }),
     );
 
-    const periods = watchBusyPeriods(databaseUrl);
+    const periods = await watchBusyPeriods(databaseUrl);
     const commits: Commit[] = [];
     for (let i = 0; i < BURSTS; i++) {
       const burst = write(databaseUrl, random.fork(), commits, 200 + random.int(1300));
@@ -69,7 +61,8 @@ test.each(seeds())(
       await burst;
       await delay(random.int(1500));
     }
-    const busyPeriods = await periods.stop();
+    await periods.close();
+    const busyPeriods = periods.count();
 
     const isSettled = await Promise.all(
       crowds.map(({ readers }) => settle({ postgresUrl: databaseUrl, readers, timeoutMs: 60_000 })),
@@ -81,7 +74,7 @@ test.each(seeds())(
     expectExact(verdict, { minReconnects: 1 });
     expect(busyPeriods).toBeGreaterThan(3);
 
-    const waits = crowds.flatMap((crowd) => longestWait(crowd, commits));
+    const waits = crowds.flatMap((crowd) => waitsOf(crowd, commits));
     const worst = waits.reduce((a, b) => (b.overMs > a.overMs ? b : a));
     console.log(
       `  ${busyPeriods} busy periods; longest wait ${Math.round(worst.ms)} ms for a row whose own commit took ` +
@@ -92,7 +85,7 @@ test.each(seeds())(
   300_000,
 );
 
-/** One log, in which every reader has a name of its own. */
+/** One log for the checker, in which each reader has its own name. */
 function joinLogs(logs: readonly ReaderLog[]): ReaderLog {
   const named = <Entry extends { reader: string }>(entries: readonly Entry[], i: number) =>
     entries.map((entry) => ({ ...entry, reader: `${entry.reader} of service ${i + 1}` }));
@@ -105,7 +98,7 @@ function joinLogs(logs: readonly ReaderLog[]): ReaderLog {
   };
 }
 
-/** Everybody writes for so long: one row a transaction, of which one in thirty is held up before its commit. */
+/** One row per transaction. One transaction in thirty stays open for up to 1.2 s before its commit. */
 async function write(url: string, random: Random, commits: Commit[], ms: number): Promise<void> {
   const end = performance.now() + ms;
   const writers = Array.from({ length: 1 + random.int(WRITERS) }, () => random.fork());
@@ -143,35 +136,25 @@ async function die(service: ServiceProcess, deaths: number[], random: Random): P
   deaths.push(performance.now());
 }
 
-/** Counts how often wake-ups were suspended anew. */
-function watchBusyPeriods(url: string) {
-  let isStopped = false;
-  let periods = 0;
-  async function watch() {
-    const client = new pg.Client(url);
-    await client.connect();
-    for (let wasBusy = false; !isStopped; await delay(20)) {
-      const { rows } = await client.query("select bellwire.wakeups_suspended_ms() > 0 as is_busy");
-      if (rows[0].is_busy && !wasBusy) periods++;
-      wasBusy = rows[0].is_busy;
-    }
-    await client.end();
-  }
-  const watching = watch();
-  return {
-    async stop() {
-      isStopped = true;
-      await watching;
-      return periods;
-    },
-  };
+/** Counts how often wake-ups were suspended. */
+async function watchBusyPeriods(url: string) {
+  const client = await openClient(url);
+  let wasBusy = false;
+  let count = 0;
+  const { close } = startLoop(async () => {
+    const { rows } = await client.query("select bellwire.wakeups_suspended_ms() > 0 as is_busy");
+    if (rows[0].is_busy && !wasBusy) count++;
+    wasBusy = rows[0].is_busy;
+    await delay(20);
+  });
+  return { count: () => count, close };
 }
 
 /**
- * Of the rows that were committed while the service was up and its streams open: the one that came latest, beyond a twentieth
- * of the time its transaction took itself.
+ * How long each row waited that was committed while the service was up and its streams were open. `overMs` leaves out a
+ * twentieth of the time that its own transaction took.
  */
-function longestWait(
+function waitsOf(
   { readers, deaths }: { readers: { deliveries: readonly Delivery[] }; deaths: readonly number[] },
   commits: readonly Commit[],
 ) {

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
 import { expect, test } from "vitest";
 import { closeAfterTest } from "./support/close-after-test.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { startLoop } from "./support/loop.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 
-/** So little that what all of them have missed would end the process many times over. */
+/** The missed rows of all streams are many times as large. */
 const NODE_OPTIONS = "--max-old-space-size=96";
 const STREAMS_EACH = 10;
 
@@ -15,39 +15,29 @@ test.each([
   { streams: 5000, rows: 10, bytes: 20_000, env: {} },
   { streams: 2000, rows: 1, bytes: 200_000, env: { MAX_EVENT_BYTES: "0" } },
 ])(
-  "$streams streams come back for $rows rows of $bytes bytes each to a process with a heap of 96 MB: none is lost, and others are answered",
+  "$streams streams reconnect at once, each missing $rows rows of $bytes bytes: with a heap of 96 MB none is lost, and others are answered",
   async ({ streams, rows, bytes, env }) => {
-    const postgres = await startPostgres();
-    const databaseUrl = await createMigrated(postgres);
-    const service = await startServiceProcess({
-      databaseUrl,
+    const { service, query } = await openTrial({
       env: { NODE_OPTIONS, MAX_STREAMS_PER_RECIPIENT: `${STREAMS_EACH}`, ...env },
     });
-    await service.waitUntilReady();
     const { cursor } = await list(service, "somebody else");
-    const client = new pg.Client({ connectionString: databaseUrl });
-    await client.connect();
-    await client.query(
+    await query(
       `select bellwire.notify(r::text, 'test', body => repeat('x', $3))
        from generate_series(1, $1) r, generate_series(1, $2)`,
       [streams / STREAMS_EACH, rows, bytes],
     );
-    await client.query("select bellwire.notify('somebody else', 'test')");
-    await client.end();
+    await query("select bellwire.notify('somebody else', 'test')");
 
     const pid = service.pid();
     const waits: number[] = [];
     let most = 0;
-    let isOver = false;
-    const others = (async () => {
-      while (!isOver) {
-        const askedAt = performance.now();
-        expect((await list(service, "somebody else")).unread).toBe(1);
-        waits.push(performance.now() - askedAt);
-        most = Math.max(most, (await service.metrics())("bellwire_replay_bytes_in_flight"));
-        await delay(100);
-      }
-    })();
+    const others = startLoop(async () => {
+      const askedAt = performance.now();
+      expect((await list(service, "somebody else")).unread).toBe(1);
+      waits.push(performance.now() - askedAt);
+      most = Math.max(most, (await service.metrics())("bellwire_replay_bytes_in_flight"));
+      await delay(100);
+    });
     const startedAt = performance.now();
     const readers = await openReaders(service, streams, cursor);
     await expect
@@ -57,13 +47,12 @@ test.each([
       })
       .toBe(streams);
     const seconds = (performance.now() - startedAt) / 1000;
-    isOver = true;
-    await others;
+    await others.close();
     waits.sort((a, b) => a - b);
-    const comings = readers.reduce((sum, { connections }) => sum + connections, 0);
+    const connections = readers.reduce((sum, { connections }) => sum + connections, 0);
     const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     console.log(
-      `  ${streams} streams, ${Math.round((streams * rows * bytes) / 1e6)} MB in ${seconds.toFixed(1)} s, ${comings} comings; ` +
+      `  ${streams} streams, ${Math.round((streams * rows * bytes) / 1e6)} MB in ${seconds.toFixed(1)} s, ${connections} connections; ` +
         `most in flight ${Math.round(most / 1000)} KB; peak ${Math.round(Number(peak) / 1024)} MB; ` +
         `a list by somebody else: median ${waits[waits.length >> 1]?.toFixed(0)} ms, longest ${waits.at(-1)?.toFixed(0)} ms`,
     );
@@ -90,7 +79,7 @@ interface Reader {
   connections: number;
 }
 
-/** As an EventSource does, each comes again with its last id where its stream ends, as one that waits too long for its turn does. */
+/** Each reconnects with its last id when its stream ends, like an EventSource. A stream that waits too long for its turn ends. */
 async function openReaders(service: ServiceProcess, count: number, cursor: string) {
   const readers: Reader[] = [];
   const tokens: string[] = [];

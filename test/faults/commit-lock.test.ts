@@ -1,21 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
+import type pg from "pg";
+import { expect, test } from "vitest";
 import { createRandom } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { startReaders } from "./support/readers.ts";
+import { expectExact } from "./support/checker.ts";
+import { openClient } from "./support/client.ts";
+import { startLoop } from "./support/loop.ts";
+import type { Postgres } from "./support/postgres.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { openDatabase, openTrial } from "./support/trial.ts";
 
 const NOTIFY = "select bellwire.notify('1', 'test', body => $1)";
-/** And a NOTIFY of the application's own. */
+/** With a NOTIFY of the application as well. */
 const NOTIFY_TWICE = "select bellwire.notify('1', 'test', body => $1), pg_notify('another', '')";
 
 /**
- * The lock that every transaction which has notified takes at its commit, one for the whole cluster, and keeps until
- * the commit is durable: `LockSharedObject(DatabaseRelationId, InvalidOid, 0, …)` in async.c.
+ * A transaction that has sent a NOTIFY takes this lock at its commit and keeps it until the commit is durable. The whole
+ * cluster has one: `LockSharedObject(DatabaseRelationId, InvalidOid, 0, …)` in async.c.
  */
 const COMMIT_LOCK = `
   select a.application_name as name, l.granted
@@ -25,11 +28,10 @@ const COMMIT_LOCK = `
      and l.classid = 1262
      and l.objid = 0`;
 
-test("10,000 rows in one statement are one NOTIFY, and so is a transaction of many statements", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const listener = await connect(databaseUrl, "listener");
-  const writer = await connect(databaseUrl, "writer");
+test("a statement that writes 10,000 rows sends one NOTIFY, and so does a transaction of many statements", async () => {
+  const { databaseUrl, query } = await openDatabase();
+  const listener = await openClient(databaseUrl, "listener");
+  const writer = await openClient(databaseUrl, "writer");
   const payloads: (string | undefined)[] = [];
   listener.on("notification", ({ payload }) => payloads.push(payload));
   await listener.query("listen bellwire");
@@ -54,18 +56,18 @@ test("10,000 rows in one statement are one NOTIFY, and so is a transaction of ma
   await writer.query("notify bellwire, 'last'");
   await expect.poll(() => payloads).toContain("last");
   expect(payloads).toEqual(["", "next", "", "last"]);
-  const [row] = await postgres.query("select count(*) from bellwire.notifications", [], "bellwire");
+  const [row] = await query("select count(*) from bellwire.notifications");
   expect(row?.count).toBe("10100");
 });
 
-test("with wake-ups suspended nothing of ours takes the commit lock, whoever holds it", async () => {
-  const { postgres, databaseUrl, service, readers } = await startAll();
-  const stuck = await connect(databaseUrl, "stuck");
-  const quick = await connect(databaseUrl, "quick");
+test("with wake-ups suspended neither the service nor its triggers wait for the commit lock", async () => {
+  const { postgres, databaseUrl, service, query, judge, readers } = await openWatched();
+  const stuck = await openClient(databaseUrl, "stuck");
+  const quick = await openClient(databaseUrl, "quick");
   await quick.query("set synchronous_commit = local");
   await quick.query("set lock_timeout = '10s'");
 
-  // As it is by default: one commit that waits for its standby holds up all others that notify.
+  // By default a commit that waits for its standby delays all other commits with a NOTIFY.
   const first = await freezeCommits(postgres, stuck, NOTIFY);
   const second = quick.query(NOTIFY, ["quick"]);
   await expect.poll(() => waitEvent(postgres, "quick")).toBe("object");
@@ -78,7 +80,7 @@ test("with wake-ups suspended nothing of ours takes the commit lock, whoever hol
   await thawCommits(postgres);
   await Promise.all([first.committed, second]);
 
-  await postgres.query("select bellwire.suspend_wakeups()", [], "bellwire");
+  await query("select bellwire.suspend_wakeups()");
   await expect
     .poll(async () => (await service.metrics())("bellwire_wakeups_suspended"), { timeout: 20_000 })
     .toBe(1);
@@ -90,7 +92,7 @@ test("with wake-ups suspended nothing of ours takes the commit lock, whoever hol
     await quick.query(NOTIFY, [`quick ${i}, suspended`]);
     expect(performance.now() - startedAt).toBeLessThan(1000);
   }
-  // Until the service has probed as well.
+  // Wait until the service has sent a probe as well.
   await expect.poll(() => probeSeconds(service), { timeout: 20_000 }).not.toBe(probeBefore);
   await delay(3000);
   await lock.close();
@@ -102,20 +104,20 @@ test("with wake-ups suspended nothing of ours takes the commit lock, whoever hol
   await thawCommits(postgres);
   await third.committed;
   await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
-  await postgres.query("select bellwire.resume_wakeups()", [], "bellwire");
+  await query("select bellwire.resume_wakeups()");
   await expect
     .poll(async () => (await service.metrics())("bellwire_wakeups_suspended"), { timeout: 20_000 })
     .toBe(0);
   const levels = service.logs().filter(({ msg }) => /wake-ups are (suspended|sent)/.test(msg));
   expect(levels.map(({ level }) => level)).toEqual([40, 30]);
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  const verdict = await judge({ readers, faultEndedAt, timeoutMs: 30_000 });
   report({ fault: "commits frozen, suspended", verdict });
   expectExact(verdict, { minReconnects: 0 });
 });
 
-test("while commits are frozen the service says so, and its probes do not pile up behind them", async () => {
-  const { postgres, databaseUrl, service, readers } = await startAll();
-  const stuck = await connect(databaseUrl, "stuck");
+test("while commits hang /readyz is 503, and the service's probes do not pile up", async () => {
+  const { postgres, databaseUrl, service, judge, readers } = await openWatched();
+  const stuck = await openClient(databaseUrl, "stuck");
   const { committed } = await freezeCommits(postgres, stuck, NOTIFY);
   const frozenAt = performance.now();
   await expect.poll(async () => (await service.readiness()).status, { timeout: 25_000 }).toBe(503);
@@ -138,39 +140,21 @@ test("while commits are frozen the service says so, and its probes do not pile u
   const said = service.logs().map(({ msg }) => msg);
   const changes = said.filter((msg) => msg === "listening" || msg === "not listening");
   expect(changes).toEqual(["listening", "not listening", "listening"]);
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  const verdict = await judge({ readers, faultEndedAt, timeoutMs: 30_000 });
   report({ fault: "commits frozen", verdict });
   expectExact(verdict, { minReconnects: 0 });
 });
 
-async function startAll() {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({ databaseUrl });
-  await service.waitUntilReady();
-  const readers = await startReaders({
-    streams: 2,
-    recipients: ["1"],
-    addresses: () => service.url,
-    token: service.token,
-    random: createRandom(1),
-  });
-  await readers.ready();
-  return { postgres, databaseUrl, service, readers };
-}
-
-async function connect(url: string, name: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url, application_name: name });
-  client.on("error", () => {}); // the query that waits is told as well
-  await client.connect();
-  onTestFinished(() => client.end());
-  return client;
+async function openWatched() {
+  const trial = await openTrial();
+  const random = createRandom(1);
+  const readers = await openReaders(trial.service, { streams: 2, recipients: ["1"], random });
+  return { ...trial, readers };
 }
 
 /**
- * Every commit now waits for a standby that will never come, unless its session does not want to. Returns when one of
- * the client "stuck" does.
+ * From now on every commit waits for a standby that does not exist, unless its session has `synchronous_commit = local`.
+ * Resolves when a commit of the client "stuck" waits.
  */
 async function freezeCommits(postgres: Postgres, stuck: pg.Client, sql: string) {
   await postgres.query("alter system set synchronous_standby_names = 'nosuch'");
@@ -180,7 +164,7 @@ async function freezeCommits(postgres: Postgres, stuck: pg.Client, sql: string) 
     const committing = stuck.query(sql, [`stuck ${i}`]).then(() => {
       isCommitted = true;
     });
-    committing.catch(() => {}); // whoever waits for it is told
+    committing.catch(() => {}); // the caller awaits it
     while (!isCommitted)
       if ((await waitEvent(postgres, "stuck")) === "SyncRep") return { committed: committing };
   }
@@ -191,7 +175,7 @@ async function thawCommits(postgres: Postgres): Promise<void> {
   await postgres.query("select pg_reload_conf()");
 }
 
-/** What a client's backend waits for. */
+/** What the backend of a client waits for. */
 async function waitEvent(postgres: Postgres, name: string): Promise<string | undefined> {
   const [row] = await postgres.query<{ wait_event: string }>(
     "select wait_event from pg_stat_activity where application_name = $1",
@@ -200,29 +184,20 @@ async function waitEvent(postgres: Postgres, name: string): Promise<string | und
   return row?.wait_event;
 }
 
-/** Looks at the commit lock again and again: who has held it or waited for it. */
+/** Collects the sessions that hold the commit lock or wait for it. */
 async function watchLock(postgres: Postgres) {
-  const client = await connect(postgres.url(), "watcher");
+  const client = await openClient(postgres.url(), "watcher");
   const seen = new Set<string>();
   let samples = 0;
-  let isClosed = false;
-  async function run() {
-    while (!isClosed) {
-      const { rows } = await client.query<{ name: string }>(COMMIT_LOCK);
-      for (const { name } of rows) seen.add(name);
-      samples++;
-      await delay(5);
-    }
-  }
-  const running = run();
-  async function close(): Promise<void> {
-    isClosed = true;
-    await running;
-  }
-  onTestFinished(close);
+  const { close } = startLoop(async () => {
+    const { rows } = await client.query<{ name: string }>(COMMIT_LOCK);
+    for (const { name } of rows) seen.add(name);
+    samples++;
+    await delay(5);
+  });
   return { seen, samples: () => samples, close };
 }
 
-/** What the last probe took, which tells one probe from the next. */
+/** The duration of the last probe. It changes with each probe. */
 const probeSeconds = async (service: ServiceProcess) =>
   (await service.metrics())("bellwire_probe_seconds");

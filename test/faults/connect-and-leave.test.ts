@@ -2,34 +2,33 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { COLLECTABLE, collectGarbage } from "./support/garbage.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { createRawReader, streamRequest } from "./support/raw-stream.ts";
-import type { Delivery } from "./support/readers.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { createRawReaders, streamRequest } from "./support/raw-stream.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 
 const ROUNDS = 10;
 const VISITS_OF_A_KIND = 145;
 const AT_ONCE = 35;
 const RECIPIENTS = 50;
-/** By what the heap may differ when nothing is left in it; the streams of one kind of visit would be several times that. */
+/** The heap may differ by this when nothing is leaked. The streams of one kind of visit would be several times as large. */
 const HEAP_NOISE_BYTES = 2_000_000;
 
 type Visit = (socket: Socket, token: string) => unknown;
 
-/** How clients come and go. Each visit has a connection of its own. */
+/** The ways in which clients connect and leave, each over a new connection. */
 const VISITS: Record<string, Visit> = {
-  async "ends its side when the stream is there"(socket, token) {
+  async "ends its side once the stream is open"(socket, token) {
     socket.write(streamRequest({ token }));
     await heard(socket, "event: ready");
     socket.end();
   },
-  "resets behind its request": (socket, token) =>
+  "resets right after its request": (socket, token) =>
     socket.write(streamRequest({ token }), () => socket.resetAndDestroy()),
-  "closes behind its request": (socket, token) =>
+  "closes right after its request": (socket, token) =>
     socket.write(streamRequest({ token }), () => socket.destroy()),
   "closes within its request": (socket, token) =>
     socket.write(streamRequest({ token }).slice(0, 100), () => socket.destroy()),
-  async "asks for the head alone"(socket, token) {
+  async "sends HEAD"(socket, token) {
     socket.write(streamRequest({ token, method: "HEAD" }));
     await heard(socket, "\r\n\r\n");
     socket.destroy();
@@ -46,14 +45,11 @@ const VISITS: Record<string, Visit> = {
   },
 };
 
-test("ten thousand clients that come and go, in every way, leave nothing behind", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({ databaseUrl, env: COLLECTABLE });
-  await service.waitUntilReady();
+test("ten thousand clients that connect and leave in every way leak nothing", async () => {
+  const { service, query } = await openTrial({ env: COLLECTABLE });
   const tokens: string[] = [];
   for (let i = 1; i <= RECIPIENTS; i++) tokens.push(await service.token(`${i}`));
-  await visit(service, tokens, 10); // the service's pools are full then
+  await visit(service, tokens, 10); // now the service's pools are full
   await expectNoStreams(service);
   const before = await look(service);
 
@@ -77,15 +73,13 @@ test("ten thousand clients that come and go, in every way, leave nothing behind"
   const [early, late] = [heaps.slice(1, 4), heaps.slice(-3)];
   expect(Math.min(...late) - Math.min(...early)).toBeLessThan(HEAP_NOISE_BYTES);
   await expectWorking(service, (body) =>
-    postgres.query("select bellwire.notify('1', 'test', body => $1)", [body], "bellwire"),
+    query("select bellwire.notify('1', 'test', body => $1)", [body]),
   );
   expect(service.exits).toEqual([]);
 });
 
-test("HEAD is answered as GET would be, and opens no stream", async () => {
-  const postgres = await startPostgres();
-  const service = await startServiceProcess({ databaseUrl: await createMigrated(postgres) });
-  await service.waitUntilReady();
+test("HEAD gets the headers of GET and opens no stream", async () => {
+  const { service } = await openTrial();
   const headers = { authorization: `Bearer ${await service.token("1")}` };
   const url = `${service.url}/api/notifications/stream`;
   const response = await fetch(url, { method: "HEAD", headers });
@@ -110,7 +104,7 @@ async function look(service: ServiceProcess) {
 const expectNoStreams = (service: ServiceProcess) =>
   expect.poll(async () => (await look(service)).streams, { timeout: 10_000 }).toBe(0);
 
-/** So many visits of each kind, all kinds mixed. */
+/** All kinds of visits, mixed. */
 async function visit(service: ServiceProcess, tokens: readonly string[], ofEach: number) {
   const visits = Array.from({ length: ofEach }, () => Object.values(VISITS)).flat();
   let next = 0;
@@ -126,7 +120,7 @@ async function visit(service: ServiceProcess, tokens: readonly string[], ofEach:
   await Promise.all(Array.from({ length: AT_ONCE }, run));
 }
 
-/** Resolves when this has come; rejects where the connection ends before. */
+/** Resolves when the text has arrived; rejects if the connection ends before. */
 function heard(socket: Socket, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let heard = "";
@@ -139,15 +133,8 @@ function heard(socket: Socket, text: string): Promise<void> {
 }
 
 async function expectWorking(service: ServiceProcess, notify: (body: string) => Promise<unknown>) {
-  const deliveries: Delivery[] = [];
-  const reader = createRawReader({
-    name: "the last",
-    recipientId: "1",
-    token: await service.token("1"),
-    address: service.url,
-    deliveries,
-  });
-  await reader.open();
+  const { readers, deliveries } = await createRawReaders(service, ["1"]);
+  await readers[0]?.open();
   await notify("still here");
   await expect.poll(() => deliveries.map(({ body }) => body)).toEqual(["still here"]);
 }

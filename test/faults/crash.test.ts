@@ -1,19 +1,19 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
+import type pg from "pg";
+import { expect, test } from "vitest";
 import { openStream } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
-import { call, type Service } from "../support/service.ts";
-import { expectExact, judge } from "./support/checker.ts";
+import { call } from "../support/service.ts";
+import { expectExact } from "./support/checker.ts";
+import { openClient } from "./support/client.ts";
 import { startForwarder } from "./support/forwarder.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { startReaders } from "./support/readers.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import { openDatabase, openTrial } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
-/** Nothing writes the log to the disk but a commit, so that a crash takes back the ids that were rolled back last. */
+/** Only a commit flushes the WAL, so after a crash PostgreSQL reuses the ids of the last rollbacks. */
 const LAZY_LOG = {
   wal_level: "minimal",
   max_wal_senders: 0,
@@ -23,43 +23,36 @@ const LAZY_LOG = {
 };
 const NOTIFY = "select bellwire.notify('1', 'test', body => $1)";
 
-test("a transaction id that a crash gives again hides no row", async () => {
+test("a transaction id that is reused after a crash hides no row", async () => {
   const [seed = 0] = seeds();
-  const postgres = await startPostgres({ settings: LAZY_LOG });
-  const databaseUrl = await createMigrated(postgres);
+  const { postgres, databaseUrl, urlAt, judge } = await openDatabase({ settings: LAZY_LOG });
   const forwarder = await startForwarder(postgres.port);
   const service = await startServiceProcess({
-    databaseUrl: databaseUrl.replace(`:${postgres.port}/`, `:${forwarder.port}/`),
+    databaseUrl: urlAt(forwarder.port),
     env: { SWEEP_MS: "50" },
   });
   await service.waitUntilReady();
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: 1,
     recipients: ["1"],
-    addresses: () => service.url,
-    token: service.token,
     random: createRandom(seed),
   });
-  await readers.ready();
   let reused = 0;
 
   for (const round of [1, 2, 3, 4]) {
-    const before = await connect(databaseUrl);
+    const before = await openClient(databaseUrl);
     await before.query(NOTIFY, [`before ${round}`]);
     const taken = await rollBack(before, 40);
-    // Positions from when those ids had ended: the feed's own, of which the reader's comes, a new stream's, a list's.
+    // Positions after those ids have ended: the feed's, which its readers get, a new stream's, and a list's.
     const countReads = async () => (await service.metrics())("bellwire_reads_total");
     const reads = await countReads();
     await expect.poll(countReads, { timeout: 10_000 }).toBeGreaterThan(reads + 2);
-    const positions = [
-      await readyId(service),
-      (await call(asService(service), "1", "")).body.cursor,
-    ];
+    const positions = [await readyId(service), (await call(service, "1", "")).body.cursor];
 
     forwarder.refuse();
     forwarder.cutAll();
     await postgres.restart("immediate");
-    const after = await connect(databaseUrl);
+    const after = await openClient(databaseUrl);
     const bodies = Array.from({ length: 60 }, (_, i) => `after ${round}, ${i}`);
     for (const body of bodies) await after.query(NOTIFY, [body]);
     reused += await countCreatedBy(after, taken);
@@ -73,34 +66,27 @@ test("a transaction id that a crash gives again hides no row", async () => {
       expect(await shownSince(service, position, last)).toEqual([...bodies, last]);
   }
 
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
-  await readers.close();
-  const verdict = await judge({ postgresUrl: databaseUrl, readers });
+  const verdict = await judge({ readers, timeoutMs: 30_000 });
   report({ fault: `crash, ${reused} ids given again`, verdict });
   expectExact(verdict);
   expect(reused).toBeGreaterThan(100);
 }, 120_000);
 
-test("a transaction id given again hides no row behind a reset either", async () => {
-  const old = await startPostgres();
-  const oldUrl = await createMigrated(old);
-  const postgres = await startPostgres({ settings: LAZY_LOG });
-  const databaseUrl = await createMigrated(postgres);
-  const forwarder = await startForwarder(old.port);
+test("a transaction id that is reused after a crash hides no row after a reset", async () => {
+  const old = await openDatabase();
+  const { postgres, databaseUrl } = await openDatabase({ settings: LAZY_LOG });
+  const forwarder = await startForwarder(old.postgres.port);
   const service = await startServiceProcess({
-    databaseUrl: oldUrl.replace(`:${old.port}/`, `:${forwarder.port}/`),
+    databaseUrl: old.urlAt(forwarder.port),
     env: { SWEEP_MS: "50" },
   });
   await service.waitUntilReady();
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: 1,
     recipients: ["1"],
-    addresses: () => service.url,
-    token: service.token,
     random: createRandom(1),
   });
-  await readers.ready();
-  const before = await connect(databaseUrl);
+  const before = await openClient(databaseUrl);
   await before.query(NOTIFY, ["before"]);
   const taken = await rollBack(before, 40);
   forwarder.pointTo(postgres.port);
@@ -110,7 +96,7 @@ test("a transaction id given again hides no row behind a reset either", async ()
   forwarder.refuse();
   forwarder.cutAll();
   await postgres.restart("immediate");
-  const after = await connect(databaseUrl);
+  const after = await openClient(databaseUrl);
   const bodies = Array.from({ length: 60 }, (_, i) => `after ${i}`);
   for (const body of bodies) await after.query(NOTIFY, [body]);
   const reused = await countCreatedBy(after, taken);
@@ -122,31 +108,25 @@ test("a transaction id given again hides no row behind a reset either", async ()
   report({ fault: `replaced, then ${reused} ids given again`, verdict: { sent, delivered } });
   expect(readers.deliveries.map(({ body }) => body)).toEqual([...bodies, "last"]);
   expect(readers.resets.length).toBe(1);
-  // bellwire.begin_history() has committed behind them: these a crash does not give again.
+  // bellwire.begin_history() committed after them, so the crash does not free these ids.
   expect(reused).toBe(0);
 }, 120_000);
 
 test.each(seeds())(
-  "crashes amid rollbacks lose no row, repeat none and show none that was rolled back, seed %i",
+  "crashes during rollbacks lose and repeat no row and show none that was rolled back, seed %i",
   async (seed) => {
     const random = createRandom(seed);
     const recipients = Array.from({ length: 10 }, (_, i) => `${i + 1}`);
-    const postgres = await startPostgres({ settings: LAZY_LOG });
-    const databaseUrl = await createMigrated(postgres);
-    const service = await startServiceProcess({
-      databaseUrl,
+    const { postgres, databaseUrl, service, judge } = await openTrial({
+      settings: LAZY_LOG,
       env: { SWEEP_MS: "50", MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "100000" },
     });
-    await service.waitUntilReady();
-    const readers = await startReaders({
+    const readers = await openReaders(service, {
       streams: 20,
       recipients,
-      addresses: () => service.url,
-      token: service.token,
       random: random.fork(),
       cutAfterBytes: [200, 2500],
     });
-    await readers.ready();
     const writers = await startWriters({
       url: databaseUrl,
       count: 4,
@@ -162,31 +142,21 @@ test.each(seeds())(
       await postgres.restart("immediate");
       await Promise.all(rolling);
       if (random.chance(0.3)) await service.restart("SIGKILL");
-      await delay(random.between(200, 1500)); // the writers' turn: the ids that are given again are theirs
+      await delay(random.between(200, 1500)); // now the writers get the reused ids
     }
     const faultEndedAt = performance.now();
     await service.waitUntilReady();
     await writers.stop();
 
-    await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 60_000 });
-    await readers.close();
-    const verdict = await judge({ postgresUrl: databaseUrl, readers, writers, faultEndedAt });
-    const reused = await countCreatedBy(await connect(databaseUrl), [...taken]);
+    const verdict = await judge({ readers, writers, faultEndedAt, timeoutMs: 60_000 });
+    const reused = await countCreatedBy(await openClient(databaseUrl), [...taken]);
     report({ fault: `8 crashes, ${reused} ids given again`, seed, verdict });
     expectExact(verdict, { minReconnects: 40 });
     expect(reused).toBeGreaterThan(0);
   },
 );
 
-async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client(url);
-  client.on("error", () => {}); // cut by the crash
-  await client.connect();
-  onTestFinished(() => client.end().catch(() => {}));
-  return client;
-}
-
-/** The ids of the transactions. */
+/** Returns the ids of the transactions. */
 async function rollBack(client: pg.Client, times: number): Promise<string[]> {
   const xids: string[] = [];
   for (let i = 0; i < times; i++) {
@@ -200,7 +170,7 @@ async function rollBack(client: pg.Client, times: number): Promise<string[]> {
 }
 
 async function rollBackUntilCut(url: string, taken: Set<string>): Promise<void> {
-  const client = await connect(url);
+  const client = await openClient(url);
   try {
     for (;;) for (const xid of await rollBack(client, 1)) taken.add(xid);
   } catch {} // the crash
@@ -214,23 +184,20 @@ async function countCreatedBy(client: pg.Client, xids: readonly string[]): Promi
   return Number(rows[0]?.count);
 }
 
-/** For what asks the API, whoever runs it. */
-const asService = (service: ServiceProcess): Service => ({ ...service, logged: service.said });
-
 async function readyId(service: ServiceProcess): Promise<string> {
-  const stream = await openStream(asService(service), "1");
+  const stream = await openStream(service, "1");
   const { id } = await stream.waitFor(({ event }) => event === "ready");
   stream.close();
   return id ?? "";
 }
 
-/** What a stream from there shows, up to `last`. */
+/** The bodies that a stream from this position shows, up to `last`. */
 async function shownSince(
   service: ServiceProcess,
   lastEventId: string,
   last: string,
 ): Promise<string[]> {
-  const stream = await openStream(asService(service), "1", { lastEventId });
+  const stream = await openStream(service, "1", { lastEventId });
   await stream.waitFor(({ data }) => data.body === last);
   stream.close();
   return stream.events.slice(1).map(({ event, data }) => data.body ?? event);

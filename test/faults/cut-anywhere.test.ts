@@ -1,25 +1,24 @@
 import { connect } from "node:net";
-import pg from "pg";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openStream } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
-import { call, type Service } from "../support/service.ts";
-import { expectExact, judge } from "./support/checker.ts";
+import { call } from "../support/service.ts";
+import { expectExact } from "./support/checker.ts";
 import { createEventReader, type StreamBlock } from "./support/event-reader.ts";
 import { createResponseReader } from "./support/http-response.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { streamRequest } from "./support/raw-stream.ts";
-import { startReaders } from "./support/readers.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { type Database, openTrial } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
+const ENV = { MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "100000" };
 const AT_ONCE = 20;
-/** What one read holds for each recipient, in its order. */
+/** What one read has for each recipient, in order. */
 const EVENTS = ["new 1", "new 2", "new 3", "state of old"];
 
-/** A recipient, and behind how many bytes their stream is cut. */
+/** A recipient, and after how many bytes their stream is cut. */
 interface Victim {
   recipientId: string;
   offset: number;
@@ -27,18 +26,18 @@ interface Victim {
 
 interface CutStream {
   shown: string[];
-  /** Where the client goes on: the id of the last event that was complete. */
+  /** Where the client resumes: the id of the last complete event. */
   lastId: string;
-  /** Behind the last byte of what it was to get there was one more. */
+  /** It got all events before it was cut. */
   isWhole: boolean;
 }
 
-describe("a read of three new rows and a changed one, cut behind any byte, resumes to each event once", () => {
-  test("as it is replayed", async () => {
-    const { service, pool } = await start();
-    await cutEverywhere("replayed", service, pool, async (victims) => {
-      const positions = await writeOldRows(service, pool, victims);
-      await writeRows(pool, victims);
+describe("a stream that is cut after any byte shows each event of a read once", () => {
+  test("in a replay", async () => {
+    const { service, query } = await openTrial({ env: ENV });
+    await cutEverywhere("replayed", service, query, async (victims) => {
+      const positions = await writeOldRows(service, query, victims);
+      await writeRows(query, victims);
       return await Promise.all(
         victims.map(async ({ recipientId, offset }, i) => {
           const lastEventId = positions[i] ?? "";
@@ -50,10 +49,10 @@ describe("a read of three new rows and a changed one, cut behind any byte, resum
     });
   });
 
-  test("as it comes live", async () => {
-    const { service, pool } = await start();
-    await cutEverywhere("live", service, pool, async (victims) => {
-      await writeOldRows(service, pool, victims);
+  test("live", async () => {
+    const { service, query } = await openTrial({ env: ENV });
+    await cutEverywhere("live", service, query, async (victims) => {
+      await writeOldRows(service, query, victims);
       const streams = await Promise.all(
         victims.map(async ({ recipientId, offset }) => {
           const stream = await openRaw(service, recipientId);
@@ -62,27 +61,24 @@ describe("a read of three new rows and a changed one, cut behind any byte, resum
           return stream;
         }),
       );
-      await writeRows(pool, victims);
+      await writeRows(query, victims);
       return await Promise.all(streams.map(({ ended }) => ended()));
     });
   });
 });
 
 test.each(seeds())(
-  "a thousand connections cut anywhere under load show each row once, seed %i",
+  "a thousand connections that are cut anywhere under load show each row once, seed %i",
   async (seed) => {
     const random = createRandom(seed);
     const recipients = Array.from({ length: 10 }, (_, i) => `${i + 1}`);
-    const { service, databaseUrl } = await start();
-    const readers = await startReaders({
+    const { databaseUrl, service, judge } = await openTrial({ env: ENV });
+    const readers = await openReaders(service, {
       streams: 20,
       recipients,
-      addresses: () => service.url,
-      token: service.token,
       random: random.fork(),
       cutAfterBytes: [1, 4000],
     });
-    await readers.ready();
     const writers = await startWriters({
       url: databaseUrl,
       count: 8,
@@ -94,32 +90,17 @@ test.each(seeds())(
     await readers.until(() => streams() > 1000 + readers.readers.length, 120_000);
     await writers.stop();
 
-    await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 60_000 });
-    await readers.close();
-    const verdict = await judge({ postgresUrl: databaseUrl, readers, writers });
-    report({ fault: "cut behind any byte, under load", seed, verdict });
+    const verdict = await judge({ readers, writers, timeoutMs: 60_000 });
+    report({ fault: "cut after any byte, under load", seed, verdict });
     expectExact(verdict, { minReconnects: 1000 });
   },
 );
 
-async function start() {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({
-    databaseUrl,
-    env: { MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "100000" },
-  });
-  await service.waitUntilReady();
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
-  onTestFinished(() => pool.end());
-  return { databaseUrl, pool, service: { ...service, logged: service.said } };
-}
-
-/** Cuts at 0, 1, 2 … bytes, twenty recipients at a time, until the cuts come behind the last event. */
+/** Cuts after 0, 1, 2 … bytes, twenty recipients at a time, until the cuts come after the last event. */
 async function cutEverywhere(
   fault: string,
-  service: Service,
-  pool: pg.Pool,
+  service: ServiceProcess,
+  query: Database["query"],
   cut: (victims: Victim[]) => Promise<CutStream[]>,
 ): Promise<void> {
   const counts = new Set<number>();
@@ -130,22 +111,22 @@ async function cutEverywhere(
       offset: offset + i,
     }));
     const streams = await cut(victims);
-    const rests = await resume(service, pool, victims, streams);
+    const rests = await resume(service, query, victims, streams);
     for (const [i, { shown }] of streams.entries()) {
       counts.add(shown.length);
-      expect([...shown, ...(rests[i] ?? [])], `cut behind byte ${offset + i}`).toEqual(EVENTS);
+      expect([...shown, ...(rests[i] ?? [])], `cut after byte ${offset + i}`).toEqual(EVENTS);
     }
     isPast = streams.every(({ isWhole }) => isWhole);
   }
   expect([...counts].sort()).toEqual([0, 1, 2, 3, 4]);
   const sent = offset * EVENTS.length;
   const exact = { sent, delivered: sent, lost: 0, repeated: 0, reconnects: offset };
-  report({ fault: `cut behind each byte, ${fault}`, verdict: exact });
+  report({ fault: `cut after each byte, ${fault}`, verdict: exact });
 }
 
 async function resume(
-  service: Service,
-  pool: pg.Pool,
+  service: ServiceProcess,
+  query: Database["query"],
   victims: readonly Victim[],
   streams: readonly CutStream[],
 ): Promise<string[][]> {
@@ -158,10 +139,9 @@ async function resume(
       return stream;
     }),
   );
-  await pool.query(
-    "select bellwire.notify(id, 'test', body => 'mark') from unnest($1::text[]) id",
-    [victims.map(({ recipientId }) => recipientId)],
-  );
+  await query("select bellwire.notify(id, 'test', body => 'mark') from unnest($1::text[]) id", [
+    victims.map(({ recipientId }) => recipientId),
+  ]);
   return await Promise.all(
     resumed.map(async ({ waitFor, events, close }) => {
       await waitFor(({ data }) => data.body === "mark");
@@ -171,22 +151,22 @@ async function resume(
   );
 }
 
-/** Everybody's position behind it. */
+/** Returns the position of each victim after its old row. */
 async function writeOldRows(
-  service: Service,
-  pool: pg.Pool,
+  service: ServiceProcess,
+  query: Database["query"],
   victims: readonly Victim[],
 ): Promise<string[]> {
   const ids = victims.map(({ recipientId }) => recipientId);
-  await pool.query("select bellwire.notify(id, 'test', body => 'old') from unnest($1::text[]) id", [
+  await query("select bellwire.notify(id, 'test', body => 'old') from unnest($1::text[]) id", [
     ids,
   ]);
   return await Promise.all(ids.map(async (id) => (await call(service, id, "")).body.cursor));
 }
 
-/** In one transaction, so that one read has it all. */
-async function writeRows(pool: pg.Pool, victims: readonly Victim[]): Promise<void> {
-  await pool.query(
+/** In one transaction, so that one read has everything. */
+async function writeRows(query: Database["query"], victims: readonly Victim[]): Promise<void> {
+  await query(
     `with told as (
        select bellwire.notify(id, 'test', body => 'new ' || i)
          from unnest($1::text[]) id
@@ -203,8 +183,8 @@ async function writeRows(pool: pg.Pool, victims: readonly Victim[]): Promise<voi
   );
 }
 
-/** A stream over a raw socket, which counts its bytes as they come: the head's, each chunk's size, the text's. */
-async function openRaw(service: Service, recipientId: string, lastEventId?: string) {
+/** A stream over a raw socket that counts all bytes: of the headers, the chunk sizes and the text. */
+async function openRaw(service: ServiceProcess, recipientId: string, lastEventId?: string) {
   const token = await service.token(recipientId);
   const { hostname, port } = new URL(service.url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -247,7 +227,7 @@ async function openRaw(service: Service, recipientId: string, lastEventId?: stri
   return {
     ready: () => until(() => lastId !== undefined),
     cutAfter,
-    /** Resolves when it is cut, or has shown all there is. */
+    /** Resolves when the stream is cut or has shown everything. */
     async ended(): Promise<CutStream> {
       await until(() => socket.destroyed || shown.length === EVENTS.length);
       const isWhole = !socket.destroyed;

@@ -3,20 +3,21 @@ import { setTimeout as delay } from "node:timers/promises";
 import { EventSource } from "eventsource";
 import { chromium } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
+import type { Postgres } from "./support/postgres.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
 const OPEN = 1;
 
-/** What a page would write: no library of ours, nothing but the browser's own EventSource. */
+/** A page with a plain EventSource and no library of ours. */
 interface Client {
   readyState(): Promise<number>;
   titles(): Promise<string[]>;
 }
 
-/** https://www.npmjs.com/package/eventsource follows the HTML standard's text. */
+/** https://www.npmjs.com/package/eventsource follows the HTML standard. */
 async function openInNode({ url }: ServiceProcess, token: string): Promise<Client> {
   const source = new EventSource(`${url}/api/notifications/stream`, {
     fetch: (input, init) =>
@@ -49,7 +50,7 @@ async function openInChromium({ url }: ServiceProcess, token: string): Promise<C
   };
 }
 
-/** Half a minute of everything that passes. */
+/** Half a minute of outages and restarts. */
 async function harm(postgres: Postgres, service: ServiceProcess, notify: () => Promise<void>) {
   await postgres.stop("immediate");
   await delay(5000);
@@ -69,7 +70,7 @@ async function harm(postgres: Postgres, service: ServiceProcess, notify: () => P
     "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()",
   );
   await notify();
-  // A database that is away when the service starts.
+  // The database is down when the service starts.
   await postgres.stop("fast");
   await service.restart("SIGKILL");
   await delay(5000);
@@ -79,22 +80,19 @@ async function harm(postgres: Postgres, service: ServiceProcess, notify: () => P
 }
 
 test.each([
-  ["the eventsource package", openInNode, true],
+  ["the npm package", openInNode, true],
   ["Chromium", openInChromium, existsSync(CHROMIUM)],
 ])(
-  "%s is never closed for good by what passes, and gets everything once",
+  "the EventSource of %s stays open through outages and restarts and gets each row once",
   async (name, open, isThere) => {
     if (!isThere) return console.warn(`No ${CHROMIUM}: apt-get install chromium. Skipped.`);
-    const postgres = await startPostgres();
-    const databaseUrl = await createMigrated(postgres);
-    const service = await startServiceProcess({ databaseUrl, env: { JWT_COOKIE: "session" } });
-    await service.waitUntilReady();
+    const { postgres, service, query } = await openTrial({ env: { JWT_COOKIE: "session" } });
     const client = await open(service, await service.token("1"));
     await expect.poll(client.readyState).toBe(OPEN);
     let sent = 0;
     const notify = async () => {
       const sql = "select bellwire.notify('1', 'test', title => $1)";
-      await postgres.query(sql, [`${sent++}`], "bellwire");
+      await query(sql, [`${sent++}`]);
     };
     await notify();
     await expect.poll(client.titles).toEqual(["0"]);

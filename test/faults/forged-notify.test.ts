@@ -1,41 +1,34 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { createRandom, type Random, seeds } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { startReaders } from "./support/readers.ts";
+import { expectExact } from "./support/checker.ts";
+import { openClient } from "./support/client.ts";
+import { startLoop } from "./support/loop.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import { openTrial } from "./support/trial.ts";
 
 const FLOOD_MS = 15_000;
 const FLOODERS = 4;
-/** In every payload that can hold it. */
+/** Part of every payload except the empty one. */
 const CANARY = "forged-canary";
-/** As often as real ones may come before they are suspended: WAKEUPS_PER_SECOND_BUSY. */
+/** The limit for real wake-ups before they are suspended: WAKEUPS_PER_SECOND_BUSY. */
 const READS_PER_SECOND = 200;
 /** `getconf CLK_TCK`: the same on every Linux that Node runs on. */
 const CPU_TICKS_PER_SECOND = 100;
 
 const [seed = 0] = seeds();
 
-test("what others send on the channel is a wake-up and no more", async () => {
+test("a NOTIFY that another role forges causes a read and nothing else", async () => {
   const random = createRandom(seed);
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  await postgres.query("create role forger login password 'forger'");
-  const service = await startServiceProcess({ databaseUrl, env: { LOG_LEVEL: "trace" } });
-  await service.waitUntilReady();
-  const readers = await startReaders({
+  const { databaseUrl, service, query, judge } = await openTrial({ env: { LOG_LEVEL: "trace" } });
+  await query("create role forger login password 'forger'");
+  const readers = await openReaders(service, {
     streams: 4,
     recipients: ["1", "2"],
-    addresses: () => service.url,
-    token: service.token,
     random: random.fork(),
   });
-  await readers.ready();
   const pid = service.pid();
   const before = await service.metrics();
   const cpuBefore = await cpuSeconds(pid);
@@ -43,10 +36,10 @@ test("what others send on the channel is a wake-up and no more", async () => {
 
   const forger = new URL(databaseUrl);
   [forger.username, forger.password] = ["forger", "forger"];
-  const flood = startFlood(forger.href, random);
+  const flood = await startFlood(forger.href, random);
   await delay(FLOOD_MS / 2);
   expect(readers.deliveries).toEqual([]);
-  await postgres.query("select bellwire.notify('1', 'test', body => 'real')", [], "bellwire");
+  await query("select bellwire.notify('1', 'test', body => 'real')");
   const committed = new Map([["real", performance.now()]]);
   await delay(FLOOD_MS / 2);
   expect((await service.readiness()).status).toBe(200);
@@ -56,19 +49,18 @@ test("what others send on the channel is a wake-up and no more", async () => {
   const cpu = (await cpuSeconds(pid)) - cpuBefore;
   const after = await service.metrics();
   expect(sent).toBeGreaterThan(1000);
-  // Those that look like a probe are none of ours, and not even a wake-up.
+  // A payload that looks like a probe, but is not ours, is not even a wake-up.
   expect(after("bellwire_wakeups_total")).toBeGreaterThan(before("bellwire_wakeups_total") + 1000);
   const reads = after("bellwire_reads_total") - before("bellwire_reads_total");
   expect(reads).toBeLessThan(seconds * READS_PER_SECOND + 20);
   expect(cpu).toBeLessThan(seconds);
 
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
+  const writers = { committed, rolledBack: new Set<string>() };
+  const verdict = await judge({ readers, writers, timeoutMs: 10_000 });
   expect(service.pid()).toBe(pid);
   expect(service.exits).toEqual([]);
   expect(service.said() + JSON.stringify(service.logs())).not.toContain(CANARY);
   expect(service.logs().filter(({ level }) => level >= 40)).toEqual([]);
-  const writers = { committed, rolledBack: new Set<string>() };
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, writers });
   report({ fault: "forged NOTIFY", seed, verdict });
   console.log(
     `  ${sent} forged in ${seconds.toFixed(1)} s: ${reads} reads, ${cpu.toFixed(1)} s of CPU time`,
@@ -77,28 +69,25 @@ test("what others send on the channel is a wake-up and no more", async () => {
   expect(verdict.longestSilenceMs).toBeLessThan(1000);
 });
 
-/** A role that may log in and nothing else: any role may NOTIFY on any channel. */
-function startFlood(url: string, random: Random) {
+/** The role may only log in, but any role may NOTIFY on any channel. */
+async function startFlood(url: string, random: Random) {
   let sent = 0;
-  let isClosed = false;
-  async function run(random: Random) {
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    while (!isClosed) {
-      await client.query("select pg_notify('bellwire', $1)", [forge(random)]);
+  const loops = Array.from({ length: FLOODERS }, async () => {
+    const own = random.fork();
+    const client = await openClient(url);
+    return startLoop(async () => {
+      await client.query("select pg_notify('bellwire', $1)", [forge(own)]);
       sent++;
-    }
-    await client.end();
-  }
-  const running = Array.from({ length: FLOODERS }, () => run(random.fork()));
-  /** Returns how many were sent. */
-  async function close(): Promise<number> {
-    isClosed = true;
-    await Promise.all(running);
-    return sent;
-  }
-  onTestFinished(async () => void (await close()));
-  return { close };
+    });
+  });
+  const flooders = await Promise.all(loops);
+  return {
+    /** Returns how many were sent. */
+    async close(): Promise<number> {
+      await Promise.all(flooders.map(({ close }) => close()));
+      return sent;
+    },
+  };
 }
 
 function forge(random: Random): string {
@@ -111,14 +100,14 @@ function forge(random: Random): string {
     `{"id":"1","recipientId":"1","type":"test","title":"${text}"}`,
     `'; drop table bellwire.notifications; -- ${text}`,
     `\\u0000\\n\\ndata: ${text}\n\nevent: notification\n\n`,
-    text.padEnd(7999, "x"), // as long as one can be
+    text.padEnd(7999, "x"), // the longest that PostgreSQL takes
   ]);
 }
 
-/** What the process has used, of all cores. */
+/** The CPU time that the process has used, on all cores. */
 async function cpuSeconds(pid: number | undefined): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  // The name, in parentheses, may hold blanks; utime and stime are the 14th and 15th fields.
+  // The name in parentheses may contain spaces; utime and stime are the 14th and 15th fields.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / CPU_TICKS_PER_SECOND;
 }

@@ -5,13 +5,10 @@ import { once } from "../../src/embedded/server.ts";
 import { openStream, type StreamEvent } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
 import { call } from "../support/service.ts";
-import { expectExact, judge } from "./support/checker.ts";
-import { startForwarder } from "./support/forwarder.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { type Delivery, startReaders } from "./support/readers.ts";
+import { expectExact } from "./support/checker.ts";
+import { type Delivery, openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import { openTrial } from "./support/trial.ts";
 import { groupByRecipient, readTruth } from "./support/truth.ts";
 
 const RECIPIENTS = ["1", "2", "3", "4"];
@@ -21,38 +18,35 @@ const LISTS = 500;
 const AT_ONCE = 20;
 const QUERY_CANCELED = "57014";
 
-/** An event that some stream showed. There is one writer, so whoever has it has all the recipient's lower ids. */
+/** An event that some stream showed. With one writer, a client that has it has all lower ids of its recipient. */
 type Seen = Pick<Delivery, "recipientId" | "id" | "cursor">;
 
-/** The feed's reads and a stream's own overtake one another: whose answers come how much later. */
+/** How late the database answers the feed and a stream's own reads, so that these overtake each other. */
 const DELAYS = {
   feed: { feedMs: 40, streamMs: 0 },
   stream: { feedMs: 0, streamMs: 40 },
 };
-/** The service opens these first: one to look at the schema, the feed's, the probe's. */
+/** The service opens these first: for the schema check, the feed and the probe. */
 const FEED_CONNECTIONS = 3;
 
 test.each([
   ["the feed's", seeds()[0] ?? 0, DELAYS.feed],
   ["the stream's", seeds().at(-1) ?? 0, DELAYS.stream],
 ])(
-  "where a replay goes over to live and %s reads are slower no row is lost or repeated, seed %i",
+  "no row is lost or repeated when a replay goes live and %s reads are slower, seed %i",
   async (whose, seed, delays) => {
     const random = createRandom(seed);
-    const { databaseUrl, service } = await start(delays);
-    const readers = await startReaders({
+    const { databaseUrl, service, judge } = await openDelayed(delays);
+    const readers = await openReaders(service, {
       streams: RECIPIENTS.length,
       recipients: RECIPIENTS,
-      addresses: () => service.url,
-      token: service.token,
       random: random.fork(),
     });
-    await readers.ready();
     const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 });
     onTestFinished(() => pool.end());
     const writer = await startWriter(pool);
     await readers.until(() => readers.deliveries.length > 500, 30_000);
-    /** What the connections below were shown: among it positions within a replay's read. */
+    /** What the connections below were shown. Some of these positions are within a replay's read. */
     const seen: Seen[] = [];
     const wrong: string[] = [];
     const shown: { from: Seen; ids: string[] }[] = [];
@@ -61,7 +55,7 @@ test.each([
     const startedAt = performance.now();
     await repeat(CONNECTS, async () => {
       const list = random.chance(0.5) && seen.length > 0 ? seen : readers.deliveries;
-      // Mostly of the last seconds: a replay from the beginning takes longer with every row.
+      // Mostly from the last seconds, because a replay from the beginning takes longer with every row.
       const age = random.int(Math.min(list.length, random.chance(0.02) ? list.length : 1000));
       const from = list.at(-1 - age) as Seen;
       const { recipientId, cursor = "" } = from;
@@ -93,9 +87,7 @@ test.each([
     expect(wrong).toEqual([]);
     expect(shown.length).toBe(CONNECTS);
 
-    await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
-    await readers.close();
-    const verdict = await judge({ postgresUrl: databaseUrl, readers });
+    const verdict = await judge({ readers, timeoutMs: 10_000 });
     const [connects, rows] = [shown.length, written].map((count) => Math.round(count / seconds));
     report({
       fault: `hand-over, ${whose} slower, ${connects} connects/s, ${rows} rows/s`,
@@ -106,16 +98,16 @@ test.each([
   },
 );
 
-test("nothing falls between the list and the stream, and nothing comes twice", async () => {
+test("a page that loads its list and then its stream gets each row once", async () => {
   const random = createRandom(seeds()[0] ?? 0);
-  const { databaseUrl, service } = await start(DELAYS.feed);
+  const { databaseUrl, service } = await openDelayed(DELAYS.feed);
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 });
   onTestFinished(() => pool.end());
   const notify = (recipientId: string, body: string) =>
     pool.query("select bellwire.notify($1, 'test', body => $2)", [recipientId, body]);
   const got = new Map<string, string[]>();
   let listedDuring = 0;
-  /** How long the last one took: about then the next one's row comes. */
+  /** How long the last list took. The next one's row is written after about that time. */
   let listMs = 50;
   await repeat(LISTS, async (i) => {
     const recipientId = `list-${i}`;
@@ -143,7 +135,7 @@ test("nothing falls between the list and the stream, and nothing comes twice", a
     expect(got.get(recipientId)?.sort(byNumber), recipientId).toEqual(expected);
   }
   expect(got.size).toBe(LISTS);
-  // The row that came during the list was in some and not in others.
+  // Some lists have the row that was written during the request, and some do not.
   expect(listedDuring).toBeGreaterThan(0);
   expect(listedDuring).toBeLessThan(LISTS);
   const sent = LISTS * 5;
@@ -151,23 +143,15 @@ test("nothing falls between the list and the stream, and nothing comes twice", a
   report({ fault: `list, then stream; ${listedDuring} of ${LISTS} raced`, verdict: exact });
 });
 
-async function start({ feedMs, streamMs }: { feedMs: number; streamMs: number }) {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+function openDelayed({ feedMs, streamMs }: { feedMs: number; streamMs: number }) {
   let opened = 0;
-  const slow = await startForwarder(postgres.port, {
+  return openTrial({
     delayMs: () => (opened++ < FEED_CONNECTIONS ? feedMs : streamMs),
-  });
-  const service = await startServiceProcess({
-    databaseUrl: databaseUrl.replace(`:${postgres.port}/`, `:${slow.port}/`),
-    directUrl: databaseUrl,
     env: { MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "1000000" },
   });
-  await service.waitUntilReady();
-  return { databaseUrl, service: { ...service, logged: service.said } };
 }
 
-/** One session that commits row after row, paced by the server, which does not wait for what goes on here. */
+/** One session that commits row after row. The server sets the pace, so a busy test process does not slow it down. */
 async function startWriter(pool: pg.Pool) {
   const client = await pool.connect();
   const { rows } = await client.query("select pg_backend_pid() as pid");
@@ -190,7 +174,7 @@ async function startWriter(pool: pg.Pool) {
   onTestFinished(stop);
 
   return {
-    /** The greatest that is committed. */
+    /** The highest committed id. */
     async lastId(): Promise<bigint> {
       const { rows } = await pool.query("select max(id) from bellwire.notifications");
       return BigInt(rows[0].max);

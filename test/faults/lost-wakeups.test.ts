@@ -1,27 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { createRandom } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
+import { openClient } from "./support/client.ts";
 import { startForwarder } from "./support/forwarder.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { type Delivery, startReaders } from "./support/readers.ts";
+import type { Postgres } from "./support/postgres.ts";
+import { type Delivery, openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { openDatabase } from "./support/trial.ts";
 
 const SWEEP_MS = 2000;
-/** No sweep comes within a test. */
+/** Longer than any test. */
 const NEVER_MS = 600_000;
 const RECIPIENTS = ["1", "2", "3", "4", "5"];
 
-test("without a single wake-up every row arrives by the sweep, one read for all and many", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  await postgres.query(
+test("without any NOTIFY every row arrives with the sweep, and one read serves all streams", async () => {
+  const { databaseUrl, query } = await openDatabase();
+  await query(
     "create or replace function bellwire.wake_listeners() returns void language sql as ''",
-    [],
-    "bellwire",
   );
   const { service, readers } = await startRead({ databaseUrl, sweepMs: SWEEP_MS });
   const readsBefore = (await service.metrics())("bellwire_reads_total");
@@ -30,10 +28,10 @@ test("without a single wake-up every row arrives by the sweep, one read for all 
   expect(await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 })).toBe(true);
   const metrics = await service.metrics();
   expect(metrics("bellwire_wakeups_total")).toBe(0);
-  // Soon after the start it looks oftener than once a sweep; but never once for each row or stream.
+  // Soon after its start the service reads more often than once a sweep, but never once per row or stream.
   expect(metrics("bellwire_reads_total") - readsBefore).toBeLessThan(committed.size / 10);
   expect(slowestMs(readers.deliveries, committed)).toBeLessThan(SWEEP_MS + 1000);
-  // The probe is heard, so the listener is not to blame.
+  // The listener still hears its probe, so the service is ready.
   expect((await service.readiness()).status).toBe(200);
   const writers = { committed, rolledBack: new Set<string>() };
   const verdict = await judge({ postgresUrl: databaseUrl, readers, writers });
@@ -41,13 +39,12 @@ test("without a single wake-up every row arrives by the sweep, one read for all 
   expectExact(verdict, { minReconnects: 0 });
 });
 
-test("while LISTEN is refused, rows arrive by the sweep", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+test("while LISTEN is refused, rows arrive with the sweep", async () => {
+  const { postgres, databaseUrl, urlAt } = await openDatabase();
   const forwarder = await startForwarder(postgres.port);
   const { service, readers } = await startRead({
     databaseUrl,
-    directUrl: through(forwarder.port, databaseUrl),
+    directUrl: urlAt(forwarder.port),
     sweepMs: SWEEP_MS,
   });
   forwarder.refuse();
@@ -69,19 +66,18 @@ test("while LISTEN is refused, rows arrive by the sweep", async () => {
   expectExact(verdict, { minReconnects: 0 });
 });
 
-test("while LISTEN is refused soon after the start, rows do not even wait for the sweep", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+test("while LISTEN is refused soon after the start, rows do not wait for the sweep", async () => {
+  const { postgres, databaseUrl, urlAt } = await openDatabase();
   const forwarder = await startForwarder(postgres.port);
   const { service, readers } = await startRead({
     databaseUrl,
-    directUrl: through(forwarder.port, databaseUrl),
+    directUrl: urlAt(forwarder.port),
     sweepMs: NEVER_MS,
   });
   forwarder.refuse();
   await deafen(postgres, service);
 
-  // Nobody tells, but until a while after the start rows may come unannounced: so it looks, less and less often.
+  // For a while after its start the service also reads without NOTIFY, less and less often.
   const committed = await insert(databaseUrl, { rows: 1000, pauseMs: 2 });
   await expect
     .poll(() => readers.deliveries.length, { timeout: 15_000 })
@@ -99,31 +95,26 @@ test("while LISTEN is refused soon after the start, rows do not even wait for th
   expect(verdict.healMs).toBeLessThan(11_000);
 });
 
-/** The service, and two streams of each recipient that nothing cuts. */
+/** The service, and two streams per recipient, which nothing cuts. */
 async function startRead(options: { databaseUrl: string; directUrl?: string; sweepMs: number }) {
   const { sweepMs, ...urls } = options;
   const service = await startServiceProcess({
     ...urls,
-    // Whoever suspends wake-ups sends one.
+    // To suspend wake-ups would send one.
     env: { SWEEP_MS: `${sweepMs}`, WAKEUPS_PER_SECOND_BUSY: "0" },
   });
   await service.waitUntilReady();
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: 2 * RECIPIENTS.length,
     recipients: RECIPIENTS,
-    addresses: () => service.url,
-    token: service.token,
     random: createRandom(1),
   });
-  await readers.ready();
   return { service, readers };
 }
 
-/** Commits rows one by one; when each was, by its body. */
+/** Commits rows one by one. Returns the time of each commit, by the body of its row. */
 async function insert(url: string, { rows, pauseMs }: { rows: number; pauseMs: number }) {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  onTestFinished(() => client.end());
+  const client = await openClient(url);
   const committed = new Map<string, number>();
   for (let i = 0; i < rows; i++) {
     const recipientId = RECIPIENTS[i % RECIPIENTS.length];
@@ -141,7 +132,7 @@ async function deafen(postgres: Postgres, service: ServiceProcess) {
   expect((await service.metrics())("bellwire_listener_up")).toBe(0);
 }
 
-/** And that it said so, and that it had stopped, once each. */
+/** The service listens again, and the log reports the end and the new begin once. */
 async function expectListening(service: ServiceProcess) {
   await expect.poll(async () => (await service.readiness()).status, { timeout: 20_000 }).toBe(200);
   expect((await service.metrics())("bellwire_listener_up")).toBe(1);
@@ -150,13 +141,7 @@ async function expectListening(service: ServiceProcess) {
   expect(changes).toEqual(["listening", "not listening", "listening"]);
 }
 
-/** From a commit to the moment when the last of its readers had it. */
+/** The longest time from a commit until a reader had its row. */
 function slowestMs(deliveries: readonly Delivery[], committed: ReadonlyMap<string, number>) {
   return Math.max(...deliveries.map(({ body, at }) => at - (committed.get(body ?? "") ?? at)));
-}
-
-function through(port: number, databaseUrl: string): string {
-  const url = new URL(databaseUrl);
-  url.port = `${port}`;
-  return url.href;
 }

@@ -1,24 +1,27 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
+import type pg from "pg";
+import { expect, test } from "vitest";
 import { createRandom } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { startReaders } from "./support/readers.ts";
+import { openClient } from "./support/client.ts";
+import { startLoop } from "./support/loop.ts";
+import type { Postgres } from "./support/postgres.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { openTrial } from "./support/trial.ts";
 
-/** The least there may be: half a megabyte instead of 8 GB, of which a tenth is the limit of the warning. */
+/** The minimum: half a megabyte instead of 8 GB. The service warns when a tenth of it is full. */
 const SETTINGS = { max_notify_queue_pages: 64 };
-/** One to a page of the queue. */
+/** Fills a page of the queue. */
 const LONG = "x".repeat(7900);
 const NOTIFY = "select bellwire.notify('1', 'test', body => $1)";
 
-test("a session that listens and does not read is warned of once, and its end is told once", async () => {
-  const { postgres, databaseUrl, service, readers, writer } = await startAll();
+test("the log warns once of a session that listens and does not read, and reports its end once", async () => {
+  const { postgres, databaseUrl, service, judge, readers, writer } = await openWatched();
   const backend = await watchListener(postgres);
-  const sleeper = await connect(databaseUrl);
+  const sleeper = await openClient(databaseUrl);
   await sleeper.query("listen another");
   await sleeper.query("begin");
 
@@ -26,11 +29,11 @@ test("a session that listens and does not read is warned of once, and its end is
   await expect
     .poll(() => queueUsage(service), { timeout: 20_000, interval: 200 })
     .toBeGreaterThan(0.1);
-  // It is somebody else's session: ours hears and reads.
+  // The service's own session listens and reads, so the service stays ready.
   const { status, body } = await service.readiness();
   expect(status).toBe(200);
   expect(body).toMatchObject({ warnings: [expect.stringContaining("notification queue")] });
-  // Until another probe has found the same.
+  // Wait until another probe has seen the same.
   for (let i = 0; i < 240; i++) {
     await writer.query(NOTIFY, [`${i}`]);
     await delay(50);
@@ -46,21 +49,20 @@ test("a session that listens and does not read is warned of once, and its end is
   await backend.close();
   expect(backend.samples()).toBeGreaterThan(200);
   expect([...backend.states]).toEqual(["idle"]);
-  // It reads the queue within a transaction that no session asked for, and that is over before one can look again.
+  // PostgreSQL reads the queue in a short transaction of its own, which ends before the next sample.
   expect(Math.max(0, ...backend.transactions.values())).toBeLessThan(3);
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  const verdict = await judge({ readers, faultEndedAt, timeoutMs: 10_000 });
   report({ fault: "a listener that does not read", verdict });
   expectExact(verdict, { minReconnects: 0 });
 });
 
-test("after a service that was stopped goes on, the queue it held up empties, and its rows arrive once", async () => {
-  const { postgres, databaseUrl, service, readers, writer } = await startAll();
+test("a service that was stopped for 30 s continues, its queue empties, and each row arrives once", async () => {
+  const { postgres, databaseUrl, service, readers, writer } = await openWatched();
   const backend = await watchListener(postgres);
   const pid = service.pid();
   service.signal("SIGSTOP");
   const stoppedAt = performance.now();
-  // The kernel's buffers fill first: some megabytes, and seconds later it may have room for some tens more.
+  // The kernel's buffers fill first. They take some megabytes, and seconds later perhaps some tens more.
   let sent = 0;
   for (;;) {
     const isFull = await isHeldUp(writer);
@@ -93,14 +95,16 @@ test("after a service that was stopped goes on, the queue it held up empties, an
   expectExact(verdict, { minReconnects: 0 });
 });
 
-test("a full queue fails no write: wake-ups are suspended by themselves, the session is named, and all goes on when it has gone", async () => {
-  const { postgres, databaseUrl, service, readers, writer } = await startAll();
+test("a full queue fails no write: the service suspends wake-ups, names the session, and resumes when the session ends", async () => {
+  const { postgres, databaseUrl, service, judge, readers, writer } = await openWatched();
   await postgres.query("create role somebody login password 'somebody'");
-  const sleeper = await connect(postgres.url().replace("postgres:postgres@", "somebody:somebody@"));
+  const sleeper = await openClient(
+    postgres.url().replace("postgres:postgres@", "somebody:somebody@"),
+  );
   await writer.query(
     "insert into public.users (id, name) overriding system value values (1, 'One'), (2, 'Two') on conflict do nothing",
   );
-  // In another database, by a role without any right.
+  // In another database, as a role without any rights.
   await sleeper.query("listen another");
   await sleeper.query("begin");
   const { rows } = await sleeper.query("select pg_backend_pid() as pid");
@@ -109,7 +113,7 @@ test("a full queue fails no write: wake-ups are suspended by themselves, the ses
   for (let i = 0; i < 36; i++) await writer.query("select pg_notify('another', $1)", [LONG + i]);
   const isSuspended = async () => (await service.metrics())("bellwire_wakeups_suspended");
   await expect.poll(isSuspended, { timeout: 10_000, interval: 100 }).toBe(1);
-  // Somebody else fills it to the last page.
+  // Another session fills the queue to its last page.
   const full = await fillUp(writer);
   expect(full.code).toBe("54000");
   const [row] = (await writer.query("select bellwire.notify('1', 'test')::text as id")).rows;
@@ -125,7 +129,7 @@ test("a full queue fails no write: wake-ups are suspended by themselves, the ses
     }).then(({ status }) => status);
   const statuses = new Map<number, number>();
   const startedAt = performance.now();
-  // For longer than two probes, and any lease.
+  // For longer than two probes and than any suspension lasts.
   for (let i = 0; performance.now() - startedAt < 25_000; i++) {
     await writer.query(NOTIFY, [`${i}`]);
     await writer.query(
@@ -143,14 +147,14 @@ test("a full queue fails no write: wake-ups are suspended by themselves, the ses
     warnings: [expect.stringContaining(`pid ${pid}, role somebody`)],
   });
 
-  // To members of pg_monitor PostgreSQL tells more.
+  // PostgreSQL tells members of pg_monitor more.
   await postgres.query("grant pg_monitor to bellwire_service");
   const warnings = async () => JSON.stringify((await service.readiness()).body);
   await expect
     .poll(warnings, { timeout: 10_000 })
     .toMatch(/role somebody, database postgres, idle in transaction since 20/);
 
-  // A service that starts now finds it so.
+  // A service that starts now suspends wake-ups as well.
   await service.restart("SIGTERM");
   await service.waitUntilReady(20_000);
   await expect.poll(isSuspended, { timeout: 10_000, interval: 100 }).toBe(1);
@@ -163,8 +167,7 @@ test("a full queue fails no write: wake-ups are suspended by themselves, the ses
   const onMs = performance.now() - faultEndedAt;
   await expect.poll(() => canNotify(writer), { timeout: 5000, interval: 50 }).toBe(true);
   await writer.query(NOTIFY, ["after all"]);
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, faultEndedAt });
+  const verdict = await judge({ readers, faultEndedAt, timeoutMs: 10_000 });
   report({ fault: "a full queue", verdict });
   console.log(
     `  ${[...statuses]} answers; wake-ups again ${Math.round(onMs)} ms after the session`,
@@ -173,7 +176,7 @@ test("a full queue fails no write: wake-ups are suspended by themselves, the ses
   expect((await service.readiness()).body).toMatchObject({ problems: [], warnings: [] });
 });
 
-/** Until PostgreSQL refuses one; how it does. */
+/** Sends NOTIFY until PostgreSQL refuses one. Returns its error. */
 async function fillUp(client: pg.Client): Promise<{ code?: string }> {
   for (let i = 0; i < 200; i++) {
     try {
@@ -192,31 +195,18 @@ async function canNotify(client: pg.Client): Promise<boolean> {
   );
 }
 
-async function startAll() {
-  const postgres = await startPostgres({ settings: SETTINGS });
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({ databaseUrl });
-  await service.waitUntilReady();
-  const readers = await startReaders({
+async function openWatched() {
+  const trial = await openTrial({ settings: SETTINGS });
+  const readers = await openReaders(trial.service, {
     streams: 2,
     recipients: ["1"],
-    addresses: () => service.url,
-    token: service.token,
     random: createRandom(1),
     silenceMs: 120_000,
   });
-  await readers.ready();
-  return { postgres, databaseUrl, service, readers, writer: await connect(databaseUrl) };
+  return { ...trial, readers, writer: await openClient(trial.databaseUrl) };
 }
 
-async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  onTestFinished(() => client.end());
-  return client;
-}
-
-/** As the service tells it. */
+/** As the service reports it. */
 const queueUsage = async (service: ServiceProcess) =>
   (await service.metrics())("bellwire_notify_queue_usage");
 
@@ -225,7 +215,7 @@ async function serverUsage(client: pg.Client): Promise<number> {
   return rows[0].usage;
 }
 
-/** Whether the queue fills because the LISTEN backend cannot send, rather than because it is a little behind. */
+/** The queue fills because the LISTEN backend cannot send, not because it is a little behind. */
 async function isHeldUp(client: pg.Client): Promise<boolean> {
   const { rows } = await client.query(
     "select wait_event from pg_stat_activity where application_name = 'bellwire listener'",
@@ -241,34 +231,25 @@ const levelsOfQueueLines = (service: ServiceProcess) =>
     .filter(({ msg }) => msg.includes("notification queue"))
     .map(({ level }) => level);
 
-/** Looks at the service's LISTEN backend again and again. */
+/** Samples the states of the service's LISTEN backend. */
 async function watchListener(postgres: Postgres) {
-  const client = await connect(postgres.url());
+  const client = await openClient(postgres.url());
   const states = new Set<string>();
-  /** How often each transaction was seen. */
+  /** In how many samples each transaction was seen. */
   const transactions = new Map<string, number>();
   let samples = 0;
-  let isClosed = false;
-  async function run() {
-    while (!isClosed) {
-      const { rows } = await client.query<{ state: string; xact_start: string | null }>(
-        `select state, xact_start::text
-           from pg_stat_activity
-          where application_name = 'bellwire listener'`,
-      );
-      for (const { state, xact_start } of rows) {
-        samples++;
-        states.add(state);
-        if (xact_start) transactions.set(xact_start, (transactions.get(xact_start) ?? 0) + 1);
-      }
-      await delay(20);
+  const { close } = startLoop(async () => {
+    const { rows } = await client.query<{ state: string; xact_start: string | null }>(
+      `select state, xact_start::text
+         from pg_stat_activity
+        where application_name = 'bellwire listener'`,
+    );
+    for (const { state, xact_start } of rows) {
+      samples++;
+      states.add(state);
+      if (xact_start) transactions.set(xact_start, (transactions.get(xact_start) ?? 0) + 1);
     }
-  }
-  const running = run();
-  async function close(): Promise<void> {
-    isClosed = true;
-    await running;
-  }
-  onTestFinished(close);
+    await delay(20);
+  });
   return { states, transactions, samples: () => samples, close };
 }

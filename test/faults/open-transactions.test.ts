@@ -1,52 +1,53 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { describe, expect, onTestFinished, test } from "vitest";
+import type pg from "pg";
+import { describe, expect, test } from "vitest";
 import { openStream } from "../support/event-source.ts";
 import { createRandom, type Random, seeds } from "../support/random.ts";
 import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { type Delivery, startReaders } from "./support/readers.ts";
+import { openClient } from "./support/client.ts";
+import { type Delivery, openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { type Database, openDatabase, openTrial } from "./support/trial.ts";
 import { readTruth } from "./support/truth.ts";
 
 const RECIPIENT = "1";
 const NOTIFY = `select bellwire.notify('${RECIPIENT}', 'test', body => $1)`;
 const ROWS_PER_SECOND = 100;
-/** Longer than any test, so that only NOTIFY delivers. */
+/** Longer than any test, so that only NOTIFY causes reads. */
 const NEVER_MS = 600_000;
 const WITHIN_20_S = { timeout: 20_000 };
 
 /** A transaction that stays open while others write. */
 interface Held {
-  /** As the metric names it. */
+  /** Its name in the metric. */
   holder: string;
-  /** The notifications it writes, which show when it ends. */
+  /** The notifications that it writes, which become visible when it ends. */
   bodies: string[];
-  goOn?: () => Promise<unknown>;
+  writeMore?: () => Promise<unknown>;
   end: () => Promise<unknown>;
 }
 
-type Hold = (postgres: Postgres, databaseUrl: string) => Promise<Held>;
+type Hold = (database: Database) => Promise<Held>;
 
-const here: Hold = (_, databaseUrl) => hold(databaseUrl);
+const here: Hold = ({ databaseUrl }) => hold(databaseUrl);
 
-const inAnotherDatabase: Hold = async (postgres) => {
+const inAnotherDatabase: Hold = async ({ postgres }) => {
   await postgres.query("create database other");
   return await hold(postgres.url("other"));
 };
 
 async function hold(url: string): Promise<Held> {
-  const client = await connect(url);
+  const client = await openClient(url);
   await client.query("begin");
   await client.query("create table public.of_an_open_transaction (id integer)");
   const holder = await describeBackend(client);
   return { holder, bodies: [], end: () => client.query("rollback") };
 }
 
-const prepared: Hold = async (_, databaseUrl) => {
-  const client = await connect(databaseUrl);
+const prepared: Hold = async ({ databaseUrl }) => {
+  const client = await openClient(databaseUrl);
   await client.query("begin");
   await client.query("insert into public.users (name) values ('Nobody')");
   await client.query("prepare transaction 'left behind'");
@@ -54,9 +55,9 @@ const prepared: Hold = async (_, databaseUrl) => {
   return { holder, bodies: [], end: () => client.query("commit prepared 'left behind'") };
 };
 
-/** PREPARE refuses a transaction that has sent a wake-up, so only without them. */
-const preparedWithRows: Hold = async (_, databaseUrl) => {
-  const client = await connect(databaseUrl);
+/** PREPARE TRANSACTION refuses one that has sent a NOTIFY, so this works only with wake-ups suspended. */
+const preparedWithRows: Hold = async ({ databaseUrl }) => {
+  const client = await openClient(databaseUrl);
   const bodies = ["prepared 1", "prepared 2"];
   await client.query("begin");
   for (const body of bodies) await client.query(NOTIFY, [body]);
@@ -65,19 +66,19 @@ const preparedWithRows: Hold = async (_, databaseUrl) => {
   return { holder, bodies, end: () => client.query("commit prepared 'with rows'") };
 };
 
-const withSavepoints: Hold = async (_, databaseUrl) => {
-  const client = await connect(databaseUrl);
+const withSavepoints: Hold = async ({ databaseUrl }) => {
+  const client = await openClient(databaseUrl);
   await client.query("begin");
   const bodies = await writeInSubtransactions(client, "before");
   return {
     holder: await describeBackend(client),
     bodies,
-    goOn: async () => bodies.push(...(await writeInSubtransactions(client, "after"))),
+    writeMore: async () => bodies.push(...(await writeInSubtransactions(client, "after"))),
     end: () => client.query("commit"),
   };
 };
 
-/** The bodies of what is not undone within. */
+/** Returns the bodies that are not rolled back. */
 async function writeInSubtransactions(client: pg.Client, when: string): Promise<string[]> {
   const kept: string[] = [];
   const notify = async (how: string) => {
@@ -112,71 +113,66 @@ const MODES = {
   suspended: { sweepMs: 500, limitMs: 1500, seconds: 10 },
 };
 
-describe.each(["sent", "suspended"] as const)(
-  "with wake-ups %s, rows arrive in time",
-  (wakeUps) => {
-    const mode = MODES[wakeUps];
+describe.each(["sent", "suspended"] as const)("with wake-ups %s, rows do not wait", (wakeUps) => {
+  const mode = MODES[wakeUps];
 
-    test.each([
-      ["an open transaction in the same database", here],
-      ["an open transaction in another database", inAnotherDatabase],
-      ["a prepared transaction left behind", prepared],
-      ["an open transaction with savepoints and EXCEPTION blocks", withSavepoints],
-      ...(wakeUps === "suspended"
-        ? ([["a prepared transaction with notifications", preparedWithRows]] as const)
-        : []),
-    ] as const)(
-      "behind %s, and every id seen resumes exactly",
-      async (name, hold) => {
-        const [seed = 0] = seeds();
-        const random = createRandom(seed);
-        const postgres = await startPostgres();
-        const databaseUrl = await createMigrated(postgres);
-        if (wakeUps === "suspended")
-          await postgres.query("select bellwire.suspend_wakeups()", [], "bellwire");
-        const { service, readers } = await startWatched(databaseUrl, `${mode.sweepMs}`, random);
+  test.each([
+    ["an open transaction in the same database", here],
+    ["an open transaction in another database", inAnotherDatabase],
+    ["a prepared transaction left behind", prepared],
+    ["an open transaction with savepoints and EXCEPTION blocks", withSavepoints],
+    ...(wakeUps === "suspended"
+      ? ([["a prepared transaction with notifications", preparedWithRows]] as const)
+      : []),
+  ] as const)(
+    "for %s, and a resume from any id is exact",
+    async (name, hold) => {
+      const [seed = 0] = seeds();
+      const random = createRandom(seed);
+      const database = await openDatabase();
+      const { databaseUrl } = database;
+      if (wakeUps === "suspended") await database.query("select bellwire.suspend_wakeups()");
+      const { service, readers } = await startWatched(databaseUrl, `${mode.sweepMs}`, random);
 
-        const held = await hold(postgres, databaseUrl);
-        const client = await connect(databaseUrl);
-        const committed = new Map<string, number>();
-        await writeSteadily(client, committed, (mode.seconds / 2) * ROWS_PER_SECOND);
-        await expect.poll(() => holderOfOldest(service), WITHIN_20_S).toBe(held.holder);
-        await held.goOn?.();
-        await writeSteadily(client, committed, (mode.seconds / 2) * ROWS_PER_SECOND);
-        expect(await holderOfOldest(service)).toBe(held.holder);
-        const whileHeld = await resume({ service, databaseUrl, random, seen: readers.deliveries });
+      const held = await hold(database);
+      const client = await openClient(databaseUrl);
+      const committed = new Map<string, number>();
+      await writeSteadily(client, committed, (mode.seconds / 2) * ROWS_PER_SECOND);
+      await expect.poll(() => holderOfOldest(service), WITHIN_20_S).toBe(held.holder);
+      await held.writeMore?.();
+      await writeSteadily(client, committed, (mode.seconds / 2) * ROWS_PER_SECOND);
+      expect(await holderOfOldest(service)).toBe(held.holder);
+      const whileHeld = await resume({ service, databaseUrl, random, seen: readers.deliveries });
 
-        await held.end();
-        for (const body of held.bodies) committed.set(body, performance.now());
-        await expect.poll(() => holderOfOldest(service), WITHIN_20_S).toBeUndefined();
-        await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
-        const afterwards = await resume({ service, databaseUrl, random, seen: readers.deliveries });
+      await held.end();
+      for (const body of held.bodies) committed.set(body, performance.now());
+      await expect.poll(() => holderOfOldest(service), WITHIN_20_S).toBeUndefined();
+      await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
+      const afterwards = await resume({ service, databaseUrl, random, seen: readers.deliveries });
 
-        const verdict = await judge({ postgresUrl: databaseUrl, readers });
-        const lateMs = greatestDelayMs(readers.deliveries, committed);
-        report({ fault: `${name}, wake-ups ${wakeUps}, ${lateMs} ms`, seed, verdict });
-        expectExact(verdict, { minReconnects: 0 });
-        expect(verdict.reconnects).toBe(0);
-        expect([...whileHeld, ...afterwards].flatMap(({ lost }) => lost)).toEqual([]);
-        expect([...whileHeld, ...afterwards].flatMap(({ repeated }) => repeated)).toEqual([]);
-        expect(lateMs).toBeLessThanOrEqual(mode.limitMs);
-      },
-      120_000,
-    );
-  },
-);
+      const verdict = await judge({ postgresUrl: databaseUrl, readers });
+      const lateMs = greatestDelayMs(readers.deliveries, committed);
+      report({ fault: `${name}, wake-ups ${wakeUps}, ${lateMs} ms`, seed, verdict });
+      expectExact(verdict, { minReconnects: 0 });
+      expect(verdict.reconnects).toBe(0);
+      expect([...whileHeld, ...afterwards].flatMap(({ lost }) => lost)).toEqual([]);
+      expect([...whileHeld, ...afterwards].flatMap(({ repeated }) => repeated)).toEqual([]);
+      expect(lateMs).toBeLessThanOrEqual(mode.limitMs);
+    },
+    120_000,
+  );
+});
 
-test("200 open transactions make no id too long; a resume may repeat and loses nothing", async () => {
+test("200 open transactions make no id too long, and a resume may repeat rows but loses none", async () => {
   const [seed = 0] = seeds();
   const random = createRandom(seed);
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+  const { postgres, databaseUrl } = await openDatabase();
   const { service, readers } = await startWatched(databaseUrl, `${NEVER_MS}`, random);
-  const client = await connect(databaseUrl);
+  const client = await openClient(databaseUrl);
   const holders: pg.Client[] = [];
   const committed = new Map<string, number>();
   for (let i = 1; i <= 200; i++) {
-    const holder = await connect(databaseUrl);
+    const holder = await openClient(databaseUrl);
     await holder.query("begin");
     await holder.query(NOTIFY, [`held ${i}`]);
     holders.push(holder);
@@ -205,26 +201,20 @@ test("200 open transactions make no id too long; a resume may repeat and loses n
   expect([...whileHeld, ...afterwards].flatMap(({ lost }) => lost)).toEqual([]);
   const ids = readers.deliveries.map(({ cursor }) => cursor ?? "");
   expect(ids.filter((id) => !/^[A-Za-z0-9._-]{1,128}$/.test(id))).toEqual([]);
-  expect(repeated.length).toBeGreaterThan(0); // else nothing was shortened
+  expect(repeated.length).toBeGreaterThan(0); // otherwise no id was shortened
 }, 120_000);
 
-describe("a row whose transaction began first and commits last arrives, once", () => {
+describe("a row whose transaction began first and commits last arrives once", () => {
   test.each(["stays", "reconnects", "reconnects to a service that was killed"])(
     "at a client that %s",
     async (what) => {
-      const postgres = await startPostgres();
-      const databaseUrl = await createMigrated(postgres);
-      const service = await startServiceProcess({
-        databaseUrl,
-        env: { SWEEP_MS: `${NEVER_MS}` },
-      });
-      await service.waitUntilReady();
+      const { databaseUrl, service } = await openTrial({ env: { SWEEP_MS: `${NEVER_MS}` } });
       const stream = await open(service);
       await stream.waitFor(({ event }) => event === "ready");
-      const early = await connect(databaseUrl);
+      const early = await openClient(databaseUrl);
       await early.query("begin");
       await early.query(NOTIFY, ["early"]);
-      const late = await connect(databaseUrl);
+      const late = await openClient(databaseUrl);
       await late.query(NOTIFY, ["late"]);
       const { id: lastEventId = "" } = await stream.waitFor(({ data }) => data.body === "late");
 
@@ -247,14 +237,6 @@ describe("a row whose transaction began first and commits last arrives, once", (
   );
 });
 
-async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client(url);
-  client.on("error", () => {}); // its server ends first
-  await client.connect();
-  onTestFinished(() => client.end());
-  return client;
-}
-
 async function describeBackend(client: pg.Client): Promise<string> {
   const { rows } = await client.query<{ holder: string }>(
     `select format('pid %s, database %s, user %s', pg_backend_pid(), current_database(), session_user)
@@ -263,25 +245,22 @@ async function describeBackend(client: pg.Client): Promise<string> {
   return rows[0]?.holder ?? "";
 }
 
-/** A service, and one reader that never leaves by itself. */
+/** A service, and one reader that stays connected. */
 async function startWatched(databaseUrl: string, sweepMs: string, random: Random) {
   const service = await startServiceProcess({
     databaseUrl,
     env: { SWEEP_MS: sweepMs, MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "100000" },
   });
   await service.waitUntilReady();
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: 1,
     recipients: [RECIPIENT],
-    addresses: () => service.url,
-    token: service.token,
     random: random.fork(),
   });
-  await readers.ready();
   return { service, readers };
 }
 
-/** Logs when each was committed, by its body. */
+/** Records the time of each commit, by the body of its row. */
 async function writeSteadily(
   client: pg.Client,
   committed: Map<string, number>,
@@ -314,17 +293,17 @@ interface ResumeOptions {
   service: ServiceProcess;
   databaseUrl: string;
   random: Random;
-  /** What a reader that stayed was shown, in order. */
+  /** What the reader that stayed connected was shown, in order. */
   seen: readonly Delivery[];
 }
 
 /**
- * Streams from twenty of the ids that were seen. Whoever has an event's id has what was shown up to it, and is to get
- * whatever else is in the table.
+ * Resumes from twenty of the ids that were seen. A client that has an event's id has everything that was shown up to it,
+ * and must get all other rows of the table.
  */
 async function resume({ service, databaseUrl, random, seen }: ResumeOptions) {
   const picked = Array.from({ length: 20 }, () => random.int(seen.length));
-  const client = await connect(databaseUrl);
+  const client = await openClient(databaseUrl);
   const streams = await Promise.all(
     picked.map(async (place) => {
       const lastEventId = seen[place]?.cursor ?? "";
@@ -332,7 +311,7 @@ async function resume({ service, databaseUrl, random, seen }: ResumeOptions) {
       return { ...stream, had: new Set(seen.slice(0, place + 1).map(({ id }) => id)) };
     }),
   );
-  // The second comes behind all that the first could have made to come again.
+  // Rows that the first mark causes to be repeated arrive before the second.
   for (const body of [`mark ${random.int(1e9)}`, `mark ${random.int(1e9)}`]) {
     await client.query(NOTIFY, [body]);
     await Promise.all(streams.map(({ waitFor }) => waitFor(({ data }) => data.body === body)));

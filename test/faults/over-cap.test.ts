@@ -1,36 +1,34 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { EventSource } from "eventsource";
-import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { createRandom, seeds } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
+import { expectExact } from "./support/checker.ts";
 import { canMakeNetwork, createNetwork, sendFrom } from "./support/network.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { PROXIES } from "./support/proxies.ts";
 import { streamRequest } from "./support/raw-stream.ts";
 import type { Delivery, Reader } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
 const CAP = 5;
 const CLIENTS = 10;
 const RECIPIENT = "1";
 const [OPEN, CLOSED] = [1, 2];
-/** For how long those who were refused could push out those who were not. */
+/** For this time a refused client could still take the place of another. */
 const WATCH_MS = 15_000;
 const PATIENT = { timeout: 10_000 };
 
 test.each([
   ["0", 1],
-  // All ten come in the same second: who is beyond the rate is asked to come again, and refused then.
+  // All ten connect in the same second. Those beyond the rate are told to retry, and are then refused.
   ["100", 2],
 ])(
-  "of ten EventSources of one recipient five stay open, five end, and nobody is evicted; MAX_NEW_STREAMS_PER_SECOND=%s",
+  "of ten EventSources of one recipient five stay open and five are refused, with MAX_NEW_STREAMS_PER_SECOND=%s",
   async (maxNewStreams, maxTries) => {
     const [seed = 0] = seeds();
-    const { service, databaseUrl, clientOf } = await start({
+    const { service, databaseUrl, judge, clientOf } = await openCapped({
       MAX_NEW_STREAMS_PER_SECOND: maxNewStreams,
     });
     const deliveries: Delivery[] = [];
@@ -60,7 +58,7 @@ test.each([
     );
     const tries = clients.reduce((sum, { statuses }) => sum + statuses.length, 0);
 
-    // A restart gives nobody another's place: who was refused does not knock any more.
+    // After a restart the same five come back: a refused EventSource does not retry.
     await service.restart("SIGTERM");
     const faultEndedAt = performance.now();
     await expect
@@ -68,8 +66,7 @@ test.each([
       .toEqual(staying.map(() => OPEN));
     await writers.stop();
     const log = { readers: staying.map(({ reader }) => reader), deliveries, resets: [] };
-    await settle({ postgresUrl: databaseUrl, readers: log, timeoutMs: 30_000 });
-    const verdict = await judge({ postgresUrl: databaseUrl, readers: log, writers, faultEndedAt });
+    const verdict = await judge({ readers: log, writers, faultEndedAt, timeoutMs: 30_000 });
     const waits = refused.flatMap(({ retryAfter }) => retryAfter);
     report({ fault: "ten clients for five places", seed, verdict });
     console.log(
@@ -94,8 +91,8 @@ test.each([
   },
 );
 
-test("a client that leaves makes room for one, and a page that is loaded again finds its place", async () => {
-  const { service, databaseUrl, clientOf } = await start();
+test("a client that leaves makes room for one other, and a page that reloads gets its place again", async () => {
+  const { service, query, judge, clientOf } = await openCapped();
   const deliveries: Delivery[] = [];
   const clients = Array.from({ length: CAP }, (_, i) => clientOf(`${i + 1}`, deliveries));
   await expect.poll(() => clients.every((client) => client.isReady()), PATIENT).toBe(true);
@@ -110,7 +107,7 @@ test("a client that leaves makes room for one, and a page that is loaded again f
   await expect.poll(() => newcomer.isReady(), PATIENT).toBe(true);
   expect(await lateComer(clientOf)).toEqual({ state: CLOSED, statuses: [429] });
 
-  // As a browser does when its user reloads: the new page asks right behind the end of the old one.
+  // Like a browser that reloads: the new page connects right after the old one has left.
   for (let i = 1; i <= 30; i++) {
     newcomer.source.close();
     newcomer = clientOf(`reload ${i}`, deliveries);
@@ -119,23 +116,19 @@ test("a client that leaves makes room for one, and a page that is loaded again f
   }
 
   const present = [...staying, newcomer];
-  const client = new pg.Client(databaseUrl);
-  await client.connect();
-  await client.query("select bellwire.notify($1, 'test', body => 'for all')", [RECIPIENT]);
-  await client.end();
+  await query("select bellwire.notify($1, 'test', body => 'for all')", [RECIPIENT]);
   const log = { readers: present.map(({ reader }) => reader), deliveries, resets: [] };
-  await settle({ postgresUrl: databaseUrl, readers: log, timeoutMs: 10_000 });
-  const verdict = await judge({ postgresUrl: databaseUrl, readers: log });
+  const verdict = await judge({ readers: log, timeoutMs: 10_000 });
   report({ fault: "30 reloads at the cap", verdict });
   expectExact(verdict, { minReconnects: 0 });
   expect(verdict.reconnects).toBe(0);
 });
 
 test.each(Object.entries(PROXIES))(
-  "behind %s a page that is loaded again and again always finds its place, and one too many none",
+  "behind %s a page that reloads always gets its place again, and one page too many gets none",
   async (proxy, startProxy) => {
     if (!startProxy) return console.warn(`Skipped: ${proxy} is not installed.`);
-    const { service, clientOf } = await start();
+    const { service, clientOf } = await openCapped();
     const proxied: ServiceProcess = { ...service, url: await startProxy(service.port) };
     const statuses: number[][] = [];
     const waitsMs: number[] = [];
@@ -158,11 +151,11 @@ test.each(Object.entries(PROXIES))(
   },
 );
 
-test("a client that has vanished has its place until it is let go, and no longer", async ({
+test("a client that has vanished keeps its place only until its stream is closed", async ({
   skip,
 }) => {
   skip(!canMakeNetwork(), "needs root and `ip netns`");
-  const { service, clientOf, token } = await start({
+  const { service, clientOf, token } = await openCapped({
     HOST: "0.0.0.0",
     HEARTBEAT_SECONDS: "1",
     STALLED_SECONDS: "5",
@@ -173,12 +166,12 @@ test("a client that has vanished has its place until it is let go, and no longer
   await expect.poll(streams, PATIENT).toBe(CAP);
   network.setDown();
   const vanishedAt = performance.now();
-  let knocks = 0;
+  let refusals = 0;
   while ((await streams()) === CAP) {
     const statuses = (await lateComer(clientOf)).statuses;
-    // Between the look and the knock the place may have become free.
+    // The place may have become free after the metric was read.
     if (statuses[0] !== 429) break;
-    knocks++;
+    refusals++;
     expect(performance.now() - vanishedAt).toBeLessThan(30_000);
     await delay(250);
   }
@@ -191,21 +184,21 @@ test("a client that has vanished has its place until it is let go, and no longer
   await expect.poll(() => clients.every((client) => client.isReady()), PATIENT).toBe(true);
   expect(await lateComer(clientOf)).toEqual({ state: CLOSED, statuses: [429] });
   console.log(
-    `five vanished at the cap           refused ${knocks} times for ${(goneMs / 1000).toFixed(1)} s ` +
+    `five vanished at the cap           refused ${refusals} times for ${(goneMs / 1000).toFixed(1)} s ` +
       "(STALLED_SECONDS=5), then five places",
   );
-  // Each knock waits until the others have been asked whether they are there.
-  expect(knocks).toBeGreaterThan(2);
+  // Each refusal first asks the other clients whether they are still there, which takes time.
+  expect(refusals).toBeGreaterThan(2);
 });
 
 interface Client {
   name: string;
   source: EventSource;
   state(): number;
-  /** Whether it has had a position: from then on nothing may pass it by. */
+  /** Whether it has a position: from then on it may miss nothing. */
   isReady(): boolean;
   reader: Reader;
-  /** What each of its requests was answered, in order; 0 where it was not. */
+  /** The status of each request, in order. It is 0 for a request without an answer. */
   statuses: readonly number[];
   /** Of each 429, in seconds. */
   retryAfter: readonly number[];
@@ -213,21 +206,18 @@ interface Client {
 
 type ClientOf = (name: string, deliveries: Delivery[], through?: { url: string }) => Client;
 
-async function start(env: Record<string, string> = {}) {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({
-    databaseUrl,
+async function openCapped(env: Record<string, string> = {}) {
+  const trial = await openTrial({
     env: { MAX_STREAMS_PER_RECIPIENT: `${CAP}`, DRAIN_SECONDS: "1", ...env },
   });
-  await service.waitUntilReady();
+  const { service } = trial;
   const token = await service.token(RECIPIENT);
   const clientOf: ClientOf = (name, deliveries, through = service) =>
     openClient(through, token, name, deliveries);
-  return { service, databaseUrl, token, clientOf };
+  return { ...trial, token, clientOf };
 }
 
-/** What a page would write: the package follows the HTML standard's text. */
+/** The EventSource of npm, which follows the HTML standard. */
 function openClient(
   { url }: { url: string },
   token: string,
@@ -273,7 +263,7 @@ function openClient(
   return { name, source, state, isReady: () => isReady, reader, statuses, retryAfter };
 }
 
-/** One who comes when all places are taken, and what becomes of them. */
+/** A client that connects when all places are taken. Returns its final state. */
 async function lateComer(clientOf: ClientOf, through?: { url: string }) {
   const client = clientOf("late", [], through);
   await expect.poll(() => client.isReady() || client.state() === CLOSED, PATIENT).toBe(true);

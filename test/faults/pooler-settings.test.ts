@@ -10,15 +10,15 @@ import { createMigrated, type Postgres, startPostgres } from "./support/postgres
 import { startServiceProcess } from "./support/service-process.ts";
 
 const INFO = 30;
-/** Fewer than the service would open by itself, so that they change hands between transactions. */
+/** Fewer than the service would open, so that its transactions share them. */
 const SESSIONS = 3;
 const LIMITS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
-describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () => {
+describe.skipIf(!hasPgbouncer)("a service behind a pooler gives the same answers", () => {
   let postgres: Postgres;
-  /** What it answers on a direct connection, with none of the settings. */
+  /** The answers on a direct connection, without odd settings. */
   let expected: string[];
-  /** The odd settings, as they are without us. */
+  /** The values that the odd settings have by default. */
   let normal: Map<string, Setting>;
 
   beforeAll(async () => {
@@ -30,21 +30,21 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
   });
   afterAll(() => postgres.close());
 
-  test("as without one", async () => {
+  test("as without a pooler", async () => {
     const { databaseUrl, directUrl } = await prepare("plain");
     expected = await answers(databaseUrl, { DATABASE_URL: directUrl });
     const { pooledUrl } = await prepare("pooled");
     expect(await answers(postgres.url("pooled"), through(pooledUrl, "pooled"))).toEqual(expected);
   });
 
-  test("with all odd settings at once, set for the database and for the login", async () => {
+  test("with all odd settings set for the database and the login", async () => {
     const { databaseUrl, pooledUrl } = await prepare("settings");
     await setAll(["database settings", "role settings"]);
     expect(await answers(databaseUrl, through(pooledUrl, "settings"))).toEqual(expected);
     expect(await stillNormal(pooledUrl, [...normal.keys()])).toEqual(["client_encoding"]);
   });
 
-  test("where the pooler drops start-up options, and resets a session after each transaction", async () => {
+  test("when the pooler drops start-up options and resets a session after each transaction", async () => {
     const { databaseUrl, pooledUrl } = await prepare("reset", {
       settings: {
         server_reset_query: "discard all",
@@ -57,11 +57,11 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
     expect(await stillNormal(pooledUrl, [...normal.keys()])).toEqual(["client_encoding"]);
   });
 
-  test("where the pooler sets them as it connects", async () => {
+  test("when the pooler sets them in each new session", async () => {
     const settings = settable();
     const { databaseUrl, pooledUrl } = await prepare("connects", {
       connection: {
-        connect_query: "select public.connected()", // it sends no longer ones than 512 bytes or so
+        connect_query: "select public.connected()", // longer ones than about 512 bytes it does not send
         datestyle: "SQL, DMY",
         timezone: "Asia/Kathmandu",
         client_encoding: "LATIN1",
@@ -82,14 +82,14 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
     ).toEqual(["client_encoding"]);
   });
 
-  test("where another client of the same pool has left them in every session", async () => {
+  test("when another client of the pool has left them in every session", async () => {
     const { databaseUrl, pooledUrl } = await prepare("another");
     const settings = settable();
     await inEachSession(pooledUrl, async (client) => {
       for (const [name, value] of settings) await client.query(`set ${name} = ${value}`);
     });
     expect(await answers(databaseUrl, through(pooledUrl, "another"))).toEqual(expected);
-    // The rest is there still. These the pooler sets for each of its clients as that client has them.
+    // The sessions still have the others. These four the pooler sets to the values of each client.
     expect(
       await stillNormal(
         pooledUrl,
@@ -102,7 +102,7 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
     ["replica", "superuser", "session_replication_role", "replica", /no trigger fires/],
     ["readonly", "nosuperuser", "default_transaction_read_only", "on", /read-only/],
   ])(
-    "where one has left a session %s, marks are 503 and nothing is marked, and /readyz says why",
+    "when another client has left a session %s, marks are 503, nothing is marked, and /readyz says why",
     async (name, rights, setting, value, why) => {
       const { databaseUrl, pooledUrl } = await prepare(name);
       await postgres.query(`alter role ${name} ${rights}`);
@@ -126,7 +126,7 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
 
       await inEachSession(pooledUrl, (client) => client.query(`set ${setting} = ${value}`));
       for (const write of [mark, markAll]) expect(await write()).toBe(503);
-      // A connection that is made now is refused before anything is written through it.
+      // The service refuses a new connection before it writes through it.
       await expect
         .poll(async () => [await mark(), await warnings()])
         .toEqual([503, { status: 200, warnings: [expect.stringMatching(why)] }]);
@@ -140,7 +140,7 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
     },
   );
 
-  /** A database, and a login of the service's own with the limits that docs/dba.md asks for: without them it would warn. */
+  /** A database, and a login with the limits of docs/dba.md, without which the service warns. */
   async function prepare(name: string, options: Partial<PgbouncerOptions> = {}) {
     const databaseUrl = await createMigrated(postgres, name);
     await postgres.query(OVERRIDE, [], name);
@@ -164,10 +164,10 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
     DIRECT_DATABASE_URL: directUrl(name),
   });
 
-  /** Those that any login may set; the rest is for superusers. */
+  /** The settings that any login may set. The others need a superuser. */
   const settable = () => Object.entries(ODD).filter(([name]) => normal.get(name)?.isForAll);
 
-  /** Which of them any session of the pooler's has as if nobody had set it: what was to be seen was not there. */
+  /** The names that have their default value in any session of the pooler: those were not tested. */
   async function stillNormal(url: string, names: string[]): Promise<string[]> {
     const sessions = await inEachSession(url, read);
     const isNormal = (name: string) =>
@@ -184,12 +184,12 @@ describe.skipIf(!hasPgbouncer)("through a pooler the service is the same", () =>
 
 interface Setting {
   value: string;
-  /** Or for superusers alone. */
+  /** Any login may set it, not only a superuser. */
   isForAll: boolean;
 }
 
 async function read(client: pg.Client): Promise<Map<string, Setting>> {
-  await client.query("do $$ begin end $$"); // plpgsql brings its own settings
+  await client.query("do $$ begin end $$"); // loads the settings of plpgsql
   const { rows } = await client.query<Setting & { name: string }>(
     `select name, setting as value, context = 'user' as "isForAll" from pg_settings where name = any ($1)`,
     [Object.keys(ODD)],
@@ -197,7 +197,7 @@ async function read(client: pg.Client): Promise<Map<string, Setting>> {
   return new Map(rows.map(({ name, ...setting }) => [name, setting]));
 }
 
-/** Asks in every session that the pooler has: no two transactions at the same time have one between them. */
+/** Asks in every session of the pooler: transactions at the same time never share one. */
 async function inEachSession<T>(url: string, ask: (client: pg.Client) => Promise<T>): Promise<T[]> {
   const clients = Array.from({ length: SESSIONS }, () => new pg.Client(url));
   await Promise.all(clients.map((client) => client.connect()));
@@ -208,7 +208,7 @@ async function inEachSession<T>(url: string, ask: (client: pg.Client) => Promise
   return said;
 }
 
-/** The tour of a service that is well all the way and has nothing to say of it. */
+/** Takes the tour. The service stays ready and logs no warning. */
 async function answers(databaseUrl: string, env: Record<string, string>): Promise<string[]> {
   const service = await startServiceProcess({ databaseUrl, env });
   await service.waitUntilReady();

@@ -1,24 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createRandom, seeds } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
+import { expectExact } from "./support/checker.ts";
 import { hasPgbouncer, startPgbouncer } from "./support/pgbouncer.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { startReaders } from "./support/readers.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import { type Database, openDatabase } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
 const RECIPIENTS = ["1", "2", "3", "4", "5"];
 const [INFO, ERROR] = [30, 50];
-/** Fewer than the service would open by itself, so that they change hands between transactions. */
+/** Fewer than the service would open, so that its transactions share them. */
 const SESSIONS = 3;
 
 test.skipIf(!hasPgbouncer)(
-  "behind a pooler rows come with the sweep, and readyz says why",
+  "with LISTEN through a pooler rows arrive with the sweep, and /readyz says why",
   async () => {
-    const { databaseUrl, pooledUrl } = await prepare();
+    const { database, pooledUrl } = await openPooled();
+    const { databaseUrl } = database;
     const env = { DATABASE_URL: pooledUrl, SWEEP_MS: "2000" };
     const service = await startServiceProcess({ databaseUrl, env });
     await expect
@@ -28,9 +28,9 @@ test.skipIf(!hasPgbouncer)(
     expect((await service.metrics())("bellwire_listener_up")).toBe(0);
     expect((await service.metrics())("bellwire_feed_up")).toBe(1);
 
-    // It tries again after 5 s and a pause, three times or so.
+    // It tries again after 5 s and a pause, so about three times.
     const fault = "pooler, for LISTEN too";
-    const verdict = await runTraffic({ fault, databaseUrl, service, forMs: 20_000 });
+    const verdict = await runTraffic({ fault, database, service, forMs: 20_000 });
     expect(verdict.longestSilenceMs).toBeLessThan(2000 + 1000);
     expect((await service.readiness()).status).toBe(503);
     const errors = service.logs().filter(({ level }) => level >= ERROR);
@@ -39,37 +39,41 @@ test.skipIf(!hasPgbouncer)(
   },
 );
 
-test.skipIf(!hasPgbouncer)("with a direct URL for LISTEN all works through a pooler", async () => {
-  const { postgres, databaseUrl, pooledUrl, directUrl } = await prepare();
-  const service = await startServiceProcess({
-    databaseUrl,
-    env: { DATABASE_URL: pooledUrl, DIRECT_DATABASE_URL: directUrl, SWEEP_MS: "600000" },
-  });
-  await service.waitUntilReady();
+test.skipIf(!hasPgbouncer)(
+  "with a direct URL for LISTEN the service works through a pooler",
+  async () => {
+    const { database, pooledUrl, directUrl } = await openPooled();
+    const { postgres, databaseUrl } = database;
+    const service = await startServiceProcess({
+      databaseUrl,
+      env: { DATABASE_URL: pooledUrl, DIRECT_DATABASE_URL: directUrl, SWEEP_MS: "600000" },
+    });
+    await service.waitUntilReady();
 
-  const fault = "pooler, LISTEN direct";
-  const verdict = await runTraffic({ fault, databaseUrl, service, forMs: 10_000 });
-  expect(verdict.longestSilenceMs).toBeLessThan(1000);
-  await expectInbox(postgres, service);
-  expect(await postgres.backendPids("bellwire listener")).toHaveLength(1);
-  const pooled = await postgres.query(
-    "select from pg_stat_activity where usename = 'app' and application_name <> 'bellwire listener'",
-  );
-  expect(pooled).toHaveLength(SESSIONS);
-  expect((await service.readiness()).status).toBe(200);
-  expect((await service.metrics())("bellwire_listener_up")).toBe(1);
-  expect(service.logs().filter(({ level }) => level > INFO)).toEqual([]);
-});
+    const fault = "pooler, LISTEN direct";
+    const verdict = await runTraffic({ fault, database, service, forMs: 10_000 });
+    expect(verdict.longestSilenceMs).toBeLessThan(1000);
+    await expectInbox(database, service);
+    expect(await postgres.backendPids("bellwire listener")).toHaveLength(1);
+    const pooled = await postgres.query(
+      "select from pg_stat_activity where usename = 'app' and application_name <> 'bellwire listener'",
+    );
+    expect(pooled).toHaveLength(SESSIONS);
+    expect((await service.readiness()).status).toBe(200);
+    expect((await service.metrics())("bellwire_listener_up")).toBe(1);
+    expect(service.logs().filter(({ level }) => level > INFO)).toEqual([]);
+  },
+);
 
-/** A login of the service's own; the pooler refuses the start-up option with which a superuser takes its role. */
-async function prepare() {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+/** The service has its own login, because the pooler refuses the start-up option with which a superuser takes a role. */
+async function openPooled() {
+  const database = await openDatabase();
+  const { postgres } = database;
   const [user, password] = ["app", "secret"];
   await postgres.query(`create role ${user} login password '${password}' in role bellwire_service`);
-  // So that a session which lost the service's own setting would be seen by its times.
+  // A session without the service's own setting would show other times.
   await postgres.query(`alter role ${user} set timezone = 'Asia/Kolkata'`);
-  // As docs/dba.md asks; without them the service would warn.
+  // The service warns without these limits of docs/dba.md.
   for (const limit of ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
     await postgres.query(`alter role ${user} set ${limit} = '10s'`);
   const pgbouncer = await startPgbouncer({
@@ -79,32 +83,29 @@ async function prepare() {
     poolSize: SESSIONS,
   });
   return {
-    postgres,
-    databaseUrl,
+    database,
     pooledUrl: pgbouncer.url("bellwire"),
     directUrl: `postgres://${user}:${password}@127.0.0.1:${postgres.port}/bellwire`,
   };
 }
 
-/** Writers, and readers that break and resume, and nothing may be wrong. */
+/** Writers, and readers that cut their streams and resume. Nothing may be lost or repeated. */
 async function runTraffic(options: {
   fault: string;
-  databaseUrl: string;
+  database: Database;
   service: ServiceProcess;
   forMs: number;
 }) {
-  const { fault, databaseUrl, service, forMs } = options;
+  const { fault, database, service, forMs } = options;
+  const { databaseUrl, judge } = database;
   const [seed = 0] = seeds();
   const random = createRandom(seed);
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: 20,
     recipients: RECIPIENTS,
-    addresses: () => service.url,
-    token: service.token,
     random: random.fork(),
     cutAfterBytes: [200, 6000],
   });
-  await readers.ready();
   const writers = await startWriters({
     url: databaseUrl,
     count: 4,
@@ -114,22 +115,20 @@ async function runTraffic(options: {
   });
   await delay(forMs);
   await writers.stop();
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
-  await readers.close();
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, writers });
+  const verdict = await judge({ readers, writers, timeoutMs: 30_000 });
   report({ fault, seed, verdict });
   expectExact(verdict, { minReconnects: 20 });
   return verdict;
 }
 
-/** Many requests at once, so that the sessions change hands between them. */
-async function expectInbox(postgres: Postgres, { url, token }: ServiceProcess) {
+/** Many requests at once, so that they share the sessions. */
+async function expectInbox({ query }: Database, { url, token }: ServiceProcess) {
   const [recipientId = ""] = RECIPIENTS;
   const headers = {
     authorization: `Bearer ${await token(recipientId)}`,
     "content-type": "application/json",
   };
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  // biome-ignore lint/suspicious/noExplicitAny: the test reads any field
   async function ask(path: string, method = "GET", body?: unknown): Promise<any> {
     const init = { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) };
     const response = await fetch(`${url}/api/notifications${path}`, init);
@@ -137,14 +136,13 @@ async function expectInbox(postgres: Postgres, { url, token }: ServiceProcess) {
     return await response.json();
   }
 
-  const truth = await postgres.query<{ id: string; createdAt: string }>(
+  const truth = await query<{ id: string; createdAt: string }>(
     `select id, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') as "createdAt"
        from bellwire.notifications
       where recipient_id = $1
       order by id desc
       limit 20`,
     [recipientId],
-    "bellwire",
   );
   const lists = await Promise.all(Array.from({ length: 50 }, () => ask("")));
   for (const { notifications } of lists)

@@ -5,15 +5,14 @@ import { EventSource } from "eventsource";
 import { expect, onTestFinished, test } from "vitest";
 import { hasNginx, startNginx } from "../support/nginx.ts";
 import { createRandom, type Random, seeds } from "../support/random.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { streamRequest } from "./support/raw-stream.ts";
-import { startServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 
-/** Beyond nginx's 60 s without a byte from its upstream, our 75 s for idle connections, and Node's 300 s a request. */
+/** Longer than nginx's 60 s without a byte from its upstream, our 75 s for idle connections and Node's 300 s for a request. */
 const QUIET_MS = 390_000;
 const HEARTBEAT_MS = 15_000;
 
-/** How long users think between two requests, each kind around something that may close the connection just then. */
+/** Pauses between two requests of a user. Each kind is close to a limit at which a connection may be closed. */
 const PAUSES: Record<string, { lanes: number; pauseMs: (random: Random) => number }> = {
   "at any time": { lanes: 20, pauseMs: (random) => random.int(3000) },
   "after Node's own 5 s": { lanes: 60, pauseMs: (random) => random.between(4980, 5020) },
@@ -23,13 +22,10 @@ const PAUSES: Record<string, { lanes: number; pauseMs: (random: Random) => numbe
 const LANES = Object.values(PAUSES).flatMap(({ lanes, pauseMs }) => Array(lanes).fill(pauseMs));
 
 test.skipIf(!hasNginx)(
-  "a quiet stream and idle connections outlive every time limit between nginx and the service",
+  "a quiet stream and idle connections outlive every time limit of nginx, the service and Node",
   async () => {
     const [seed = 0] = seeds();
-    const postgres = await startPostgres();
-    const databaseUrl = await createMigrated(postgres);
-    const service = await startServiceProcess({ databaseUrl });
-    await service.waitUntilReady();
+    const { service, query } = await openTrial();
     const nginx = await startNginx(configuration(service.url));
     const token = await service.token("quiet");
     const through = await openQuietStream(nginx.url, token);
@@ -43,11 +39,7 @@ test.skipIf(!hasNginx)(
 
     const quiet = streams.map(({ readQuiet }) => readQuiet());
     const writtenAt = performance.now();
-    await postgres.query(
-      "select bellwire.notify('quiet', 'test', title => 'at last')",
-      [],
-      "bellwire",
-    );
+    await query("select bellwire.notify('quiet', 'test', title => 'at last')");
     await expect
       .poll(() => streams.map(({ hasRow }) => hasRow()), { timeout: 5000, interval: 5 })
       .toEqual([true, true]);
@@ -74,7 +66,7 @@ test.skipIf(!hasNginx)(
       expect(longestSilenceMs).toBeLessThan(HEARTBEAT_MS * 1.2 + 3000);
     }
     expect(rowMs).toBeLessThan(1000);
-    // A browser's script hears nothing but pings, and these do not move its position.
+    // A browser's script sees only pings, which do not change its position.
     expect(browser.messages).toEqual([]);
     expect(browser.errors).toEqual([]);
     expectPings(browser.pings.length);
@@ -85,7 +77,7 @@ test.skipIf(!hasNginx)(
   },
 );
 
-/** Streams as somebody writes it who knows nothing of streams; and for each lane an upstream that keeps connections. */
+/** A plain location for streams, and for each lane an upstream that keeps a connection. */
 function configuration(serviceUrl: string) {
   const address = new URL(serviceUrl).host;
   const upstreams = LANES.map((_, i) => `upstream lane${i} { server ${address}; keepalive 1; }`);
@@ -98,14 +90,14 @@ function configuration(serviceUrl: string) {
   );
   return {
     http: upstreams.join("\n"),
-    // The client's own connection must not be what is closed.
+    // nginx must not close the client's connection.
     locations: `keepalive_timeout 600s;
       location / { proxy_pass ${serviceUrl}; }
       ${locations.join("\n")}`,
   };
 }
 
-/** A stream whose bytes are looked at one by one. */
+/** A stream that records every byte and every silence. */
 async function openQuietStream(url: string, token: string) {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -113,7 +105,7 @@ async function openQuietStream(url: string, token: string) {
   let text = "";
   let lastByteAt = performance.now();
   let longestSilenceMs = 0;
-  socket.on("error", () => {}); // the text says what has come
+  socket.on("error", () => {}); // the text shows what arrived
   socket.on("data", (bytes) => {
     text += bytes.toString("latin1");
     const now = performance.now();
@@ -128,7 +120,7 @@ async function openQuietStream(url: string, token: string) {
   const start = text.length;
 
   return {
-    /** What came since it was ready. Sizes of chunks are HTTP's. */
+    /** What arrived after `ready`. Chunk sizes are part of HTTP. */
     readQuiet() {
       const lines = text.slice(start).split(/\r?\n/);
       const count = (line: string) => lines.filter((other) => other === line).length;
@@ -146,7 +138,7 @@ async function openQuietStream(url: string, token: string) {
   };
 }
 
-/** What a page's script sees of the same. */
+/** What the script of a page sees of such a stream. */
 async function openEventSource(url: string, token: string) {
   const source = new EventSource(`${url}/api/notifications/stream`, {
     fetch: (input, init) =>
@@ -155,7 +147,7 @@ async function openEventSource(url: string, token: string) {
   onTestFinished(() => source.close());
   const messages: unknown[] = [];
   const errors: unknown[] = [];
-  /** The last event's id at each. */
+  /** The last event id at each ping. */
   const pings: string[] = [];
   const titles: string[] = [];
   source.onmessage = ({ data }) => messages.push(data);
@@ -168,18 +160,18 @@ async function openEventSource(url: string, token: string) {
 
 interface Answer {
   status: number | undefined;
-  /** Over the client's connection to nginx, on whose other side one to the service has waited as long. */
+  /** Sent over a kept connection to nginx, so nginx had one to the service that was idle as long. */
   isReused: boolean;
 }
 
-/** Each lane is one user with one connection to nginx; its requests change something or do not, by turns. */
+/** Each lane is a user with one connection to nginx, who reads and writes in turn. */
 async function soakLanes(url: string, token: string, random: Random): Promise<Answer[]> {
   const end = performance.now() + QUIET_MS;
   const answers: Answer[] = [];
 
   async function run(lane: number, pauseMs: (random: Random) => number, random: Random) {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    await delay(random.int(5000)); // nobody's users all begin at once
+    await delay(random.int(5000)); // users do not all begin at once
     for (let i = 0; performance.now() < end; i++) {
       answers.push(await ask(`${url}/lane${lane}`, { agent, token, isWrite: i % 2 === 1 }));
       await delay(Math.min(pauseMs(random), Math.max(0, end - performance.now())));

@@ -9,17 +9,19 @@ import { openStream } from "../support/event-source.ts";
 import { createRandom } from "../support/random.ts";
 import { call } from "../support/service.ts";
 import { startForwarder } from "./support/forwarder.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { type Readers, startReaders } from "./support/readers.ts";
+import { type Postgres, startPostgres } from "./support/postgres.ts";
+import { openReaders, type Readers } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { type Database, openDatabase } from "./support/trial.ts";
 
 const at = (program: string) => `/usr/lib/postgresql/15/bin/${program}`;
 const run = promisify(execFile);
 
-/** Debian's; what comes with npm has no pg_dump. */
+/** From Debian: the PostgreSQL of npm has no pg_dump. */
 const canDump = existsSync(at("pg_dump"));
 const RECIPIENTS = ["1", "2"];
+type Query = Database["query"];
 const ANOTHER_HISTORY = "the database has another history; every stream is reset";
 
 test.skipIf(!canDump).each([
@@ -27,24 +29,24 @@ test.skipIf(!canDump).each([
   ["a younger", "is killed and started again"],
   ["an older", "runs on"],
 ])(
-  "a dump restored into %s cluster resets every stream and rings nothing twice; the service %s",
+  "a dump restored into %s cluster resets every stream and rings nothing twice, while the service %s",
   async (which, what) => {
-    const old = await startPostgres({ major: 15 });
-    const oldUrl = await createMigrated(old);
-    await spendTransactionIds(old, 5000);
-    const forwarder = await startForwarder(old.port);
-    const { service, readers } = await startWatched(urlAt(forwarder.port));
-    for (const i of [1, 2, 3, 4, 5]) await notifyAll(old, `row ${i}`);
-    await old.query("select bellwire.revoke('nobody')", [], "bellwire");
-    const dump = await makeDump(oldUrl);
-    await notifyAll(old, "after the dump");
+    const old = await openDatabase({ major: 15 });
+    await spendTransactionIds(old.postgres, 5000);
+    const forwarder = await startForwarder(old.postgres.port);
+    const { service, readers } = await startWatched(old.urlAt(forwarder.port));
+    for (const i of [1, 2, 3, 4, 5]) await notifyAll(old.query, `row ${i}`);
+    await old.query("select bellwire.revoke('nobody')");
+    const dump = await makeDump(old.databaseUrl);
+    await notifyAll(old.query, "after the dump");
     await readers.until(() => readers.deliveries.length === 12, 10_000);
     const position = readers.deliveries.at(-1)?.cursor ?? "";
 
     const restored = await startPostgres({ major: 15 });
     if (which === "an older") await spendTransactionIds(restored, 10_000);
     await restoreDump(restored, dump);
-    expect(await countUnborn(restored)).toBe(which === "an older" ? 0 : 10);
+    const query: Query = (sql, params) => restored.query(sql, params, "bellwire");
+    expect(await countUnborn(query)).toBe(which === "an older" ? 0 : 10);
     if (what !== "runs on") await service.kill("SIGKILL");
     forwarder.pointTo(restored.port);
     forwarder.cutAll();
@@ -55,22 +57,18 @@ test.skipIf(!canDump).each([
 
     await service.waitUntilReady();
     await expectResetFrom(service, position);
-    await expectToGoOn(restored, readers, 12);
-    expect(await countUnborn(restored)).toBe(0);
-    // A restored row that changes is a change, and no news.
-    await restored.query(
-      "update bellwire.notifications set read_at = now() where body = 'row 1'",
-      [],
-      "bellwire",
-    );
+    await expectToContinue(query, readers, 12);
+    expect(await countUnborn(query)).toBe(0);
+    // A restored row that changes is a change, not a new notification.
+    await query("update bellwire.notifications set read_at = now() where body = 'row 1'");
     const isRead = (reader: Readers["readers"][number]) =>
       [...(reader.isReadById?.values() ?? [])].filter(Boolean).length === 1;
     await readers.until(() => readers.readers.every(isRead), 5000);
-    await expectToGoOn(restored, readers, 14);
+    await expectToContinue(query, readers, 14);
 
     expect(readers.resets.map(({ reason }) => reason)).toEqual(["epoch_changed", "epoch_changed"]);
     const lines = service.logs().filter(({ msg }) => msg === ANOTHER_HISTORY);
-    expect(lines.length).toBe(what === "runs on" ? 1 : 0); // a new process has no history yet
+    expect(lines.length).toBe(what === "runs on" ? 1 : 0); // a new process does not know the old history
     const resets = (await service.metrics())("bellwire_stream_resets_total", {
       reason: "epoch_changed",
     });
@@ -81,37 +79,41 @@ test.skipIf(!canDump).each([
   120_000,
 );
 
-const OVER_IT: [how: string, restore: (postgres: Postgres, dump: string) => Promise<unknown>][] = [
+const OVER_IT: [how: string, restore: (database: Database, dump: string) => Promise<unknown>][] = [
   [
     "by pg_restore --clean",
-    (postgres, dump) => restoreInto(postgres, dump, "--clean", "--if-exists"),
+    ({ databaseUrl }, dump) => restoreInto(databaseUrl, dump, "--clean", "--if-exists"),
   ],
   [
     "by pg_restore --clean in one transaction",
-    (postgres, dump) =>
-      restoreInto(postgres, dump, "--clean", "--if-exists", "--single-transaction"),
+    ({ databaseUrl }, dump) =>
+      restoreInto(databaseUrl, dump, "--clean", "--if-exists", "--single-transaction"),
   ],
   [
-    "once its schema was dropped",
-    async (postgres, dump) => {
-      await postgres.query("drop schema bellwire cascade", [], "bellwire");
-      // The application's tables are there already, which it says and goes on.
-      await restoreInto(postgres, dump).catch(() => {});
+    "after its schema was dropped",
+    async ({ databaseUrl, query }, dump) => {
+      await query("drop schema bellwire cascade");
+      // pg_restore reports that the application's tables exist, and continues.
+      await restoreInto(databaseUrl, dump).catch(() => {});
     },
   ],
   [
-    "once its tables were emptied, as data only",
-    async (postgres, dump) => {
-      const [row] = await postgres.query<{ tables: string }>(
+    "as data only, after its tables were emptied",
+    async ({ databaseUrl, query }, dump) => {
+      const [row] = await query<{ tables: string }>(
         `select string_agg(oid::regclass::text, ', ') as tables
            from pg_class
           where relnamespace = 'bellwire'::regnamespace
             and relkind = 'r'`,
-        [],
-        "bellwire",
       );
-      await postgres.query(`truncate ${row?.tables} restart identity`, [], "bellwire");
-      await restoreInto(postgres, dump, "--data-only", "--disable-triggers", "--schema=bellwire");
+      await query(`truncate ${row?.tables} restart identity`);
+      await restoreInto(
+        databaseUrl,
+        dump,
+        "--data-only",
+        "--disable-triggers",
+        "--schema=bellwire",
+      );
     },
   ],
 ];
@@ -119,24 +121,24 @@ const OVER_IT: [how: string, restore: (postgres: Postgres, dump: string) => Prom
 test.skipIf(!canDump).each(OVER_IT)(
   "a dump restored over the same database resets every stream and rings nothing twice, %s",
   async (how, restore) => {
-    const postgres = await startPostgres({ major: 15 });
-    const databaseUrl = await createMigrated(postgres);
+    const database = await openDatabase({ major: 15 });
+    const { postgres, databaseUrl, query } = database;
     const { service, readers } = await startWatched(databaseUrl);
-    for (const i of [1, 2, 3, 4, 5]) await notifyAll(postgres, `row ${i}`);
+    for (const i of [1, 2, 3, 4, 5]) await notifyAll(query, `row ${i}`);
     const dump = await makeDump(databaseUrl);
-    for (const i of [6, 7, 8]) await notifyAll(postgres, `after the dump ${i}`);
+    for (const i of [6, 7, 8]) await notifyAll(query, `after the dump ${i}`);
     await readers.until(() => readers.deliveries.length === 16, 10_000);
     const position = readers.deliveries.at(-1)?.cursor ?? "";
     const list = await listOf(service);
     await spendTransactionIds(postgres, 100);
 
     const restoredAt = performance.now();
-    await restore(postgres, dump);
+    await restore(database, dump);
     await readers.until(() => readers.resets.length >= RECIPIENTS.length, 20_000);
     const healMs = performance.now() - restoredAt;
     await service.waitUntilReady();
-    // Those of what was there since the dump are given again, to others.
-    await notifyAll(postgres, "after 16");
+    // The ids of the rows after the dump are given again, to other rows.
+    await notifyAll(query, "after 16");
     await readers.until(() => readers.deliveries.length >= 16 + RECIPIENTS.length, 10_000);
     const bodies = readers.deliveries.slice(16).map(({ body }) => body);
     expect(bodies).toEqual(RECIPIENTS.map(() => "after 16"));
@@ -148,7 +150,7 @@ test.skipIf(!canDump).each(OVER_IT)(
       "after 16",
       ...[5, 4, 3, 2, 1].map((i) => `row ${i}`),
     ]);
-    await expectToGoOn(postgres, readers, 18);
+    await expectToContinue(query, readers, 18);
     const missed = await pollOf(service, now.cursor);
     expect(missed.notifications.map(({ body }) => body)).toEqual(["after 18"]);
     expect(new Set(readers.resets.map(({ reason }) => reason))).toEqual(new Set(["epoch_changed"]));
@@ -159,26 +161,25 @@ test.skipIf(!canDump).each(OVER_IT)(
 );
 
 /**
- * A copy of the data folder, put back: the same cluster, timeline and database, so the epoch cannot tell. What tells
- * is a position that lies ahead of the server. It does no more once the server has spent as many transaction ids as it
- * was taken back: to whoever comes only then with a position from the lost time, rows under those ids count as seen.
- * Nothing in the database knows of this; a recovery that begins a new timeline, as PostgreSQL's own does, has another epoch.
+ * A restored copy of the data folder has the same cluster, timeline and database, so it has the same epoch. Only a
+ * position ahead of the server shows the restore. Once the server has used as many transaction ids as it lost, this no
+ * longer works: a client that comes only then, with a position from the lost time, misses rows under those ids. Nothing
+ * in the database shows this. PostgreSQL's own recovery begins a new timeline, which has another epoch.
  */
-test("an older copy of the data folder resets whoever is ahead of it", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+test("an older copy of the data folder resets every client that is ahead of it", async () => {
+  const { postgres, databaseUrl, query } = await openDatabase();
   const { service, readers } = await startWatched(databaseUrl);
-  await notifyAll(postgres, "in the copy");
-  const epoch = await readEpoch(postgres);
+  await notifyAll(query, "in the copy");
+  const epoch = await readEpoch(query);
   await postgres.stop("fast");
   const copy = join(await makeFolder(), "data");
-  await run("cp", ["-a", postgres.dataDir, copy]); // with its owner, which Node's cp does not keep
+  await run("cp", ["-a", postgres.dataDir, copy]); // Node's cp does not keep the owner
   await postgres.start();
   await service.waitUntilReady();
-  for (const i of [1, 2, 3, 4, 5]) await notifyAll(postgres, `after the copy ${i}`);
+  for (const i of [1, 2, 3, 4, 5]) await notifyAll(query, `after the copy ${i}`);
   await readers.until(() => readers.deliveries.length === 12, 10_000);
   const position = readers.deliveries.at(-1)?.cursor ?? "";
-  expect(readers.resets).toEqual([]); // a restart is no other history
+  expect(readers.resets).toEqual([]); // a restart keeps the history
 
   await postgres.stop("fast");
   await rm(postgres.dataDir, { recursive: true });
@@ -187,37 +188,32 @@ test("an older copy of the data folder resets whoever is ahead of it", async () 
   const switchedAt = performance.now();
   await readers.until(() => readers.resets.length === RECIPIENTS.length, 20_000);
   const healMs = performance.now() - switchedAt;
-  expect(await readEpoch(postgres)).toBe(epoch);
+  expect(await readEpoch(query)).toBe(epoch);
   await service.waitUntilReady();
   await expectResetFrom(service, position);
-  await expectToGoOn(postgres, readers, 12);
+  await expectToContinue(query, readers, 12);
   expect(readers.resets.map(({ reason }) => reason)).toEqual(["epoch_changed", "epoch_changed"]);
   reportRestore("older copy of the data folder", readers, healMs);
   expect(service.exits).toEqual([]);
 }, 120_000);
 
-const urlAt = (port: number) => `postgres://postgres:postgres@127.0.0.1:${port}/bellwire`;
-
 async function startWatched(databaseUrl: string) {
   const service = await startServiceProcess({ databaseUrl });
   await service.waitUntilReady();
-  const readers = await startReaders({
+  const readers = await openReaders(service, {
     streams: RECIPIENTS.length,
     recipients: RECIPIENTS,
-    addresses: () => service.url,
-    token: service.token,
     random: createRandom(1),
   });
-  await readers.ready();
   return { service, readers };
 }
 
-async function notifyAll(postgres: Postgres, body: string): Promise<void> {
+async function notifyAll(query: Query, body: string): Promise<void> {
   const sql = "select bellwire.notify(id, 'test', body => $2) from unnest($1::text[]) id";
-  await postgres.query(sql, [RECIPIENTS, body], "bellwire");
+  await query(sql, [RECIPIENTS, body]);
 }
 
-/** A cluster that has been in use is further on than a new one. */
+/** Uses up transaction ids, like a cluster that has been in use. */
 async function spendTransactionIds(postgres: Postgres, count: number): Promise<void> {
   await postgres.query(`do $$
     begin
@@ -234,7 +230,7 @@ async function makeFolder(): Promise<string> {
   return folder;
 }
 
-/** As docs/dba.md says: the roles, then the database. */
+/** Dumps the roles and then the database, as docs/dba.md says. */
 async function makeDump(url: string): Promise<string> {
   const folder = await makeFolder();
   await run(at("pg_dumpall"), [
@@ -249,7 +245,7 @@ async function makeDump(url: string): Promise<string> {
 }
 
 async function restoreDump(postgres: Postgres, folder: string): Promise<void> {
-  // Role postgres is there already, which psql says and goes on.
+  // psql reports that role postgres exists, and continues.
   await run(at("psql"), ["--dbname", postgres.url(), "--file", join(folder, "roles.sql")]);
   await postgres.query("create database bellwire");
   await run(at("pg_restore"), [
@@ -258,14 +254,9 @@ async function restoreDump(postgres: Postgres, folder: string): Promise<void> {
   ]);
 }
 
-/** Into the database that the service has open. */
-async function restoreInto(postgres: Postgres, folder: string, ...options: string[]) {
-  await run(at("pg_restore"), [
-    ...options,
-    "--dbname",
-    postgres.url("bellwire"),
-    join(folder, "dump"),
-  ]);
+/** Restores into the database that the service uses. */
+async function restoreInto(url: string, folder: string, ...options: string[]) {
+  await run(at("pg_restore"), [...options, "--dbname", url, join(folder, "dump")]);
 }
 
 interface Page {
@@ -281,24 +272,23 @@ async function get(service: ServiceProcess, path: string): Promise<Page> {
   return (await call(service, "1", path)).body;
 }
 
-/** Rows under transaction ids that the server has not given yet. */
-async function countUnborn(postgres: Postgres): Promise<number> {
-  const [row] = await postgres.query<{ count: string }>(
+/** Counts rows with transaction ids that the server has not given yet. */
+async function countUnborn(query: Query): Promise<number> {
+  const [row] = await query<{ count: string }>(
     `select count(*)
        from bellwire.notifications
       where greatest(created_xid, changed_xid) >= pg_snapshot_xmax(pg_current_snapshot())`,
     [],
-    "bellwire",
   );
   return Number(row?.count);
 }
 
-async function readEpoch(postgres: Postgres): Promise<string | undefined> {
-  const [row] = await postgres.query<{ epoch: string }>("select bellwire.epoch()", [], "bellwire");
+async function readEpoch(query: Query): Promise<string | undefined> {
+  const [row] = await query<{ epoch: string }>("select bellwire.epoch()");
   return row?.epoch;
 }
 
-/** That a client which comes with that position is told, and told first. */
+/** A client with this position gets the reset first. */
 async function expectResetFrom(service: ServiceProcess, lastEventId: string): Promise<void> {
   const openedAt = performance.now();
   const stream = await openStream(service, "1", { lastEventId });
@@ -309,9 +299,9 @@ async function expectResetFrom(service: ServiceProcess, lastEventId: string): Pr
   stream.close();
 }
 
-/** That the next row arrives, and before it none of those that were restored. */
-async function expectToGoOn(postgres: Postgres, readers: Readers, before: number): Promise<void> {
-  await notifyAll(postgres, `after ${before}`);
+/** The next row arrives, and no restored row before it. */
+async function expectToContinue(query: Query, readers: Readers, before: number): Promise<void> {
+  await notifyAll(query, `after ${before}`);
   await readers.until(() => readers.deliveries.length >= before + RECIPIENTS.length, 2000);
   const bodies = readers.deliveries.slice(before).map(({ body }) => body);
   expect(bodies).toEqual(RECIPIENTS.map(() => `after ${before}`));

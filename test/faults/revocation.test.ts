@@ -1,23 +1,20 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { openStream } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
-import type { Service } from "../support/service.ts";
-import { expectExact, judge } from "./support/checker.ts";
-import { startForwarder } from "./support/forwarder.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
+import { expectExact } from "./support/checker.ts";
+import { openClient } from "./support/client.ts";
 import { createRawReader } from "./support/raw-stream.ts";
 import type { Delivery } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { type Database, openTrial, type TrialOptions } from "./support/trial.ts";
 
 const OTHERS = ["2", "3", "4"];
 const SWEEP_MS = 2000;
 const WITHIN_MS = 2000;
 const LEEWAY_MS = 1000;
-/** Of the revoked on each instance. */
+/** Of the revoked recipient, on each instance. */
 const [STREAMS, POLLS] = [3, 2];
 
 const REVOKE = "select bellwire.revoke($1)";
@@ -36,14 +33,14 @@ const WAYS: [name: string, sql: string, withinMs: number][] = [
 ];
 
 test.each(WAYS)(
-  "%s ends a recipient's streams and polls on both instances in time, nobody else's, and refuses what was issued before, also after a restart",
+  "%s ends the recipient's streams and polls on both instances, no others, and refuses older tokens and tickets, also after a restart",
   async (way, sql, withinMs) => {
-    const { postgres, databaseUrl, services } = await start();
-    if (way.includes("suspended")) await query(postgres, "select bellwire.suspend_wakeups()");
-    const [one, other] = services;
+    const { databaseUrl, services, query, judge } = await openTwo();
+    if (way.includes("suspended")) await query("select bellwire.suspend_wakeups()");
+    const [one, other = one] = services;
     const token = await one.token("1");
-    const tickets = await issueTickets(postgres, one, token, 4);
-    const spared = await issueTickets(postgres, other, await one.token("2"), 2);
+    const tickets = await issueTickets(query, one, token, 4);
+    const spared = await issueTickets(query, other, await one.token("2"), 2);
     const { readers, deliveries } = await openReaders(services);
     const streams = await Promise.all(
       services.flatMap((service) => Array.from({ length: STREAMS }, () => open(service, token))),
@@ -59,9 +56,7 @@ test.each(WAYS)(
     };
     await expect.poll(waiting, { timeout: 10_000 }).toBe(polls.length + 1);
 
-    const client = new pg.Client(databaseUrl);
-    await client.connect();
-    onTestFinished(() => client.end());
+    const client = await openClient(databaseUrl);
     await client.query(sql, ["1"]);
     const revokedAt = performance.now();
     const endedMs = await Promise.all(
@@ -72,11 +67,10 @@ test.each(WAYS)(
     await expectRefused(services, token, tickets.slice(0, 2));
 
     const log = { readers: readers.map(({ reader }) => reader), deliveries, resets: [] };
-    await settle({ postgresUrl: databaseUrl, readers: log, timeoutMs: 20_000 });
-    const verdict = await judge({ postgresUrl: databaseUrl, readers: log });
+    const verdict = await judge({ readers: log, timeoutMs: 20_000 });
     report({ fault: way, verdict });
     console.log(
-      `  ${streams.length} streams of the revoked ended ${range(endedMs)} after the commit, ` +
+      `  ${streams.length} streams of the revoked recipient ended ${range(endedMs)} after the commit, ` +
         `${polls.length} waiting polls ${range(answeredMs)}; of ${readers.length} streams of others none`,
     );
     for (const { events } of streams)
@@ -90,13 +84,13 @@ test.each(WAYS)(
 
     await delay(Math.max(0, LEEWAY_MS + 1000 - (performance.now() - revokedAt)));
     const fresh = await one.token("1");
-    await expectWorking(postgres, services, fresh);
+    await expectWorking(query, services, fresh);
 
     await Promise.all(services.map((service) => service.kill("SIGKILL")));
     await Promise.all(services.map((service) => service.start()));
     await Promise.all(services.map((service) => service.waitUntilReady()));
     await expectRefused(services, token, tickets.slice(2));
-    await expectWorking(postgres, services, fresh);
+    await expectWorking(query, services, fresh);
     for (const [i, service] of services.entries())
       expect((await open(service, undefined, spared[i])).status).toBe(200);
     expect(services.flatMap(({ exits }) => exits)).toEqual([]);
@@ -105,18 +99,18 @@ test.each(WAYS)(
 
 const ROUNDS = 10;
 const OPENED_AT_ONCE = 24;
-/** Within this time they come, and the revocation does. */
+/** The requests and the revocation are spread over this time. */
 const SPREAD_MS = 200;
 
-/** With a cursor from before, or without. */
+/** "from": with a cursor from before the revocation. */
 const KINDS = ["stream", "stream from", "poll", "poll from"] as const;
 
 test.each(seeds())(
-  "what is opened while its recipient is revoked does not outlive that, seed %i",
+  "streams and polls that open during a revocation end with it, seed %i",
   async (seed) => {
     const random = createRandom(seed);
     const delays = random.fork();
-    const { postgres, services } = await start({ delayMs: () => delays.int(60) });
+    const { services, query } = await openTwo({ delayMs: () => delays.int(60) });
     const outlived: string[] = [];
     const counts = new Map<string, number>();
     let longestMs = 0;
@@ -125,7 +119,7 @@ test.each(seeds())(
       const token = await services[0].token(recipientId);
       const { cursor } = (await ask(services[0], token, "/api/notifications")).body;
       const revoking = delay(random.int(SPREAD_MS)).then(async () => {
-        await query(postgres, REVOKE, [recipientId]);
+        await query(REVOKE, [recipientId]);
         return performance.now();
       });
       const opening = Array.from({ length: OPENED_AT_ONCE }, async (_, i) => {
@@ -160,31 +154,22 @@ test.each(seeds())(
   },
 );
 
-/** `delayMs`: how much later the database's answers come, on each connection. */
-async function start({ delayMs }: { delayMs?: () => number } = {}) {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const { port } = delayMs ? await startForwarder(postgres.port, { delayMs }) : postgres;
-  const launch = () =>
-    startServiceProcess({
-      databaseUrl: databaseUrl.replace(`:${postgres.port}/`, `:${port}/`),
-      directUrl: databaseUrl,
-      env: {
-        MAX_STREAMS_PER_RECIPIENT: "100",
-        SWEEP_MS: `${SWEEP_MS}`,
-        JWT_LEEWAY_SECONDS: `${LEEWAY_MS / 1000}`,
-      },
-    });
-  const services = await Promise.all([launch(), launch()]);
-  await Promise.all(services.map((service) => service.waitUntilReady()));
-  return { postgres, databaseUrl, services };
-}
+const openTwo = (options: Pick<TrialOptions, "delayMs"> = {}) =>
+  openTrial({
+    ...options,
+    instances: 2,
+    env: {
+      MAX_STREAMS_PER_RECIPIENT: "100",
+      SWEEP_MS: `${SWEEP_MS}`,
+      JWT_LEEWAY_SECONDS: `${LEEWAY_MS / 1000}`,
+    },
+  });
 
-/** A stream that still runs after this is not going to end. */
+/** A stream that is still open after this time will not end. */
 const STREAM_LIMIT_MS = 10_000;
 
 async function endOfStream(service: ServiceProcess, token: string, lastEventId?: string) {
-  const stream = await openStream(asService(service), "", {
+  const stream = await openStream(service, "", {
     token,
     ...(lastEventId === undefined ? {} : { lastEventId }),
   });
@@ -194,20 +179,14 @@ async function endOfStream(service: ServiceProcess, token: string, lastEventId?:
   return { status: stream.status, at: performance.now() };
 }
 
-const query = (postgres: Postgres, sql: string, params: string[] = []) =>
-  postgres.query(sql, params, "bellwire");
-
-/** For what asks the API, whoever runs it. */
-const asService = (service: ServiceProcess): Service => ({ ...service, logged: service.said });
-
-/** With a token, or with a ticket and nothing else. */
+/** With a token, or only with a ticket. */
 const open = (service: ServiceProcess, token: string | undefined, ticket?: string) =>
-  openStream(asService(service), "1", {
+  openStream(service, "1", {
     token: token ?? "",
     ...(ticket === undefined ? {} : { query: `?ticket=${ticket}` }),
   });
 
-/** `at` is when it was answered; the status is 0 where it was not. */
+/** `at` is the time of the answer. The status is 0 without one. */
 async function poll(service: ServiceProcess, token: string, since?: string) {
   const query = since === undefined ? "" : `&since=${encodeURIComponent(since)}`;
   const unanswered = { status: 0, body: undefined };
@@ -220,14 +199,14 @@ async function poll(service: ServiceProcess, token: string, since?: string) {
 async function ask(service: ServiceProcess, token: string, path: string, method = "GET") {
   const headers = { authorization: `Bearer ${token}` };
   const response = await fetch(service.url + path, { method, headers });
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
+  // biome-ignore lint/suspicious/noExplicitAny: the test reads any field
   const body: any = await response.json();
   return { status: response.status, body };
 }
 
-/** Good for longer than the test takes, so that it is not their age they are refused for. */
+/** Tickets that are valid for longer than the test, so that they are not refused for their age. */
 async function issueTickets(
-  postgres: Postgres,
+  query: Database["query"],
   service: ServiceProcess,
   token: string,
   count: number,
@@ -235,11 +214,11 @@ async function issueTickets(
   const tickets: string[] = [];
   for (let i = 0; i < count; i++)
     tickets.push((await ask(service, token, "/api/notifications/tickets", "POST")).body.ticket);
-  await query(postgres, "update bellwire.tickets set expires_at = now() + interval '10 minutes'");
+  await query("update bellwire.tickets set expires_at = now() + interval '10 minutes'");
   return tickets;
 }
 
-/** One of each of the others on each instance. */
+/** One reader of each other recipient on each instance. */
 async function openReaders(services: readonly ServiceProcess[]) {
   const deliveries: Delivery[] = [];
   const readers = await Promise.all(
@@ -259,7 +238,7 @@ async function openReaders(services: readonly ServiceProcess[]) {
   return { readers, deliveries };
 }
 
-/** A ticket for each instance. */
+/** There is one ticket for each instance. */
 async function expectRefused(
   services: readonly ServiceProcess[],
   token: string,
@@ -277,7 +256,7 @@ async function expectRefused(
 const REFUSED = { status: 401, body: { code: "token_invalid" } };
 
 async function expectWorking(
-  postgres: Postgres,
+  query: Database["query"],
   services: readonly ServiceProcess[],
   token: string,
 ): Promise<void> {
@@ -287,14 +266,14 @@ async function expectWorking(
   }
   const streams = await Promise.all(services.map((service) => open(service, token)));
   await Promise.all(streams.map((stream) => stream.waitFor(({ event }) => event === "ready")));
-  await query(postgres, "select bellwire.notify('1', 'test', body => 'again')");
+  await query("select bellwire.notify('1', 'test', body => 'again')");
   for (const stream of streams) {
     expect((await stream.take(1)).map(({ data }) => data.body)).toEqual(["again"]);
     stream.close();
   }
 }
 
-/** Some hear of it before the one who commits does. */
+/** A negative time is shown as 0: some clients hear of the commit before the test does. */
 const range = (values: readonly number[]) =>
   [Math.min(...values), Math.max(...values)].map((ms) => Math.max(0, ms).toFixed(0)).join(" to ") +
   " ms";

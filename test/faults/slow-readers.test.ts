@@ -1,45 +1,42 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import { expect, onTestFinished, test } from "vitest";
-import { expectExact, judge } from "./support/checker.ts";
+import { expect, test } from "vitest";
+import { expectExact } from "./support/checker.ts";
+import { openClient } from "./support/client.ts";
 import { COLLECTABLE, collectGarbage } from "./support/garbage.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { createRawReader, type RawReader } from "./support/raw-stream.ts";
-import type { Delivery } from "./support/readers.ts";
+import type { ProbeOptions } from "./support/probe.ts";
+import { createRawReaders, type RawReader } from "./support/raw-stream.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 
 const STREAMS = 200;
 const RECIPIENTS = Array.from({ length: 20 }, (_, i) => `${i + 1}`);
 const [BULK, SINGLY] = [RECIPIENTS.slice(0, 10), RECIPIENTS.slice(10)];
-/** 20 MB for each stream, of which the kernel takes the first 5; no event is so large that it is cut. */
+/** 20 MB per stream, of which the kernel takes the first 5. No event is large enough to be truncated. */
 const EVENTS = 400;
 const EVENT_BYTES = 50_000;
 const MAX_BUFFERED_BYTES = 262_144;
 const STALLED_SECONDS = 10;
 const MAX_GROWTH_MB = 80;
-/** The kernel's share is taken slowly on a busy machine, and only then does a stream begin to stall. */
+/** A stream stalls only after the kernel has taken its share, which is slow on a busy machine. */
 const ALL_CUT_WITHIN_MS = 120_000;
 
-test("200 clients that stop reading cost little memory, delay nobody else, are cut, and resume without loss", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({
-    databaseUrl,
+test("200 clients that stop reading need little memory, delay no other client, are disconnected, and resume without loss", async () => {
+  const { databaseUrl, service, judge } = await openTrial({
     env: {
       STALLED_SECONDS: `${STALLED_SECONDS}`,
       MAX_BUFFERED_BYTES: `${MAX_BUFFERED_BYTES}`,
       ...COLLECTABLE,
     },
   });
-  await service.waitUntilReady();
-  const { readers, deliveries } = await openReaders(service);
+  const { readers, deliveries } = await createRawReaders(
+    service,
+    Array.from({ length: STREAMS }, (_, i) => RECIPIENTS[i % RECIPIENTS.length] ?? ""),
+  );
+  await Promise.all(readers.map((reader) => reader.open()));
   const probe = await createProbe({ service, databaseUrl });
-  const writer = new pg.Client({ connectionString: databaseUrl });
-  await writer.connect();
-  onTestFinished(() => writer.end());
+  const writer = await openClient(databaseUrl);
   const write = (recipients: readonly string[], events: number) =>
     writer.query(
       `select bellwire.notify(r, 'test', body => repeat('x', $2))
@@ -75,14 +72,13 @@ test("200 clients that stop reading cost little memory, delay nobody else, are c
   expect(metrics("bellwire_stream_closes_total", { reason: "slow" })).toBe(STREAMS);
   expect(metrics("bellwire_stream_closes_total")).toBe(STREAMS);
 
-  // One of each recipient comes again; the others have left.
+  // One client of each recipient resumes; the others leave.
   const faultEndedAt = performance.now();
   const [back, gone] = [readers.slice(0, RECIPIENTS.length), readers.slice(RECIPIENTS.length)];
   await Promise.all(gone.map((reader) => reader.close()));
-  await Promise.all(back.map((reader) => comeAgain(reader)));
+  await Promise.all(back.map((reader) => resume(reader)));
   const log = { readers: back.map(({ reader }) => reader), deliveries, resets: [] };
-  await settle({ postgresUrl: databaseUrl, readers: log, timeoutMs: 120_000 });
-  const verdict = await judge({ postgresUrl: databaseUrl, readers: log, faultEndedAt });
+  const verdict = await judge({ readers: log, faultEndedAt, timeoutMs: 120_000 });
   report({ fault: "slow readers", verdict });
   console.log(
     `  memory needed ${mb(baseMb)}, then ${mb(peak.neededMb)} at most (${mb(peak.rssMb)} with garbage), ` +
@@ -96,51 +92,24 @@ test("200 clients that stop reading cost little memory, delay nobody else, are c
     STREAMS * (MAX_BUFFERED_BYTES + EVENT_BYTES + 1000),
   );
   expect(peak.neededMb - baseMb).toBeLessThan(MAX_GROWTH_MB);
-  // One or two of some hundred wait for 200 MB that were committed before them, which the feed reads in order.
+  // One or two of some hundred messages wait while the feed reads the 200 MB that were committed before them.
   expect(p95(latencies)).toBeLessThan(10 * Math.max(p95(usual), 20));
   expect(service.exits).toEqual([]);
 });
 
-async function openReaders(service: ServiceProcess) {
-  const deliveries: Delivery[] = [];
-  const readers: RawReader[] = [];
-  for (let i = 0; i < STREAMS; i++) {
-    const recipientId = RECIPIENTS[i % RECIPIENTS.length] as string;
-    const token = await service.token(recipientId);
-    const name = `reader ${i + 1}`;
-    readers.push(createRawReader({ name, recipientId, token, address: service.url, deliveries }));
-  }
-  await Promise.all(readers.map((reader) => reader.open()));
-  return { readers, deliveries };
-}
-
-/** Takes what the kernel still has for it, and the end; then resumes. */
-async function comeAgain(reader: RawReader): Promise<void> {
+/** Reads what the kernel still holds, to the end of the stream, and then resumes. */
+async function resume(reader: RawReader): Promise<void> {
   reader.resume();
   await reader.ended();
   await reader.open();
 }
 
-/**
- * How long small messages to somebody else take, from before their insert until they are there, one after another, in
- * milliseconds.
- */
-async function createProbe({
-  service,
-  databaseUrl,
-}: {
-  service: ServiceProcess;
-  databaseUrl: string;
-}) {
+/** Sends small messages to another recipient, one after another. Returns the milliseconds from before each insert. */
+async function createProbe({ service, databaseUrl }: ProbeOptions) {
   const recipientId = "somebody else";
-  const token = await service.token(recipientId);
-  const deliveries: Delivery[] = [];
-  const name = "the probe";
-  const reader = createRawReader({ name, recipientId, token, address: service.url, deliveries });
-  await reader.open();
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  onTestFinished(() => client.end());
+  const { readers, deliveries } = await createRawReaders(service, [recipientId]);
+  await readers[0]?.open();
+  const client = await openClient(databaseUrl);
 
   return async (count: number): Promise<number[]> => {
     const latencies: number[] = [];
@@ -149,7 +118,7 @@ async function createProbe({
       const from = performance.now();
       await client.query("select bellwire.notify($1, 'test', title => 'small')", [recipientId]);
       while (deliveries.length === known) {
-        if (performance.now() - from > 60_000) throw new Error("a small message did not come");
+        if (performance.now() - from > 60_000) throw new Error("a small message did not arrive");
         await delay(1);
       }
       latencies.push((deliveries.at(-1)?.at ?? 0) - from);
@@ -159,7 +128,7 @@ async function createProbe({
   };
 }
 
-/** Without what Node has not tidied up yet, which says little about the streams; it gives pages back in its own time. */
+/** Memory without garbage, which is not due to the streams. Node returns pages late, so the least of three counts. */
 async function rssWithoutGarbageMb(service: ServiceProcess): Promise<number> {
   const found: number[] = [];
   for (let i = 0; i < 3; i++) {

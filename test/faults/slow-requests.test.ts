@@ -1,21 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
 import { createProbe, type Probe, p99, type Waits } from "./support/probe.ts";
 import { openConnection, parseAnswer, type RawConnection } from "./support/raw-connection.ts";
-import { createRawReader } from "./support/raw-stream.ts";
+import { createRawReaders } from "./support/raw-stream.ts";
 import { report } from "./support/report.ts";
-import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import type { ServiceProcess } from "./support/service-process.ts";
+import { openTrial } from "./support/trial.ts";
 
 const SLOW_HEADS = 500;
 const SLOW_BODIES = 100;
 const SILENT = 5000;
 const GONE_WITHIN_MS = 20_000;
-/** An idle connection and a stream may get older than any request. */
+/** An idle connection and a stream may last longer than any request. */
 const IDLE_MS = 30_000;
 
-/** The service's own to the database, of which it opens and closes some as it needs them. */
+/** The service's connections to the database, some of which it opens and closes as needed. */
 const POOLED = 13;
 
 const PROBLEM = "application/problem+json; charset=utf-8";
@@ -23,8 +23,8 @@ const TIMEOUT = { status: 408, type: PROBLEM, code: "request_timeout" };
 const TOO_LARGE = { status: 413, type: PROBLEM, code: "body_too_large" };
 const TOO_LONG = { status: 431, type: PROBLEM, code: "headers_too_large" };
 
-test("600 requests that come a byte a second are let go within 20 s; nobody else waits, and who idles may stay", async () => {
-  const { service, databaseUrl, token, probe } = await start();
+test("600 requests that send a byte a second are closed within 20 s; others do not wait, and idle connections stay", async () => {
+  const { service, databaseUrl, token, probe } = await openProbed();
   const usual = await probe.measure(300);
   const before = await look(service);
   const ping = head("GET /api/notifications/unread-count", token);
@@ -44,7 +44,7 @@ test("600 requests that come a byte a second are let go within 20 s; nobody else
   await delay(Math.max(0, IDLE_MS - (performance.now() - idleFrom)));
   expect((await idle.ask(ping))?.status).toBe(200);
   await idle.close();
-  // The probe's stream is older than that.
+  // The probe's stream is even older.
   expect(probe.isOpen()).toBe(true);
   await expectBackTo(before, service);
 
@@ -63,13 +63,13 @@ test("600 requests that come a byte a second are let go within 20 s; nobody else
   expect(service.exits).toEqual([]);
 });
 
-test("5000 connections that say nothing are let go within 20 s, and nobody else waits", async () => {
-  const { service, databaseUrl, probe } = await start();
+test("5000 connections that send nothing are closed within 20 s, and others do not wait", async () => {
+  const { service, databaseUrl, probe } = await openProbed();
   const usual = await probe.measure(300);
   const before = await look(service);
   const silent = Array.from({ length: SILENT }, () => say(service, "", ""));
   await Promise.all(silent.map(({ connected }) => connected));
-  // The kernel says it is connected; the service takes its time to.
+  // The kernel accepts a connection before the service does.
   let fds = 0;
   while (fds < before.fds + SILENT && silent.every((connection) => connection.isOpen()))
     ({ fds } = await look(service));
@@ -89,8 +89,8 @@ test("5000 connections that say nothing are let go within 20 s, and nobody else 
   expect(service.exits).toEqual([]);
 });
 
-test("a body of 1 MB is refused before it has come, be its size told or not, and a head of 17 KB is, too", async () => {
-  const { service, token } = await start();
+test("a body of 1 MB, with or without its length, and headers of 17 KB are refused before they have arrived", async () => {
+  const { service, token } = await openProbed();
   const before = await look(service);
   const post = "POST /api/notifications/mark-all-read";
   const sized = head(post, token, "Content-Length: 1000000");
@@ -112,7 +112,7 @@ test("a body of 1 MB is refused before it has come, be its size told or not, and
     await connection.close();
   }
 
-  // Who goes on all the same is cut.
+  // A client that goes on sending is cut.
   const flood = openConnection(service.port);
   flood.say(chunked);
   while (flood.isOpen()) {
@@ -123,7 +123,7 @@ test("a body of 1 MB is refused before it has come, be its size told or not, and
   const floodMs = await flood.closed;
   await expectBackTo(before, service);
   console.log(
-    `bodies of 1 MB, heads of 17 KB    refused with 413 and 431; who sends on is cut after ${seconds(floodMs)}`,
+    `bodies of 1 MB, heads of 17 KB    refused with 413 and 431; a client that goes on is cut after ${seconds(floodMs)}`,
   );
   expect(floodMs).toBeLessThan(5000);
   expect(service.exits).toEqual([]);
@@ -143,17 +143,14 @@ async function expectBackTo(before: Look, service: ServiceProcess): Promise<void
   await expect.poll(grown, { timeout: 15_000 }).toBeLessThanOrEqual(POOLED);
 }
 
-async function start() {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({ databaseUrl });
-  await service.waitUntilReady();
+async function openProbed() {
+  const { databaseUrl, service } = await openTrial();
   const token = await service.token("1");
   await fillPools(service, token);
   return { service, databaseUrl, token, probe: await createProbe({ service, databaseUrl }) };
 }
 
-/** What the service opens for the first requests and keeps for the next is then there already. */
+/** Opens the connections that the service keeps between requests. */
 async function fillPools(service: ServiceProcess, token: string): Promise<void> {
   const open = async () => {
     const connection = openConnection(service.port);
@@ -161,11 +158,7 @@ async function fillPools(service: ServiceProcess, token: string): Promise<void> 
     await connection.close();
   };
   await Promise.all(Array.from({ length: 50 }, open));
-  const readers = Array.from({ length: 10 }, (_, i) =>
-    createRawReader({
-      ...{ name: `visitor ${i}`, recipientId: "1", token, address: service.url, deliveries: [] },
-    }),
-  );
+  const { readers } = await createRawReaders(service, Array(10).fill("1"));
   await Promise.all(readers.map((reader) => reader.open()));
   await Promise.all(readers.map((reader) => reader.close()));
   await expect.poll(async () => (await look(service)).streams).toBe(0);
@@ -190,7 +183,7 @@ const head = (line: string, token: string, ...headers: string[]) =>
     "\r\n",
   ].join("\r\n");
 
-/** A connection that says one thing at once, and another a byte a second. */
+/** A connection that sends one text at once, and another at a byte a second. */
 function say(service: ServiceProcess, atOnce: string, slowly: string): RawConnection {
   const connection = openConnection(service.port);
   if (atOnce) connection.say(atOnce);
@@ -200,7 +193,7 @@ function say(service: ServiceProcess, atOnce: string, slowly: string): RawConnec
   return connection;
 }
 
-/** What those who are unharmed wait for meanwhile, and when the last of the others was gone. */
+/** How long other clients wait meanwhile, and when the last of these connections was closed. */
 async function measureUntilGone(connections: readonly RawConnection[], probe: Probe) {
   const waits: Waits = { answers: [], messages: [] };
   while (connections.some((connection) => connection.isOpen())) {

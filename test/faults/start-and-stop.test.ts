@@ -3,12 +3,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { LAST_WORDS, REFUSAL } from "../support/event-source.ts";
 import { createRandom } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, startPostgres } from "./support/postgres.ts";
-import { startReaders } from "./support/readers.ts";
+import { expectExact } from "./support/checker.ts";
+import { openReaders, startReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import { openDatabase, openTrial } from "./support/trial.ts";
 
 const NOT_LISTENING = "the LISTEN connection cannot be made or was lost";
 const NOT_READING = "the database does not answer";
@@ -17,9 +16,8 @@ const STREAMS = 20;
 const DRAIN_MS = 2000;
 const ENV = { DRAIN_SECONDS: `${DRAIN_MS / 1000}`, MAX_STREAMS_PER_RECIPIENT: `${STREAMS + 1}` };
 
-test("a service that starts before its database waits for it", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
+test("a service that starts before its database becomes ready when the database is up", async () => {
+  const { postgres, databaseUrl, query, judge } = await openDatabase();
   await postgres.stop("fast");
   const service = await startServiceProcess({ databaseUrl, env: ENV });
 
@@ -31,10 +29,11 @@ test("a service that starts before its database waits for it", async () => {
   expect((await service.metrics())("bellwire_listener_up")).toBe(0);
   expect((await service.metrics())("bellwire_feed_up")).toBe(0);
   expect(await readStream(service)).toMatch(REFUSAL);
-  // To stop it needs no database either.
+  // It also stops without a database.
   expect(await service.restart("SIGTERM")).toMatchObject({ code: 0 });
-  const readers = await openReaders(service);
-  await delay(10_000); // the pauses between two tries have grown by then
+  const { url, token } = service;
+  const readers = await startReaders({ ...reading(), addresses: () => url, token });
+  await delay(10_000); // by then the pauses between two attempts are longer
   expect(readers.readers.every(({ connections }) => connections > 1)).toBe(true);
 
   await postgres.start();
@@ -44,15 +43,13 @@ test("a service that starts before its database waits for it", async () => {
   const healMs = performance.now() - startedAt;
   expect((await service.metrics())("bellwire_listener_up")).toBe(1);
   expect((await service.metrics())("bellwire_feed_up")).toBe(1);
-  await postgres.query("select bellwire.notify('1', 'test', body => 'first')", [], "bellwire");
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 10_000 });
-  await readers.close();
-  const verdict = await judge({ postgresUrl: databaseUrl, readers });
+  await query("select bellwire.notify('1', 'test', body => 'first')");
+  const verdict = await judge({ readers, timeoutMs: 10_000 });
   report({ fault: "started before its database", verdict: { ...verdict, healMs } });
   expectExact(verdict);
   for (const { statuses } of readers.readers) expect([...statuses.keys()]).toEqual([200]);
   expect(service.exits).toEqual([]);
-  // Two lives, of which one has seen the database.
+  // Two processes, of which one has seen the database.
   expect(countStates(service)).toEqual({
     [NOT_LISTENING]: 2,
     [NOT_READING]: 2,
@@ -61,20 +58,16 @@ test("a service that starts before its database waits for it", async () => {
   });
 });
 
-test("a database that hangs does not hold up the end", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  // Sweeps without a pause, so that one waits for its answer when the end comes.
-  const service = await startServiceProcess({ databaseUrl, env: { ...ENV, SWEEP_MS: "10" } });
-  await service.waitUntilReady();
-  const readers = await openReaders(service);
-  await readers.ready();
+test("a database that hangs does not delay the exit", async () => {
+  // Sweeps without pauses, so that one waits for its answer at the exit.
+  const { postgres, service } = await openTrial({ env: { ...ENV, SWEEP_MS: "10" } });
+  await openReaders(service, reading());
 
   const backends = await postgres.backendPids("bellwire");
   backends.push(...(await postgres.backendPids("bellwire listener")));
   for (const pid of backends) postgres.signalBackend(pid, "SIGSTOP");
   const answers = Promise.allSettled([readStream(service), readInbox(service)]);
-  // The feed's read and theirs: one in each pool.
+  // The feed's read and these two: one query in each pool.
   await expect.poll(() => countUnread(postgres.port)).toBeGreaterThanOrEqual(3);
   const exit = await service.kill("SIGTERM");
   console.log(`${"database hangs, SIGTERM".padEnd(32)}  exit after ${seconds(exit.afterMs)}`);
@@ -86,12 +79,9 @@ test("a database that hangs does not hold up the end", async () => {
 test.each(["SIGTERM", "SIGINT"] as const)(
   "%s ends every stream and then the service",
   async (signal) => {
-    const postgres = await startPostgres();
-    const databaseUrl = await createMigrated(postgres);
-    const service = await startServiceProcess({ databaseUrl, env: ENV });
-    await service.waitUntilReady();
+    const { service } = await openTrial({ env: ENV });
     const texts = Promise.all(Array.from({ length: STREAMS }, () => readStream(service)));
-    texts.catch(() => {}); // told below
+    texts.catch(() => {}); // awaited below
     await expect.poll(async () => (await service.metrics())("bellwire_streams")).toBe(STREAMS);
 
     const exit = await service.kill(signal);
@@ -103,19 +93,12 @@ test.each(["SIGTERM", "SIGINT"] as const)(
   },
 );
 
-test("a second signal ends the service at once, and one that comes with the first does not", async () => {
-  const postgres = await startPostgres();
-  const databaseUrl = await createMigrated(postgres);
-  const service = await startServiceProcess({
-    databaseUrl,
-    env: { ...ENV, DRAIN_SECONDS: "60" },
-  });
-  await service.waitUntilReady();
-  const readers = await openReaders(service);
-  await readers.ready();
+test("a second signal ends the service at once, unless it comes together with the first", async () => {
+  const { service } = await openTrial({ env: { ...ENV, DRAIN_SECONDS: "60" } });
+  await openReaders(service, reading());
 
   service.signal("SIGTERM");
-  await delay(200); // as npm does, which passes on what the terminal has sent to all of us
+  await delay(200); // like npm, which passes on a signal that the terminal has sent to all processes
   service.signal("SIGINT");
   await delay(1000);
   expect(service.pid()).toBeDefined();
@@ -127,17 +110,9 @@ test("a second signal ends the service at once, and one that comes with the firs
   expect(afterMs).toBeLessThan(500);
 });
 
-function openReaders(service: ServiceProcess) {
-  return startReaders({
-    streams: STREAMS,
-    recipients: ["1"],
-    addresses: () => service.url,
-    token: service.token,
-    random: createRandom(1),
-  });
-}
+const reading = () => ({ streams: STREAMS, recipients: ["1"], random: createRandom(1) });
 
-/** A stream to its end, which must be one after which an EventSource comes again. */
+/** Reads a stream to its end. Its status must be 200, because an EventSource does not reconnect after another one. */
 async function readStream({ url, token }: ServiceProcess): Promise<string> {
   const response = await fetch(`${url}/api/notifications/stream`, {
     headers: { authorization: `Bearer ${await token("1")}` },
@@ -151,7 +126,7 @@ async function readInbox({ url, token }: ServiceProcess): Promise<number> {
   return (await fetch(`${url}/api/notifications`, { headers })).status;
 }
 
-/** Connections that hold what the server has not read: here, queries that wait for a backend that hangs. */
+/** Counts the connections with bytes that PostgreSQL has not read: queries that wait for a backend that hangs. */
 async function countUnread(port: number): Promise<number> {
   const server = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   const table = await readFile("/proc/net/tcp", "utf8"); // address, peer, state, queues to send:to read
@@ -162,7 +137,7 @@ async function countUnread(port: number): Promise<number> {
     .length;
 }
 
-/** How often the log says that a state began or ended. */
+/** How often the log reports the begin or the end of a state. */
 function countStates(service: ServiceProcess): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { msg, problem } of service.logs()) {

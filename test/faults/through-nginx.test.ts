@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, test } from "vitest";
+import { test } from "vitest";
 import { hasNginx, startNginx } from "../support/nginx.ts";
 import { seeds } from "../support/random.ts";
 import {
@@ -8,22 +8,20 @@ import {
   startFaults,
   terminateBackend,
 } from "./support/faults.ts";
-import { startPostgres } from "./support/postgres.ts";
-import { runTrial } from "./support/trial.ts";
+import { runTrial } from "./support/run-trial.ts";
 
-describe.skipIf(!hasNginx)("behind Debian's nginx with its defaults", () => {
-  test.each(seeds())("nothing is lost, repeated or made up, seed %i", async (seed) => {
-    const postgres = await startPostgres();
+test.skipIf(!hasNginx).each(seeds())(
+  "a client behind Debian's nginx with its defaults loses no message in a restart, seed %i",
+  async (seed) => {
     await runTrial({
       fault: "through nginx",
       seed,
-      postgres,
       minReconnects: 200,
       through: async ({ url }) => {
         const nginx = await startNginx({ locations: `location / { proxy_pass ${url}; }` });
         return nginx.url;
       },
-      async harm([service], random) {
+      async harm({ postgres, service }, random) {
         const faults = startFaults({
           faults: {
             "terminate a backend": terminateBackend(postgres),
@@ -38,5 +36,5 @@ describe.skipIf(!hasNginx)("behind Debian's nginx with its defaults", () => {
         return faults.done;
       },
     });
-  });
-});
+  },
+);

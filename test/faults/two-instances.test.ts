@@ -2,21 +2,18 @@ import { setTimeout as delay } from "node:timers/promises";
 import { test } from "vitest";
 import { seeds } from "../support/random.ts";
 import { freezeListener, restartService, startFaults } from "./support/faults.ts";
-import { startPostgres } from "./support/postgres.ts";
-import { runTrial } from "./support/trial.ts";
+import { runTrial } from "./support/run-trial.ts";
 
 test.each(seeds())(
-  "a client may resume on any instance, while any of them restarts, seed %i",
+  "a client that resumes on any of two instances loses nothing while either restarts, seed %i",
   async (seed) => {
-    const postgres = await startPostgres();
     await runTrial({
       fault: "two instances",
       seed,
-      postgres,
-      services: 2,
+      instances: 2,
       minReconnects: 200,
-      async harm([one, other], random) {
-        if (!other) throw new Error("two were asked for");
+      async harm({ postgres, services: [one, other] }, random) {
+        if (!other) throw new Error("two instances were started");
         const faults = startFaults({
           faults: {
             "restart one": restartService(one),

@@ -2,50 +2,42 @@ import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect, test } from "vitest";
 import { createRandom } from "../support/random.ts";
-import { expectExact, judge } from "./support/checker.ts";
-import { createMigrated, type Postgres, startPostgres } from "./support/postgres.ts";
-import { type Delivery, type Readers, startReaders } from "./support/readers.ts";
+import { expectExact } from "./support/checker.ts";
+import type { Postgres } from "./support/postgres.ts";
+import { type Delivery, openReaders, type Readers } from "./support/readers.ts";
 import { report } from "./support/report.ts";
-import { startServiceProcess } from "./support/service-process.ts";
-import { settle } from "./support/settle.ts";
+import { openTrial } from "./support/trial.ts";
 import { readTruth, type TruthRow } from "./support/truth.ts";
 
 const FLOOD_SECONDS = 10;
 /** Each has a writer of its own. */
 const RECIPIENTS = ["1", "2", "3", "4", "5", "6", "7", "8"];
-/** Told nothing: they are there to be many. */
+/** They get nothing; they only add streams. */
 const ONLOOKERS = Array.from({ length: 292 }, (_, i) => `onlooker ${i + 1}`);
-/** 200 ms for whoever has the machine alone. */
+/** On a machine without other work 200 ms are enough. */
 const LAST_ROW_MS = 500;
 
 test.each([
-  // Some thousand commits a second, which may leave a machine no time for a read every 10 ms.
+  // Thousands of commits a second: the machine may be too busy for a read every 10 ms.
   { tickMs: 10, pauseMs: 1 },
-  // Here nothing but the limit holds the reads back. A tick's rows are far from a page, the next of which would count.
+  // Here only the limit holds reads back. The rows of a tick fit in one page; a second page would be a second read.
   { tickMs: 100, pauseMs: 5 },
 ])(
-  "whatever the flood, it is one read every $tickMs ms, and one LISTEN for 300 streams",
+  "a flood of wake-ups causes at most one read every $tickMs ms, and 300 streams share one LISTEN",
   async ({ tickMs, pauseMs }) => {
-    const postgres = await startPostgres();
-    const databaseUrl = await createMigrated(postgres);
-    const service = await startServiceProcess({
-      databaseUrl,
-      // Never suspended: else there is no flood.
+    const { postgres, databaseUrl, service, judge } = await openTrial({
+      // Wake-ups are never suspended, or there would be no flood.
       env: {
         TICK_MS: `${tickMs}`,
         WAKEUPS_PER_SECOND_BUSY: "0",
         REPLAY_LIMIT: "100000",
       },
     });
-    await service.waitUntilReady();
-    const readers = await startReaders({
+    const readers = await openReaders(service, {
       streams: RECIPIENTS.length + ONLOOKERS.length,
       recipients: [...RECIPIENTS, ...ONLOOKERS],
-      addresses: () => service.url,
-      token: service.token,
       random: createRandom(1),
     });
-    await readers.ready();
     const before = await service.metrics();
     expect(before("bellwire_streams")).toBe(300);
 
@@ -66,8 +58,7 @@ test.each([
     const truth = await readTruth(databaseUrl);
     await readers.until(() => readers.deliveries.length >= truth.length, 30_000);
     const lastMs = delayOfLastMs(readers, truth);
-    await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 30_000 });
-    const verdict = await judge({ postgresUrl: databaseUrl, readers });
+    const verdict = await judge({ readers, timeoutMs: 30_000 });
     report({ fault: `flood of wake-ups, TICK_MS=${tickMs}`, verdict });
     console.log(
       `  ${truth.length} commits in ${seconds.toFixed(1)} s, ${heard} wake-ups, ${reads} reads, ` +
@@ -78,7 +69,7 @@ test.each([
   },
 );
 
-/** One small commit after another, within the server: no client can do more of them. */
+/** Commits one small row after another within the server, which is faster than any client. */
 async function commit(url: string, recipientId: string, pauseMs: number): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -96,7 +87,7 @@ async function commit(url: string, recipientId: string, pauseMs: number): Promis
   await client.end();
 }
 
-/** As PostgreSQL sees it. */
+/** PostgreSQL has one LISTEN session, and it is the service's. */
 async function expectOneListen(postgres: Postgres): Promise<void> {
   const rows = await postgres.query(
     `select application_name as name
@@ -107,7 +98,7 @@ async function expectOneListen(postgres: Postgres): Promise<void> {
   expect(rows).toEqual([{ name: "bellwire listener" }]);
 }
 
-/** From before the commit of the row that was the last to be written; PostgreSQL's clock is ours. */
+/** For the last row: from before its commit until it was shown. PostgreSQL runs on this machine's clock. */
 function delayOfLastMs({ deliveries }: Readers, truth: readonly TruthRow[]): number {
   const delaysMs = new Map(deliveries.map((delivery) => [delivery.id, delayMs(delivery)]));
   return delaysMs.get(truth.at(-1)?.id ?? "") ?? Number.NaN;

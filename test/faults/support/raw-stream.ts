@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import type { Reachable } from "../../support/service.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { createEventReader, type StreamBlock } from "./event-reader.ts";
 import { createResponseReader } from "./http-response.ts";
@@ -93,6 +94,19 @@ export function createRawReader(options: RawReaderOptions) {
     ended: () => ended,
     close,
   };
+}
+
+/** A raw reader for each of these recipients, not open yet; `log` is what the checker compares. */
+export async function createRawReaders(service: Reachable, recipients: readonly string[]) {
+  const deliveries: Delivery[] = [];
+  const readers: RawReader[] = [];
+  for (const [i, recipientId] of recipients.entries()) {
+    const token = await service.token(recipientId);
+    const name = `reader ${i + 1}`;
+    readers.push(createRawReader({ name, recipientId, token, address: service.url, deliveries }));
+  }
+  const log = { readers: readers.map(({ reader }) => reader), deliveries, resets: [] };
+  return { readers, deliveries, log };
 }
 
 export interface StreamRequest {

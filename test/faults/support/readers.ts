@@ -1,6 +1,7 @@
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Random } from "../../support/random.ts";
+import type { Reachable } from "../../support/service.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { createEventReader, type StreamBlock } from "./event-reader.ts";
 import { createResponseReader } from "./http-response.ts";
@@ -175,6 +176,17 @@ export async function startReaders(options: ReaderOptions) {
     until,
     close,
   };
+}
+
+/** Readers of one service. Resolves when each of them has a position: from then on they may miss nothing. */
+export async function openReaders(
+  service: Reachable,
+  options: Omit<ReaderOptions, "addresses" | "token">,
+): Promise<Readers> {
+  const { url, token } = service;
+  const readers = await startReaders({ ...options, addresses: () => url, token });
+  await readers.ready();
+  return readers;
 }
 
 function head(token: string | undefined, lastEventId: string | undefined): string {

@@ -1,89 +1,67 @@
-import { expect } from "vitest";
-import { createRandom, type Random } from "../../support/random.ts";
-import { expectExact, judge, type Verdict } from "./checker.ts";
+import type pg from "pg";
+import { type JudgeOptions, judge, type Verdict } from "./checker.ts";
 import { startForwarder } from "./forwarder.ts";
-import { createMigrated, type Postgres } from "./postgres.ts";
-import { type ReaderLog, type ReaderOptions, startReaders } from "./readers.ts";
-import { report } from "./report.ts";
+import { createMigrated, type Postgres, type PostgresOptions, startPostgres } from "./postgres.ts";
+import type { ReaderLog } from "./readers.ts";
 import { type ServiceProcess, startServiceProcess } from "./service-process.ts";
 import { settle } from "./settle.ts";
-import { startWriters } from "./writers.ts";
 
-export interface TrialOptions {
-  fault: string;
-  seed: number;
-  postgres: Postgres;
-  /** The services on one database; each reader's next connection goes to any of them. */
-  services?: number;
-  /** Where readers reach a service, if not at its own address. */
-  through?: (service: ServiceProcess) => Promise<string>;
-  streams?: number;
-  writers?: number;
-  /** Who reads, if not browsers at their worst. */
-  read?: (
-    options: ReaderOptions,
-  ) => Promise<ReaderLog & { ready(): Promise<void>; close(): Promise<void> }>;
-  minReconnects: number;
-  /** What goes wrong, while everybody writes and reads; resolves to what was done. */
-  harm: (
-    services: readonly [ServiceProcess, ...ServiceProcess[]],
-    random: Random,
-  ) => Promise<readonly string[]>;
+export interface DatabaseOptions extends PostgresOptions {
+  /** A running server that several tests share. By default the test gets its own. */
+  postgres?: Postgres;
+  name?: string;
+}
+
+export interface TrialOptions extends DatabaseOptions {
+  env?: Record<string, string>;
+  /** How many instances of the service run on the database. */
+  instances?: number;
+  /** Asked for each connection, except LISTEN: how much later the database's answers arrive. */
+  delayMs?: () => number;
+}
+
+export interface FinishOptions extends Omit<JudgeOptions, "postgresUrl" | "readers"> {
+  readers: ReaderLog & { close?: () => Promise<void> };
+  timeoutMs: number;
+}
+
+export type Database = Awaited<ReturnType<typeof openDatabase>>;
+export type Trial = Awaited<ReturnType<typeof openTrial>>;
+
+/** A PostgreSQL with Bellwire's schema. A test that starts its services itself begins with this. */
+export async function openDatabase({ postgres: shared, name, ...own }: DatabaseOptions = {}) {
+  const postgres = shared ?? (await startPostgres(own));
+  const databaseUrl = await createMigrated(postgres, name);
+  return {
+    postgres,
+    databaseUrl,
+    /** The same database behind another port, such as a forwarder's. */
+    urlAt: (port: number) => databaseUrl.replace(`:${postgres.port}/`, `:${port}/`),
+    /** As the superuser, in the database with Bellwire's schema. */
+    query: <Row extends pg.QueryResultRow>(sql: string, params: unknown[] = []): Promise<Row[]> =>
+      postgres.query<Row>(sql, params, name ?? "bellwire"),
+    /** Waits until every reader has every row, closes the readers, and compares what they were shown with the table. */
+    async judge({ timeoutMs, ...options }: FinishOptions): Promise<Verdict> {
+      const { readers, since } = options;
+      await settle({ postgresUrl: databaseUrl, readers, timeoutMs, ...(since ? { since } : {}) });
+      await readers.close?.();
+      return await judge({ postgresUrl: databaseUrl, ...options });
+    },
+  };
 }
 
 /**
- * The trial that most faults are put to: writers that roll back a third, readers that cut themselves anywhere and
- * resume, and meanwhile the harm. In the end nothing is lost, repeated or made up.
+ * What nearly every test of this folder begins with: a PostgreSQL of its own and services that are ready. When the test
+ * ends, everything closes in reverse order.
  */
-export async function runTrial(options: TrialOptions): Promise<Verdict> {
-  const { fault, seed, postgres, streams = 50, through, harm, minReconnects } = options;
-  const random = createRandom(seed);
-  const recipients = Array.from({ length: streams / 2 }, (_, i) => `${i + 1}`);
-  const databaseUrl = await createMigrated(postgres, `trial_${seed}`);
-  // Answers come late, and on each connection by another time: so a stream's own read and the feed's overtake one
-  // another.
-  const delays = random.fork();
-  const slow = await startForwarder(postgres.port, { delayMs: () => delays.int(60) });
-  const start = () =>
-    startServiceProcess({
-      databaseUrl: databaseUrl.replace(`:${postgres.port}/`, `:${slow.port}/`),
-      directUrl: databaseUrl,
-      env: { MAX_STREAMS_PER_RECIPIENT: "100", REPLAY_LIMIT: "100000" },
-    });
-  const first = await start();
-  const others = await Promise.all(Array.from({ length: (options.services ?? 1) - 1 }, start));
-  const services = [first, ...others] as const;
-  const addresses = await Promise.all(services.map((s) => through?.(s) ?? s.url));
+export async function openTrial(options: TrialOptions = {}) {
+  const { env = {}, instances = 1, delayMs, ...databaseOptions } = options;
+  const database = await openDatabase(databaseOptions);
+  const { postgres, databaseUrl, urlAt } = database;
+  const { port } = delayMs ? await startForwarder(postgres.port, { delayMs }) : postgres;
+  const urls = { databaseUrl: urlAt(port), directUrl: databaseUrl };
+  const starting = Array.from({ length: instances }, () => startServiceProcess({ ...urls, env }));
+  const services = (await Promise.all(starting)) as [ServiceProcess, ...ServiceProcess[]];
   await Promise.all(services.map((service) => service.waitUntilReady()));
-
-  const pick = random.fork();
-  const readers = await (options.read ?? startReaders)({
-    streams,
-    recipients,
-    addresses: () => pick.pick(addresses),
-    token: first.token,
-    random: random.fork(),
-    // Not less at the most: a stream that is cut before its replay is out never gets to the hand-over.
-    cutAfterBytes: [200, 20_000],
-  });
-  await readers.ready();
-  const writers = await startWriters({
-    url: databaseUrl,
-    count: options.writers ?? 16,
-    recipients,
-    random: random.fork(),
-    pauseMs: [0, 60],
-  });
-  const done = await harm(services, random.fork());
-  const faultEndedAt = performance.now();
-  await writers.stop();
-
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 180_000 });
-  await readers.close();
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, writers, faultEndedAt });
-  report({ fault, seed, verdict, done });
-  expectExact(verdict, { minReconnects });
-  expect(services.flatMap(({ exits }) => exits)).toEqual([]);
-  expect(writers.rolledBack.size).toBeGreaterThan(0);
-  return verdict;
+  return { ...database, service: services[0], services };
 }
