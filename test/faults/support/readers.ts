@@ -9,28 +9,28 @@ import { createResponseReader } from "./http-response.ts";
 /** A notification that a reader was shown. */
 export interface Delivery {
   reader: string;
-  /** Whose stream it came on. */
+  /** The recipient of its stream. */
   recipientId: string;
   id: string;
   title: string | null;
   body: string | null;
   /** By `performance.now()`. */
   at: number;
-  /** Which connection of this reader it came on, from 1, and where that had resumed. */
+  /** The number of this reader's connection, from 1, and where that connection resumed. */
   connection: number;
   resumedFrom: string | undefined;
-  /** The event's own id: where the reader would resume after it. */
+  /** The event's id, from which the reader would resume. */
   cursor: string | undefined;
 }
 
-/** Somebody who should see all of a recipient's notifications, each once. */
+/** A reader must see all notifications of its recipient, each once. */
 export interface Reader {
   name: string;
   recipientId: string;
   connections: number;
-  /** How often each status was answered. */
+  /** The number of answers with each status. */
   statuses: Map<number, number>;
-  /** Whether each notification is read, as the reader was told; undefined where nobody tells it. */
+  /** Whether each notification is read, as the reader was told. Undefined for readers that do not follow this. */
   isReadById: Map<string, boolean> | undefined;
 }
 
@@ -43,23 +43,23 @@ export interface ReaderLog {
 
 export interface ReaderOptions {
   streams?: number;
-  /** Stream n follows the nth of them, round and round. */
+  /** Stream n follows the nth recipient, and then again from the first. */
   recipients: readonly string[];
-  /** The service's address for the next connection, such as `http://127.0.0.1:3000`. */
+  /** The URL of the service for the next connection, such as `http://127.0.0.1:3000`. */
   addresses: () => string;
   token: (recipientId: string) => Promise<string>;
   random: Random;
-  /** Each connection cuts itself after so many bytes, wherever that is; undefined: never. */
+  /** Each connection is cut after a number of bytes in this range. By default it is never cut. */
   cutAfterBytes?: readonly [min: number, max: number] | undefined;
-  /** A connection on which nothing comes for so long is cut. */
+  /** A connection is cut after this time without a byte. */
   silenceMs?: number;
 }
 
 export type Readers = Awaited<ReturnType<typeof startReaders>>;
 
 /**
- * Browsers at their worst: streams over raw sockets that break anywhere and come again, whatever was answered, with
- * the id of the last event that was complete.
+ * Browsers with a bad network: streams over raw sockets that break anywhere. They reconnect after any answer, with the
+ * id of the last complete event.
  */
 export async function startReaders(options: ReaderOptions) {
   const {
@@ -79,7 +79,7 @@ export async function startReaders(options: ReaderOptions) {
   const tokens = new Map<string, string>();
   for (const recipientId of recipients) tokens.set(recipientId, await options.token(recipientId));
 
-  /** One connection, to its end; the id of the last complete event that had one. */
+  /** Follows one connection to its end. Resolves with the last id of a complete event. */
   function follow(reader: Reader, resumedFrom: string | undefined): Promise<string | undefined> {
     const { name, recipientId } = reader;
     const connection = ++reader.connections;
@@ -92,9 +92,11 @@ export async function startReaders(options: ReaderOptions) {
       const at = performance.now();
       if (event === "ready") readyReaders.add(name);
       if (event === "reset") resets.push({ reader: name, reason: parsed.reason, at });
-      if (event === "state")
+      if (event === "state") {
+        if (parsed.all?.readAt) markReadUpTo(reader, parsed.all.before);
         for (const change of parsed.changes)
           reader.isReadById?.set(change.id, change.readAt !== null);
+      }
       if (event !== "notification") return;
       const { title, body } = parsed;
       reader.isReadById?.set(parsed.id, parsed.readAt !== null);
@@ -169,13 +171,19 @@ export async function startReaders(options: ReaderOptions) {
     readers,
     deliveries,
     resets,
-    /** Resolves when every reader has had a position: from then on nothing may pass it by. */
+    /** Resolves when every reader has a position: from then on it may miss nothing. */
     ready: (timeoutMs = 60_000) => until(() => readyReaders.size === streams, timeoutMs),
-    /** By `performance.now()`; undefined before the first. */
+    /** By `performance.now()`. Undefined before the first delivery. */
     lastDeliveryAt: () => deliveries.at(-1)?.at,
     until,
     close,
   };
+}
+
+/** A mark-all of many rows comes as one `state`, for every row up to `before` that the reader holds. */
+function markReadUpTo({ isReadById }: Reader, before: string): void {
+  for (const id of isReadById?.keys() ?? [])
+    if (BigInt(id) <= BigInt(before)) isReadById?.set(id, true);
 }
 
 /** Readers of one service. Resolves when each of them has a position: from then on they may miss nothing. */
