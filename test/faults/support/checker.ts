@@ -7,45 +7,45 @@ import type { Writers } from "./writers.ts";
 export interface JudgeOptions {
   postgresUrl: string;
   readers: ReaderLog;
-  /** What they logged is checked too; not needed where a test writes its rows itself. */
+  /** Their log is checked as well. A test that writes its own rows has no writers. */
   writers?: Pick<Writers, "committed" | "rolledBack">;
-  /** Only rows with greater ids count; the readers were ready before they came. */
+  /** Only rows with higher ids count. The readers were ready before these rows were written. */
   since?: string;
-  /** When the fault was over, by `performance.now()`. */
+  /** The end of the fault, by `performance.now()`. */
   faultEndedAt?: number;
 }
 
 export interface Verdict {
   /** Rows in the table. */
   sent: number;
-  /** Notifications shown, to whomever: more than `sent` where several readers follow one recipient. */
+  /** Notifications shown to any reader. This exceeds `sent` where several readers follow one recipient. */
   delivered: number;
-  /** In the table and not shown to a reader who should have seen it. */
+  /** In the table, but not shown to a reader of its recipient. */
   lost: number;
   /** Shown to the same reader again. */
   repeated: number;
-  /** Shown and not in the table: rolled back. */
+  /** Shown, but not in the table, because it was rolled back. */
   phantoms: number;
   /** Shown on another recipient's stream. */
   misdirected: number;
-  /** Read in the table and unread for a reader, or the other way round. */
+  /** Read in the table but unread for a reader, or the other way round. */
   stale: number;
   resets: number;
-  /** The writers and the table disagree: the database or this suite is wrong. */
+  /** The writers and the table disagree, so the database or this suite is wrong. */
   contradictions: number;
-  /** Streams that were answered, beyond each reader's first: knocking at a closed door is none. */
+  /** Opened streams, without the first of each reader. Refused attempts do not count. */
   reconnects: number;
-  /** The longest time in which something was committed and nothing shown to anybody. */
+  /** The longest time in which a committed row waited and no reader was shown anything. */
   longestSilenceMs: number;
-  /** From the fault's end until all that was committed before had been shown. */
+  /** From the end of the fault until all rows that were committed before had been shown. */
   healMs: number | undefined;
-  /** The first few of everything that is wrong, in words. */
+  /** The first few errors of each kind, in words. */
   evidence: string[];
 }
 
 const EVIDENCE_OF_A_KIND = 5;
 
-/** Compares what readers were shown with what is in the table at the end. */
+/** Compares what readers were shown with the table. */
 export async function judge(options: JudgeOptions): Promise<Verdict> {
   const { postgresUrl, readers, writers, since, faultEndedAt } = options;
   const { deliveries } = readers;
@@ -78,7 +78,7 @@ export async function judge(options: JudgeOptions): Promise<Verdict> {
   };
 }
 
-/** That nothing is wrong, and that there was something to go wrong: silence all along is no success. */
+/** Nothing is wrong, and rows were sent, delivered and resumed: a test in which nothing happens fails. */
 export function expectExact(verdict: Verdict, { minReconnects = 1 } = {}): void {
   const { lost, repeated, phantoms, misdirected, stale, resets, contradictions } = verdict;
   const { evidence } = verdict;

@@ -1,4 +1,4 @@
-/** One block of an event stream that came to its end. */
+/** A complete block of an event stream. */
 export interface StreamBlock {
   event: string;
   id: string | undefined;
@@ -6,7 +6,7 @@ export interface StreamBlock {
   retry: string | undefined;
 }
 
-/** Splits an event stream into its complete blocks; the rest of a stream that was cut is never seen. */
+/** Splits an event stream into its complete blocks. An incomplete block at its end is dropped. */
 export function createEventReader(onBlock: (block: StreamBlock) => void) {
   let pending: Buffer = Buffer.alloc(0);
   return (bytes: Buffer): void => {

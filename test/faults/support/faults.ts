@@ -8,11 +8,11 @@ export type Fault = (random: Random) => Promise<void>;
 export interface FaultOptions {
   faults: Record<string, Fault>;
   random: Random;
-  /** Before each fault. */
+  /** The pause before each fault. */
   pauseMs: readonly [min: number, max: number];
 }
 
-/** Does one fault after another, each by chance. `close` lets the last one come to its end. */
+/** Does random faults, one after another. `close` waits for the last one. */
 export function startFaults({ faults, random, pauseMs }: FaultOptions) {
   const done: string[] = [];
   let isClosed = false;
@@ -32,7 +32,7 @@ export function startFaults({ faults, random, pauseMs }: FaultOptions) {
   }
 
   const running = run();
-  running.catch(() => {}); // `close` tells
+  running.catch(() => {}); // `close` rejects
   async function close(): Promise<void> {
     isClosed = true;
     endPause();
@@ -40,13 +40,13 @@ export function startFaults({ faults, random, pauseMs }: FaultOptions) {
   }
   closeAfterTest(close);
   return {
-    /** The names of what was done, in order. */
+    /** The names of the faults that were done, in order. */
     done,
     close,
   };
 }
 
-/** Ends a backend of the service, the listener's or a pool's. */
+/** Ends a backend of the service: the listener's or one of a pool. */
 export const terminateBackend =
   (postgres: Postgres): Fault =>
   async (random) => {
@@ -57,7 +57,7 @@ export const terminateBackend =
       await postgres.query("select pg_terminate_backend($1)", [random.pick(pids)]);
   };
 
-/** Freezes the LISTEN backend for a time, during which other faults go on; `thaw` ends it before. */
+/** Freezes the LISTEN backend for a time. Other faults continue meanwhile, and `thaw` ends it early. */
 export const freezeListener =
   (postgres: Postgres, forMs: readonly [min: number, max: number]): Fault =>
   async (random) => {

@@ -5,8 +5,8 @@ import { closeAfterTest } from "./close-after-test.ts";
 export type Forwarder = Awaited<ReturnType<typeof startForwarder>>;
 
 /**
- * A TCP proxy on 127.0.0.1 that can do to connections what networks do. `delayMs` is asked for each new connection:
- * how much later than they came its answers are passed on.
+ * A TCP proxy on 127.0.0.1 that behaves like a bad network on demand. `delayMs` is asked for each new connection: the
+ * delay of all answers on it.
  */
 export async function startForwarder(
   targetPort: number,
@@ -15,11 +15,11 @@ export async function startForwarder(
   let target = targetPort;
   let isSwallowing = false;
   let isRefusing = false;
-  /** Each open socket and the one at the other side. */
+  /** Each open socket, and the one on the other side. */
   const peers = new Map<Socket, Socket>();
 
   function pass(from: Socket, to: Socket, afterMs: number) {
-    // Timers of one length fire in the order they were set, so the bytes keep theirs.
+    // Timers of the same length fire in order, so the bytes stay in order.
     const later =
       afterMs > 0 ? (act: () => void) => setTimeout(act, afterMs) : (act: () => void) => act();
     peers.set(from, to);
@@ -28,7 +28,7 @@ export async function startForwarder(
     from.on("end", () => later(() => to.end()));
     from.on("error", () => {}); // "close" follows
     from.on("close", () => {
-      if (isSwallowing) return; // the other side hears of it when healed
+      if (isSwallowing) return; // `heal` closes the other side
       peers.delete(from);
       later(() => to.destroy());
     });
@@ -67,16 +67,16 @@ export async function startForwarder(
 
   return {
     port: (server.address() as AddressInfo).port,
-    /** New connections lead there; those that are open stay. */
+    /** New connections lead to this port. Open ones stay. */
     pointTo(port: number) {
       target = port;
     },
-    /** Passes on nothing in either direction, ends and resets neither, and closes nothing: half-open. */
+    /** Passes on nothing in either direction, not even an end or a reset: connections are half-open. */
     swallow() {
       isSwallowing = true;
       for (const socket of peers.keys()) socket.pause();
     },
-    /** Passes on again, what waited first: as TCP does when a network is back. */
+    /** Passes on again, first what has waited, like TCP when the network is back. */
     heal() {
       isSwallowing = false;
       for (const [socket, peer] of peers) {
@@ -87,7 +87,7 @@ export async function startForwarder(
         }
       }
     },
-    /** Closes new connections at once; those that are open stay. */
+    /** Closes new connections at once. Open ones stay. */
     refuse() {
       isRefusing = true;
     },

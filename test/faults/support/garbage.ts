@@ -3,12 +3,12 @@ import type { ServiceProcess } from "./service-process.ts";
 
 const COLLECT = "process.on('SIGUSR2',()=>{gc();console.error('collected')})";
 
-/** For a service of which `collectGarbage` is to be asked. */
+/** Environment of a service for `collectGarbage`. */
 export const COLLECTABLE = {
   NODE_OPTIONS: `--expose-gc --import=data:text/javascript,${encodeURIComponent(COLLECT)}`,
 };
 
-/** What is in the service's memory afterwards is held by somebody, and not just what Node has not tidied up yet. */
+/** Collects the service's garbage, so that its memory afterwards is really in use. */
 export async function collectGarbage(service: ServiceProcess): Promise<void> {
   const said = service.said().length;
   process.kill(service.pid() as number, "SIGUSR2");

@@ -1,21 +1,21 @@
-/** What comes out of a response, while its bytes go in, in pieces that end anywhere. */
+/** Called while the bytes of a response arrive, in pieces that may end anywhere. */
 export interface ResponseEvents {
   onHead: (status: number) => void;
   onBody: (bytes: Buffer) => void;
-  /** The response is complete. One that ends with its connection is not told from one that was cut. */
+  /** The response is complete. This is not called for one that ends with its connection, which could also be a cut. */
   onEnd: () => void;
 }
 
 type Part = "head" | "chunk size" | "chunk" | "chunk end" | "trailer" | "rest" | "nothing";
 
 /**
- * Reads one HTTP/1.1 response, by hand, because no client lets a test cut the connection in the middle of a chunk's
- * size. Returns the function that takes the bytes.
+ * Reads one HTTP/1.1 response. It is written by hand because HTTP clients cannot cut a connection in the middle of a
+ * chunk size. Returns the function that takes the bytes.
  */
 export function createResponseReader({ onHead, onBody, onEnd }: ResponseEvents) {
   let pending: Buffer = Buffer.alloc(0);
   let part: Part = "head";
-  /** Of the chunk, or of the whole body. */
+  /** In the chunk, or in the whole body. */
   let bytesLeft = 0;
 
   function takeLine(): string | undefined {
@@ -46,7 +46,7 @@ export function createResponseReader({ onHead, onBody, onEnd }: ResponseEvents) 
     return "rest";
   }
 
-  /** The part that comes next; undefined where this one is not complete yet. */
+  /** The next part, or undefined while this one is incomplete. */
   function takePart(): Part | undefined {
     if (part === "head") return takeHead();
     if (part === "chunk" && takeBody()) return "chunk end";

@@ -2,8 +2,8 @@ const SAMPLE = /^(\w+)(?:\{(.*)\})? (\S+)$/gm;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
 /**
- * A look-up in the text of a `/metrics` page: the sum of the samples of this name that have these labels; 0 where
- * there is none, since a counter has no sample before its first event.
+ * Returns a look-up in a `/metrics` page: the sum of the samples with this name and these labels. Without a sample it is
+ * 0, because a counter has none before its first event.
  */
 export function parseMetrics(text: string) {
   const samples = [...text.matchAll(SAMPLE)].map(([, name, labels = "", value]) => ({

@@ -6,8 +6,8 @@ import type { Delivery, Reader, ReaderLog } from "./readers.ts";
 export type NaiveReader = Awaited<ReturnType<typeof startNaiveReader>>;
 
 /**
- * What everybody writes first: ask for ids greater than the last. It loses whatever takes its id early and commits
- * late, and is here to show that the checker sees it.
+ * The first idea for a reader: ask for ids greater than the last. It loses rows that take their id early and commit
+ * late. It is here to show that the checker finds these.
  */
 export async function startNaiveReader({
   url,

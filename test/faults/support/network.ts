@@ -4,12 +4,12 @@ import { closeAfterTest } from "./close-after-test.ts";
 
 export type Network = ReturnType<typeof createNetwork>;
 
-/** A network of its own with one way out of it, to this machine; removed when the test ends. */
+/** A network namespace that is connected only to this machine. It is removed when the test ends. */
 export function createNetwork() {
   const name = `bellwire-${process.pid}`;
-  // Interfaces' names have 15 characters.
+  // An interface name has at most 15 characters.
   const [here, there] = [`bwh${process.pid}`, `bwt${process.pid}`];
-  // Of the range for benchmarks (RFC 2544).
+  // From the range for benchmarks (RFC 2544).
   const address = (last: number) => `198.18.${process.pid % 256}.${last}`;
   closeAfterTest(async () => {
     for (const args of [
@@ -26,14 +26,14 @@ export function createNetwork() {
   ip("-netns", name, "link", "set", there, "up");
   return {
     name,
-    /** This machine, seen from there. */
+    /** This machine's IP address in that network. */
     host: address(1),
-    /** From now on nothing gets out or in, so that nobody is told that anything has ended. */
+    /** From now on no packet passes, so neither end learns that a connection has ended. */
     setDown: () => ip("-netns", name, "link", "set", there, "down"),
   };
 }
 
-/** Root may, where there is `ip`. */
+/** It needs root and the program `ip`. */
 export function canMakeNetwork(): boolean {
   const name = `bellwire-probe-${process.pid}`;
   return tryIp("netns", "add", name) && tryIp("netns", "delete", name);
@@ -45,7 +45,7 @@ const CLIENT = `
   for (const request of requests) connect(port, host).resume().write(request);
 `;
 
-/** A process within the network that sends each request on a connection of its own and stays. */
+/** Starts a process in the network that sends each request over a new connection and keeps them open. */
 export function sendFrom(network: Network, port: number, requests: readonly string[]): void {
   const child = spawn("ip", ["netns", "exec", network.name, process.execPath, "-e", CLIENT], {
     stdio: ["pipe", "ignore", "inherit"],
@@ -65,6 +65,6 @@ function tryIp(...args: string[]): boolean {
     ip(...args);
     return true;
   } catch {
-    return false; // no such program, no right to it, or no such thing
+    return false; // no such program, no right, or no such interface
   }
 }

@@ -12,21 +12,21 @@ import { findPort } from "./ports.ts";
 
 const PROGRAM = "/usr/sbin/pgbouncer";
 
-/** Debian's. */
+/** Whether Debian's is installed. */
 export const hasPgbouncer = existsSync(PROGRAM);
 
 export interface PgbouncerOptions {
   postgresPort: number;
   user: string;
   password: string;
-  /** Sessions with the server, which all clients share. */
+  /** Sessions with PostgreSQL, which all clients share. */
   poolSize: number;
-  /** More of its file: of its own, and of how it connects to each database. */
+  /** More settings of its file: general ones, and those of its connections to PostgreSQL. */
   settings?: Record<string, string | number>;
   connection?: Record<string, string>;
 }
 
-/** A pooler in transaction mode, with its defaults otherwise. */
+/** A pooler in transaction mode, otherwise with its defaults. */
 export async function startPgbouncer(options: PgbouncerOptions) {
   const { postgresPort, user, password, poolSize, settings = {}, connection = {} } = options;
   const port = await findPort();

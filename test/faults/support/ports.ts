@@ -1,8 +1,8 @@
 import { createServer } from "node:net";
 
 /**
- * A port that nobody uses, below those that Linux gives to outgoing connections (32768 and up): what is stopped and
- * started again must find its port free, and a client that knocks meanwhile must not connect to itself.
+ * A free port below those that Linux gives to outgoing connections (32768 and up). So a server that restarts finds its
+ * port free, and a client that tries meanwhile cannot connect to itself.
  */
 export async function findPort(): Promise<number> {
   for (;;) {

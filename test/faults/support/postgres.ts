@@ -12,11 +12,11 @@ import { migrate } from "../../../src/migrate/migrate.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { findPort } from "./ports.ts";
 
-/** "fast" cuts the sessions and writes a checkpoint; "immediate" is a crash, and the next start recovers. */
+/** "fast" ends the sessions and writes a checkpoint. "immediate" is a crash, so the next start recovers. */
 export type StopMode = "fast" | "immediate";
 
 export interface PostgresOptions {
-  /** 18 comes with npm; 15, the oldest supported, is Debian's, where it is installed. */
+  /** 18 comes from npm. 15, the oldest supported version, comes from Debian where it is installed. */
   major?: 18 | 15;
   settings?: Record<string, string | number>;
 }
@@ -26,8 +26,8 @@ export type Postgres = Awaited<ReturnType<typeof startPostgres>>;
 const log = createLogger("silent");
 
 /**
- * Nothing here loses power, so nothing waits for the disk; but a commit is in the log before it is answered, and so
- * survives a crash of the server.
+ * The tests simulate no power loss, so nothing waits for the disk. But a commit is in the WAL before it is answered, so
+ * it survives a crash of PostgreSQL.
  */
 const SETTINGS = {
   fsync: "off",
@@ -37,10 +37,7 @@ const SETTINGS = {
   max_prepared_transactions: 10,
 };
 
-/**
- * A PostgreSQL of the test's own, to be stopped, killed and frozen. Stopped, it keeps its port and its data, so that
- * its clients find it again where it was.
- */
+/** A PostgreSQL for one test, which may stop, crash and freeze it. It keeps its port and its data over a stop. */
 export async function startPostgres({ major = 18, settings = {} }: PostgresOptions = {}) {
   const binaries = major === 18 ? await findBinaries() : DEBIAN_15;
   const folder = await mkdtemp(join(tmpdir(), "bellwire-faults-"));
@@ -56,13 +53,13 @@ export async function startPostgres({ major = 18, settings = {} }: PostgresOptio
 
   async function stop(mode: StopMode): Promise<void> {
     if (!server) return;
-    // A frozen backend does not hear that it is to end, and the server waits for it.
+    // The server would wait for a frozen backend, which cannot end.
     thaw();
     server = undefined;
     await runAs(place.account, place.binaries.pgCtl, ["stop", "-w", "-m", mode, "-D", dataDir]);
   }
 
-  /** Freezes a backend where it is, or lets it go on. One that is gone is no error: a fault may have been quicker. */
+  /** Freezes a backend or lets it continue. One that has ended is no error, because another fault may have ended it. */
   function signalBackend(pid: number, signal: "SIGSTOP" | "SIGCONT"): void {
     if (signal === "SIGSTOP") frozen.add(pid);
     else frozen.delete(pid);
@@ -86,7 +83,7 @@ export async function startPostgres({ major = 18, settings = {} }: PostgresOptio
     database?: string,
   ): Promise<Row[]> {
     const client = new pg.Client({ connectionString: url(database), application_name: "faults" });
-    client.on("error", () => {}); // the query that waits is told as well
+    client.on("error", () => {}); // the query that waits rejects as well
     await client.connect();
     try {
       return (await client.query<Row>(sql, params)).rows;
@@ -95,7 +92,7 @@ export async function startPostgres({ major = 18, settings = {} }: PostgresOptio
     }
   }
 
-  /** 'bellwire listener' is the service's LISTEN connection, 'bellwire' its pools. */
+  /** 'bellwire listener' is the service's LISTEN connection, and 'bellwire' its pools. */
   async function backendPids(applicationName: string): Promise<number[]> {
     const rows = await query<{ pid: number }>(
       "select pid from pg_stat_activity where application_name = $1 order by backend_start",
@@ -114,7 +111,7 @@ export async function startPostgres({ major = 18, settings = {} }: PostgresOptio
     try {
       await stop("immediate");
     } finally {
-      // Two if root's own TMPDIR is closed to the server's account.
+      // These are two folders if the server's account cannot use root's TMPDIR.
       for (const dir of new Set([folder, place.dir]))
         await rm(dir, { recursive: true, force: true });
     }
@@ -133,7 +130,7 @@ export async function startPostgres({ major = 18, settings = {} }: PostgresOptio
     dataDir,
     /** As the superuser. */
     url,
-    /** Each over a connection of its own; in database `postgres` unless another is named. */
+    /** Each query uses a new connection. The default database is `postgres`. */
     query,
     stop,
     /** Resolves when it takes connections. */
@@ -145,13 +142,13 @@ export async function startPostgres({ major = 18, settings = {} }: PostgresOptio
     backendPid,
     backendPids,
     signalBackend,
-    /** Lets every backend go on that is frozen. */
+    /** Lets every frozen backend continue. */
     thaw,
     close,
   };
 }
 
-/** A new database with Bellwire, the example marketplace and its rules; its URL. */
+/** Creates a database with Bellwire, the example marketplace and its rules. Returns its URL. */
 export async function createMigrated(postgres: Postgres, name = "bellwire"): Promise<string> {
   await postgres.query(`create database ${name}`);
   const url = postgres.url(name);

@@ -11,17 +11,17 @@ export interface ProbeOptions {
   databaseUrl: string;
 }
 
-/** In milliseconds, of each. */
+/** In milliseconds, one for each. */
 export interface Waits {
-  /** For the answer to a request of the API, over a connection that is kept. */
+  /** Until the answer to a request to the API, over a kept connection. */
   answers: number[];
-  /** For a notification on a stream, from before its insert. */
+  /** From before the insert of a notification until it is on the stream. */
   messages: number[];
 }
 
 export type Probe = Awaited<ReturnType<typeof createProbe>>;
 
-/** Somebody whom nothing is done to, and how long they wait meanwhile. */
+/** A client that the fault does not touch. It measures how long it waits meanwhile. */
 export async function createProbe({ service, databaseUrl }: ProbeOptions) {
   const recipientId = "somebody else";
   const token = await service.token(recipientId);
@@ -54,7 +54,7 @@ export async function createProbe({ service, databaseUrl }: ProbeOptions) {
     const from = performance.now();
     await client.query("select bellwire.notify($1, 'test', body => 'small')", [recipientId]);
     while (deliveries.length === known) {
-      if (performance.now() - from > 60_000) throw new Error("a small message did not come");
+      if (performance.now() - from > 60_000) throw new Error("a small message did not arrive");
       await delay(1);
     }
     return (deliveries.at(-1)?.at ?? 0) - from;
@@ -64,7 +64,7 @@ export async function createProbe({ service, databaseUrl }: ProbeOptions) {
     /** Its reader, for the checker. */
     log: { readers: [reader.reader], deliveries, resets: [] },
     isOpen: reader.isOpen,
-    /** So many of each, one after another. */
+    /** Measures this many of each, one after another. */
     async measure(count: number): Promise<Waits> {
       const waits: Waits = { answers: [], messages: [] };
       for (let i = 0; i < count; i++) {

@@ -8,12 +8,12 @@ import { onTestFinished } from "vitest";
 import { hasNginx, startNginx } from "../../support/nginx.ts";
 import { findPort } from "./ports.ts";
 
-/** Starts a proxy before the service's port; resolves with where it listens. Ended when the test ends. */
+/** Starts a proxy before the service's port and resolves with its URL. It ends with the test. */
 type Start = (target: number) => Promise<string>;
 
 interface Program {
   path: string;
-  /** What it is told, of its port, its folder and the service's port. */
+  /** Its configuration, from its port, its folder and the service's port. */
   config: (port: number, folder: string, target: number) => string;
   args: (configFile: string, folder: string, port: number) => string[];
   env?: (folder: string) => Record<string, string>;
@@ -85,7 +85,7 @@ const varnish = (subroutine = ""): Program => ({
 
 const lighttpd: Program = {
   path: "/usr/sbin/lighttpd",
-  // Without the third it keeps an answer until it has ended, whatever that is.
+  // Without stream-response-body it holds a response until it is complete.
   config: (port, folder, target) => `server.document-root = "${folder}"
 server.bind = "127.0.0.1"
 server.stream-response-body = 1
@@ -96,7 +96,7 @@ proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${target})))
   args: (file) => ["-D", "-f", file],
 };
 
-/** Debian's proxies as people set them up; undefined where one is not installed. */
+/** Debian's proxies with common settings. One that is not installed is undefined. */
 export const PROXIES: Record<string, Start | undefined> = {
   nginx: hasNginx ? nginx("") : undefined,
   "nginx, HTTP/1.1 to the service": hasNginx ? nginx(NGINX) : undefined,
@@ -120,7 +120,7 @@ function starter(program: Program): Start | undefined {
   return async (target) => {
     const port = await findPort();
     const folder = await mkdtemp(join(tmpdir(), "bellwire-proxy-"));
-    await chmod(folder, 0o777); // some give up root
+    await chmod(folder, 0o777); // some change from root to another user
     const file = join(folder, "config");
     await writeFile(file, program.config(port, folder, target));
     const child = spawn(program.path, program.args(file, folder, port), {
@@ -135,7 +135,7 @@ function starter(program: Program): Start | undefined {
     const ended = once(child, "exit");
     onTestFinished(async () => {
       child.kill("SIGTERM");
-      // Some wait for the streams that are still open.
+      // Some proxies wait for open streams.
       const cut = setTimeout(() => child.kill("SIGKILL"), 2000);
       await ended;
       clearTimeout(cut);

@@ -31,7 +31,7 @@ const CLIENTS = [
 
 const run = promisify(execFile);
 
-/** Python's clients, each with the function that opens a stream with it; none, with a word, where they cannot be had. */
+/** Python's clients, each with a function that opens a stream. If they cannot be installed, it warns and returns none. */
 export async function startPythonClients(): Promise<Record<string, OpenStream>> {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-python-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -39,7 +39,7 @@ export async function startPythonClients(): Promise<Record<string, OpenStream>> 
     await run("python3", ["-m", "venv", folder]);
     await run(join(folder, "bin/pip"), ["-q", "install", ...PACKAGES], { timeout: 180_000 });
   } catch (err) {
-    console.warn(`Skipped: Python's clients, for python3 or PyPI is not to be had (${err}).`);
+    console.warn(`Skipped: Python's clients, because python3 or PyPI is not available (${err}).`);
     return {};
   }
   const child = spawn(join(folder, "bin/python"), [SCRIPT], { stdio: ["pipe", "pipe", "inherit"] });
@@ -64,7 +64,7 @@ export async function startPythonClients(): Promise<Record<string, OpenStream>> 
       return await new Promise((resolve) => {
         onLines.set(n, (said) => {
           if (said.opened_at === undefined) onEvent(said);
-          // Its stream stays open until the process ends: no client can be told to leave from outside.
+          // Its stream stays open until the process ends, because these clients cannot be closed from outside.
           else resolve({ openedAt: said.opened_at, close: () => void onLines.delete(n) });
         });
         child.stdin.write(`${JSON.stringify(line)}\n`);

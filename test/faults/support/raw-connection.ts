@@ -10,7 +10,7 @@ export interface Answer {
 
 export type RawConnection = ReturnType<typeof openConnection>;
 
-/** A connection to a port here that says what a test wants it to, however wrong, and keeps what it hears. */
+/** A connection to a local port that sends any bytes, valid or not, and keeps everything that it receives. */
 export function openConnection(port: number) {
   const openedAt = performance.now();
   const socket = connect({ host: "127.0.0.1", port });
@@ -35,7 +35,7 @@ export function openConnection(port: number) {
     });
   });
 
-  /** Resolves when what was heard is so, or nothing more is going to be. */
+  /** Resolves when the received text fits, or the connection has closed. */
   function until(fits: (heard: string) => boolean): Promise<void> {
     return new Promise((resolve) => {
       const settle = () => {
@@ -55,14 +55,14 @@ export function openConnection(port: number) {
   closeAfterTest(close);
 
   return {
-    /** Resolves also where it cannot be. */
+    /** Resolves also if the connection fails. */
     connected: new Promise<void>((resolve) => {
       socket.on("connect", () => resolve()).on("close", () => resolve());
     }),
     say: (text: string) => void socket.write(text),
     heard: () => heard,
     until,
-    /** Says it; the answer to that, or undefined where the connection ends before it. */
+    /** Sends the text. Resolves with its answer, or undefined if the connection ends before. */
     async ask(text: string): Promise<Answer | undefined> {
       const start = heard.length;
       socket.write(text);
@@ -70,13 +70,13 @@ export function openConnection(port: number) {
       return parseAnswer(heard.slice(start));
     },
     isOpen: () => !isClosed,
-    /** With how long it was open, in milliseconds. */
+    /** Resolves with the time that it was open, in milliseconds. */
     closed,
     close,
   };
 }
 
-/** Undefined where it is not complete. */
+/** Undefined while it is incomplete. */
 export function parseAnswer(heard: string): Answer | undefined {
   const end = heard.indexOf("\r\n\r\n");
   if (end === -1) return undefined;

@@ -9,17 +9,17 @@ export interface RawReaderOptions {
   name: string;
   recipientId: string;
   token: string;
-  /** Where it connects to, such as `http://127.0.0.1:3000`. */
+  /** The URL of the service, such as `http://127.0.0.1:3000`. */
   address: string;
-  /** Where what it is shown goes, in the order it comes. */
+  /** It appends what it is shown, in order. */
   deliveries: Delivery[];
 }
 
 export type RawReader = ReturnType<typeof createRawReader>;
 
 /**
- * A reader for the checker that does what a test says: it stops reading, leaves, and comes again when it is told to,
- * with the id of the last event that was complete. One connection at a time.
+ * A reader that a test controls: it stops reading, leaves, and reconnects with the id of the last complete event. It
+ * has one connection at a time.
  */
 export function createRawReader(options: RawReaderOptions) {
   const { name, recipientId, token, address, deliveries } = options;
@@ -36,13 +36,13 @@ export function createRawReader(options: RawReaderOptions) {
   let lastId: string | undefined;
   let retryMs = 3000;
 
-  /** Resolves when the stream has said ready; rejects where it ends before. */
+  /** Resolves when the stream is ready. Rejects if it ends before. */
   function open(): Promise<void> {
     const connection = ++reader.connections;
     const resumedFrom = lastId;
     const opening = connect({ host: hostname, port: Number(port) });
     socket = opening;
-    // Not once() of node:events, which rejects where there was an error.
+    // `once` of node:events would reject after an error.
     ended = new Promise((resolve) => opening.on("close", resolve));
     opening.on("error", () => {}); // "close" follows
     opening.write(streamRequest({ token, lastEventId: lastId }));
@@ -83,14 +83,14 @@ export function createRawReader(options: RawReaderOptions) {
   return {
     reader,
     open,
-    /** Takes nothing any more, of which the connection's other side is not told. */
+    /** Stops reading. The other side of the connection does not learn of it. */
     pause: () => void socket?.pause(),
     resume: () => void socket?.resume(),
-    /** How long the service has told it to wait before it comes again. */
+    /** The `retry` that the service has sent. */
     retryMs: () => retryMs,
-    /** Whether its connection has not ended, as far as it knows. */
+    /** Whether it has a connection whose end it has not noticed. */
     isOpen: () => socket !== undefined && !socket.destroyed,
-    /** Resolves when its connection has ended, whoever ended it. A paused one does not notice. */
+    /** Resolves when either side has ended its connection. A paused reader does not notice the end. */
     ended: () => ended,
     close,
   };
@@ -116,7 +116,7 @@ export interface StreamRequest {
   version?: "1.1" | "1.0";
 }
 
-/** A request for a stream, as bytes to be sent. */
+/** The text of a request for a stream. */
 export function streamRequest(request: StreamRequest): string {
   const { token, lastEventId, method = "GET", version = "1.1" } = request;
   return [

@@ -3,13 +3,13 @@ import type { Verdict } from "./checker.ts";
 export interface ReportOptions {
   fault: string;
   seed?: number;
-  /** What a test has not measured is a dash. */
+  /** A missing value is shown as a dash. */
   verdict: Partial<Verdict>;
-  /** What was done, in order, where it was more than the one fault. */
+  /** The names of the faults, if there was more than one. */
   done?: readonly string[];
 }
 
-/** Prints a fault's line; the lines of all tests stand under one another. */
+/** Prints one line for a fault. The columns of all tests are aligned. */
 export function report({ fault, seed, verdict, done = [] }: ReportOptions): void {
   const { longestSilenceMs, healMs } = verdict;
   const columns: [label: string, value: number | string | undefined, width: number][] = [

@@ -17,31 +17,31 @@ export interface RoamingReaderOptions
 
 interface Roamer extends Reader {
   isReadById: Map<string, boolean>;
-  /** Where it goes on, whichever way it takes. */
+  /** Where it resumes, in either way. */
   cursor: string | undefined;
-  /** As it was told last. */
+  /** The count that it was told last. */
   unread: number | undefined;
 }
 
 export type RoamingReaders = Awaited<ReturnType<typeof startRoamingReaders>>;
 
-/** A reader keeps to a way for so long, then picks one again. */
+/** For this time a reader keeps to one way. Then it picks one again. */
 const STAY_MS = [1000, 3000] as const;
-/** A poll in so many is given up by its client, whether it was answered or not. */
+/** The share of polls that the client aborts. */
 const GIVEN_UP = 0.1;
 
 /**
- * Readers that stream for a while, poll for a while, on one and the same cursor: an event's id goes into the next poll,
- * a poll's cursor into the next stream. What is cut or not answered is asked again from where they were.
+ * Readers that stream for a while and poll for a while, from one cursor: the id of an event goes into the next poll, and
+ * the cursor of a poll into the next stream. After a cut or a missing answer they ask again from the same cursor.
  */
 export async function startRoamingReaders(options: RoamingReaderOptions) {
   const { streams = 50, recipients, addresses, random, ways } = options;
   const deliveries: Delivery[] = [];
   const resets: ReaderLog["resets"][number][] = [];
   const aborts = new Set<AbortController>();
-  /** `longestMs` is beyond what the poll was ready to wait. */
+  /** `longestMs` does not include the time that the poll asked to wait. */
   const polls = { answered: 0, empty: 0, givenUp: 0, failed: 0, longestMs: 0 };
-  /** Times that a cursor which one way gave was taken to the other. */
+  /** How often a reader took its cursor from one way to the other. */
   let changes = 0;
   let isClosed = false;
 
@@ -71,7 +71,7 @@ export async function startRoamingReaders(options: RoamingReaderOptions) {
   const reset = ({ name }: Roamer, reason: string) =>
     void resets.push({ reader: name, reason, at: performance.now() });
 
-  /** One connection, until the signal or its end. */
+  /** Follows one connection until the signal or its end. */
   function stream(reader: Roamer, signal: AbortSignal): Promise<void> {
     const connection = ++reader.connections;
     const resumedFrom = reader.cursor;
@@ -105,7 +105,7 @@ export async function startRoamingReaders(options: RoamingReaderOptions) {
     });
   }
 
-  /** Rejects where it is not answered, or cut; the reader is then where it was. */
+  /** Rejects without an answer. The reader then keeps its cursor. */
   async function poll(reader: Roamer, wait: number, signal: AbortSignal): Promise<void> {
     const connection = ++reader.connections;
     const resumedFrom = reader.cursor;
@@ -132,7 +132,7 @@ export async function startRoamingReaders(options: RoamingReaderOptions) {
     mark(reader, answer.changes);
   }
 
-  /** Ends it after the time, or when all is closed. */
+  /** Aborts after the time, or when the readers close. */
   async function within(ms: number, ask: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const abort = new AbortController();
     aborts.add(abort);
@@ -199,7 +199,7 @@ export async function startRoamingReaders(options: RoamingReaderOptions) {
     resets,
     polls,
     changes: () => changes,
-    /** Resolves when every reader has a position: from then on nothing may pass it by. */
+    /** Resolves when every reader has a position: from then on it may miss nothing. */
     async ready(timeoutMs = 60_000): Promise<void> {
       const end = performance.now() + timeoutMs;
       while (readers.some(({ cursor }) => cursor === undefined)) {

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createEventReader } from "./event-reader.ts";
 
-/** An event as a client saw it, and when (`Date.now()`). */
+/** An event as a client saw it, with the time (`Date.now()`). */
 export interface SeenEvent {
   event?: string | undefined;
   data?: string | undefined;
@@ -10,7 +10,7 @@ export interface SeenEvent {
   error?: string;
 }
 
-/** Opens a stream with some client. Times are of the machine's clock, since the clients are other processes. */
+/** Opens a stream with a client. Times are from the machine's clock, because the clients are other processes. */
 export type OpenStream = (
   url: string,
   token: string,
@@ -20,7 +20,7 @@ export type OpenStream = (
 
 const MOZILLA = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-/** curl, which shows what has come at once; as itself, and with the headers of a browser. */
+/** curl, which does not buffer. It sends its own headers or those of a browser. */
 export const openWithCurl =
   ({ asBrowser = false } = {}): OpenStream =>
   async (url, token, lastEventId, onEvent) => {

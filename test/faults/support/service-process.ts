@@ -16,11 +16,11 @@ const SECRET = "a secret that is long enough for HS256";
 const START_LIMIT_MS = 60_000;
 
 export interface ServiceProcessOptions {
-  /** As a user that may become bellwire_service, which the service then is. */
+  /** With a user that may become bellwire_service. The service runs as that role. */
   databaseUrl: string;
   /** For LISTEN. */
   directUrl?: string;
-  /** Anything of the environment; wins over what is set here. */
+  /** Overrides the environment that is set here. */
   env?: Record<string, string>;
   port?: number;
 }
@@ -29,7 +29,7 @@ export interface ServiceProcessOptions {
 export interface Exit {
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** After it was told to; 0 where it was not. */
+  /** The time since its signal. It is 0 without one. */
   afterMs: number;
 }
 
@@ -44,8 +44,8 @@ export interface LogLine {
 export type ServiceProcess = Awaited<ReturnType<typeof startServiceProcess>>;
 
 /**
- * The service as a process of its own, to be killed and started again; it keeps its ports. Resolves when it answers
- * `/livez`, with the database or without.
+ * The service in its own process, which a test may kill and start again on the same ports. Resolves when it answers
+ * `/livez`, which needs no database.
  */
 export async function startServiceProcess(options: ServiceProcessOptions) {
   const { databaseUrl, directUrl, env = {} } = options;
@@ -56,7 +56,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
   const lines: LogLine[] = [];
   let said = "";
   let written = "";
-  /** Ends that nobody here asked for. */
+  /** Exits without a signal from the test. */
   const exits: Exit[] = [];
   let running: { child: ChildProcess; ended: Promise<Exit>; toldAt?: number } | undefined;
 
@@ -71,7 +71,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
         HOST: "127.0.0.1",
         PORT: `${port}`,
         METRICS_PORT: `${metricsPort}`,
-        // One address plays all the clients there are.
+        // All clients of a test have the same IP address.
         MAX_NEW_STREAMS_PER_SECOND: "0",
         ...env,
       },
@@ -115,14 +115,14 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     return response?.status;
   }
 
-  /** Sends it and does not wait. */
+  /** Sends the signal and does not wait. */
   function signal(name: NodeJS.Signals): void {
     if (!running) throw new Error("the service does not run");
     if (name !== "SIGSTOP" && name !== "SIGCONT") running.toldAt ??= performance.now();
     running.child.kill(name);
   }
 
-  /** Sends it and waits for the end. */
+  /** Sends the signal and waits for the exit. */
   async function kill(name: NodeJS.Signals = "SIGKILL"): Promise<Exit> {
     if (!running) throw new Error("the service does not run");
     const { ended } = running;
@@ -150,7 +150,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     /** Undefined while it does not run. */
     pid: () => running?.child.pid,
     token: (recipientId: string, ttlSeconds = 86_400) => mint(recipientId, ttlSeconds),
-    /** What `/metrics` says now: `(await service.metrics())("bellwire_delivered_total", { event: "state" })`. */
+    /** The metrics now: `(await service.metrics())("bellwire_delivered_total", { event: "state" })`. */
     async metrics() {
       return parseMetrics(await (await fetch(metricsUrl)).text());
     },
@@ -161,11 +161,11 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
       const response = await fetch(`${url}/readyz`);
       return { status: response.status, body: (await response.json()) as never };
     },
-    /** Everything it has logged, over all its lives. */
+    /** The log of all its processes. */
     logs: (): readonly LogLine[] => lines,
-    /** What it wrote to stderr. */
+    /** The stderr of all its processes. */
     said: () => said,
-    /** Everything it wrote, to stdout and stderr, over all its lives. */
+    /** The stdout and stderr of all its processes. */
     written: () => written + said,
     async waitUntilReady(timeoutMs = 30_000): Promise<void> {
       if (await poll(timeoutMs, async () => (await statusOf("/readyz")) === 200)) return;
@@ -174,7 +174,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     signal,
     kill,
     start,
-    /** On the same ports; resolves when it answers `/livez`. */
+    /** Resolves when the new process answers `/livez`. */
     async restart(name: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
       const exit = await kill(name);
       await start();
@@ -184,7 +184,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
   };
 }
 
-/** Asks again every 50 ms; false after the time limit. */
+/** Asks every 50 ms. Resolves with false after the time limit. */
 async function poll(limitMs: number, ask: () => Promise<boolean>): Promise<boolean> {
   const end = performance.now() + limitMs;
   for (;;) {

@@ -11,9 +11,9 @@ export interface SettleOptions {
 }
 
 /**
- * Waits until every reader has what is in the table, then sends each recipient one row more and waits for that: what
- * comes twice, or should not come, has then come. False where the time was not enough; the checker says what lacks.
- * Nobody else may write any more.
+ * Waits until every reader has all rows of the table. Then it sends each recipient one more row and waits for it, so
+ * that repeated or wrong rows have arrived as well. False after the time limit: the checker then says what is missing.
+ * The writers must have stopped.
  */
 export async function settle(options: SettleOptions): Promise<boolean> {
   const end = performance.now() + options.timeoutMs;

@@ -1,8 +1,8 @@
 import type { Delivery } from "./readers.ts";
 
 /**
- * The longest time in which something committed waited to be shown, and nothing at all was shown to anybody. (That
- * something still waits tells an outage from a time in which nobody wrote.)
+ * The longest time in which a committed row waited and no reader was shown anything. (Without a waiting row it would be
+ * a time without writes, not an outage.)
  */
 export function longestSilenceMs(
   deliveries: readonly Delivery[],
@@ -22,7 +22,7 @@ export function longestSilenceMs(
   return longest;
 }
 
-/** From the fault's end until the last delivery of what had been committed by then. */
+/** From the end of the fault until the last delivery of a row that was committed before. */
 export function timeToHealMs(
   deliveries: readonly Delivery[],
   committed: ReadonlyMap<string, number>,

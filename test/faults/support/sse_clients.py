@@ -1,4 +1,4 @@
-"""Opens event streams with real clients, as its standard input says, and prints each event with the time it was seen.
+"""Opens event streams with real clients, one for each line of its standard input, and prints each event with its time.
 
 In:   {"n": 1, "client": "requests", "url": "...", "token": "...", "last_event_id": "..."}
 Out:  {"n": 1, "opened_at": 1700000000000.0}
@@ -21,7 +21,7 @@ import urllib3
 from aiohttp_sse_client2 import client as aiohttp_sse
 from httpx_sse import connect_sse
 
-# Made once: to read the machine's certificates takes it up to 0.1 s.
+# Made once, because it takes up to 0.1 s to read the machine's certificates.
 HTTPX = httpx.Client(timeout=60, limits=httpx.Limits(max_connections=None))
 
 lock = threading.Lock()
@@ -99,7 +99,7 @@ def run(n, client, url, token, last_event_id=None):
         else:
             for event in CLIENTS[client](url, headers):
                 see(*event)
-    except Exception as error:  # whatever a client throws is what is to be seen
+    except Exception as error:  # the test shows any error of a client
         say(n=n, error=repr(error))
 
 

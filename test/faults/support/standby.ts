@@ -12,17 +12,17 @@ import type { Postgres } from "./postgres.ts";
 
 const at = (program: string) => `/usr/lib/postgresql/15/bin/${program}`;
 
-/** Debian's; what comes with npm has no pg_basebackup. */
+/** From Debian: the PostgreSQL of npm has no pg_basebackup. */
 export const canStandBy = existsSync(at("pg_basebackup"));
 
 export interface StandbyOptions {
-  /** Of major 15. */
+  /** PostgreSQL 15. */
   primary: Postgres;
-  /** Where it streams from: the primary's port, or a forwarder's in between. */
+  /** The port that it replicates from: the primary's, or a forwarder's. */
   primaryPort?: number;
 }
 
-/** A hot standby that streams from the primary, until it is promoted. Its roles and passwords are the primary's. */
+/** A hot standby that replicates until it is promoted. It has the primary's roles and passwords. */
 export async function startStandby({ primary, primaryPort = primary.port }: StandbyOptions) {
   const log = createLogger("silent");
   const binaries = { initdb: at("initdb"), postgres: at("postgres"), pgCtl: at("pg_ctl") };
@@ -53,7 +53,7 @@ export async function startStandby({ primary, primaryPort = primary.port }: Stan
     port,
     /** As the superuser. */
     url: (database: string) => `postgres://postgres:postgres@127.0.0.1:${port}/${database}`,
-    /** Resolves when it takes writes. */
+    /** Resolves when it accepts writes. */
     async promote(): Promise<void> {
       const dataDir = join(place.dir, "data");
       await runAs(place.account, binaries.pgCtl, ["promote", "-w", "-D", dataDir]);
@@ -62,7 +62,7 @@ export async function startStandby({ primary, primaryPort = primary.port }: Stan
   };
 }
 
-/** They came by the command line and are not in the copy; of these a standby must have no less than its primary. */
+/** The primary has them from its command line, so they are not in the copy. A standby must not have lower values. */
 async function readSettings(primary: Postgres): Promise<Record<string, string>> {
   const rows = await primary.query<{ name: string; setting: string }>(
     `select name, setting

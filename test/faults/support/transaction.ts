@@ -2,22 +2,22 @@ import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import type { Random } from "../../support/random.ts";
 
-/** What a transaction has written, by the body of each notification. */
+/** The bodies of the notifications that a transaction has written. */
 export interface Written {
   readonly recipientId: string;
-  /** Stays if the transaction commits. */
+  /** Stay if the transaction commits. */
   readonly kept: string[];
-  /** Was rolled back within the transaction. */
+  /** Rolled back within the transaction. */
   readonly undone: string[];
 }
 
-/** A user who sends messages and gets none. */
+/** A user who only sends messages. */
 export const SENDER = "999999";
 
 /**
- * One to three notifications for one recipient, in every way a row can come about: by hand and by a rule, under
- * savepoints and EXCEPTION blocks that keep it or not. Sometimes marks an older one read. Then holds the transaction
- * open, so that others that began later commit before it.
+ * Writes one to three notifications for one recipient in all possible ways: directly and by a rule, in savepoints and
+ * EXCEPTION blocks that keep them or not. Sometimes it marks an older one as read. Then it holds the transaction open,
+ * so that later ones commit before it.
  */
 export async function write(
   client: pg.Client,
@@ -63,7 +63,7 @@ const NOTIFY = "select bellwire.notify($1, 'test', title => 'Test', body => $2)"
 const SEND_MESSAGE =
   "insert into public.messages (sender_id, recipient_id, body) values ($1, $2, $3)";
 
-/** One row at most, and none that another transaction holds, so that writers never wait in a circle. */
+/** At most one row, and none that another transaction has locked, so that writers never deadlock. */
 const MARK_READ = `
   update bellwire.notifications
      set read_at = clock_timestamp()
@@ -77,7 +77,7 @@ const MARK_READ = `
               for update skip locked
          )`;
 
-/** `do` takes no parameters. */
+/** The values are in the text because `do` takes no parameters. */
 function failWithin(recipientId: string, lost: string, saved: string): string {
   const notify = (body: string) =>
     `perform bellwire.notify(${[recipientId, "test"].map(pg.escapeLiteral).join(", ")}, ` +

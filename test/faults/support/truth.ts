@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** A row of `bellwire.notifications`, as far as the checker looks at it. */
+/** The columns of `bellwire.notifications` that the checker compares. */
 export interface TruthRow {
   id: string;
   recipientId: string;
@@ -8,7 +8,7 @@ export interface TruthRow {
   isRead: boolean;
 }
 
-/** What is in the table: whatever else anybody says. */
+/** Reads the table, which decides what is right. */
 export async function readTruth(url: string, since = "0"): Promise<TruthRow[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

@@ -8,29 +8,29 @@ import { SENDER, type Written, write } from "./transaction.ts";
 export interface WriterOptions {
   url: string;
   count?: number;
-  /** Whole numbers: they become users of the marketplace, so that rules can tell them something. */
+  /** Whole numbers. They become users of the marketplace, so that rules can notify them. */
   recipients: readonly string[];
   random: Random;
-  /** Between two transactions of a writer. */
+  /** The pause between two transactions of a writer. */
   pauseMs?: readonly [min: number, max: number];
 }
 
 export type Writers = Awaited<ReturnType<typeof startWriters>>;
 
 /**
- * Many sessions that write without end, roll back a third of it, and reconnect when they are cut. They log every
- * notification by its body, which is unique: what was surely committed, what was surely rolled back, and what nobody
- * was told about, because the connection ended before COMMIT was answered. (Not by its id: after a crash a sequence
- * may give an id again that no committed row has.)
+ * Many sessions that write all the time, roll back a third of their transactions, and reconnect after a cut. They log
+ * each notification by its unique body: certainly committed, certainly rolled back, or unknown because the connection
+ * ended before the answer to COMMIT. (The id would not do: after a crash a sequence may give the id of a row that was
+ * not committed again.)
  */
 export async function startWriters(options: WriterOptions) {
   const { url, count = 16, recipients, random, pauseMs = [0, 20] } = options;
   const prefix = randomBytes(4).toString("hex");
-  /** When each was answered, by `performance.now()`. */
+  /** The time of the answer to COMMIT, by `performance.now()`. */
   const committed = new Map<string, number>();
   const rolledBack = new Set<string>();
   const unknown = new Set<string>();
-  /** How often each SQLSTATE, or error of the network, was met. */
+  /** The number of errors with each SQLSTATE or network error code. */
   const errors = new Map<string, number>();
   let bodies = 0;
   let isStopped = false;
@@ -63,7 +63,7 @@ export async function startWriters(options: WriterOptions) {
       await write(client, written, random, nextBody);
       isCommitting = random.chance(0.7);
       const { command } = await client.query(isCommitting ? "commit" : "rollback");
-      // What cannot commit any more answers COMMIT with ROLLBACK.
+      // PostgreSQL answers COMMIT with ROLLBACK if the transaction has failed.
       for (const body of kept)
         if (command === "COMMIT") committed.set(body, performance.now());
         else rolledBack.add(body);
@@ -78,7 +78,7 @@ export async function startWriters(options: WriterOptions) {
   await createUsers(url, recipients);
   const running = Array.from({ length: count }, () => run(random.fork()));
 
-  /** Lets every transaction come to its end. */
+  /** Waits until every transaction has ended. */
   async function stop(): Promise<void> {
     isStopped = true;
     await Promise.all(running);
@@ -95,7 +95,7 @@ async function connect(url: string): Promise<pg.Client> {
     connectionTimeoutMillis: 5000,
     query_timeout: 60_000,
   });
-  client.on("error", () => {}); // the query that waits, or the next, is told as well
+  client.on("error", () => {}); // the query that waits, or the next one, rejects as well
   await client.connect();
   return client;
 }
