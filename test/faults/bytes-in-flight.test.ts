@@ -79,7 +79,7 @@ interface Reader {
   connections: number;
 }
 
-/** Each reconnects with its last id when its stream ends, like an EventSource. A stream that waits too long for its turn ends. */
+/** Each reconnects with its last id when its stream ends, like an EventSource. The service ends one that waits too long. */
 async function openReaders(service: ServiceProcess, count: number, cursor: string) {
   const readers: Reader[] = [];
   const tokens: string[] = [];

@@ -10,7 +10,7 @@ import { report } from "./support/report.ts";
 import type { ServiceProcess } from "./support/service-process.ts";
 import { openTrial } from "./support/trial.ts";
 
-/** The default. */
+/** The default of MAX_NEW_STREAMS_PER_SECOND. */
 const RATE = 100;
 const OPENS = 3000;
 const AT_ONCE = 200;

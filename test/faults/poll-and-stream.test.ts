@@ -57,7 +57,7 @@ async function tryWays(fault: string, ways: readonly Way[], seed: number): Promi
   return readers;
 }
 
-/** The unread count that each reader was told last is the table's. */
+/** Each reader's last unread count is that of the table. */
 async function expectCounts({ readers }: RoamingReaders, { query }: Trial) {
   const rows = await query<{ recipient_id: string; unread: number }>(
     `select recipient_id, count(*) filter (where read_at is null)::int as unread

@@ -8,7 +8,7 @@ import { createRandom, type Random, seeds } from "../support/random.ts";
 import { streamRequest } from "./support/raw-stream.ts";
 import { openTrial } from "./support/trial.ts";
 
-/** Longer than nginx's 60 s without a byte from its upstream, our 75 s for idle connections and Node's 300 s for a request. */
+/** Longer than nginx's 60 s without a byte, the service's 75 s for idle connections and Node's 300 s for a request. */
 const QUIET_MS = 390_000;
 const HEARTBEAT_MS = 15_000;
 

@@ -137,7 +137,7 @@ test.skipIf(!canDump).each(OVER_IT)(
     await readers.until(() => readers.resets.length >= RECIPIENTS.length, 20_000);
     const healMs = performance.now() - restoredAt;
     await service.waitUntilReady();
-    // The ids of the rows after the dump are given again, to other rows.
+    // New rows reuse the ids of the rows after the dump.
     await notifyAll(query, "after 16");
     await readers.until(() => readers.deliveries.length >= 16 + RECIPIENTS.length, 10_000);
     const bodies = readers.deliveries.slice(16).map(({ body }) => body);

@@ -48,7 +48,7 @@ test("ten restarts with a thousand streams lose nothing, and at most two fifths 
       onReconnect: () => reconnectedAt.push(Date.now()),
     }),
   );
-  // The service counts a stream before its first read, so its metric is too early here.
+  // The service counts a stream before the stream is ready, so its metric would be too early.
   await expect.poll(() => ready, { timeout: 60_000 }).toBe(STREAMS);
   const areOpen = async () => (await service.metrics().catch(() => () => 0))("bellwire_streams");
 

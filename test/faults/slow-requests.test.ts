@@ -112,7 +112,7 @@ test("a body of 1 MB, with or without its length, and headers of 17 KB are refus
     await connection.close();
   }
 
-  // A client that goes on sending is cut.
+  // A client that continues to send is cut.
   const flood = openConnection(service.port);
   flood.say(chunked);
   while (flood.isOpen()) {

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-/** The long fault suite, by `npm run test:faults` alone: each test has a PostgreSQL and a service of its own. */
+/** The long fault suite. Only `npm run test:faults` runs it. Each test has its own PostgreSQL and service. */
 export default defineConfig({
   test: {
     root: fileURLToPath(new URL("../..", import.meta.url)),

@@ -10,7 +10,7 @@ import { openTrial } from "./support/trial.ts";
 import { readTruth, type TruthRow } from "./support/truth.ts";
 
 const FLOOD_SECONDS = 10;
-/** Each has a writer of its own. */
+/** Each has its own writer. */
 const RECIPIENTS = ["1", "2", "3", "4", "5", "6", "7", "8"];
 /** They get nothing; they only add streams. */
 const ONLOOKERS = Array.from({ length: 292 }, (_, i) => `onlooker ${i + 1}`);

@@ -5,7 +5,7 @@ import type { Random } from "../../support/random.ts";
 /** The bodies of the notifications that a transaction has written. */
 export interface Written {
   readonly recipientId: string;
-  /** Stay if the transaction commits. */
+  /** They stay if the transaction commits. */
   readonly kept: string[];
   /** Rolled back within the transaction. */
   readonly undone: string[];

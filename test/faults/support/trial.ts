@@ -42,17 +42,16 @@ export async function openDatabase({ postgres: shared, name, ...own }: DatabaseO
       postgres.query<Row>(sql, params, name ?? "bellwire"),
     /** Waits until every reader has every row, closes the readers, and compares what they were shown with the table. */
     async judge({ timeoutMs, ...options }: FinishOptions): Promise<Verdict> {
-      const { readers, since } = options;
-      await settle({ postgresUrl: databaseUrl, readers, timeoutMs, ...(since ? { since } : {}) });
-      await readers.close?.();
+      await settle({ postgresUrl: databaseUrl, timeoutMs, ...options });
+      await options.readers.close?.();
       return await judge({ postgresUrl: databaseUrl, ...options });
     },
   };
 }
 
 /**
- * What nearly every test of this folder begins with: a PostgreSQL of its own and services that are ready. When the test
- * ends, everything closes in reverse order.
+ * Nearly every fault test begins with this: its own PostgreSQL, and services that are ready. When the test ends,
+ * everything closes in reverse order.
  */
 export async function openTrial(options: TrialOptions = {}) {
   const { env = {}, instances = 1, delayMs, ...databaseOptions } = options;
