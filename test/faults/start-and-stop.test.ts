@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { LAST_WORDS, REFUSAL } from "../support/event-source.ts";
+import { LAST_WORDS, openStream, REFUSAL } from "../support/event-source.ts";
 import { createRandom } from "../support/random.ts";
 import { expectExact } from "./support/checker.ts";
 import { openReaders, startReaders } from "./support/readers.ts";
@@ -80,16 +80,22 @@ test.each(["SIGTERM", "SIGINT"] as const)(
   "%s ends every stream and then the service",
   async (signal) => {
     const { service } = await openTrial({ env: ENV });
-    const texts = Promise.all(Array.from({ length: STREAMS }, () => readStream(service)));
-    texts.catch(() => {}); // awaited below
-    await expect.poll(async () => (await service.metrics())("bellwire_streams")).toBe(STREAMS);
+    const streams = await Promise.all(
+      Array.from({ length: STREAMS }, () => openStream(service, "1")),
+    );
+    // The service counts a stream before the stream is ready.
+    await Promise.all(streams.map(({ waitFor }) => waitFor(({ event }) => event === "ready")));
+    expect((await service.metrics())("bellwire_streams")).toBe(STREAMS);
 
     const exit = await service.kill(signal);
     console.log(`${`healthy, ${signal}`.padEnd(32)}  exit after ${seconds(exit.afterMs)}`);
     expect(exit).toMatchObject({ code: 0, signal: null });
     expect(exit.afterMs).toBeLessThan(DRAIN_MS + 1000);
-    for (const text of await texts)
-      expect(text).toMatch(new RegExp(`event: ready\n.*\n\n${LAST_WORDS.source}`, "s"));
+    for (const { status, text, ended } of streams) {
+      await ended;
+      expect(status).toBe(200);
+      expect(text()).toMatch(new RegExp(`event: ready\n.*\n\n${LAST_WORDS.source}`, "s"));
+    }
   },
 );
 
