@@ -8,6 +8,7 @@ import {
 } from "../../connections/admission.ts";
 import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Followers } from "../../connections/followers.ts";
+import { readLastEventId } from "../../connections/last-event-id.ts";
 import type { Leave } from "../../connections/limits.ts";
 import type { Registry } from "../../connections/registry.ts";
 import { RETRY_MS } from "../../connections/retry-ms.ts";
@@ -18,7 +19,6 @@ import { openEventStream } from "./event-stream.ts";
 import type { Frame } from "./frame.ts";
 import type { Frames } from "./frames.ts";
 import { isFirstOnSocket, takeSocket, writeHead } from "./head.ts";
-import { readLastEventId } from "./last-event-id.ts";
 import { wantsChunks } from "./wants-chunks.ts";
 
 export interface StreamRouteOptions {

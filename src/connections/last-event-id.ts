@@ -1,6 +1,6 @@
-import { parseCursor } from "../../changes/cursor.ts";
-import { type IncomingRequest, queryOf } from "../../http/incoming-request.ts";
-import type { FollowOptions } from "../../hub/follow.ts";
+import { parseCursor } from "../changes/cursor.ts";
+import { type IncomingRequest, queryOf } from "../http/incoming-request.ts";
+import type { FollowOptions } from "../hub/follow.ts";
 
 /** What polyfills and clients without headers put the position into. */
 const PARAMETERS = ["lastEventId", "last_event_id"];
