@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
@@ -91,4 +92,12 @@ export class LentSocket extends Duplex {
   get remotePort(): number | undefined {
     return this.#socket.remotePort;
   }
+}
+
+/**
+ * The response's socket, if it can be taken. Behind another response on the same connection (pipelining) it cannot: Node would not
+ * report when the client has gone.
+ */
+export function lentSocketOf({ socket }: ServerResponse): LentSocket | undefined {
+  return socket instanceof LentSocket && socket.writableLength === 0 ? socket : undefined;
 }

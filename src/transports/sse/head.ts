@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { Response } from "express";
-import { LentSocket } from "../../http/lent-socket.ts";
+import { lentSocketOf } from "../../http/lent-socket.ts";
 
 /** No proxy may delay the stream, cache it, or change it on the way. */
 const HEADERS = {
@@ -16,17 +16,10 @@ export function writeHead(res: Response): void {
   res.writeHead(200, HEADERS);
 }
 
-/**
- * Whether the response's socket can be taken. Behind another response on the same connection (pipelining) it cannot: Node would not
- * report when the client has gone.
- */
-export const isFirstOnSocket = ({ socket }: Response): boolean =>
-  socket instanceof LentSocket && socket.writableLength === 0;
-
 /** Writes an event stream's head, then takes the socket from under the response: corked, with the head in it. */
 export function takeSocket(res: Response, isChunked: boolean): Socket {
-  if (!(res.socket instanceof LentSocket)) throw new TypeError("a stream takes a lent socket");
-  const lent = res.socket;
+  const lent = lentSocketOf(res);
+  if (!lent) throw new TypeError("a stream takes a lent socket");
   if (isChunked) res.setHeader("Transfer-Encoding", "chunked");
   // Else Node would add chunks of its own. Without chunks and without a length, the stream ends where the connection ends.
   else res.removeHeader("Transfer-Encoding");

@@ -13,12 +13,13 @@ import type { Leave } from "../../connections/limits.ts";
 import type { Registry } from "../../connections/registry.ts";
 import { RETRY_MS } from "../../connections/retry-ms.ts";
 import { toIncomingRequest } from "../../http/incoming-request.ts";
+import { lentSocketOf } from "../../http/lent-socket.ts";
 import type { FollowOptions } from "../../hub/follow.ts";
 import type { Logger } from "../../logger.ts";
 import { openEventStream } from "./event-stream.ts";
 import type { Frame } from "./frame.ts";
 import type { Frames } from "./frames.ts";
-import { isFirstOnSocket, takeSocket, writeHead } from "./head.ts";
+import { takeSocket, writeHead } from "./head.ts";
 import { wantsChunks } from "./wants-chunks.ts";
 
 export interface StreamRouteOptions {
@@ -52,7 +53,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
 
     // Nothing may be awaited from here on, so that a client that left is noticed now.
     if (res.destroyed) return admitted.leave();
-    const leave = isFirstOnSocket(res) ? admission.enter() : admission.refuse("unavailable");
+    const leave = lentSocketOf(res) ? admission.enter() : admission.refuse("unavailable");
     if (isRefusal(leave)) {
       admitted.leave();
       return refuse(leave);
