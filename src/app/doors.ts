@@ -18,7 +18,6 @@ import { createNotificationEncoder, type NotificationEncoder } from "../http/not
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { createPolls } from "../transports/poll/poll.ts";
-import { createFrames } from "../transports/sse/frames.ts";
 import { streamRoute } from "../transports/sse/route.ts";
 import type { Access } from "./access.ts";
 import type { OnClose } from "./open-all.ts";
@@ -86,7 +85,8 @@ function createTransports(
     admission,
     registry,
     followers,
-    frames: createFrames(version, encoder),
+    version,
+    encoder,
     maxBufferedBytes,
     onClosed: metrics.onClosed,
     log,

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Connection, Outlet } from "../../connections/connection.ts";
+import type { Frames } from "../../connections/frames.ts";
 import { type Frame, LAST_CHUNK } from "./frame.ts";
-import type { Frames } from "./frames.ts";
 
 /** How long a client may take to read to the end of a stream that was ended. */
 const LAST_WORDS_MS = 5000;
@@ -11,7 +11,7 @@ export interface EventStreamOptions {
   /** Whether its head said `Transfer-Encoding: chunked`. */
   isChunked: boolean;
   maxBufferedBytes: number;
-  frames: Pick<Frames, "ready" | "event" | "reset" | "notice" | "farewell">;
+  frames: Pick<Frames<Frame>, "ready" | "event" | "reset" | "notice" | "farewell">;
   /** The frame that a client gets when the stream ends before it has begun. */
   refusal: () => Frame;
   /** How long the client should wait before it reconnects if the stream breaks. */

@@ -1,3 +1,6 @@
+import type { WireEvent } from "../../connections/frames.ts";
+import { encodeEvent } from "./server-sent-event.ts";
+
 /** An encoded event: its bytes, and the same memory with the size and line end that make it one chunk of HTTP/1.1. */
 export interface Frame {
   readonly bytes: Buffer;
@@ -14,3 +17,5 @@ export function encodeFrame(block: string): Frame {
   const chunk = Buffer.from(`${size}${block}\r\n`);
   return { chunk, bytes: chunk.subarray(size.length, size.length + length) };
 }
+
+export const toFrame = (event: WireEvent): Frame => encodeFrame(encodeEvent(event));

@@ -8,17 +8,18 @@ import {
 } from "../../connections/admission.ts";
 import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Followers } from "../../connections/followers.ts";
+import { createFrames, type Frames } from "../../connections/frames.ts";
 import { readLastEventId } from "../../connections/last-event-id.ts";
 import type { Leave } from "../../connections/limits.ts";
 import type { Registry } from "../../connections/registry.ts";
 import { RETRY_MS } from "../../connections/retry-ms.ts";
 import { toIncomingRequest } from "../../http/incoming-request.ts";
 import { lentSocketOf } from "../../http/lent-socket.ts";
+import type { NotificationEncoder } from "../../http/notification-json.ts";
 import type { FollowOptions } from "../../hub/follow.ts";
 import type { Logger } from "../../logger.ts";
 import { openEventStream } from "./event-stream.ts";
-import type { Frame } from "./frame.ts";
-import type { Frames } from "./frames.ts";
+import { type Frame, toFrame } from "./frame.ts";
 import { takeSocket, writeHead } from "./head.ts";
 import { wantsChunks } from "./wants-chunks.ts";
 
@@ -26,7 +27,8 @@ export interface StreamRouteOptions {
   admission: Admission;
   registry: Registry;
   followers: Followers;
-  frames: Frames;
+  version: string;
+  encoder: NotificationEncoder;
   maxBufferedBytes: number;
   onClosed: (reason: CloseReason) => void;
   log: Logger;
@@ -37,8 +39,9 @@ export interface StreamRouteOptions {
  * ping with `retry` and an end: any other status stops a browser's EventSource for ever.
  */
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
-  const { admission, frames } = options;
-  const openStream = createOpener(options);
+  const { admission, version, encoder } = options;
+  const frames = createFrames({ version, encoder, toFrame });
+  const openStream = createOpener(options, frames);
 
   return async (req, res) => {
     const request = toIncomingRequest(req);
@@ -87,7 +90,10 @@ interface Opening {
 }
 
 /** Opens streams. All that streams share stays out here, for thousands are open. */
-function createOpener({ registry, followers, frames, ...options }: StreamRouteOptions) {
+function createOpener(
+  { registry, followers, ...options }: StreamRouteOptions,
+  frames: Frames<Frame>,
+) {
   const { maxBufferedBytes, onClosed, log } = options;
   const retryMs = () => RETRY_MS.opened(registry.size());
 
