@@ -16,7 +16,7 @@ const FLOORS = [
   ["transports"],
   ["metrics"],
   ["app"],
-  ["main"],
+  ["main", "service"],
   ["commands"],
   ["cli"],
 ];
@@ -192,6 +192,12 @@ describe("a planted violation is named:", () => {
       "src/main.ts",
       'import { token } from "./commands/token.ts";',
       "imports src/commands/token.ts from a higher floor",
+    ],
+    [
+      "the package's entry imports the process",
+      "src/service.ts",
+      'import { loadConfig } from "./main.ts";',
+      "imports src/main.ts from the part beside it",
     ],
     [
       "feed imports hub, a type",

@@ -236,7 +236,7 @@ describe("on a database", () => {
     onTestFinished(empty.close);
     const { code, stderr } = await runOn(empty, "start");
     expect(code).toBe(1);
-    expect(stderr).toContain("Run npm run migrate, then start again.");
+    expect(stderr).toContain("Run npx bellwire migrate, then start again.");
   });
 
   test("a database that is away ends a command with 1 and no password", async () => {
@@ -289,9 +289,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
       page: find(/^ +page +(\S+)$/m).replace("localhost", "127.0.0.1"),
       url: find(/^ +psql +psql (\S+)$/m),
       insert: find(/^ +(insert into messages .*;)$/m),
-      tokenArgs: find(/^ +token +npm run -s (token -- \S+)$/m)
-        .replace("-- ", "")
-        .split(" "),
+      tokenArgs: find(/^ +token +npx bellwire (token \S+)$/m).split(" "),
     };
   }
 

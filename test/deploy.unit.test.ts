@@ -131,7 +131,8 @@ describe("Dockerfile", () => {
   });
 
   test("is not root, and ends on the signal that the process handles", () => {
-    expect(valuesOf("USER", runtime)).toEqual(["node"]);
+    // The user `node` of the image.
+    expect(valuesOf("USER", runtime)).toEqual(["1000:1000"]);
     const [signal = ""] = valuesOf("STOPSIGNAL", runtime);
     expect(readText("src/main.ts")).toContain(`process.on("${signal}"`);
   });
@@ -171,8 +172,8 @@ describe("Dockerfile", () => {
 
   test("runs only scripts that package.json has", () => {
     const named = valuesOf("RUN").flatMap((run) => [...run.matchAll(/npm run (\S+)/g)]);
-    expect(named.map(([, name]) => name)).toEqual(["prepare"]);
-    expect(scripts).toHaveProperty("prepare");
+    expect(named.map(([, name]) => name)).toEqual(["build"]);
+    expect(scripts).toHaveProperty("build");
   });
 
   const findStage = (name: string) => stages.find((stage) => stage.name === name)?.instructions;

