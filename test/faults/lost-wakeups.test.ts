@@ -5,10 +5,11 @@ import { expectExact, judge } from "./support/checker.ts";
 import { openClient } from "./support/client.ts";
 import { startForwarder } from "./support/forwarder.ts";
 import type { Postgres } from "./support/postgres.ts";
-import { type Delivery, openReaders } from "./support/readers.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { slowestMs } from "./support/silence.ts";
 import { openDatabase } from "./support/trial.ts";
 
 const SWEEP_MS = 2000;
@@ -139,9 +140,4 @@ async function expectListening(service: ServiceProcess) {
   const said = service.logs().map(({ msg }) => msg);
   const changes = said.filter((msg) => msg === "listening" || msg === "not listening");
   expect(changes).toEqual(["listening", "not listening", "listening"]);
-}
-
-/** The longest time from a commit until a reader had its row. */
-function slowestMs(deliveries: readonly Delivery[], committed: ReadonlyMap<string, number>) {
-  return Math.max(...deliveries.map(({ body, at }) => at - (committed.get(body ?? "") ?? at)));
 }

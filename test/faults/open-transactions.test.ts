@@ -9,6 +9,7 @@ import { type Delivery, openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
 import { settle } from "./support/settle.ts";
+import { slowestMs } from "./support/silence.ts";
 import { type Database, openDatabase, openTrial } from "./support/trial.ts";
 import { readTruth } from "./support/truth.ts";
 
@@ -151,7 +152,7 @@ describe.each(["sent", "suspended"] as const)("with wake-ups %s, rows do not wai
       const afterwards = await resume({ service, databaseUrl, random, seen: readers.deliveries });
 
       const verdict = await judge({ postgresUrl: databaseUrl, readers });
-      const lateMs = greatestDelayMs(readers.deliveries, committed);
+      const lateMs = Math.round(slowestMs(readers.deliveries, committed));
       report({ fault: `${name}, wake-ups ${wakeUps}, ${lateMs} ms`, seed, verdict });
       expectExact(verdict, { minReconnects: 0 });
       expect(verdict.reconnects).toBe(0);
@@ -192,7 +193,7 @@ test("200 open transactions make no id too long, and a resume may repeat rows bu
   const afterwards = await resume({ service, databaseUrl, random, seen: readers.deliveries });
 
   const verdict = await judge({ postgresUrl: databaseUrl, readers });
-  const lateMs = greatestDelayMs(readers.deliveries, committed);
+  const lateMs = Math.round(slowestMs(readers.deliveries, committed));
   const repeated = [...whileHeld, ...afterwards].flatMap((resumed) => resumed.repeated);
   const name = `200 open transactions, ${lateMs} ms, ${repeated.length} repeated in 40 resumes`;
   report({ fault: name, seed, verdict });
@@ -282,11 +283,6 @@ const open = (service: ServiceProcess, lastEventId?: string) =>
 async function holderOfOldest({ metricsUrl }: ServiceProcess): Promise<string | undefined> {
   const text = await (await fetch(metricsUrl)).text();
   return /^bellwire_oldest_transaction_seconds\{holder="(.*)"\} [\d.e-]+$/m.exec(text)?.[1];
-}
-
-function greatestDelayMs(deliveries: readonly Delivery[], committed: ReadonlyMap<string, number>) {
-  const delays = deliveries.map(({ body, at }) => at - (committed.get(body ?? "") ?? at));
-  return Math.round(Math.max(...delays));
 }
 
 interface ResumeOptions {

@@ -4,9 +4,10 @@ import { createRandom, seeds } from "../support/random.ts";
 import { expectExact } from "./support/checker.ts";
 import { startLoop } from "./support/loop.ts";
 import type { Postgres } from "./support/postgres.ts";
-import { type Delivery, openReaders } from "./support/readers.ts";
+import { openReaders } from "./support/readers.ts";
 import { report } from "./support/report.ts";
 import { type ServiceProcess, startServiceProcess } from "./support/service-process.ts";
+import { slowestMs } from "./support/silence.ts";
 import { type Database, openDatabase, openTrial } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
@@ -90,11 +91,6 @@ async function startWork({ databaseUrl, judge }: Database, service: ServiceProce
     expect(service.pid()).toBe(pid);
   }
   return { end };
-}
-
-/** The longest time from a commit until a reader had its row. */
-function slowestMs(deliveries: readonly Delivery[], committed: ReadonlyMap<string, number>) {
-  return Math.max(...deliveries.map(({ body, at }) => at - (committed.get(body ?? "") ?? at)));
 }
 
 /** All LISTEN backends, looked up every 200 ms. */

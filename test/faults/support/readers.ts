@@ -5,6 +5,7 @@ import type { Reachable } from "../../support/service.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { createEventReader, type StreamBlock } from "./event-reader.ts";
 import { createResponseReader } from "./http-response.ts";
+import { streamRequest } from "./raw-stream.ts";
 
 /** A notification that a reader was shown. */
 export interface Delivery {
@@ -115,7 +116,7 @@ export async function startReaders(options: ReaderOptions) {
       onBody: createEventReader(onBlock),
       onEnd: cut,
     });
-    socket.write(head(tokens.get(recipientId), resumedFrom));
+    socket.write(streamRequest({ token: tokens.get(recipientId) ?? "", lastEventId: resumedFrom }));
     socket.on("data", (bytes) => {
       if (socket.destroyed) return;
       readResponse(bytes.subarray(0, bytesLeft));
@@ -195,15 +196,4 @@ export async function openReaders(
   const readers = await startReaders({ ...options, addresses: () => url, token });
   await readers.ready();
   return readers;
-}
-
-function head(token: string | undefined, lastEventId: string | undefined): string {
-  return [
-    "GET /api/notifications/stream HTTP/1.1",
-    "Host: bellwire.test",
-    "Accept: text/event-stream",
-    `Authorization: Bearer ${token}`,
-    ...(lastEventId === undefined ? [] : [`Last-Event-ID: ${lastEventId}`]),
-    "\r\n",
-  ].join("\r\n");
 }

@@ -22,6 +22,14 @@ export function longestSilenceMs(
   return longest;
 }
 
+/** The longest time from a commit until a reader had its row. */
+export function slowestMs(
+  deliveries: readonly Delivery[],
+  committed: ReadonlyMap<string, number>,
+): number {
+  return Math.max(...deliveries.map(({ body, at }) => at - (committed.get(body ?? "") ?? at)));
+}
+
 /** From the end of the fault until the last delivery of a row that was committed before. */
 export function timeToHealMs(
   deliveries: readonly Delivery[],
