@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Connection, Outlet } from "../../connections/connection.ts";
+import { drained } from "../../connections/drained.ts";
 import type { Frames } from "../../connections/frames.ts";
 import { type Frame, LAST_CHUNK } from "./frame.ts";
 
@@ -88,17 +89,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
 
     tell: (notice: Parameters<Connection["tell"]>[0]) => void write(frames.notice(notice)),
 
-    /** Resolves when the client has taken everything, or the stream has ended. */
-    drained(): Promise<void> {
-      if (!isOpen || !socket.writableNeedDrain) return Promise.resolve();
-      return new Promise((resolve) => {
-        const settle = () => {
-          socket.off("drain", settle).off("close", settle);
-          resolve();
-        };
-        socket.on("drain", settle).on("close", settle);
-      });
-    },
+    drained: () => drained(socket),
 
     blockedMs: (now: number) => (socket.writableNeedDrain ? now - blockedSince : 0),
 
