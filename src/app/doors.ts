@@ -75,7 +75,7 @@ function createTransports(
   encoder: NotificationEncoder,
   room: BytesInFlight,
 ) {
-  const { config, reading, access, version, metrics, log } = options;
+  const { config, reading, access, version, log } = options;
   const { replayLimit, maxBufferedBytes, stalledMs } = config;
   const { limits, rollCall, registry, admission, followers, read } = createConnections(
     options,
@@ -88,7 +88,6 @@ function createTransports(
     version,
     encoder,
     maxBufferedBytes,
-    onClosed: metrics.onClosed,
     log,
   });
   const polls = createPolls({
@@ -120,6 +119,7 @@ function createConnections(options: DoorsOptions, room: BytesInFlight) {
     maxAgeMs: config.maxStreamMs,
     drainMs: config.drainMs,
     hasDirectClients: config.trustedHops === 0,
+    onClosed: metrics.onClosed,
   });
   const admission = createAdmission({
     authenticate,

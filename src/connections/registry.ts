@@ -1,4 +1,5 @@
 import type { Identity } from "../http/auth/verify-token.ts";
+import type { CloseReason } from "./close-reason.ts";
 import type { Connection } from "./connection.ts";
 import type { Leave } from "./limits.ts";
 import { RETRY_MS } from "./retry-ms.ts";
@@ -22,6 +23,7 @@ export interface RegistryOptions {
   drainMs: number;
   /** Whether the other end of a TCP connection is the client itself. A proxy acknowledges what its clients never get. */
   hasDirectClients: boolean;
+  onClosed: (reason: CloseReason) => void;
 }
 
 /** A connection, and what is due when, by `performance.now()`: setting the clock ends no connection and keeps none open. */
@@ -50,7 +52,7 @@ const TICK_MS = 1000;
 
 /** Every connection that is open here, of every transport: heartbeats, expiry, age, and how all of them end. */
 export function createRegistry(options: RegistryOptions) {
-  const { rollCall, heartbeatMs, pingMs, stalledMs, maxAgeMs, drainMs } = options;
+  const { rollCall, heartbeatMs, pingMs, stalledMs, maxAgeMs, drainMs, onClosed } = options;
   const entries = new Set<Entry>();
   let isDraining = false;
 
@@ -137,8 +139,9 @@ export function createRegistry(options: RegistryOptions) {
     },
 
     /** To be called once, when the connection has closed. */
-    remove(entry: Entry): void {
+    remove(entry: Entry, reason: CloseReason): void {
       entries.delete(entry);
+      onClosed(reason);
       entry.leave();
       for (const { leave } of entry.members) leave();
       for (const { recipientId } of entry.members) rollCall.placeLeft(recipientId);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { CloseReason } from "../../src/connections/close-reason.ts";
 import type { Connection } from "../../src/connections/connection.ts";
 import { createLimits } from "../../src/connections/limits.ts";
 import { createRegistry } from "../../src/connections/registry.ts";
@@ -15,6 +16,7 @@ const limits = () => createLimits({ maxStreams: 3, maxStreamsPerRecipient: 1 });
 
 function openRegistry(own = limits()) {
   const rollCall = createRollCall(own);
+  const closed: CloseReason[] = [];
   const registry = createRegistry({
     rollCall,
     heartbeatMs: 20_000,
@@ -23,8 +25,9 @@ function openRegistry(own = limits()) {
     maxAgeMs: Number.POSITIVE_INFINITY,
     drainMs: 1000,
     hasDirectClients: false,
+    onClosed: (reason) => closed.push(reason),
   });
-  return { registry, rollCall };
+  return { registry, rollCall, closed };
 }
 
 /** A wire that writes down what it is told, up to its end. */
@@ -89,9 +92,9 @@ test("of several members the first whose token ends ends the connection; one tha
   expect(told).toEqual(["expiring", "expired"]);
 });
 
-test("a connection gives back its own place and its members' places, each once", () => {
+test("a connection gives back its own place and its members' places, each once, and is counted as closed", () => {
   const own = limits();
-  const { registry } = openRegistry(own);
+  const { registry, closed } = openRegistry(own);
   const take = () => own.takePlace() ?? expect.unreachable("there was no place");
   const entry = registry.add(createWire().wire, take());
   registry.add(createWire().wire, take());
@@ -103,7 +106,9 @@ test("a connection gives back its own place and its members' places, each once",
   registry.removeMember(entry, member);
   expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([true, false]);
   own.takePlaceFor("1");
-  registry.remove(entry);
+  expect(closed).toEqual([]);
+  registry.remove(entry, "slow");
+  expect(closed).toEqual(["slow"]);
   expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([false, true]);
   expect(registry.size()).toBe(2);
   expect(own.takePlace()).toBeDefined();

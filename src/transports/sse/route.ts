@@ -6,7 +6,6 @@ import {
   isRefusal,
   type Refusal,
 } from "../../connections/admission.ts";
-import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Followers } from "../../connections/followers.ts";
 import { createFrames, type Frames } from "../../connections/frames.ts";
 import { readLastEventId } from "../../connections/last-event-id.ts";
@@ -30,7 +29,6 @@ export interface StreamRouteOptions {
   version: string;
   encoder: NotificationEncoder;
   maxBufferedBytes: number;
-  onClosed: (reason: CloseReason) => void;
   log: Logger;
 }
 
@@ -94,7 +92,7 @@ function createOpener(
   { registry, followers, ...options }: StreamRouteOptions,
   frames: Frames<Frame>,
 ) {
-  const { maxBufferedBytes, onClosed, log } = options;
+  const { maxBufferedBytes, log } = options;
   const retryMs = () => RETRY_MS.opened(registry.size());
 
   return ({ socket, isChunked, requestId, since, admitted, leave }: Opening): void => {
@@ -105,9 +103,8 @@ function createOpener(
       refusal: () => frames.refusal(since, RETRY_MS.refused()),
       retryMs,
       onClose(reason) {
-        registry.remove(entry);
+        registry.remove(entry, reason);
         stop();
-        onClosed(reason);
         log.info({ requestId, reason }, "stream closed");
       },
     });
