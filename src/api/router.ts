@@ -14,7 +14,8 @@ export interface HttpOptions {
   /** How many proxies in front of the service set `X-Forwarded-For` truthfully. */
   trustedHops: number;
   identify: RequestHandler;
-  stream: RequestHandler;
+  /** The routes that open connections, by path. Each asks the admission itself. */
+  transports: Readonly<Record<string, RequestHandler>>;
   poll: RequestHandler;
   issueTicket: RequestHandler;
   inbox: Router;
@@ -40,7 +41,7 @@ export function createHttpApp(options: HttpOptions) {
   if (demo) app.use(demo);
   // Early, because after the loss of another instance all its streams reconnect here at once.
   app.use(BASE, crossOrigin(allowedOrigins));
-  app.get(`${BASE}/stream`, options.stream);
+  for (const [path, route] of Object.entries(options.transports)) app.get(`${BASE}${path}`, route);
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
   app.get("/openapi.json", describeApi(version));

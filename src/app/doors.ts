@@ -45,7 +45,7 @@ export function createDoors(options: DoorsOptions) {
   const replayRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
   // A room of their own, so that a list does not wait behind all the clients that reconnect.
   const answerRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
-  const { registry, stream, polls } = createTransports(options, encoder, replayRoom);
+  const { registry, transports, polls } = createTransports(options, encoder, replayRoom);
   const inbox = createInbox(reading.pools.requests, maxEventBytes);
   onClose(inbox.close);
   const app = createHttpApp({
@@ -54,7 +54,7 @@ export function createDoors(options: DoorsOptions) {
     trustedHops: config.trustedHops,
     health: () => findHealth(reading, registry, writes),
     identify: access.identify,
-    stream,
+    transports,
     poll: polls.route,
     issueTicket: access.issueTicket,
     inbox: inboxRoutes(watchWrites(inbox, writes), encoder, { room: answerRoom, stalledMs }),
@@ -81,15 +81,10 @@ function createTransports(
     options,
     room,
   );
-  const stream = streamRoute({
-    admission,
-    registry,
-    followers,
-    version,
-    encoder,
-    maxBufferedBytes,
-    log,
-  });
+  const shared = { admission, registry, followers, version, encoder, maxBufferedBytes, log };
+  const transports = {
+    "/stream": streamRoute(shared),
+  };
   const polls = createPolls({
     hub: reading.hub,
     read,
@@ -100,7 +95,7 @@ function createTransports(
     rollCall,
     findStanding: access.findStanding,
   });
-  return { registry, stream, polls };
+  return { registry, transports, polls };
 }
 
 /** The parts that all transports share. */

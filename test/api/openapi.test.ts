@@ -143,7 +143,7 @@ const WITHOUT_PARTS: HttpOptions = {
   allowedOrigins: [],
   trustedHops: 0,
   identify: unused,
-  stream: unused,
+  transports: { "/stream": unused },
   poll: unused,
   issueTicket: unused,
   inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder, {} as AnswerRoom),
