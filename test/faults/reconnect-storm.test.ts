@@ -23,10 +23,7 @@ test("2000 streams reconnect within 30 s after a crash and get what they missed,
   const { postgres, databaseUrl, service, judge } = await openTrial({
     env: { MAX_STREAMS_PER_RECIPIENT: "50", DATABASE_POOL_SIZE: `${DATABASE_POOL_SIZE}` },
   });
-  const { readers, deliveries, log } = await createRawReaders(
-    service,
-    Array.from({ length: STREAMS }, (_, i) => RECIPIENTS[i % RECIPIENTS.length] ?? ""),
-  );
+  const { readers, deliveries, log } = await createRawReaders(service, RECIPIENTS, STREAMS);
   const clients = await keepOpen(readers);
   await write(databaseUrl, RECIPIENTS, 1);
   await expect.poll(() => deliveries.length, { timeout: 60_000 }).toBe(STREAMS);

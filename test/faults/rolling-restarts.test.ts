@@ -37,10 +37,7 @@ test("ten restarts with a thousand streams lose nothing, and at most two fifths 
     env: { MAX_STREAMS_PER_RECIPIENT: "50", DRAIN_SECONDS: `${DRAIN_SECONDS}` },
   });
   const reconnectedAt: number[] = [];
-  const { readers, log } = await createRawReaders(
-    service,
-    Array.from({ length: STREAMS }, (_, i) => RECIPIENTS[i % RECIPIENTS.length] ?? ""),
-  );
+  const { readers, log } = await createRawReaders(service, RECIPIENTS, STREAMS);
   let ready = 0;
   const leave = readers.map((reader) =>
     stayConnected(reader, {

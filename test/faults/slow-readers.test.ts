@@ -30,10 +30,7 @@ test("200 clients that stop reading need little memory, delay no other client, a
       ...COLLECTABLE,
     },
   });
-  const { readers, deliveries } = await createRawReaders(
-    service,
-    Array.from({ length: STREAMS }, (_, i) => RECIPIENTS[i % RECIPIENTS.length] ?? ""),
-  );
+  const { readers, deliveries } = await createRawReaders(service, RECIPIENTS, STREAMS);
   await Promise.all(readers.map((reader) => reader.open()));
   const probe = await createProbe({ service, databaseUrl });
   const writer = await openClient(databaseUrl);

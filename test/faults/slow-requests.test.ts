@@ -158,7 +158,7 @@ async function fillPools(service: ServiceProcess, token: string): Promise<void> 
     await connection.close();
   };
   await Promise.all(Array.from({ length: 50 }, open));
-  const { readers } = await createRawReaders(service, Array(10).fill("1"));
+  const { readers } = await createRawReaders(service, ["1"], 10);
   await Promise.all(readers.map((reader) => reader.open()));
   await Promise.all(readers.map((reader) => reader.close()));
   await expect.poll(async () => (await look(service)).streams).toBe(0);

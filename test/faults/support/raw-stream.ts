@@ -96,11 +96,16 @@ export function createRawReader(options: RawReaderOptions) {
   };
 }
 
-/** A raw reader for each of these recipients, not open yet; `log` is what the checker compares. */
-export async function createRawReaders(service: Reachable, recipients: readonly string[]) {
+/** Raw readers, not open yet. Reader n follows the nth recipient, and then again from the first. `log` is for the checker. */
+export async function createRawReaders(
+  service: Reachable,
+  recipients: readonly string[],
+  count = recipients.length,
+) {
   const deliveries: Delivery[] = [];
   const readers: RawReader[] = [];
-  for (const [i, recipientId] of recipients.entries()) {
+  for (let i = 0; i < count; i++) {
+    const recipientId = recipients[i % recipients.length] as string;
     const token = await service.token(recipientId);
     const name = `reader ${i + 1}`;
     readers.push(createRawReader({ name, recipientId, token, address: service.url, deliveries }));
