@@ -3,12 +3,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectExact, judge } from "./faults/support/checker.ts";
 import { terminateBackend } from "./faults/support/faults.ts";
 import { startNaiveReader } from "./faults/support/naive-reader.ts";
-import { createMigrated, type Postgres, startPostgres } from "./faults/support/postgres.ts";
+import { type Postgres, startPostgres } from "./faults/support/postgres.ts";
 import type { Delivery, Reader } from "./faults/support/readers.ts";
 import { report } from "./faults/support/report.ts";
 import { runTrial } from "./faults/support/run-trial.ts";
 import type { ServiceProcess } from "./faults/support/service-process.ts";
-import { settle } from "./faults/support/settle.ts";
+import { openDatabase } from "./faults/support/trial.ts";
 import { startWriters } from "./faults/support/writers.ts";
 import { createRandom, type Random, seeds } from "./support/random.ts";
 
@@ -57,7 +57,7 @@ async function disturb(service: ServiceProcess, random: Random): Promise<void> {
 
 test("a reader by `id > last` loses rows, and the checker sees it", async () => {
   const [seed = 0] = seeds();
-  const databaseUrl = await createMigrated(postgres, "naive");
+  const { databaseUrl, judge } = await openDatabase({ postgres, name: "naive" });
   const readers = await startNaiveReader({ url: databaseUrl, recipients: RECIPIENTS });
   const random = createRandom(seed);
   const writers = await startWriters({
@@ -68,22 +68,17 @@ test("a reader by `id > last` loses rows, and the checker sees it", async () => 
   });
   await delay(5000);
   await writers.stop();
-  await settle({ postgresUrl: databaseUrl, readers, timeoutMs: 500 });
-  const verdict = await judge({ postgresUrl: databaseUrl, readers, writers });
+  const verdict = await judge({ readers, writers, timeoutMs: 500 });
   report({ fault: "a reader by id > last", seed, verdict });
   expect(verdict.lost).toBeGreaterThan(0);
   expect(verdict).toMatchObject({ repeated: 0, phantoms: 0, misdirected: 0, contradictions: 0 });
 }, 30_000);
 
 test("the checker finds every kind of error", async () => {
-  const url = await createMigrated(postgres, "wrong");
+  const { databaseUrl, query } = await openDatabase({ postgres, name: "wrong" });
   for (const body of ["shown", "shown twice", "not shown", "read", "of another"])
-    await postgres.query(NOTIFY, [body === "of another" ? "2" : "1", body], "wrong");
-  await postgres.query(
-    "update bellwire.notifications set read_at = now() where body = 'read'",
-    [],
-    "wrong",
-  );
+    await query(NOTIFY, [body === "of another" ? "2" : "1", body]);
+  await query("update bellwire.notifications set read_at = now() where body = 'read'");
   const reader: Reader = {
     name: "reader 1",
     recipientId: "1",
@@ -105,7 +100,7 @@ test("the checker finds every kind of error", async () => {
     }),
   );
   const verdict = await judge({
-    postgresUrl: url,
+    postgresUrl: databaseUrl,
     readers: {
       readers: [reader],
       deliveries,
