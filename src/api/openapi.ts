@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import {
   createDocument,
-  type oas31,
   type ZodOpenApiOperationObject,
   type ZodOpenApiOverride,
   type ZodOpenApiPathsObject,
@@ -47,7 +46,7 @@ const SCHEMAS = {
 };
 
 /** The OpenAPI 3.1 document of the service, made from its zod schemas. https://spec.openapis.org/oas/v3.1.0 */
-export function openApi(version: string): oas31.OpenAPIObject {
+export function openApi(version: string) {
   const paths: ZodOpenApiPathsObject = {};
   for (const operation of OPERATIONS)
     paths[operation.path] = { ...paths[operation.path], [operation.method]: describe(operation) };
