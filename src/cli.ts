@@ -36,7 +36,7 @@ async function run([command = "", ...args]: string[], ttl: string): Promise<void
   }
 }
 
-/** For whoever reads it, however slowly; who has read enough, as `head` has, ends the command. */
+/** Prints a result, waiting for a slow reader. A reader that closes the pipe early, as `head` does, ends the command without an error. */
 function print(text: string): void {
   process.stdout.once("error", (err: NodeJS.ErrnoException) => {
     if (err.code !== "EPIPE") fail(err);

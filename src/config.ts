@@ -2,7 +2,7 @@ import { createPublicKey } from "node:crypto";
 import { getHeapStatistics } from "node:v8";
 import { z } from "zod";
 
-/** The embedded database, or the operator's. */
+/** The embedded database, or the operator's own. */
 export type DatabaseConfig =
   | { kind: "embedded"; dir: string; port: number }
   | { kind: "external"; url: string; directUrl: string };
@@ -142,7 +142,7 @@ export function readConfig(
   });
 }
 
-/** Problems between variables: settings that exclude or need each other. */
+/** Problems between variables: those that exclude or need each other. */
 function findContradictions(set: NodeJS.ProcessEnv, needsKey: boolean) {
   const found: { path: (keyof Values)[]; message: string }[] = [];
   const refuse = (name: keyof Values, message: string) => found.push({ path: [name], message });

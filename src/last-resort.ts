@@ -2,9 +2,10 @@ import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 
 /**
- * Kills this process after `ms` if it has not ended by then. This process cannot do it itself: no timer fires while a write blocks,
- * and `process.exit` waits for threads that wait for the disk or the DNS resolver. So another process does it, and notices the end of this
- * one by the pipe between them. (Process 1 of a container cannot be killed from inside; there the container runtime must do it.)
+ * Kills this process after `ms` if it has not ended by then. It cannot do that itself: no timer fires while a write blocks, and
+ * `process.exit` waits for threads that wait for the disk or the DNS resolver. So a second process does it. That process ends itself
+ * when the pipe between them closes, which happens when this one ends. (Process 1 of a container cannot be killed from inside; there
+ * the container runtime must do it.)
  */
 export function killAfter(ms: number): void {
   const script = `(sleep ${Math.ceil(ms / 1000)} && kill -9 "$0") & cat >/dev/null; kill 0`;
@@ -24,5 +25,5 @@ export function killAfter(ms: number): void {
   }
 }
 
-/** Without a shell, memory or descriptors there is no last resort, and the shutdown continues without it. */
+/** Without a shell, memory or descriptors the shutdown continues without a last resort. */
 function ignore(_err: unknown) {}

@@ -19,8 +19,8 @@ const SECRETS = [
 
 /**
  * The process's log: one JSON object per line, by default on standard output (see `createOutput`). The `detail`, `where` and
- * `internalQuery` of a database error can quote a row, so an `err` is logged with name, code, message and stack only. The message
- * is withheld if it can quote a row too.
+ * `internalQuery` of a database error can quote a row. So an `err` is logged with name, code, message, stack and cause only, and
+ * without the message if that can quote a row.
  */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
   const options = {

@@ -8,10 +8,10 @@ import { createOutput } from "./output.ts";
 /** sysexits.h: the configuration is wrong, so a restart does not help. */
 const EX_CONFIG = 78;
 
-/** Time for the last log lines, and for threads that wait for the disk or the DNS resolver, because an exit waits for both. */
+/** An exit waits for the last log lines, and for threads that wait for the disk or the DNS resolver. This limits that time. */
 const LAST_MS = 5000;
 
-/** Reads the environment, and `.env` of the working directory for the rest. Exits if the configuration is wrong. */
+/** Reads the environment, and from `.env` in the working directory what it lacks. Exits if the configuration is wrong. */
 export function loadConfig(needs: ConfigNeeds): Config {
   if (existsSync(".env")) process.loadEnvFile(".env");
   try {
@@ -29,8 +29,8 @@ function exit(code: number): never {
 }
 
 /**
- * An unexpected error ends the process, as it would without this handler. But Node would print the whole error, with for example
- * the row that a database error quotes.
+ * An unexpected error ends the process, as it would without this handler. But without it Node would print the whole error, which may
+ * quote a row of the database.
  */
 export function exitOnUnexpectedError(log: Logger): void {
   process.on("uncaughtException", (err) => {
@@ -57,7 +57,7 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
     isStopping = true;
     stoppingAt = performance.now();
     log.info({ signal }, "stopping; a second signal stops at once");
-    // The streams get `drainMs`, and a database that does not answer gets the rest.
+    // The streams take `drainMs`. The other 5 s are for a database that does not answer.
     const limitMs = config.drainMs + 5000;
     killAfter(limitMs + LAST_MS);
     setTimeout(() => {

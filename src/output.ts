@@ -1,6 +1,6 @@
 import { constants, fstatSync, openSync, write, writeSync } from "node:fs";
 
-/** Writes lines to standard output or standard error, whether or not they are read. */
+/** Writes lines to standard output or standard error, even if nobody reads them. */
 export interface Output {
   /** Takes whole lines. Never throws and never waits. */
   write(lines: string): void;
@@ -10,26 +10,26 @@ export interface Output {
 
 /** Maximum bytes of lines that wait for a reader. */
 const MAX_UNWRITTEN_BYTES = 8_000_000;
-/** The size of a pipe. */
+/** The usual size of a pipe. */
 const MAX_WRITE_BYTES = 65_536;
 /** Time between two attempts to write to a full pipe. */
 const RETRY_MS = 50;
-/** At exit the reader gets this much time in all, and this much between two pieces. */
+/** At exit the reader has LAST_LINES_MS in all, and LAST_READ_MS for each piece. */
 const LAST_LINES_MS = 2000;
 const LAST_READ_MS = 500;
 
 /**
- * Writes without waiting, because otherwise a slow reader of the log would block every stream. If a pipe is full, it writes later, and
- * keeps up to `MAX_UNWRITTEN_BYTES` of lines. If a line cannot be written (a full disk, a closed pipe), it drops the waiting lines,
- * and tries again with the next one. When writing works again, it calls `onRecovered` with the number of dropped lines. At exit
- * it writes the remaining lines, within `LAST_LINES_MS`.
+ * Writes without waiting, because otherwise a slow reader of the log would block every stream. If a pipe is full, it keeps up to
+ * `MAX_UNWRITTEN_BYTES` of lines and writes them later. If a line cannot be written (a full disk, a closed pipe), it drops the waiting
+ * lines, and tries again with the next one. When writing works again, it calls `onRecovered` with the number of dropped lines. At
+ * exit it writes the remaining lines, within `LAST_LINES_MS`.
  */
 export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = () => {}): Output {
   let opened: Target | undefined;
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   let dropped = 0;
-  /** Dropped lines that `onRecovered` does not know of yet. */
+  /** Dropped lines that were not reported to `onRecovered` yet. */
   let unreported = 0;
   let isWriting = false;
   let isScheduled = false;
@@ -114,7 +114,7 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
   }
 
   function finish() {
-    if (isWriting) waiting.shift(); // its thread writes it before the process ends
+    if (isWriting) waiting.shift(); // a thread is writing this piece, and the exit waits for it
     const end = performance.now() + LAST_LINES_MS;
     for (let read = performance.now(); waiting.length > 0; ) {
       try {
@@ -128,7 +128,7 @@ export function createOutput(fd: 1 | 2, onRecovered: (lines: number) => void = (
     }
   }
 
-  /** At the first line, because many commands write none. */
+  /** Opened at the first line, because many commands write none. */
   function open(): Target {
     if (opened) return opened;
     process.once("exit", finish);
@@ -162,7 +162,7 @@ function openTarget(fd: 1 | 2): Target {
   // example warnings, and such a write must not end the process either.
   stream.on("error", () => {});
   if (!stream.isTTY) return { isFile: fstatSync(fd).isFile(), descriptor: fd };
-  // A terminal blocks, for example after Ctrl-S, so it gets its own non-blocking descriptor.
+  // A terminal can block, for example after Ctrl-S, so it gets its own non-blocking descriptor.
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   try {
     return { isFile: false, descriptor: openSync(`/dev/fd/${fd}`, flags) };

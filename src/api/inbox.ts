@@ -12,7 +12,7 @@ import type { ListJson } from "../http/response-schemas.ts";
 /** Maximum bytes of a list, unless its first notification alone is larger. */
 const LIST_BYTES = 1_048_576;
 
-/** The inbox of the request's recipient. Goes after `identify`. */
+/** The routes of the inbox. Mount them after `identify`. */
 export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers: AnswerRoom) {
   /** Reserves the bytes for this notification's response. Undefined if the client has left. */
   async function answerWith(res: Response, id: bigint, as: "whole" | "marked") {
@@ -39,7 +39,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
       });
     if (!answer || !reservation || !(await answer.reserve(reservation, LIST_BYTES))) return;
     let list = await read(LIST_BYTES);
-    // The newest alone is larger. Reserve nothing while waiting for its size; a still larger one may arrive meanwhile.
+    // The newest notification alone is larger. Hold nothing while waiting for its size. A still larger one may arrive meanwhile.
     while (list.bytes > reservation.bytes) {
       const { bytes } = list;
       answers.room.resize(reservation, 0);

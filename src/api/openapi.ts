@@ -22,7 +22,7 @@ import {
 } from "../http/response-schemas.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 
-/** The names of schemas in the document; every other place refers to them. */
+/** Schemas with a name in the document. Other places refer to them by `$ref`. */
 const SCHEMAS = {
   Notification: NotificationJson,
   Change: ChangeJson,
@@ -130,7 +130,7 @@ function describeProblems(codes: readonly PublicCode[]) {
   );
 }
 
-/** Removes what zod adds although the format, or a JavaScript number, already implies it. */
+/** Removes a pattern that the format implies, and a maximum that every JavaScript number has. */
 const leaveOutPatterns: ZodOpenApiOverride = ({ jsonSchema }) => {
   if (jsonSchema.format === "date-time" || jsonSchema.format === "uuid") delete jsonSchema.pattern;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;

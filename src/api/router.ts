@@ -26,7 +26,7 @@ export interface HttpOptions {
 
 const BASE = "/api/notifications";
 
-/** Every route, in the order in which Express tries them. */
+/** All routes, in the order in which Express tries them. */
 export function createHttpApp(options: HttpOptions) {
   const { version, health, allowedOrigins, trustedHops, identify, demo, log } = options;
   const app = express();
@@ -37,9 +37,9 @@ export function createHttpApp(options: HttpOptions) {
   app.use(labelResponse(version));
   app.use(requireHost, cutUnreadBody);
   if (trustedHops === 0) app.use(warnOfProxy(log));
-  // Before authentication: visitors of the demo have no token.
+  // Before authentication, because visitors of the demo have no token.
   if (demo) app.use(demo);
-  // Early, because after the loss of another instance all its streams reconnect here at once.
+  // Streams early: after the loss of another instance, all its streams reconnect here at once.
   app.use(BASE, crossOrigin(allowedOrigins));
   for (const [path, route] of Object.entries(options.transports)) app.get(`${BASE}${path}`, route);
   app.get("/livez", livez);
@@ -89,14 +89,14 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
     maxAge: 7200, // Chromium's limit
   });
 
-/** Logs once that requests carry X-Forwarded-For although no proxy is trusted. */
+/** Logs once that requests have X-Forwarded-For although no proxy is trusted. */
 function warnOfProxy(log: Logger): RequestHandler {
   let isSaid = false;
   return (req, _res, next) => {
     if (!isSaid && req.headers["x-forwarded-for"] !== undefined) {
       isSaid = true;
       log.warn(
-        "requests carry X-Forwarded-For and TRUST_PROXY is 0: behind a proxy all clients count as one address",
+        "requests have X-Forwarded-For, but TRUST_PROXY is 0: behind a proxy all clients count as one IP address",
       );
     }
     next();

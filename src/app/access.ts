@@ -18,7 +18,7 @@ export interface AccessOptions {
 
 export type Access = Awaited<ReturnType<typeof openAccess>>;
 
-/** Who somebody is, and whether that still holds. The key that verifies tokens stays in here. */
+/** Authentication: who sends a request, and whether that token still holds. Only this part has the key that verifies tokens. */
 export async function openAccess({ config, reading, writes }: AccessOptions) {
   const { leewayMs, allowedOrigins } = config;
   const { issuer, audience, userClaim, cookie } = config.token;
@@ -31,11 +31,11 @@ export async function openAccess({ config, reading, writes }: AccessOptions) {
   const isRedeemed = (holder: unknown) => holder !== undefined;
 
   return {
-    /** For requests that are answered, one by one. */
+    /** For single requests. */
     identify: identify(authenticate, findStanding, feed.position),
     findStanding,
     issueTicket: issueTicket(writes.watch(tickets.issue)),
-    /** For connections, which may all come at once after a restart. */
+    /** For connections, which may all open at once after a restart. */
     connections: {
       authenticate: withTicket(authenticate, writes.watch(tickets.redeem, isRedeemed)),
       findStanding: createBatchedFindStanding(pools.streams, leewayMs),

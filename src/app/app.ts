@@ -21,13 +21,13 @@ export interface App {
   readonly metricsAddress: string;
   /** The URL of the embedded database, if that is used. */
   readonly embeddedUrl?: string;
-  /** Ends the streams over `drainMs`, then everything else. */
+  /** Closes the streams over `drainMs`, then everything else. */
   close(): Promise<void>;
 }
 
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
-/** The database that has the rows. */
+/** The database with the notifications. */
 export interface Database {
   url: string;
   /** A direct connection, for LISTEN. */
@@ -37,8 +37,8 @@ export interface Database {
 }
 
 /**
- * Opens every part, lowest floor first, and closes them in reverse. Rejects where only a person can help (a port
- * is taken, the schema is old), and waits for what mends itself (the database is unavailable).
+ * Opens every part, lowest floor first, and closes them in reverse. Rejects if only a person can solve the problem (a port is taken,
+ * the schema is old). Does not reject if the problem can pass (the database is unavailable).
  */
 export function startApp(config: Config, log: Logger): Promise<App> {
   return openAll(async (onClose) => {
@@ -57,7 +57,7 @@ export function startAppOn(database: Database, config: Config, log: Logger): Pro
   return openAll((onClose) => openService(database, config, log, onClose));
 }
 
-/** Our own PostgreSQL, with the marketplace in it, of which the service sees what it would of any other. */
+/** Our own PostgreSQL, with the marketplace in it. The service uses it with the same rights that it has on any other database. */
 async function openEmbedded(
   { dir, port }: { dir: string; port: number },
   log: Logger,

@@ -37,13 +37,13 @@ export interface DoorsOptions {
 
 export type Doors = ReturnType<typeof createDoors>;
 
-/** Every way in: the transports, the REST API and the demo, as one HTTP application. */
+/** Every way in, as one HTTP application: the transports, the REST API and the demo. */
 export function createDoors(options: DoorsOptions) {
   const { config, reading, access, writes, demo, version, onClose, log } = options;
   const { maxReplayBytesInFlight, maxEventBytes, stalledMs } = config;
   const encoder = createNotificationEncoder({ maxEventBytes, log });
   const replayRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
-  // A room of their own, so that a list does not wait behind all the clients that reconnect.
+  // Lists have their own limit, so that they do not wait behind all the clients that reconnect.
   const answerRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
   const { registry, transports, polls } = createTransports(options, encoder, replayRoom);
   const inbox = createInbox(reading.pools.requests, maxEventBytes);
@@ -69,7 +69,6 @@ export function createDoors(options: DoorsOptions) {
   };
 }
 
-/** One for each wire. */
 function createTransports(
   options: DoorsOptions,
   encoder: NotificationEncoder,
@@ -130,7 +129,7 @@ function createConnections(options: DoorsOptions, room: BytesInFlight) {
   const read = createReplays({
     room,
     pool: pools.streams,
-    // One connection is left for admissions.
+    // One connection of the pool is left for admissions.
     maxConcurrent: Math.max(1, pools.streamsSize - 1),
     replayLimit,
     maxEventBytes: config.maxEventBytes,
@@ -166,7 +165,7 @@ function findHealth(
   };
 }
 
-/** The same inbox; a write that the database refuses becomes a warning of `/readyz`. */
+/** Wraps the inbox: if the database refuses a write, `/readyz` warns. */
 const watchWrites = (inbox: Inbox, { watch }: Writes): Inbox => ({
   ...inbox,
   mark: watch(inbox.mark, (notification) => notification !== undefined),

@@ -1,7 +1,7 @@
 /** Registers how to close a part that was opened. Parts are closed in reverse order. */
 export type OnClose = (close: () => unknown) => void;
 
-/** Opens parts, and adds the function that closes them in reverse order. Where one cannot be opened, those before it are closed. */
+/** Opens parts, and adds `close`, which closes them in reverse order. If a part cannot be opened, the parts before it are closed. */
 export async function openAll<T>(open: (onClose: OnClose) => Promise<T>) {
   const closers: (() => unknown)[] = [];
   const close = async () => {

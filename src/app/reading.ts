@@ -27,8 +27,8 @@ export interface ReadingOptions {
 export type Reading = Awaited<ReturnType<typeof openReading>>;
 
 /**
- * From the database to the hub: the listener wakes the feed, the feed reads and publishes. Resolves when a first read was tried;
- * rejects where the schema is too old.
+ * From the database to the hub: the listener wakes the feed, and the feed reads and publishes. Resolves after the first read, also if
+ * that failed. Rejects if the schema is too old.
  */
 export async function openReading({ database, config, metrics, onClose, log }: ReadingOptions) {
   const pools = openPools(database.url, config.poolSize, log);
@@ -77,8 +77,8 @@ export async function openReading({ database, config, metrics, onClose, log }: R
 }
 
 /**
- * Three pools, so that none waits behind another: for requests; for connections that open, which they all do at once after a
- * restart; and for the feed, its suspensions and the listener's probe.
+ * Three pools, so that none waits for another: one for requests, one for connections that open (after a restart all do so at once),
+ * and one for the feed, its suspensions and the listener's probes.
  */
 function openPools(url: string, poolSize: number, log: Logger) {
   const streamsSize = Math.floor(poolSize / 2);
@@ -90,7 +90,7 @@ function openPools(url: string, poolSize: number, log: Logger) {
     streams,
     streamsSize,
     feed,
-    // At the same time: where the database hangs, each takes a second.
+    // All at the same time, because each takes a second if the database hangs.
     close: () => Promise.all([requests.close(), streams.close(), feed.close()]),
   };
 }

@@ -13,7 +13,7 @@ export interface ServersOptions {
   onClose: OnClose;
 }
 
-/** Opens the ports. Rejects where one cannot be had. */
+/** Opens the ports. Rejects if one cannot be opened. */
 export async function openServers({ config, doors, metrics, version, onClose }: ServersOptions) {
   const { host, port, metricsPort } = config;
   const metricsServer = await startHttpServer(metrics.handler, {

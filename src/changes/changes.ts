@@ -9,14 +9,14 @@ export interface Change extends Notification {
   readonly changedXid: bigint;
 }
 
-/** A notification that a recipient no longer has: it was deleted, or given to another recipient. The reader may never have seen it. */
+/** A notification that a recipient no longer has: it was deleted, or moved to another recipient. The reader may never have had it. */
 export interface Removal {
   readonly id: bigint;
   readonly recipientId: string;
   readonly removedXid: bigint;
 }
 
-/** A mark-all. It applies to every notification up to `before` that its reader holds and that is neither read nor archived. */
+/** A mark-all. It applies to every notification up to `before` that its reader has and that is neither read nor archived. */
 export interface MarkAll {
   readonly recipientId: string;
   readonly markedXid: bigint;
@@ -27,7 +27,7 @@ export interface MarkAll {
   readonly readAt: string | null;
 }
 
-/** What a page brings, in the order of `STAGES`. */
+/** The rows of a page, in the order of `STAGES`. */
 export interface Content {
   /** At most one for each recipient. */
   readonly marked: readonly MarkAll[];
@@ -36,8 +36,8 @@ export interface Content {
 }
 
 /**
- * One page of a read. The read covers what `from` cannot see and `upto` can, ordered by `Place`. A changed row may already be
- * in a state later than `upto`.
+ * One page of a read. The read has the rows that `from` cannot see and `upto` can, ordered by `Place`. A changed row is in its
+ * present state, which may be later than `upto`.
  */
 export interface Page extends Content {
   readonly epoch: string;
@@ -55,19 +55,19 @@ export interface Page extends Content {
   readonly counts: ReadonlyMap<string, Counts>;
   /** The snapshot in which the page was read. */
   readonly moment: Snapshot;
-  /** How long wake-ups stay suspended from then on: 0 when they are sent, Infinity when suspended for good. */
+  /** How long wake-ups stay suspended after the read: 0 when they are sent, Infinity when they are suspended for good. */
   readonly suspendedMs: number;
   /**
-   * `from` belongs to another history, because of a restore or a failover. Then the page has no rows, and the reader goes on
+   * `from` belongs to another history, because of a restore or a failover. Then the page has no rows, and the reader continues
    * from `upto`.
    */
   readonly isForeign: boolean;
-  /** Notifications that `from` has not seen have been pruned, so the read may lack some. */
+  /** Notifications that `from` cannot see were pruned, so the read may lack some. */
   readonly isExpired: boolean;
 }
 
 export interface RecipientPage extends Page, Counts {
-  /** The database rejects the position. Then the page has no rows, and the reader goes on from `upto`. */
+  /** The database rejects the position. Then the page has no rows, and the reader continues from `upto`. */
   readonly isRefused?: boolean;
   /** How many new rows the read had left, including this page. */
   readonly remainingNew: number;

@@ -4,13 +4,13 @@ import { isAssignable, type Snapshot, truncate } from "./snapshot.ts";
 /**
  * A reader's position, as sent in every SSE `id`. Exact whatever the commit order, and why:
  *
- * Each row names the transaction that inserted it and the one that changed it last. `at` is the set of transactions whose rows
- * the reader has. A row that is visible now and whose transaction is not in `at` has not been delivered; every other row has.
- * Nothing is compared by id or by time. A transaction that took its id early and commits late is simply not in `at` yet.
+ * Each row stores the transaction that inserted it and the one that changed it last. `at` is the set of transactions whose rows
+ * the reader has. A visible row whose transaction is not in `at` has not been delivered. Every other visible row has. Nothing is
+ * compared by id or by time: a transaction that began early and commits late is simply not in `at` yet.
  *
- * One read may give a reader many events, and a connection may be cut between two of them. So every event but the read's last
- * carries three things: the position before the read (`at`), the snapshot of the read (`upto`), and the event's place in the
- * read (`place`). A reader that resumes there gets the rest of that read, in the same order, and then everything after it.
+ * One read may give a reader many events, and a connection may be cut between two of them. So the cursor of every event but the
+ * read's last has three parts: the position before the read (`at`), the snapshot of the read (`upto`), and the event's place in
+ * the read (`place`). A reader that resumes there gets the rest of that read, in the same order, and then everything after it.
  */
 export interface Cursor {
   /** The history to which the transaction ids belong; `bellwire.epoch()`. */
@@ -25,9 +25,9 @@ export interface Reading {
 }
 
 /**
- * The order of a read; within a stage, ascending ids. Mark-alls come first: they apply to what the reader has already, and any row
- * that they do not describe follows as a change. Removals come before new rows, so that a row that was taken away and given
- * back is there in the end.
+ * The order of a read. Within a stage the ids ascend. Mark-alls come first, because they apply to what the reader already has; a
+ * row that they do not describe follows as a change. Removals come before new rows, so that a row that was removed and given back
+ * is there in the end.
  */
 export const STAGES = ["marked", "removed", "new", "changed"] as const;
 export type Stage = (typeof STAGES)[number];
@@ -57,22 +57,23 @@ export function lastPlace({ marked, removed, changes }: Content): Place | undefi
 /** With a longer `Last-Event-ID`, a browser sends a preflight before a cross-origin request (fetch standard). */
 const MAX_LENGTH = 128;
 
-/** More gaps than this cannot fit: each takes two characters. */
+/** More gaps than this do not fit, because each takes at least two characters. */
 const MAX_GAPS = 64;
 
 const PATTERN =
   /^v1\.([0-9a-f]{8})\.([0-9a-z]{1,12})\.([0-9a-z-]*)(?:\.([0-9a-z]{1,12})\.([0-9a-z-]*)\.([mrnc])([0-9a-z]{1,13}))?_$/;
 
 /**
- * Writes `v1.<epoch>.<xmax>.<gaps>_`. Within a read, `<xmax>.<gaps>` is the read's `upto`, and before the `_` follows
- * `.<lag>.<gaps>.<m|r|n|c><id>`: how far the `xmax` of `at` lies below that of `upto`, the gaps of `at`, and the place. Numbers
- * are base 36. Gaps lead down from `xmax` to each transaction in progress.
+ * Writes `v1.<epoch>.<xmax>.<gaps>_` for a position between reads. Within a read it writes
+ * `v1.<epoch>.<xmax>.<gaps>.<lag>.<gaps>.<m|r|n|c><id>_`: the snapshot `upto`, how far the `xmax` of `at` is below that of `upto`,
+ * the gaps of `at`, and the place. Numbers are base 36. The gaps are the distances from `xmax` down to each transaction in
+ * progress.
  *
  * A cursor has at most 128 characters of `[A-Za-z0-9._-]`. A position that does not fit is replaced by an earlier one that does.
  * From there a few rows may be sent twice, and none is lost.
  *
- * `_` stands at the end and nowhere else. When a connection is cut within an id, many clients keep the part that arrived.
- * Without an end mark, half of an id within a read could pass for the id at its end, and the rest of that read would be lost.
+ * `_` is at the end and nowhere else. When a connection is cut within an id, many clients keep the part that arrived. Without an
+ * end mark, the first half of an id within a read could look like a whole id, and the rest of that read would be lost.
  */
 export function encodeCursor({ epoch, at, reading }: Cursor): string {
   if (reading) {
@@ -123,7 +124,7 @@ function encodeGaps({ xmax, inProgress }: Snapshot): string {
     .join("-");
 }
 
-/** Undefined when no snapshot has these: a gap is zero, or an id cannot be assigned. */
+/** Undefined if no snapshot can have these values: a gap is zero, or PostgreSQL cannot assign the id. */
 function decodeSnapshot(xmax: bigint, gaps: string): Snapshot | undefined {
   if (!isAssignable(xmax)) return undefined;
   const inProgress: bigint[] = [];

@@ -9,9 +9,9 @@ export interface Notification {
   readonly link: string | null;
   /** JSON as PostgreSQL prints it. The service never parses it. */
   readonly data: string;
-  /** A text was shortened, or `data` left out: the table has more. */
+  /** A text was shortened or `data` was left out, so the table has more. */
   readonly isCut: boolean;
-  /** All times are texts made by `bellwire.wire_time()`. */
+  /** All times are texts that `bellwire.wire_time()` wrote. */
   readonly createdAt: string;
   readonly seenAt: string | null;
   readonly readAt: string | null;
@@ -24,6 +24,6 @@ export interface Counts {
   readonly unseen: number;
 }
 
-/** The database shortens texts to this many bytes, so that no more is read than one event can hold. Null: no limit. */
+/** The database cuts longer texts to this many characters, because one event cannot hold more. Null: no limit. */
 export const cutAtOf = (maxEventBytes: number): number | null =>
   Number.isFinite(maxEventBytes) ? maxEventBytes : null;

@@ -42,13 +42,14 @@ export function isVisible(snapshot: Snapshot, xid: bigint): boolean {
 }
 
 /**
- * Ends the snapshot at `end`. The caller knows that no transaction at or past `end` has written a row, so the set stays the same
- * for its rows.
+ * Ends the snapshot at `end`. The caller knows that no transaction from `end` on has written a row, so the snapshot still has the
+ * same rows.
  *
- * A position must end at the newest row, not at the server's newest transaction. When a transaction rolls back and the server
- * crashes before its abort is on disk, PostgreSQL may assign its id again. It never assigns an id below a committed row's again.
+ * A position must end at the newest row, not at the server's newest transaction. If a transaction rolls back, and the server
+ * crashes before the abort is on disk, PostgreSQL may assign the same id again. It never does so with an id below that of a
+ * committed row.
  *
- * Only here is an `xmax` computed and not read from the server, so only here it must be made an assignable id.
+ * This is the only `xmax` that is computed and not read from the server. So it is rounded up to an assignable id.
  */
 export function truncate(snapshot: Snapshot, end: bigint): Snapshot {
   const xmax = nextAssignable(end);

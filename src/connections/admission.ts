@@ -25,16 +25,16 @@ export interface AdmissionOptions {
   log: Logger;
 }
 
-/** A recipient who may follow, with one of its places. */
+/** A recipient who may follow, and who holds one of its places. */
 export interface Admitted {
   readonly identity: Identity;
   readonly standing: Standing;
-  /** Where the feed stood before the token's standing was asked for, so that a later revocation is heard by who follows from here. */
+  /** The feed's position before the token's standing was checked. A follower that starts there sees every later revocation. */
   readonly position: Cursor;
   readonly leave: Leave;
 }
 
-/** Not now; the client should reconnect in `retryMs`. */
+/** The connection cannot be opened now. The client should reconnect in `retryMs`. */
 export interface Refusal {
   readonly refused: RefusalReason;
   readonly retryMs: number;
@@ -43,10 +43,12 @@ export interface Refusal {
 export type Admission = ReturnType<typeof createAdmission>;
 
 /**
- * Who may open a connection, whatever its wire. What passes by itself (draining, overload, the database or the token keys unavailable)
- * is a Refusal; what does not is a thrown Problem: a bad token (401), a page of another origin (403), a recipient
- * with too many connections (429). A transport asks in three steps: `checkRate` as the request comes, `identify` once it holds a
- * token, which may be after the wire is open, and `enter` before it opens the wire.
+ * Decides who may open a connection, over any transport. A temporary reason (draining, overload, the database or the token keys
+ * unavailable) gives a Refusal. A permanent one is thrown as a Problem: a bad token (401), a page of another origin (403), a
+ * recipient with too many connections (429).
+ *
+ * A transport calls `checkRate` when the request arrives, `identify` when it has a token, and `enter` before it opens the wire.
+ * The token may also come over the open wire; then `identify` is the last call.
  */
 export function createAdmission(options: AdmissionOptions) {
   const { authenticate, limits, rate, rollCall, isDraining, onRefused, log } = options;
@@ -62,7 +64,7 @@ export function createAdmission(options: AdmissionOptions) {
     throw tooManyStreams();
   }
 
-  /** Undefined where the answer could not be had just now. */
+  /** Logs a temporary failure and returns undefined. Throws a permanent one. */
   function explain(err: unknown): undefined {
     if (err instanceof Problem && err.status < 500) throw err;
     log.warn({ err }, "cannot open a connection");
@@ -71,7 +73,7 @@ export function createAdmission(options: AdmissionOptions) {
   return {
     refuse,
 
-    /** To be asked first: before a ticket is used up, and before anything that costs. */
+    /** Call it first, before a ticket is used up and before anything costly. */
     checkRate({ remoteAddress }: Pick<IncomingRequest, "remoteAddress">): Refusal | undefined {
       if (isDraining()) return refuse("draining");
       return rate.countFrom(remoteAddress) ? undefined : refuse("rate");
@@ -81,19 +83,20 @@ export function createAdmission(options: AdmissionOptions) {
       const identity = await authenticate(request).catch(explain);
       if (!identity) return refuse("unavailable");
       const { recipientId } = identity;
-      // Also where all places are taken: behind some proxies a page that was reloaded still holds its old place, and 429 is for good.
+      // Also when all places are taken: behind some proxies a reloaded page still holds its old place. It then gets this temporary
+      // refusal and not 429, which ends an EventSource for good.
       if (!rate.countFor(recipientId)) return refuse("rate");
       if (!(await rollCall.awaitPlace(recipientId))) refuseFull();
       const position = options.position();
       const standing = await options.findStanding(identity).then(requireStanding).catch(explain);
-      // No place is held while the database is asked: should it hang, waiting requests would fill them, and 429 is for good.
+      // The place is taken only now. If the database hangs, waiting requests would otherwise hold all places, and 429 is permanent.
       const leave = (await rollCall.takePlace(recipientId)) ?? refuseFull();
       if (position && standing) return { identity, standing, position, leave };
       leave();
       return refuse("unavailable");
     },
 
-    /** Takes one of all the places. The wire is to be opened in the same turn of the event loop. */
+    /** Takes one of the process's places. Open the wire in the same turn of the event loop. */
     enter(): Leave | Refusal {
       if (isDraining()) return refuse("draining");
       return limits.takePlace() ?? refuse("full");

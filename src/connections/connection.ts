@@ -2,14 +2,14 @@ import type { Socket } from "node:net";
 import type { Sink } from "../hub/follow.ts";
 import type { CloseReason } from "./close-reason.ts";
 
-/** `ping`: the connection is alive. `expiring`: its token ends within a minute. */
+/** `ping`: the connection is alive. `expiring`: its token expires within a minute. */
 export type Notice = "ping" | "expiring";
 
-/** An open wire of any transport, as the registry sees it. Nothing here throws; once it is closed, all of it does nothing. */
+/** An open wire of any transport, as the registry sees it. No method throws. After the close they all do nothing. */
 export interface Connection {
-  /** Its client was told that it is open. Until then only its end may be told. */
+  /** The client was told that it is open. Until then, only `close` may send something. */
   readonly hasBegun: boolean;
-  /** The TCP connection: how much of it is unsent, and who is at the other end. */
+  /** The TCP connection: how many bytes are unsent, and the address of its peer. */
   readonly socket: Pick<Socket, "writableLength" | "remoteAddress" | "remotePort">;
   /** How long the client has left data unread, in milliseconds; `now` is `performance.now()`. */
   blockedMs(now: number): number;
@@ -18,9 +18,9 @@ export interface Connection {
   close(reason: CloseReason, retryMs?: number): void;
 }
 
-/** What one follower writes to. A transport that carries one follower a connection gives its connection. */
+/** What one follower writes to. If a connection carries one follower only, it can be the outlet itself. */
 export interface Outlet extends Pick<Sink, "ready" | "reset" | "drained"> {
-  /** False when the client holds back so much that the rest should be read again later. */
+  /** False when so much is unsent that the follower should stop and read the rest again later. */
   send(event: Parameters<Sink["send"]>[0]): boolean;
   /** The follower has ended: its token was revoked, or the database did not answer. */
   close(reason: "revoked" | "unavailable"): void;

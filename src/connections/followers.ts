@@ -12,7 +12,7 @@ import type { Outlet } from "./connection.ts";
 export interface FollowersOptions {
   hub: Hub;
   read: Replays;
-  /** For the page that was last read for each follower, until its client has taken it. */
+  /** Holds the bytes of each follower's last page until its client has read them. */
   room: BytesInFlight;
   replayLimit: number;
   findStanding: FindStanding;
@@ -30,7 +30,7 @@ export interface Following {
 
 export type Followers = ReturnType<typeof createFollowers>;
 
-/** Lets an outlet follow its recipient, on any wire. */
+/** Starts the followers of every transport, and reports what they send to the metrics. */
 export function createFollowers(options: FollowersOptions) {
   const { hub, read, room, replayLimit, findStanding, onEvent, onReset, log } = options;
 
@@ -38,7 +38,7 @@ export function createFollowers(options: FollowersOptions) {
     /** Returns the function that ends it. */
     start({ admitted, since, outlet, requestId }: Following): () => void {
       const { recipientId } = admitted.identity;
-      // Only what is needed later, and no Date, which takes 96 bytes: thousands of these are open.
+      // Thousands of these closures are open. So they keep a number and not a Date, which takes 96 bytes.
       const issuedMs = admitted.identity.issuedAt.getTime();
       const { revokedAt } = admitted.standing;
       const reservation: Reservation = { recipientId, bytes: 0 };
@@ -63,7 +63,7 @@ export function createFollowers(options: FollowersOptions) {
           checkToken() {
             findStanding({ recipientId, issuedAt: new Date(issuedMs) }, { revokedAt }).then(
               ({ isRefused }) => isRefused && outlet.close("revoked"),
-              // Nobody can tell now: the client reconnects, and its token is looked at then.
+              // Nobody can check it now. The client reconnects, and its token is checked then.
               () => outlet.close("unavailable"),
             );
           },

@@ -9,7 +9,7 @@ import type { FollowOptions, ResetReason } from "../hub/follow.ts";
 import type { CloseReason } from "./close-reason.ts";
 import type { Notice } from "./connection.ts";
 
-/** An event as every wire sends it. */
+/** An event in the form that every transport encodes. */
 export interface WireEvent {
   event: EventName;
   /** JSON on one line. */
@@ -33,7 +33,7 @@ export type Frames<Frame> = ReturnType<typeof createFrames<Frame>>;
 /** Encodes every event of one transport. An event that several connections send is encoded once. */
 export function createFrames<Frame>({ version, encoder, toFrame }: FramesOptions<Frame>) {
   const encoded = new WeakMap<RecipientEvent, Frame>();
-  /** The event ids of whole snapshots: the events that one read has for many recipients end with the same id. */
+  /** The ids of whole snapshots. The last events that one read has for many recipients have the same id. */
   const ids = new WeakMap<Snapshot, string>();
 
   function idOf(cursor: Cursor): string {
@@ -49,7 +49,7 @@ export function createFrames<Frame>({ version, encoder, toFrame }: FramesOptions
 
   const ping = (retryMs?: number): Frame => toFrame(toWire("ping", now(), undefined, retryMs));
 
-  /** Thousands of heartbeats may be due in the same millisecond. */
+  /** Shared, because thousands of pings may be due in the same millisecond. */
   let lastPing = { at: 0, frame: ping() };
   function sharedPing(): Frame {
     const at = Date.now();
@@ -85,8 +85,8 @@ export function createFrames<Frame>({ version, encoder, toFrame }: FramesOptions
     },
 
     /**
-     * The only frame of a connection that is opened to be refused. It repeats the client's position, because some clients forget
-     * theirs at a first event without an id.
+     * The only frame of a connection that is opened to be refused. It repeats the position that the client sent, because some
+     * clients forget their position at a first event without an id.
      */
     refusal(since: FollowOptions["since"], retryMs: number): Frame {
       const id = typeof since === "string" ? since : encodeCursor(since);

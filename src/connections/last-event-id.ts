@@ -2,13 +2,13 @@ import { parseCursor } from "../changes/cursor.ts";
 import { type IncomingRequest, queryOf } from "../http/incoming-request.ts";
 import type { FollowOptions } from "../hub/follow.ts";
 
-/** What polyfills and clients without headers put the position into. */
+/** URL parameters for the position, from polyfills and from clients that cannot send headers. */
 const PARAMETERS = ["lastEventId", "last_event_id"];
 
 /**
- * Where the client stands. The header, which browsers send by themselves, wins over the URL, which is as old as the page. In the
- * URL the last one counts, for some clients append their position each time they reconnect. No browser sends an
- * empty header: a client that does had an id, of which a cut has left nothing.
+ * Reads the client's position. The header, which browsers send when they reconnect, overrides the URL, which is as old as the page.
+ * In the URL the last one counts, because some clients append their position at each reconnect. An empty header is `unknown`: no
+ * browser sends one, so the client had an id and lost it when its connection was cut.
  */
 export function readLastEventId(
   request: Pick<IncomingRequest, "headers" | "url">,

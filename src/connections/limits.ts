@@ -11,8 +11,8 @@ export type Limits = ReturnType<typeof createLimits>;
 export type Leave = () => void;
 
 /**
- * How many connections and waiting polls may be open here: in all, and for each recipient. Requests take places in the order
- * in which they come. Open connections are never evicted.
+ * Limits how many connections and waiting polls are open in this process: in all, and per recipient. Requests take places in
+ * the order in which they come. An open connection is never closed to make room.
  */
 export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptions) {
   const perRecipient = new Map<string, number>();
@@ -29,13 +29,13 @@ export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptio
   return {
     hasPlaceFor: (recipientId: string) => countOf(recipientId) < maxStreamsPerRecipient,
 
-    /** Takes one of the recipient's places. Ask `hasPlaceFor` first, in the same turn of the event loop. */
+    /** Takes one of the recipient's places. Call `hasPlaceFor` first, in the same turn of the event loop. */
     takePlaceFor(recipientId: string): Leave {
       perRecipient.set(recipientId, countOf(recipientId) + 1);
       return () => leaveRecipient(recipientId);
     },
 
-    /** Takes one of all the places; undefined where none is left. */
+    /** Takes one of the process's places; undefined if none is free. */
     takePlace(): Leave | undefined {
       if (open >= maxStreams) return undefined;
       open++;

@@ -4,15 +4,15 @@ import ipaddr from "ipaddr.js";
 export type OpeningRate = ReturnType<typeof createOpeningRate>;
 
 export interface OpeningRateOptions {
-  /** Connections that one IP address may open in a second; Infinity: no limit at all. */
+  /** Connections that one IP address may open per second. Infinity turns both limits off. */
   maxNewStreamsPerSecond: number;
-  /** A recipient may open as many in a second as it may have. */
+  /** A recipient may open as many per second as it may have open. */
   maxStreamsPerRecipient: number;
 }
 
 /**
- * How many connections are opened in a second: from one IP address (for IPv6 from one /64, which is one customer's), and by one
- * recipient. Both functions count one more, and return whether that is within the limit.
+ * Counts the connections that are opened per second, by IP address and by recipient. IPv6 addresses are counted by /64, because
+ * that is what one customer gets. Each function counts one more, and returns whether that is within the limit.
  */
 export function createOpeningRate(options: OpeningRateOptions) {
   const { maxNewStreamsPerSecond: perAddress, maxStreamsPerRecipient: perRecipient } = options;
@@ -21,7 +21,7 @@ export function createOpeningRate(options: OpeningRateOptions) {
   const countRecipient = createCounter();
 
   return {
-    /** The address is the client's, which `TRUST_PROXY` decides; undefined where its socket has closed. */
+    /** `address` is the client's IP address, which `TRUST_PROXY` decides; undefined once its socket has closed. */
     countFrom: (address: string | undefined): boolean =>
       !isLimited || address === undefined || countAddress(networkOf(address)) <= perAddress,
     countFor: (recipientId: string): boolean =>
@@ -29,7 +29,7 @@ export function createOpeningRate(options: OpeningRateOptions) {
   };
 }
 
-/** Counts by key, each second anew. `performance.now()` and not the clock, which somebody may set back. */
+/** Counts by key, and starts again every second. It uses `performance.now()`, because the system clock may be set back. */
 function createCounter() {
   const counts = new Map<string, number>();
   let endsAt = 0;

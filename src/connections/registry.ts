@@ -9,34 +9,34 @@ import { watchSilence } from "./silence.ts";
 export interface RegistryOptions {
   rollCall: Pick<RollCall, "add" | "placeLeft">;
   /**
-   * A quiet connection gets a ping in this time, a fifth more or less, so that no proxy closes it. One that has not begun by
-   * then ends.
+   * Each connection gets a ping this often, plus or minus a fifth, so that no proxy closes it. A connection that has not begun
+   * at its first ping is closed.
    */
   heartbeatMs: number;
-  /** The longest time between two pings, so that a script can tell that the connection is alive. */
+  /** The longest time between two pings, so that a script knows that the connection is alive. */
   pingMs: number;
-  /** A client that takes nothing for so long is cut. */
+  /** A client that reads nothing for this long is disconnected. */
   stalledMs: number;
-  /** A connection ends when it is so old, a fifth more or less. */
+  /** A connection of this age, plus or minus a fifth, is closed. */
   maxAgeMs: number;
-  /** How long `close` spreads the ends over. */
+  /** `close` spreads the closing of all connections over this time. */
   drainMs: number;
-  /** Whether the other end of a TCP connection is the client itself. A proxy acknowledges what its clients never get. */
+  /** No proxy is in front. A proxy acknowledges data that its clients never get, so their silence cannot be seen. */
   hasDirectClients: boolean;
   onClosed: (reason: CloseReason) => void;
 }
 
-/** A connection, and what is due when, by `performance.now()`: setting the clock ends no connection and keeps none open. */
+/** A connection and its deadlines. They are in `performance.now()`, so that no change of the system clock moves them. */
 export interface Entry {
   readonly connection: Connection;
   readonly leave: Leave;
-  /** One for each follower; none until the client has said who it is. */
+  /** One for each follower; none until the client has sent a token. */
   readonly members: Member[];
   pingAt: number;
   readonly agedAt: number;
 }
 
-/** Whom a connection carries notifications for, and until when. */
+/** A recipient that a connection carries notifications for, and when its token expires. */
 export interface Member {
   readonly recipientId: string;
   readonly leave: Leave;
@@ -46,11 +46,11 @@ export interface Member {
 
 export type Registry = ReturnType<typeof createRegistry>;
 
-/** A client is told a minute before its token ends. */
+/** A client is warned a minute before its token expires. */
 const WARNING_MS = 60_000;
 const TICK_MS = 1000;
 
-/** Every connection that is open here, of every transport: heartbeats, expiry, age, and how all of them end. */
+/** All open connections of this process, over every transport: sends pings, and closes those that expire, are too old or stall. */
 export function createRegistry(options: RegistryOptions) {
   const { rollCall, heartbeatMs, pingMs, stalledMs, maxAgeMs, drainMs, onClosed } = options;
   const entries = new Set<Entry>();
@@ -59,8 +59,8 @@ export function createRegistry(options: RegistryOptions) {
   const untilPing = () => Math.min(jittered(heartbeatMs), pingMs);
 
   /**
-   * A connection that has not begun can be told nothing yet. Nobody would learn that its client has left, and a proxy would take it
-   * for dead; so it ends, and a client that is still there reconnects.
+   * A connection that has not begun cannot be sent a ping. Without pings a proxy closes it, and nobody notices if its client has
+   * left. So it is closed, and a client that is still there reconnects.
    */
   function ping({ connection }: Entry): void {
     if (connection.hasBegun) connection.tell("ping");
@@ -118,7 +118,7 @@ export function createRegistry(options: RegistryOptions) {
       return entry;
     },
 
-    /** The connection now carries notifications for this recipient too. It ends when the first of its tokens does. */
+    /** The connection now carries notifications for this recipient too. It is closed when the first of its tokens expires. */
     addMember({ members }: Entry, { recipientId, expiresAt }: Identity, leave: Leave): Member {
       const leftMs = expiresAt.getTime() - Date.now();
       const member = {
@@ -131,14 +131,14 @@ export function createRegistry(options: RegistryOptions) {
       return member;
     },
 
-    /** The connection carries nothing for this member any more, and stays open. */
+    /** The connection no longer carries notifications for this member. It stays open. */
     removeMember({ members }: Entry, member: Member): void {
       members.splice(members.indexOf(member), 1);
       member.leave();
       rollCall.placeLeft(member.recipientId);
     },
 
-    /** To be called once, when the connection has closed. */
+    /** Call it once, when the connection has closed. */
     remove(entry: Entry, reason: CloseReason): void {
       entries.delete(entry);
       onClosed(reason);
@@ -149,7 +149,7 @@ export function createRegistry(options: RegistryOptions) {
 
     size: () => entries.size,
 
-    /** What has been written and the clients have not taken. */
+    /** Bytes that were written and that the kernel has not taken. */
     bufferedBytes(): number {
       let bytes = 0;
       for (const { connection } of entries) bytes += connection.socket.writableLength;
@@ -158,7 +158,7 @@ export function createRegistry(options: RegistryOptions) {
 
     isDraining: () => isDraining,
 
-    /** Ends every connection, each at its own moment within `drainMs` and with its own `retry`. No new ones meanwhile. */
+    /** Closes every connection, one after the other within `drainMs`, each with its own `retry`. From now on `isDraining` is true. */
     async close(): Promise<void> {
       isDraining = true;
       const { size } = entries;
@@ -174,5 +174,5 @@ export function createRegistry(options: RegistryOptions) {
   };
 }
 
-/** A fifth more or less, so that what is due to many does not come at once. */
+/** Plus or minus a fifth, so that many connections do not act at the same moment. */
 const jittered = (ms: number) => ms * (0.8 + Math.random() * 0.4);

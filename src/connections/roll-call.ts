@@ -2,30 +2,30 @@ import type { Leave, Limits } from "./limits.ts";
 
 export type RollCall = ReturnType<typeof createRollCall>;
 
-/** Somebody who can have the clients of some recipients show that they are there. */
+/** A part that can check whether the clients of some recipients are still there. */
 export interface Caller {
-  /** Makes every connection of these recipients write something, or end so that its client reconnects. */
+  /** Writes to every connection of these recipients, or closes it so that its client reconnects. */
   call: (isCalled: (recipientId: string) => boolean) => void;
-  /** How often, for one who waits. */
+  /** How many times it is called for one waiting request. */
   times: number;
 }
 
-/** A request that waits for a place, and for how many ticks it has. */
+/** A request that waits for a place, and the ticks that it has waited. */
 interface Waiter {
   ticks: number;
   wake: () => void;
 }
 
 const TICK_MS = 200;
-/** Some proxies report a client's leaving only at the second write after it, and may be far away. */
+/** Some proxies report that a client has left only at the second write after that, and the report takes time to arrive. */
 const TIMES_CALLED = 3;
-/** More requests of one recipient do not wait: nobody opens so many pages in a second. */
+/** Further requests of one recipient do not wait, because nobody opens so many pages in a second. */
 const MAX_WAITING = 20;
 
 /**
- * Finds out which of a recipient's clients have left without our knowing, when all its places are taken. A proxy learns that a
- * browser has gone only when it writes to it, so pages that were reloaded would otherwise fill all the places.
- * However many requests wait, a recipient's clients are called five times a second at most.
+ * Frees places of clients that have left unnoticed, when all places of a recipient are taken. A proxy notices that a browser has
+ * left only when it writes to it. So without this, pages that were reloaded would keep all places. However many requests wait, a
+ * recipient's clients are called at most five times a second.
  */
 export function createRollCall(limits: Pick<Limits, "hasPlaceFor" | "takePlaceFor">) {
   const callers: Caller[] = [];
@@ -46,7 +46,7 @@ export function createRollCall(limits: Pick<Limits, "hasPlaceFor" | "takePlaceFo
     ticking = undefined;
   }
 
-  /** Resolves within a second, to whether there is a place. Another request may take it first. */
+  /** Resolves within a second: true if a place is free. Another request may take it first. */
   async function awaitPlace(recipientId: string): Promise<boolean> {
     if (limits.hasPlaceFor(recipientId)) return true;
     const waiters = waiting.get(recipientId) ?? new Set();
@@ -67,14 +67,14 @@ export function createRollCall(limits: Pick<Limits, "hasPlaceFor" | "takePlaceFo
 
     awaitPlace,
 
-    /** Takes one of the recipient's places; undefined where none becomes free. */
+    /** Takes one of the recipient's places; undefined if none becomes free. */
     async takePlace(recipientId: string): Promise<Leave | undefined> {
       while (!limits.hasPlaceFor(recipientId))
         if (!(await awaitPlace(recipientId))) return undefined;
       return limits.takePlaceFor(recipientId);
     },
 
-    /** A place of the recipient's has become free: its waiting requests look again. */
+    /** One of the recipient's places is free: its waiting requests check again. */
     placeLeft(recipientId: string): void {
       for (const { wake } of waiting.get(recipientId) ?? []) wake();
     },

@@ -1,18 +1,18 @@
 import type { Connection } from "./connection.ts";
 import { readSilentPeers } from "./silent-peers.ts";
 
-/** Reading the kernel's table of ten thousand connections costs some 50 ms of CPU, most of it the kernel's. */
+/** To read the kernel's table of ten thousand connections takes about 50 ms of CPU, most of it in the kernel. */
 const CHECK_MS = 5000;
 
-/** Since when a peer has acknowledged nothing, and how often the kernel had sent that again by the last look. */
+/** Since when a peer has acknowledged nothing, and how many times the kernel had retransmitted by the last check. */
 interface Silence {
   readonly since: number;
   readonly resends: number;
 }
 
 /**
- * Closes the connections whose peers have acknowledged nothing for `stalledMs`, though something was sent: the client has vanished,
- * or its network has. Looks every five seconds, and when the first silent peer has been silent for so long.
+ * Closes connections whose peers have acknowledged nothing for `stalledMs` although data was sent: the client or its network has
+ * vanished. It checks every five seconds, and at the moment when the first silent peer reaches `stalledMs`.
  */
 export function watchSilence(connections: () => Iterable<Connection>, stalledMs: number) {
   let silent = new Map<Connection, Silence>();
@@ -29,7 +29,7 @@ export function watchSilence(connections: () => Iterable<Connection>, stalledMs:
       const resends = peers.get(`${remoteAddress}|${remotePort}`);
       if (resends === undefined) continue;
       const before = known.get(connection);
-      // The kernel counts anew after every acknowledgement, so fewer resends are those of a later packet.
+      // The kernel resets its count at every acknowledgement. So a lower count belongs to a later packet, and the silence starts again.
       const since = before && resends >= before.resends ? before.since : now;
       const leftMs = since + stalledMs - now;
       if (leftMs <= 0) connection.close("vanished");

@@ -2,12 +2,12 @@ import { open } from "node:fs/promises";
 import { SocketAddress } from "node:net";
 
 /**
- * The TCP peers that have not acknowledged what was sent, by `address|port` as Node writes them, and how often the kernel has
- * sent it again.
+ * The TCP peers that have not acknowledged what was sent, as `address|port` in Node's notation, with the number of
+ * retransmissions.
  *
- * A client that vanishes (a phone in a tunnel, a pulled cable) closes nothing. Data written to it waits in the
- * kernel, which gives up after 15 minutes, and Node cannot set TCP_USER_TIMEOUT to shorten that. But Linux
- * shows how often it has sent again. On other systems the result is empty, and the kernel's own limit holds.
+ * A client that vanishes (a phone in a tunnel, a pulled cable) closes nothing. Data that is written to it waits in the kernel,
+ * which gives up after 15 minutes. Node cannot set TCP_USER_TIMEOUT to shorten that. But Linux shows how many times it has
+ * retransmitted. On other systems the result is empty, and the kernel's own limit applies.
  * https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
  */
 export async function readSilentPeers(): Promise<ReadonlyMap<string, number>> {
@@ -17,7 +17,7 @@ export async function readSilentPeers(): Promise<ReadonlyMap<string, number>> {
   return peers;
 }
 
-/** Whole lines of a file, 64 KB at a time in one buffer: for ten thousand connections the file has megabytes. */
+/** Reads whole lines, 64 KB at a time into one buffer: for ten thousand connections the file has megabytes. */
 async function* readLines(path: string): AsyncGenerator<Buffer> {
   const file = await open(path).catch(() => undefined);
   if (!file) return;
@@ -45,7 +45,7 @@ const NONE = Buffer.from(" 00000000 ");
 /** The distance from the end of the peer to the retransmissions: state, queues, timer. */
 const TO_RETRANSMISSIONS = " 01 00000000:00000000 00:00000000".length;
 
-/** Adds the silent peers on these whole lines. Hardly any line has one, so hardly any is decoded to a string. */
+/** Adds the silent peers of these lines. Few lines have one, and only those are decoded to a string. */
 export function findSilentPeers(lines: Buffer, peers: Map<string, number>): void {
   for (let start = 0, end = 0; start < lines.length; start = end) {
     end = lines.indexOf("\n", start) + 1 || lines.length;
@@ -65,7 +65,7 @@ export function findSilentPeers(lines: Buffer, peers: Map<string, number>): void
   }
 }
 
-/** Each four bytes are in the byte order of the machine: little-endian wherever Node runs on Linux, except on s390x. */
+/** Each four bytes are in the machine's byte order: little-endian wherever Node runs on Linux, except on s390x. */
 function decodeAddress(hex: string): string {
   const words = hex.match(/.{8}/g) ?? [];
   const bytes = Buffer.concat(words.map((word) => Buffer.from(word, "hex").reverse()));

@@ -1,7 +1,7 @@
 export interface BatchOptions<Item, Result> {
   /** Resolves to one result for each item, in their order. */
   call: (items: readonly Item[]) => Promise<readonly Result[]>;
-  /** Whether one item may have caused this error. The call is then repeated without that item. */
+  /** Whether a single item may have caused this error. The call is then repeated in halves, to find that item. */
   isArgumentError: (err: unknown) => boolean;
   /** Maximum concurrent calls. */
   maxConcurrent: number;
@@ -18,16 +18,16 @@ interface Pending<Item, Result> {
 /** Burst size: after a quiet time this many calls start without delay, so that a lone item never waits. */
 const BURST = 10;
 
-/** Then one call starts per gap. The more items come, the more share a call. */
+/** After the burst one call starts per gap. The more items come, the more of them share a call. */
 const GAP_MS = 60;
 
 /**
- * Turns a call for many items into a function for one. Items share a call when they come while earlier calls run, or faster
- * than calls may start; first come, first served. However many items come, the calls are few: 27 in the first second, 17 in
- * each that follows.
+ * Turns a call for many items into a function for one item. Items share a call when they come while earlier calls run, or faster
+ * than calls may start. The first to come are served first. However many items come, there are at most 27 calls in the first
+ * second, and 17 in each later one.
  *
- * When one item may have made a call fail, the call is repeated in halves, down to that item, without giving up the failed
- * call's place among the concurrent ones. So a bad item fails alone, and costs a few calls.
+ * If one item may have made a call fail, the call is repeated in halves, down to that item. The halves run one after the other, in
+ * the place of the failed call, so `maxConcurrent` still holds. So a bad item fails alone, and costs a few calls.
  */
 export function batch<Item, Result>(
   options: BatchOptions<Item, Result>,

@@ -1,8 +1,8 @@
-/** The bytes that one answer, or one page of a replay, holds. */
+/** The bytes that one response, or one page of a replay, holds. */
 export interface Reservation {
   readonly recipientId: string;
   bytes: number;
-  /** Called when the reservation has to wait. A caller that holds another reservation must then finish that one. */
+  /** Called when the reservation has to wait. A caller that also holds another reservation must then finish with that one. */
   readonly onWait?: () => void;
   /** Maximum wait; then the reservation is closed. */
   readonly maxWaitMs?: number;
@@ -17,9 +17,9 @@ interface Pending {
   readonly settle: (isGranted: boolean) => void;
 }
 
-/** All that one recipient holds and waits for. */
+/** What one recipient holds and waits for. */
 interface Account {
-  /** Held, or waiting in the common queue. */
+  /** Bytes that are held, or that wait in the common queue. */
   bytes: number;
   /** Waiting for this recipient's own reservations to shrink. */
   readonly pending: Set<Pending>;
@@ -28,11 +28,12 @@ interface Account {
 export type BytesInFlight = ReturnType<typeof createBytesInFlight>;
 
 /**
- * Limits how many bytes of rows are in memory at a time, from before they are read until their clients have taken them.
+ * Limits how many bytes of rows are in memory at a time. Bytes are reserved before the rows are read, and held until the clients
+ * have read them.
  *
- * Requests that do not fit wait in one queue, first come, first served. A recipient may hold a quarter of the limit, or a single
- * reservation of any size. A request beyond that waits outside the queue until the recipient's own reservations shrink, so it
- * delays nobody else. A request larger than the whole limit is granted when nothing else is held.
+ * Requests that do not fit wait in one queue; the first to come are served first. A recipient may hold a quarter of the limit, or a
+ * single reservation of any size. A request beyond that waits outside the queue until the recipient's own reservations shrink, so it
+ * delays no other recipient. A request larger than the whole limit is granted when nothing else is held.
  *
  * There is no SQL here. The file is in `db/` because a replay reserves its bytes before it reads.
  */
@@ -74,7 +75,7 @@ export function createBytesInFlight(limit: number) {
     grantFromQueue();
   }
 
-  /** Sets what the reservation holds: less gives bytes back. More is never refused, for then the bytes are in memory already. */
+  /** Sets what the reservation holds. Fewer bytes are given back. More bytes are never refused, because they are already in memory. */
   function resize(reservation: Reservation, bytes: number): void {
     if (reservation.isClosed && bytes > 0) return;
     const account = accountOf(reservation);

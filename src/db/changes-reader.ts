@@ -22,7 +22,7 @@ export interface PageLimits {
 /** Rows per page of the feed. */
 const PAGE_SIZE = 2000;
 
-/** `nullif`, because under `array_nulls = off` PostgreSQL reads a null in an array's text as a word. */
+/** `nullif`, because with `array_nulls = off` PostgreSQL reads a null in an array's text as the word "null". */
 const CHANGES_FOR = `
   select *
     from bellwire.changes_for(
@@ -35,8 +35,8 @@ const CHANGES_FOR = `
  * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws; on a standby, whose
  * snapshots cannot be trusted, that is SQLSTATE 55000.
  *
- * `knownEpoch` is the history that the feed reads. When a recipient's position is of another history and the database's is that
- * one, the position is merely old, and no history is begun for it.
+ * `knownEpoch` is the history that the feed reads. If a recipient's position is of another history, and the database still has the
+ * feed's, then only the position is old. So no new history is begun.
  */
 export function createChangesReader(
   pool: Pool,
@@ -56,7 +56,7 @@ export function createChangesReader(
     return { epoch: row.epoch, at: truncate(parseSnapshot(row.snapshot), end) };
   }
 
-  /** The position from which a reader goes on after it has found another history. */
+  /** The position from which a reader continues after it has found another history. */
   async function beginHistory(): Promise<Cursor> {
     await pool.query("select bellwire.begin_history()");
     return await readNow();
@@ -69,8 +69,8 @@ export function createChangesReader(
     },
 
     /**
-     * The position of a reader that wants none of the rows there are. In an empty database a restore may be running, and the reader
-     * wants none of its rows either.
+     * The position of a reader that wants none of the existing rows. In an empty database a restore may be running, and the reader
+     * wants none of the restored rows either.
      */
     async now(): Promise<Cursor> {
       const start = await readNow();

@@ -22,7 +22,7 @@ export interface ListOptions {
 }
 
 export interface List extends Counts {
-  /** The size of these notifications, or of the newest one when even that does not fit. */
+  /** The size of these notifications, or of the newest one if even that does not fit. */
   bytes: number;
   /** Newest first. */
   notifications: Notification[];
@@ -31,7 +31,7 @@ export interface List extends Counts {
   cursor: Cursor;
 }
 
-/** Each uses the words of its index's condition (migrations/). */
+/** Each condition has exactly the words of its index's condition (migrations/), so that the planner uses that index. */
 const FILTERS = {
   all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
   unread: Prisma.sql`and archived_at is null and read_at is null`,
@@ -39,7 +39,7 @@ const FILTERS = {
 };
 const MAX_BIGINT = 2n ** 63n - 1n;
 
-/** Both queries see the same rows. A transaction that only reads never fails to serialize at this level. */
+/** Both queries see the same rows. At this level a transaction that only reads never fails with a serialization failure. */
 const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.RepeatableRead };
 
 /** One page of a recipient's list, with the counts and the cursor of the same snapshot. Throws DatabaseUnavailableError. */
@@ -48,8 +48,8 @@ export function createInboxList(prisma: PrismaClient, cutAt: number | null) {
   const bytesOfRow = bytesCutAt(cutAt);
 
   const queryRows = ({ recipientId, before, filter, type, limit, maxBytes }: ListOptions) =>
-    // The condition compares the pair of recipient and id, and the order has both. With `recipient_id = …` PostgreSQL might walk
-    // the primary key from its end, over the newer rows of all recipients.
+    // The condition and the order have the pair of recipient and id. With `recipient_id = …` PostgreSQL might walk the primary key
+    // from its end, over the newer rows of all recipients.
     prisma.$queryRaw<ListRow[]>`
       select page.id as "pageId", page.upto, shown.*
         from (
@@ -95,7 +95,7 @@ export function createInboxList(prisma: PrismaClient, cutAt: number | null) {
   };
 }
 
-/** A row that does not fit has only these two. */
+/** A row that does not fit has only `pageId` and `upto`. */
 interface ListRow extends Notification {
   pageId: bigint;
   /** The bytes of all rows up to and including this one. */

@@ -15,7 +15,7 @@ export interface Marks {
   archived?: boolean | undefined;
 }
 
-/** Limits a mark-all: to ids up to and including `before`, to one type, to the notifications that the cursor has. */
+/** Limits a mark-all to ids up to and including `before`, to one type, and to the notifications that a reader at the cursor has. */
 export interface MarkAllScope {
   cursor?: Cursor | undefined;
   before?: bigint | undefined;
@@ -25,8 +25,9 @@ export interface MarkAllScope {
 export type Inbox = ReturnType<typeof createInbox>;
 
 /**
- * One recipient's notifications, for the routes. Every query is bound to the recipient, so another's id is simply not
- * found. The table's triggers stamp and announce each write, as they do for one made in psql. Throws DatabaseUnavailableError.
+ * One recipient's notifications, for the routes. Every query has the recipient in its condition, so the id of another recipient's
+ * notification is not found. The table's triggers stamp and announce each write, as they do for a write in psql. Throws
+ * DatabaseUnavailableError.
  */
 export function createInbox(pool: Pool, maxEventBytes: number) {
   const cutAt = cutAtOf(maxEventBytes);
@@ -70,7 +71,7 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       return counts;
     },
 
-    /** Undefined when the recipient has no such notification. A mark that is set already keeps its time. */
+    /** Undefined when the recipient has no such notification. A mark that is already set keeps its time. */
     async mark(recipientId: string, id: bigint, marks: Marks): Promise<Notification | undefined> {
       const isOwn = Prisma.sql`id = ${id} and recipient_id = ${recipientId}`;
       const [current] = await orUnavailable(
@@ -138,7 +139,7 @@ function heldAt({ at, reading }: Cursor) {
   return { at: formatSnapshot(at), reading: formatSnapshot(upto), id: place.id };
 }
 
-/** The column's assignment, or none when it is as wanted. `current_timestamp`, because `now()` might be found in another schema. */
+/** The column's assignment, or none if it already has the wanted state. `current_timestamp`, because another schema may have a `now()`. */
 function assign(column: string, current: string | null, wanted?: boolean): Prisma.Sql[] {
   if (wanted === undefined || wanted === (current !== null)) return [];
   return [Prisma.sql`${Prisma.raw(column)} = ${wanted ? Prisma.sql`current_timestamp` : null}`];

@@ -5,10 +5,10 @@ import pgListen from "pg-listen";
 import { KEEP_ALIVE } from "./pool.ts";
 import { CHANNEL, createProber, isProbe, type ProbeResult } from "./probe.ts";
 
-/** A channel that nobody notifies: to LISTEN to it and stop is a question that the connection must answer. */
+/** A channel that nobody notifies. LISTEN and UNLISTEN on it check that the connection answers. */
 const PING_CHANNEL = "bellwire_answer";
 
-/** How long a connection that is closed may take to say goodbye to the server. */
+/** How long a closed connection may take to tell the server that it ends. */
 const GOODBYE_MS = 1000;
 
 export interface ListeningOptions {
@@ -23,13 +23,13 @@ export interface ListeningOptions {
 }
 
 /**
- * One LISTEN connection, from its first byte to its end. It ends when it breaks, when a probe is not heard (see `createProber`),
- * or when `close` is called. `ended` resolves with the first of these reasons.
+ * One LISTEN connection, from connecting to its end. It ends when it breaks, when a probe is not heard (see `createProber`), or
+ * when `close` is called. `ended` resolves with the first of these reasons.
  */
 export function listen(options: ListeningOptions): { ended: Promise<unknown>; close(): void } {
   const { url, onWakeUp, onListening, onProbe, pool } = options;
   const { probeMs = 10_000, probeTimeoutMs = 5000 } = options;
-  // Our own socket, so that it can be destroyed: on a half-open connection end() waits for ever.
+  // We create the socket, so that we can destroy it: on a half-open connection `end()` waits for ever.
   const socket = new Socket();
   const subscriber = pgListen.default(
     {
@@ -44,7 +44,7 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
     // reconnect (a limit of 1 allows no attempt), and the caller makes a new connection instead.
     { parse: (payload) => payload, paranoidChecking: false, retryLimit: 1 },
   );
-  /** Aborted when the connection ends. Of several reasons the first stays. */
+  /** Aborted when the connection ends. It keeps the first reason. */
   const life = new AbortController();
   const { signal } = life;
   const closed = new Error("closed");
@@ -64,7 +64,7 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
   });
 
   async function run(): Promise<never> {
-    // Each step may end after the connection has ended. Then the next must not begin.
+    // The connection may end during each step. Then the next step must not begin.
     await subscriber.connect();
     signal.throwIfAborted();
     await subscriber.listenTo(CHANNEL);
@@ -80,14 +80,14 @@ export function listen(options: ListeningOptions): { ended: Promise<unknown>; cl
 
   async function end(): Promise<unknown> {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
-    subscriber.close().catch(() => {}); // may never be answered; destroying the socket ends the connection
+    subscriber.close().catch(() => {}); // it may never be answered, so the socket is destroyed too
     if (signal.reason === closed) setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
     else socket.destroy();
     return signal.reason;
   }
 
   const ended = end();
-  // After the end this changes nothing: the reason is there already.
+  // If the connection has already ended, this abort changes nothing.
   run().catch((err) => life.abort(err));
   return { ended, close: () => life.abort(closed) };
 }

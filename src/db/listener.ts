@@ -20,7 +20,7 @@ export interface ListenerOptions {
 export interface Listener {
   /** Why the listener does not hear commits, in a sentence for the operator; undefined while it hears them. */
   problem(): string | undefined;
-  /** Conditions under which it still hears, and that an operator should know. */
+  /** Conditions that an operator should know, although the listener still hears commits. */
   warnings(): string[];
   /** Undefined before the first probe is heard. */
   lastProbe(): ProbeResult | undefined;
@@ -30,9 +30,9 @@ export interface Listener {
 /**
  * Keeps one LISTEN connection. Starts at once, tries for ever, and never rejects.
  *
- * It is *listening* from the first probe that it hears until the connection ends (see `listen`). Then it logs why, once, and makes
- * a new connection after a pause that grows to 10 s. When it listens again it logs that, and `onListening` has the missed
- * commits read.
+ * It is *listening* from the first probe that it hears until the connection ends (see `listen`). Then it logs the reason, once, and
+ * makes a new connection after a pause that grows to 10 s. When it listens again, it logs that. `onListening` makes the feed read
+ * what was missed.
  */
 export function createListener(options: ListenerOptions): Listener {
   const { log } = options;
@@ -73,7 +73,7 @@ export function createListener(options: ListenerOptions): Listener {
   function onEnd(err: unknown) {
     const found = explain(err);
     const isNew = !problem || problem === PROBLEMS.connecting;
-    // During one outage the problem may change. A change is logged only when the new problem needs a person.
+    // During one outage the problem may change. The change is logged only if the new problem needs a person.
     if (isNew || (found !== problem && found.level === "error"))
       log[found.level]({ err, problem: found.text }, "not listening");
     problem = found;
@@ -108,7 +108,7 @@ const findWarnings = (probe: ProbeResult | undefined): string[] =>
   probe?.isSuspended ? ["wake-ups are suspended for good: rows arrive with the sweep"] : [];
 
 interface Problem {
-  /** A warning mends itself; an error needs a person. */
+  /** `warn`: the listener recovers by itself. `error`: a person must act. */
   level: "warn" | "error";
   text: string;
 }
@@ -122,7 +122,7 @@ const PROBLEMS = {
   },
   blocked: {
     level: "warn",
-    text: "NOTIFY waits for a commit that does not end; is a synchronous standby away?",
+    text: "NOTIFY waits for a commit that does not end; is a synchronous standby unavailable?",
   },
   silent: { level: "warn", text: "the LISTEN connection has gone silent" },
   deaf: {
@@ -150,7 +150,7 @@ function explain(err: unknown): Problem {
 
 const codeOf = (err: unknown) => (err instanceof Error && "code" in err ? err.code : undefined);
 
-/** Up to 250 ms, 500 ms, 1 s … 10 s. Half is random, so that a fleet does not reconnect all at once. */
+/** Up to 250 ms, 500 ms, 1 s … 10 s. Half of it is random, so that many instances do not reconnect at the same moment. */
 function backoffMs(attempt: number): number {
   const full = Math.min(10_000, 250 * 2 ** attempt);
   return full / 2 + (Math.random() * full) / 2;

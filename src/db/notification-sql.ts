@@ -1,8 +1,8 @@
 import { Prisma } from "./generated/client.ts";
 
 /**
- * A row as a `Notification`, with texts of at most `cutAt` bytes. Times and `data` are texts as they go over the wire, because
- * neither survives JavaScript's own types.
+ * A row as a `Notification`. A text of more than `cutAt` bytes is cut to `cutAt` characters. Times and `data` are texts, as they are
+ * sent to clients, because JavaScript's own types would change them.
  */
 export const columnsCutAt = (cutAt: number | null): Prisma.Sql => Prisma.sql`
   id,
@@ -25,7 +25,7 @@ export const columnsCutAt = (cutAt: number | null): Prisma.Sql => Prisma.sql`
   bellwire.wire_time(read_at) as "readAt",
   bellwire.wire_time(archived_at) as "archivedAt"`;
 
-/** The bytes of such a row, counted as `bellwire.changes_for()` counts them. */
+/** The bytes of such a row, with 256 for its other columns. A cut text counts as `cutAt` bytes. */
 export const bytesCutAt = (cutAt: number | null): Prisma.Sql => Prisma.sql`
   256
     + least(octet_length(type), ${cutAt})

@@ -11,26 +11,26 @@ export interface NotifyQueueOptions {
   lookMs?: number;
 }
 
-/** Parts of the queue in use (0 to 1) at which it warns, suspends wake-ups, and resumes them. */
+/** At which usage of the queue (0 to 1) it warns, suspends wake-ups, and resumes them. */
 const WARN_ABOVE = 0.1;
 const SUSPEND_ABOVE = 0.5;
 const RESUME_BELOW = 0.25;
 
-/** Finding the session that holds the queue up means reading all locks of the cluster, so it is not done more often than this. */
+/** To find the session that blocks the queue, all locks of the cluster must be read. So it is not done more often than this. */
 const EXPLAIN_MS = 5000;
 
 const LEASE_MS = 1000;
-/** Somewhat more than twice in a lease. */
+/** A little more often than twice per lease. */
 const RENEW_MS = 400;
 
 /**
- * Watches PostgreSQL's queue of notifications. It is one queue for the cluster, and keeps what any listening session has not
- * read. A single session, of any role and in any database, holds it up when it listens and stays in a transaction, or when its client
- * does not read. When the queue is full, every transaction that notifies fails at its commit, where no handler can
- * help. So when the queue is half full, this suspends wake-ups, whatever `WAKEUPS_PER_SECOND_BUSY` says, and the service polls
- * until the queue has emptied.
+ * Watches PostgreSQL's queue of notifications. The cluster has one queue, which keeps what any listening session has not read. A
+ * single session, of any role and in any database, blocks it if it listens and stays in a transaction, or if its client does not
+ * read. When the queue is full, every transaction that notifies fails at its commit, where no handler can catch that. So when the
+ * queue is half full, this suspends wake-ups, whatever `WAKEUPS_PER_SECOND_BUSY` says. The service then reads without wake-ups until
+ * the queue has emptied.
  *
- * Asking for the usage also moves the queue's tail. Otherwise only a NOTIFY moves it, and while wake-ups are suspended none is sent.
+ * The query for the usage also moves the queue's tail. Otherwise only a NOTIFY moves it, and while wake-ups are suspended none is sent.
  */
 export function watchNotifyQueue(options: NotifyQueueOptions) {
   const { pool, suspendWakeups, onHeldChange, log, lookMs = 1000 } = options;
@@ -104,7 +104,7 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
 
   async function keepLooking() {
     await look().catch((err) => {
-      // When the database is unavailable, the feed logs that.
+      // If the database is unavailable, the feed logs that.
       log.debug({ err }, "cannot look at the notification queue");
     });
     if (!isClosed) timer = setTimeout(keepLooking, isHeld ? RENEW_MS : lookMs);
@@ -123,7 +123,7 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
 }
 
 interface Suspect {
-  /** Identifies a transaction. */
+  /** Identifies the transaction. */
   key: string;
   pid: number;
   role: string;

@@ -1,6 +1,6 @@
 import type { Pool } from "pg";
 
-/** The writing transaction that has been open longest, anywhere in the cluster. */
+/** The write transaction that has been open longest, anywhere in the cluster. */
 export interface OldestTransaction {
   /** How to find it: a backend's pid, database and user, or the name of a prepared transaction. */
   readonly holder: string;
@@ -9,9 +9,9 @@ export interface OldestTransaction {
 }
 
 /**
- * Returns the function that finds it. That returns undefined while no transaction is writing, and throws what `pg` throws. No row
- * waits for the oldest transaction, but while it is open every cursor must list it. Its age counts from when this process first
- * saw it, because PostgreSQL does not show other users when a transaction began.
+ * Returns the function that finds it. The function resolves to undefined if there is none, and rejects with what `pg` throws. No row
+ * waits for the oldest transaction, but while it is open every cursor must list it. Its age counts from when this process first saw
+ * it, because PostgreSQL hides the start of other users' transactions.
  */
 export function watchOldestTransaction(pool: Pool) {
   let seen: { xid: string; at: number } | undefined;

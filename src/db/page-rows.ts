@@ -47,7 +47,7 @@ export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
   return head.epoch !== epoch || parseSnapshot(head.snapshot).xmax < (reading?.upto ?? at).xmax;
 }
 
-/** The reader goes on from `start`, and not from `moment`, which ends at the server's newest transaction (see `truncate`). */
+/** The reader continues from `start`, not from `moment`, because `moment` ends at the server's newest transaction (see `truncate`). */
 export const toForeignPage = (head: Head, from: Cursor, start: Cursor): Page => ({
   ...toPage(head, [], from),
   epoch: start.epoch,

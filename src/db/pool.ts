@@ -13,11 +13,12 @@ const LAST_QUERIES_MS = 1000;
 /**
  * The connections for everything but LISTEN. They may go through a pooler, so nothing here relies on a session.
  *
- * A query without an answer within 10 s rejects, and its connection is discarded. `query` runs as read committed, whatever the
- * database's default, and retries conflicts. Prisma's single statements come through `query` as well. A transaction takes a client
- * instead, and its caller sets the isolation level and retries.
+ * A query that gets no answer within 10 s rejects, and its connection is discarded. `query` runs as read committed, whatever the
+ * database's default, and retries conflicts. Prisma's single statements also come through `query`. For a transaction, take a client:
+ * then the caller sets the isolation level and retries.
  *
- * `close` waits a second for running queries, then cuts their connections: a database that does not answer must not delay the end.
+ * `close` waits a second for running queries, then cuts their connections, because a database that does not answer must not delay
+ * the shutdown.
  */
 export function createPool({
   url,
@@ -51,8 +52,8 @@ export function createPool({
   });
   // An idle connection was cut, and the pool has dropped it. Without a handler the event would end the process.
   pool.on("error", (err) => log.warn({ err }, "lost an idle database connection"));
-  // When a query got no answer, the connection leads nowhere, and the idle connections most likely do too. Each would cost its
-  // next user another 10 s, so they are discarded.
+  // If a query got no answer, its connection is dead, and the idle connections probably are too. Each would cost its next user
+  // another 10 s, so they are discarded.
   pool.on("release", (err) => {
     if (!(err instanceof Error) || err instanceof pg.DatabaseError) return;
     for (let idle = pool.idleCount; idle > 0; idle--)
@@ -110,7 +111,7 @@ async function readIsolation(client: pg.ClientBase): Promise<string | undefined>
   return rows[0]?.isolation;
 }
 
-/** The settings of a service login (docs/dba.md), for a session whose login has more rights. */
+/** The settings of a service login (docs/dba.md), for a session of a login with more rights. */
 const AS_SERVICE = {
   role: "bellwire_service",
   statement_timeout: "10s",

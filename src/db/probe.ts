@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Pool } from "pg";
 
-/** The channel of the wake-ups. Probes take the same way. */
+/** The channel of the wake-ups, and of the probes. */
 export const CHANNEL = "bellwire";
 
 const PREFIX = "probe:";
@@ -12,7 +12,7 @@ export const isProbe = (payload: string): boolean => payload.startsWith(PREFIX);
 const PROGRAM_LIMIT_EXCEEDED = "54000"; // the answer to pg_notify() when the queue of notifications is full
 
 export interface ProbeResult {
-  /** From before the probe was sent until it was heard, in milliseconds. */
+  /** Time from before the probe was sent until it was heard, in milliseconds. */
   readonly ms: number;
   /** Wake-ups are suspended for good (`bellwire.suspend_wakeups()`), so no probe was sent. */
   readonly isSuspended: boolean;
@@ -29,7 +29,7 @@ export class DeafError extends Error {
   }
 }
 
-/** The pool could not send the probe, so the LISTEN connection may be well. `cause` says why. */
+/** The pool could not send the probe, so the LISTEN connection may be all right. `cause` says why. */
 export class UnsentError extends Error {
   constructor(cause: unknown) {
     super("The probe could not be sent", { cause });
@@ -45,9 +45,9 @@ export interface ProberOptions {
 }
 
 /**
- * Finds out whether a LISTEN connection hears. It may look well and be deaf: half open, behind a pooler, or on a standby. So
- * another connection sends a NOTIFY with a nonce, and the LISTEN connection must hear that nonce in time. `receive` takes the
- * payloads of all probes that it hears.
+ * Finds out whether a LISTEN connection hears NOTIFY. A connection may look all right and be deaf: half open, behind a pooler, or on
+ * a standby. So another connection sends a NOTIFY with a nonce, and the LISTEN connection must hear that nonce in time. Call
+ * `receive` with the payload of every probe that it hears.
  */
 export function createProber({ pool, timeoutMs, ping }: ProberOptions) {
   let onHeard: (payload: string) => void = () => {};
@@ -57,14 +57,14 @@ export function createProber({ pool, timeoutMs, ping }: ProberOptions) {
   async function probe(): Promise<ProbeResult> {
     const nonce = `${PREFIX}${randomUUID()}`;
     const startedAt = performance.now();
-    // Before sending: the LISTEN connection may hear the nonce before the pool's connection has its own answer.
+    // Wait from before sending, because the LISTEN connection may hear the nonce before the pool's query returns.
     const heard = new Promise<void>((resolve) => {
       onHeard = (payload) => {
         if (payload === nonce) resolve();
       };
     });
     const outcome = await sendNotify(pool, nonce);
-    // After sending: the time limit must not include the wait for another session's commit.
+    // The time limit begins after sending, so that it does not include the wait for another session's commit.
     const isWell =
       outcome === "suspended" ||
       (outcome === "queue_full" ? await succeeds(ping()) : await resolvesIn(heard, timeoutMs));
@@ -79,12 +79,12 @@ export function createProber({ pool, timeoutMs, ping }: ProberOptions) {
 type Outcome = "sent" | "suspended" | "queue_full";
 
 /**
- * Sends a NOTIFY, with two exceptions. While wake-ups are suspended for good none is sent, because the DBA who suspended them
- * wants none of NOTIFY's lock either. While the queue is half full none may be sent (see `watchNotifyQueue`); then an answer
- * to `ping` is the best sign of life there is.
+ * Sends a NOTIFY, with two exceptions. If wake-ups are suspended for good, it sends none, because the DBA who suspended them does
+ * not want NOTIFY's lock either. If the queue is half full, it must not send one (see `watchNotifyQueue`); then only `ping` can
+ * show that the connection is alive.
  *
- * A commit that waits for a standby may hold the lock. Without a lock timeout each probe's backend would wait for it long after
- * the pool has given up.
+ * A commit that waits for a standby may hold NOTIFY's lock. Without a lock timeout, each probe's backend would still wait for it
+ * long after the pool has given up.
  */
 async function sendNotify(pool: Pool, payload: string): Promise<Outcome> {
   try {

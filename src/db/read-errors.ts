@@ -4,8 +4,8 @@ import pg from "pg";
 const OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
 
 /**
- * Whether the condition passes by itself: connection lost, read-only (a standby), serialization failure, deadlock, too many
- * connections, object not in that state, cancelled or shutting down, system error.
+ * Whether the error may pass by itself: connection lost, read-only (a standby), serialization failure, deadlock, too many
+ * connections, object not in the required state, cancelled or shutting down, system error.
  */
 export const isTransient = (sqlState: string): boolean =>
   /^(08|25006|40001|40P01|53|55|57|58)/.test(sqlState);

@@ -26,7 +26,7 @@ const PAGE_SIZE = 200;
 
 const READERS_PER_QUERY = 500;
 
-/** The size of a page among many. A few readers share PAGES_BYTES, if that much is free. */
+/** The size of a page when many readers share a query. A few readers share PAGES_BYTES instead, if that much is free. */
 const PAGE_BYTES = 65_536;
 const PAGES_BYTES = 1_048_576;
 
@@ -38,8 +38,8 @@ export type Replays = ReturnType<typeof createReplays>;
 
 /**
  * Reads the next page of one recipient's changes since a cursor. After a restart all clients reconnect at once, so their reads
- * share queries. None of them waits for another that has missed a great deal, and none fails because the database refuses
- * another's position. Throws what `pg` throws.
+ * share queries. No reader waits for another one that has missed many rows. No reader fails because the database refuses the position
+ * of another one. Throws what `pg` throws.
  */
 export function createReplays({
   pool,
@@ -72,8 +72,8 @@ export function createReplays({
       return await readInBatch(request);
     } catch (err) {
       if (!isArgumentError(err)) throw err;
-      // The batch has tried this request alone, and the database refused it. If the position was not the cause, it refuses the
-      // next read as well.
+      // The batch has tried this request alone, and the database refused it. If the position was not the cause, the next read fails
+      // as well.
       const start = await now();
       const page = await readInBatch({ ...request, from: start });
       const nothing = { marked: [], removed: [], changes: [], isLast: true };

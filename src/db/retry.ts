@@ -1,6 +1,6 @@
 import { sqlStateOf } from "./unavailable.ts";
 
-/** Serialization failure and deadlock: refused only because of concurrent transactions, and nothing was done. */
+/** Serialization failure and deadlock: concurrent transactions caused the error, and nothing was done. */
 const CONFLICTS = new Set(["40001", "40P01"]);
 
 /** The caller gets the fifth failure. */

@@ -35,7 +35,7 @@ export const createFindStanding =
     return standing;
   };
 
-/** The same for callers that come many at a time: they share a query. */
+/** The same, but concurrent calls share a query. For connections, which all open at once after a restart. */
 export function createBatchedFindStanding(pool: Pool, leewayMs: number): FindStanding {
   const find = batch({
     call: (tokens: readonly TokenCheck[]) => findStandings(pool, leewayMs, tokens),

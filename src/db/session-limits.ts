@@ -1,13 +1,13 @@
 import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
 
-/** With these limits, a session of ours that hangs cannot hold up the database. */
+/** With these limits, a session of ours that hangs cannot block other sessions for long. */
 const LIMITS = ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"];
 
 /**
- * Warns of limits that the login does not have. The DBA sets them on the login (docs/dba.md). The service cannot: through a pooler in
- * transaction mode its settings would also apply to the session's next client. When the database is unavailable, the check is
- * skipped.
+ * Warns if the login lacks one of these limits. The DBA sets them on the login (docs/dba.md). The service cannot set them, because
+ * through a pooler in transaction mode they would also apply to the session's next client. If the database is unavailable, the
+ * check is skipped.
  */
 export async function warnOfMissingLimits(pool: Pool, log: Logger): Promise<void> {
   try {

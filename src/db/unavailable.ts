@@ -10,7 +10,7 @@ export class DatabaseUnavailableError extends Error {
   }
 }
 
-/** Passes an answer on. Throws DatabaseUnavailableError when there was none; an error that is an answer is thrown unchanged. */
+/** Resolves to the answer. Throws DatabaseUnavailableError if the database did not answer. Other errors are thrown unchanged. */
 export async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
@@ -39,18 +39,18 @@ function isUnavailable(err: unknown): boolean {
   if (!(err instanceof Error) || isArgumentError(err) || err instanceof TypeError) return false;
   if (err instanceof Prisma.PrismaClientValidationError) return false;
   const state = sqlStateOf(err);
-  // 28, 3D: login refused, no such database; after a person has fixed that, a retry succeeds. 54000, when the inbox writes: the
-  // queue of notifications is full; soon no more will be sent (`watchNotifyQueue`), and a retry succeeds.
+  // 28, 3D: login refused, no such database. A retry succeeds when a person has fixed that. 54000, from a write of the inbox: the
+  // queue of notifications is full. Soon wake-ups are suspended (`watchNotifyQueue`), and then a retry succeeds.
   if (state !== undefined) return isTransient(state) || /^(28|3D|54000)/.test(state);
   if (err instanceof Prisma.PrismaClientKnownRequestError) return PRISMA_UNAVAILABLE.has(err.code);
   return true;
 }
 
-/** A text has a character that the database's encoding lacks. So no row contains it, and none can. */
+/** The database's encoding lacks a character of the text, so no row can contain it. */
 export const isUntranslatable = (err: unknown) =>
   err instanceof Error && sqlStateOf(err) === "22P05";
 
-/** Undefined when the error is not an answer of PostgreSQL. */
+/** Undefined if the error did not come from PostgreSQL. */
 export function sqlStateOf(err: unknown): string | undefined {
   if (err instanceof pg.DatabaseError) return err.code;
   if (!(err instanceof Prisma.PrismaClientKnownRequestError)) return undefined;

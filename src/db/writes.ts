@@ -14,9 +14,8 @@ const MEANINGS: Record<string, string> = {
 export type Writes = ReturnType<typeof createWrites>;
 
 /**
- * Watches the writes for recipients (marks, preferences, tickets). A database with a full disk may answer every read and refuse
- * every write, and so may a session that is read-only or has a setting left over from another client of the pooler. Only the writes
- * show that.
+ * Watches the writes for recipients (marks, preferences, tickets). With a full disk a database may answer every read and refuse
+ * every write. So may a session that is read-only, or that has a setting of another client of the pooler. Only the writes show that.
  */
 export function createWrites(log: Logger) {
   let warning: string | undefined;

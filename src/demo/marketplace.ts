@@ -20,8 +20,8 @@ export type DemoAct = { actorId: string } & (
 export type Demo = ReturnType<typeof createDemo>;
 
 /**
- * The demo's marketplace: the reads and writes of an application, without a word about notifications. That is the point of the
- * demo: the rules on these tables make the notifications. Throws DatabaseUnavailableError.
+ * The demo's marketplace: the reads and writes of an application that knows nothing about notifications. The rules on its tables
+ * make the notifications; that is the point of the demo. Throws DatabaseUnavailableError.
  */
 export function createDemo(pool: pg.Pool) {
   /** Resolves to the SQL that ran. Undefined if the marketplace does not allow the act, or no longer allows it. */

@@ -64,7 +64,7 @@ export function demoRoutes({ demo, mintToken }: Options): express.Router {
   const router = express.Router();
 
   // `/demo/as/2/api/notifications/…` is the API for user 2, so that each tab can have its own user. (A cookie would give all tabs
-  // the same user.) Not mounted on a path, because Express would restore that path afterwards.
+  // the same user.) The handler is not mounted on a path, because Express would put that path back in front of the new URL.
   router.use(async (req, _res, next) => {
     const [, id, url] = /^\/demo\/as\/([1-9]\d{0,17})(\/api\/notifications.*)$/.exec(req.url) ?? [];
     if (id && url) {

@@ -5,7 +5,7 @@ import { prepareData } from "./data.ts";
 import { choosePlace, type Place } from "./place.ts";
 import { findServer, once, type Server, startServer } from "./server.ts";
 
-/** The embedded PostgreSQL. `url` is of its database `bellwire`; `dir` is the folder that was really used. */
+/** The embedded PostgreSQL. `url` is that of its database `bellwire`. `dir` is the folder that is used, which may differ from the requested one. */
 export type Embedded = { url: string; port: number; dir: string; close(): Promise<void> };
 
 type Options = { dir: string; port: number; log: Logger };
@@ -65,9 +65,9 @@ export async function startEmbedded(options: Options): Promise<Embedded> {
     isClosing = true;
     endPause();
     const held = lock;
-    await server.close(); // first, so that nobody else gets the lock while it runs
+    await server.close(); // before the lock is released, so that nobody else gets the lock while the server runs
     await watching;
-    if (lock !== held) await server.close(); // restarted meanwhile
+    if (lock !== held) await server.close(); // the server was restarted meanwhile
     await lock.client.end();
   });
   try {

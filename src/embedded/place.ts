@@ -14,7 +14,7 @@ const OURS = /^(data|server\.log|new-.*|lost\+found)$/;
 
 /**
  * Makes sure that the server's account can run its programs and write its folder. Only root may get another place than the
- * requested one: no other account can enter a checkout in /root or in a `mktemp -d`, so programs and data go to /var/tmp.
+ * requested one: the server's account cannot enter a checkout in /root or in a `mktemp -d`, so programs and data go to /var/tmp.
  */
 export async function choosePlace(options: {
   dir: string;

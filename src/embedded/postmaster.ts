@@ -7,9 +7,9 @@ import pg from "pg";
 export type Postmaster = { pid: number; port: number; isReady: boolean };
 
 /**
- * Reads the file that a server keeps while it runs: pid, data folder, start time, port, socket folder, address,
- * shared memory key, and the status, for which `pg_ctl -w` waits too. Undefined if there is no file, or if its process has ended
- * or belongs to another user. PostgreSQL then replaces the file itself.
+ * Reads the file that a server keeps while it runs. Its lines are pid, data folder, start time, port, socket folder, address, shared
+ * memory key, and the status that `pg_ctl -w` waits for. Undefined if there is no file, or if its process has ended or belongs to
+ * another user; PostgreSQL then replaces the file itself.
  */
 export async function readPostmaster(data: string): Promise<Postmaster | undefined> {
   const text = await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "");

@@ -17,9 +17,9 @@ const NOT_YET = "the database has not been read yet";
 /**
  * Decides when to read, and reads (see `createReader`).
  *
- * States: *starting* until the first read has given a position; then *idle*, *busy* or *leaving*. These three say when it reads
- * and whether it suspends wake-ups: see `createPace`. One read runs at a time. All wake-ups during a read together cause one
- * more. A failed read is repeated at the next wake-up or sweep, so no row depends on any single wake-up.
+ * States: *starting* until the first read has given a position; then *idle*, *busy* or *leaving*. These three decide when it reads
+ * and whether it suspends wake-ups: see `createPace`. One read runs at a time. All wake-ups during a read cause one more read in
+ * all. A failed read is repeated at the next wake-up or sweep, so no row depends on a single wake-up.
  */
 export function createFeed(options: FeedOptions) {
   const { onRead, explain, sweepMs, log } = options;
@@ -29,7 +29,7 @@ export function createFeed(options: FeedOptions) {
   let running: Promise<void> | undefined;
   /** What woke the feed while a read was running, or in busy mode. */
   let wokenBy: ReadReason | undefined;
-  /** A wake-up has been given its turn, and the timer will start its read. */
+  /** The timer will start the read of a wake-up. */
   let isScheduled = false;
   let isSuspending = false;
   let isClosed = false;
@@ -84,7 +84,7 @@ export function createFeed(options: FeedOptions) {
     wokenBy = undefined;
     running = run(reason).finally(() => {
       running = undefined;
-      // After a failure a wake-up must not cause the next read at once: while the database is unavailable that would be a busy loop.
+      // After a failure a wake-up must not cause the next read at once, because while the database is unavailable that is a busy loop.
       if (wokenBy && !problem) wake(wokenBy);
       if (!running && !isScheduled) sleep();
     });
@@ -97,7 +97,7 @@ export function createFeed(options: FeedOptions) {
     timer = setTimeout(start, ms, reason);
   }
 
-  /** Until the pace, or after a failure the sweep, has the feed read. A wake-up may start a read earlier. */
+  /** Waits as long as the pace says, or after a failure until the sweep. A wake-up may start a read earlier. */
   function sleep() {
     if (problem) return startIn(sweepMs, "retry");
     const now = performance.now();
@@ -134,7 +134,7 @@ export function createFeed(options: FeedOptions) {
       wake("catch-up");
     },
 
-    /** Somebody else keeps wake-ups suspended, or no longer does. */
+    /** Another part of this process keeps wake-ups suspended, or no longer does. */
     setHeld(isHeld: boolean) {
       pace.setHeld(isHeld, performance.now());
       if (!running && !isScheduled && !isClosed) sleep();
@@ -151,7 +151,7 @@ export function createFeed(options: FeedOptions) {
     /** Seconds since the last successful read; before the first, since the start. Sweeps keep it small. */
     readAgeSeconds: () => (performance.now() - lastReadAt) / 1000,
 
-    /** Starts no further read. A running one ends with its answer, or with the connection. */
+    /** Starts no more reads. A running read ends with its answer, or with its connection. */
     close() {
       isClosed = true;
       reader.close();

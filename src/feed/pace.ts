@@ -5,7 +5,7 @@ export interface PaceOptions {
   sweepMs: number;
   /** Time between two reads while wake-ups are suspended. */
   tickMs: number;
-  /** When transactions send more wake-ups than this, wake-ups are suspended; 0: never. */
+  /** Above this many transactions per second that send wake-ups, they are suspended; 0: never. */
   wakeupsPerSecondBusy: number;
 }
 
@@ -22,18 +22,18 @@ const BURST = 10;
 /**
  * Decides when to read, and when to suspend wake-ups. It has no clock, no database and no timer: the caller passes the time.
  *
- * *Idle*: each wake-up causes a read at once. Every transaction that a read finds has queued for the cluster's NOTIFY lock.
- * These transactions fill a bucket that leaks `wakeupsPerSecondBusy` a second. When the bucket holds a tenth of that, and at
- * least ten, it is worth suspending wake-ups. Forged wake-ups, and wake-ups after which a read finds nothing, do not count.
+ * *Idle*: each wake-up causes a read at once. Every transaction that a read finds has waited for the cluster's NOTIFY lock.
+ * These transactions fill a bucket that leaks `wakeupsPerSecondBusy` per second. When the bucket holds a tenth of that number, and at
+ * least ten, it is worth suspending wake-ups. Wake-ups after which a read finds nothing, such as forged ones, do not count.
  *
- * *Busy*: wake-ups are suspended by a lease in the database. Every instance sees the lease in the pages it reads
- * (`suspendedMs`), reads every tick while it lasts, and renews it when half of it is over and the bucket is not empty. It does not
- * matter which instance took the lease, so several instances need not agree, and the death of any changes nothing.
+ * *Busy*: wake-ups are suspended by a lease in the database. Every instance sees the lease in the pages that it reads
+ * (`suspendedMs`) and reads every tick while the lease lasts. It renews the lease when half of it is over and the bucket is not
+ * empty. It does not matter which instance took the lease. So the instances need not agree, and the death of one changes nothing.
  *
- * *Leaving*: no instance renews the lease, it runs out, and wake-ups are sent again and answered at once. But a transaction that
- * checked the lease before its end and commits later sends no wake-up. So the ticks go on, and slow down: the pause between
- * two reads is a twentieth of the time since wake-ups were last seen suspended. A commit that was held up for `t` waits at
- * most `t / 20`. When the pause reaches the sweep, the pace is idle again.
+ * *Leaving*: no instance renews the lease, so it ends. Wake-ups are sent again, and each causes a read at once. But a transaction
+ * that checked the lease before its end and commits later sends no wake-up. So the ticks continue and slow down: the pause between
+ * two reads is a twentieth of the time since wake-ups were last seen suspended. The row of a commit that took `t` waits at most
+ * `t / 20`. When the pause reaches the sweep, the pace is idle again.
  *
  * When wake-ups are suspended for good (`bellwire.suspend_wakeups()`), or another part of this process keeps them suspended, the
  * pace is similar: it ticks while reads find rows, slows down while they do not, and never renews a lease.
@@ -44,7 +44,7 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
   const full = 5 * worthSuspending;
   let bucket = 0;
   let filledAt = now;
-  /** When rows may last have come without a wake-up. Nothing was heard before the start, so it begins there. */
+  /** The last time when rows may have come without a wake-up. No wake-up was heard before the start, so it begins with that. */
   let unannouncedAt = now;
   let leaseEndsAt = Number.NEGATIVE_INFINITY;
   let isForGood = false;
@@ -86,12 +86,12 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
       unannouncedAt = now;
     },
 
-    /** Rows may come without a wake-up: wake-ups are about to be suspended, or were not heard for a while. */
+    /** From now on rows may come without a wake-up: wake-ups are about to be suspended, or were not heard for a while. */
     expectUnannounced(now: number): void {
       unannouncedAt = now;
     },
 
-    /** Gives a wake-up's read its turn. Returns how long that read must wait, in milliseconds. */
+    /** Schedules the read of a wake-up. Returns how long it must wait, in milliseconds. */
     scheduleRead(now: number): number {
       const perRead = Math.min(tickMs, 1 / perMs);
       readsLeft = Math.min(BURST, readsLeft + (now - readsCountedAt) / perRead);

@@ -19,12 +19,12 @@ export interface ReaderOptions {
 /** Why the feed reads; only the debug log has it. */
 export type ReadReason = "start" | "wake-up" | "catch-up" | "tick" | "sweep" | "retry";
 
-/** Each page counts the rest of its read. With more rows left, that takes longer than a read by every stream. */
+/** Each page counts the rows that its read has left. With more than this left, that takes longer than a read by every stream. */
 const MAX_BACKLOG = 20_000;
 
 /**
- * Reads page after page up to the present and hands each to the hub, each row once. A read that fails leaves the position
- * after the last page that came, so the next read continues there.
+ * Reads page after page up to the present, and hands each page to the hub, each row once. If a read fails, the position stays
+ * after the last page that came, and the next read continues there.
  */
 export function createReader(options: ReaderOptions) {
   const { adoptRestoredRows, now, read, publish, readAgain, onPage, log } = options;
@@ -71,7 +71,7 @@ export function createReader(options: ReaderOptions) {
   function ask(from: Cursor) {
     const at = performance.now();
     const page = read(from);
-    page.catch(() => {}); // awaited a little later, and must not count as unhandled until then
+    page.catch(() => {}); // it is awaited a little later, and must not count as unhandled before that
     return { from, page, at };
   }
 
@@ -87,7 +87,7 @@ export function createReader(options: ReaderOptions) {
       "the feed lacks rows, or is far behind; every stream reads for itself",
     );
     cursor = { epoch: page.epoch, at: page.upto };
-    // Nothing but the revocations.
+    // Only the revocations.
     publish({ ...page, marked: [], removed: [], changes: [] }, askedAt);
     readAgain();
   }
@@ -105,7 +105,7 @@ export function createReader(options: ReaderOptions) {
       mustAdopt = true;
     },
 
-    /** Where a stream begins that wants nothing of the past; undefined until the first read. */
+    /** The position of a stream that begins now; undefined until the first read. */
     position: (): Cursor | undefined =>
       cursor && { epoch: cursor.epoch, at: cursor.reading?.upto ?? cursor.at },
 

@@ -5,16 +5,15 @@ import { Problem, retryAfter } from "./problem.ts";
 
 export interface AnswerRoom {
   room: BytesInFlight;
-  /** A response that its client has not read completely by then is cut, so that nobody waits longer for its bytes. */
+  /** A client that has not read its whole response after this time is disconnected, so that others get its bytes. */
   stalledMs: number;
 }
 
-/** A request that has waited this long for its bytes is refused: the client can retry better than it can wait. */
+/** A request that has waited this long for its bytes is refused, because its client can retry. */
 const MAX_WAIT_MS = 10_000;
 
 /**
- * Reserves bytes in flight for one response, until its client has read it or has left. Undefined if the client has
- * already left.
+ * Reserves bytes in flight for one response until its client has read it or has left. Undefined if the client has already left.
  */
 export function openAnswer(res: Response, { room, stalledMs }: AnswerRoom) {
   if (res.destroyed) return undefined;

@@ -5,9 +5,9 @@ import { Duplex } from "node:stream";
 type Done = (err?: Error | null) => void;
 
 /**
- * Stands between the HTTP server and a socket, so that the socket can be taken away from the server. The server's response
- * then ends and frees its parser, request and response (about 15 KB), while the socket stays open. It is a class because a
- * route must be able to ask whether its response has such a socket. https://nodejs.org/api/http.html#event-connection
+ * Stands between the HTTP server and a socket, so that a stream can take the socket away from the server. The response then
+ * ends, which frees its parser, request and response (about 15 KB), while the socket stays open. It is a class because a route
+ * checks with `instanceof` whether its response has such a socket. https://nodejs.org/api/http.html#event-connection
  */
 export class LentSocket extends Duplex {
   readonly #socket: Socket;
@@ -30,8 +30,8 @@ export class LentSocket extends Duplex {
   }
 
   /**
-   * Returns the socket, corked. From now on it is the caller's. Later writes to this object still reach the socket at once,
-   * and its end does not end the socket.
+   * Returns the socket, corked, to a caller that owns it from now on. Later writes to this object still reach the socket at once.
+   * The end of this object no longer ends the socket.
    */
   detach(): Socket {
     const socket = this.#socket;
@@ -95,8 +95,8 @@ export class LentSocket extends Duplex {
 }
 
 /**
- * The response's socket, if it can be taken. Behind another response on the same connection (pipelining) it cannot: Node would not
- * report when the client has gone.
+ * The response's socket, if it can be taken. With HTTP pipelining, another response may be unsent on the same connection. Then it
+ * cannot be taken, because Node would not report that the client has left.
  */
 export function lentSocketOf({ socket }: ServerResponse): LentSocket | undefined {
   return socket instanceof LentSocket && socket.writableLength === 0 ? socket : undefined;

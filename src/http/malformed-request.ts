@@ -18,7 +18,7 @@ const CODES: Record<string, typeof MALFORMED> = {
 
 /**
  * Replies with problem+json when Node rejects a connection: not HTTP, headers over 16 KB, or a request not complete in
- * 15 s. Node's default is the bare status. The connection is closed afterwards.
+ * 15 s. Node's default is a status without a body. The connection is closed afterwards.
  */
 export function answerMalformedRequests(server: Server, version: string): void {
   const answers = new WeakMap<Socket, ServerResponse>();
@@ -27,7 +27,7 @@ export function answerMalformedRequests(server: Server, version: string): void {
     res.once("close", () => answers.delete(socket));
   });
   server.on("clientError", (err: NodeJS.ErrnoException, socket: Socket) => {
-    // A response that has begun (a stream whose client sends garbage) leaves no place for another.
+    // If a response has begun (a stream whose client sends garbage), no other response can follow.
     if (!socket.writable || answers.get(socket)?.headersSent) socket.destroy();
     else refuseAndClose(socket, version, ...(CODES[err.code ?? ""] ?? MALFORMED));
   });

@@ -17,8 +17,8 @@ export type NotificationEncoder = ReturnType<typeof createNotificationEncoder>;
 const FRAME_BYTES = 256;
 
 /**
- * Encodes notifications for the wire: camelCase, ids as strings, one line. Never throws: a field that cannot be encoded is
- * left out, which the log tells with the notification's id.
+ * Encodes notifications for the wire: camelCase, ids as strings, one line. If the JSON would be too long for a JavaScript
+ * string, it leaves fields out and logs the notification's id.
  */
 export function createNotificationEncoder({ maxEventBytes, log }: NotificationEncoderOptions) {
   const room = maxEventBytes - FRAME_BYTES;
@@ -50,7 +50,7 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
   };
 }
 
-/** Tried in turn while the JSON is longer than a JavaScript string can be. */
+/** Tried one after the other until the JSON fits a JavaScript string. */
 const LEFT_OUT: Partial<Notification>[] = [
   {},
   { body: null, isCut: true },
@@ -58,7 +58,7 @@ const LEFT_OUT: Partial<Notification>[] = [
   { body: null, data: "{}", title: null, link: null, actorId: null, isCut: true },
 ];
 
-/** `data` is inserted as text: with every digit that PostgreSQL stores, which JavaScript's numbers would round. */
+/** `data` is inserted as text, because JavaScript's numbers would round the digits that PostgreSQL stores. */
 function encode(notification: Notification): string {
   const { id, type, actorId, title, body, link, data, createdAt, isCut } = notification;
   const before = JSON.stringify({ id: id.toString(), type, actorId, title, body, link });
@@ -101,8 +101,8 @@ function cut(notification: Notification, room: number): Notification {
 }
 
 /**
- * The longest beginning of a text that fits in so many bytes of JSON and splits no surrogate pair. It is found in pieces
- * that get smaller, so that each part is encoded about once.
+ * The longest beginning of a text whose JSON has at most this many bytes and that splits no surrogate pair. It is found in
+ * pieces that get smaller, so that each part of the text is encoded about once.
  */
 function startOf(text: string, bytes: number): string {
   let left = bytes - QUOTES;
@@ -121,7 +121,7 @@ function startOf(text: string, bytes: number): string {
 
 const QUOTES = 2;
 
-/** One unit longer if it would end with the first half of a surrogate pair. */
+/** A piece of `size` units, or one more if it would end within a surrogate pair. */
 function pieceOf(text: string, from: number, size: number): string {
   const end = from + size;
   return text.slice(from, /^[\ud800-\udbff]/.test(text.slice(end - 1, end)) ? end + 1 : end);
@@ -145,7 +145,7 @@ const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
   archivedAt,
 });
 
-/** What a `state` event says; most remove nothing. */
+/** The data of a `state` event without its counts. */
 export const stateJson = ({
   all,
   changes,
@@ -156,14 +156,13 @@ export const stateJson = ({
   ...(removed.length === 0 ? {} : { removed: removedJson(removed) }),
 });
 
-/** A mark-all. */
 export const allJson = ({ before, seenAt, readAt }: MarkAll): AllJson => ({
   before: before.toString(),
   seenAt,
   ...(readAt === null ? {} : { readAt }),
 });
 
-/** Somebody may have had it twice, and has it no more. */
+/** The ids, without repeats: a recipient may have lost the same notification twice. */
 export const removedJson = (removed: readonly Removal[]): string[] => [
   ...new Set(removed.map(({ id }) => id.toString())),
 ];

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { Problem } from "./problem.ts";
 
-/** Parses client input. Throws Problem `request_invalid`, which names the wrong field and the reason, but never quotes the input. */
+/** Parses client input. Throws Problem `request_invalid`, which names the field and the reason, and never quotes the input. */
 export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;

@@ -4,13 +4,13 @@ import { Problem } from "./problem.ts";
 
 const MAX_BYTES = 16_384;
 
-/** After a refusal the rest of the body is read and dropped for this long: a connection cut at once can lose the refusal. */
+/** After a refusal the rest of the body is read and dropped for this long. If the connection were cut at once, the refusal could be lost. */
 const LINGER_MS = 1000;
 
 /**
  * Parses a JSON body into `req.body`, which stays undefined without a body. Throws Problem `body_not_json`,
- * `body_encoding`, `body_too_large`, `request_malformed`. A body that is too large is refused as soon as that is known;
- * Express's own parser would read all of it first.
+ * `body_encoding`, `body_too_large` or `request_malformed`. It refuses a body that is too large as soon as it knows that;
+ * Express's own parser would read the whole body first.
  */
 export const readJson: RequestHandler = async (req, _res, next) => {
   // The body of a GET has no meaning (RFC 9110 §9.3.1).
@@ -19,7 +19,7 @@ export const readJson: RequestHandler = async (req, _res, next) => {
   next();
 };
 
-/** Closes the connection if the client still sends its body after the response: nobody reads the rest. */
+/** Closes the connection if the client still sends its body after the response, because nobody reads the rest. */
 export const cutUnreadBody: RequestHandler = (req, res, next) => {
   if (hasBody(req))
     res.once("finish", () => {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { parseCursor } from "../changes/cursor.ts";
 
-/** What a client sends. Routes read it with these schemas, and `/openapi.json` is made from them. */
+/** The schemas of what a client sends. Routes parse requests with them, and `/openapi.json` is made from them. */
 
 /** A PostgreSQL bigint that is not negative. */
 export const Id = z

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { ResetReason } from "../hub/follow.ts";
 import { PROBLEM_CODES } from "./problem-codes.ts";
 
-/** What a client receives as JSON. Routes and streams have these types, and `/openapi.json` is made from them. */
+/** The schemas of the JSON that a client receives. Routes and streams use their types, and `/openapi.json` is made from them. */
 
 const IdText = z.string().regex(/^[0-9]+$/);
 const Time = z.iso.datetime();
@@ -97,7 +97,7 @@ export const PollJson = z.strictObject({
   reset: z
     .enum(RESET_REASONS)
     .nullable()
-    .describe("Not null if missed changes cannot be reported, and why: fetch the list again."),
+    .describe("Why missed changes cannot be reported: fetch the list again. Null if they can."),
 });
 
 /** The `data` of each event of the stream. */
@@ -105,7 +105,9 @@ export const EVENTS = {
   ready: z.strictObject({
     unread: Count,
     unseen: Count,
-    cursor: z.string().describe("Where the stream begins; `unknown` if a `reset` follows."),
+    cursor: z
+      .string()
+      .describe("Where the stream begins; `unknown` if the client sent an invalid cursor."),
     version: z.string(),
   }),
   notification: NotificationJson.extend({ unread: Count, unseen: Count }),

@@ -21,10 +21,10 @@ export interface ListenOptions {
 }
 
 const LIMITS = {
-  // Longer than the 60 s for which proxies keep idle connections; otherwise a proxy sends a request into a closing one.
+  // Proxies keep idle connections for 60 s. If ours closed earlier, a proxy could send a request into a closing connection.
   keepAliveTimeout: 75_000,
-  // Limits for receiving a request, so that a client that sends a byte a second cannot hold a connection. A response may
-  // take any time.
+  // Time limits for receiving a request, so that a client that sends one byte per second cannot hold a connection. They do
+  // not limit the response.
   headersTimeout: 10_000,
   requestTimeout: 15_000,
   connectionsCheckingInterval: 2000,
@@ -48,7 +48,7 @@ export async function startHttpServer(
     server.once("error", (cause: NodeJS.ErrnoException) => {
       reject(new Error(explain(cause, host, port, portVariable), { cause }));
     });
-    // After a restart all clients reconnect at once. With Node's backlog of 511, the others would retry seconds later.
+    // After a restart all clients reconnect at once. Node's default backlog of 511 would make the others wait for seconds.
     server.listen({ port, host, backlog: 4096 }, resolve);
   });
   const closed = new Promise<void>((resolve) => {
@@ -68,7 +68,7 @@ export async function startHttpServer(
   };
 }
 
-/** Gives the server each connection as a LentSocket, so that a stream can take it. The server does not see those taken. */
+/** Gives the server each connection as a LentSocket, so that a stream can take it. The server no longer counts a taken one. */
 function lendSockets(server: Server) {
   const sockets = new Set<Socket>();
   function forget(this: Socket) {
@@ -81,7 +81,7 @@ function lendSockets(server: Server) {
     serve?.call(server, new LentSocket(socket));
   });
   return {
-    /** Cuts connections that browsers and HTTP clients opened ahead of a request: Node does not count them as idle. */
+    /** Cuts connections on which no request came yet. Browsers open them in advance, and Node does not count them as idle. */
     cutUnused() {
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     },

@@ -11,8 +11,8 @@ export const laterCounts = (a: CountsAt | undefined, b: CountsAt): CountsAt =>
   a && isSubset(b.at, a.at) ? a : b;
 
 /**
- * A recipient's counts after a page that brought these changes. Inserts are added to the counts before it. For a recipient with
- * a changed or removed row the page carries the database's own counts. Undefined when neither gives the counts.
+ * A recipient's counts after a page with these changes. If the page has a changed or removed row of the recipient, it also has the
+ * database's counts. Otherwise its new rows are added to the counts before it. Undefined if neither is possible.
  */
 export function countsAfter(
   before: CountsAt | undefined,
@@ -24,7 +24,8 @@ export function countsAfter(
   if (counted) return { ...counted, at: moment };
   if (!before) return undefined;
   const inserted = changes.filter((change) => !isVisible(before.at, change.createdXid));
-  // To the feed, which is behind, these are new, so the page has no counts for them. Our counts have them in an older state.
+  // The feed is behind these counts. To the feed such a row is new, so the page has no counts for it. But `before` has counted an
+  // older state of the row.
   const hasChanged = changes.some(
     (change) => isVisible(before.at, change.createdXid) && !isVisible(before.at, change.changedXid),
   );
@@ -35,7 +36,7 @@ export function countsAfter(
   return {
     unread: before.unread + unread.length,
     unseen: before.unseen + unread.filter(({ seenAt }) => seenAt === null).length,
-    // Until its last page, a read has more rows that `upto` sees.
+    // Before a read's last page, there are more rows that `upto` sees.
     at: isLast ? union(before.at, upto) : before.at,
   };
 }

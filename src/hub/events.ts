@@ -24,8 +24,8 @@ export interface EventPage extends Required<PageHead>, Content {
 }
 
 /**
- * Maximum per `state` event. 100 changes make about 12 KB, 200 ids of removed rows 2 KB. A prune removes thousands, and a
- * stream that is cut again and again resumes after the last whole event.
+ * Maximum per `state` event: 100 changes are about 12 KB, 200 ids of removed rows 2 KB. A prune removes thousands of rows. Because
+ * a stream resumes after the last whole event, small events let even a stream that is cut again and again make progress.
  */
 const CHANGES_PER_EVENT = 100;
 const REMOVALS_PER_EVENT = 200;
@@ -78,12 +78,12 @@ const endOf = (stage: Stage, group: readonly { readonly id: bigint }[]): Place =
 });
 
 /**
- * The part of a page that a stream at `at` has not sent. Nearly always the whole page: only a stream whose replay
- * read past the feed has sent some of it already. Undefined when the stream must read for itself, in two cases:
+ * The part of a page that a stream at `at` has not sent. That is nearly always the whole page: only a stream whose replay read
+ * further than the feed has already sent some of it. Undefined if the stream must read for itself, in two cases:
  *
- * - The page has a mark-all. Whether it can be sent as one event depends on the rows the stream has.
- * - A row is new to the feed and only changed to the stream. The stream's order has it later, and this page, unless it is
- *   its read's last, does not have the rows that come between.
+ * - The page has a mark-all. Whether it can be sent as one event depends on the rows that the stream has.
+ * - A row is new for the feed, but only changed for the stream. The stream must send it after all new rows. Unless this is its
+ *   read's last page, more new rows follow on later pages.
  */
 export function trimSent(page: EventPage, at: Snapshot): EventPage | undefined {
   if (isSubset(at, page.from)) return page;

@@ -11,14 +11,14 @@ export type ResetReason = "cursor_unknown" | "cursor_expired" | "epoch_changed" 
 
 /** Where a follower sends: one open stream, or the answer to one poll. None of these may throw. */
 export interface Sink {
-  /** Called first, and once. A client that gets nothing more resumes at `resumeAt`. */
+  /** Called first, and once. If the client gets nothing more, it resumes at `resumeAt`. */
   ready(counts: Counts, resumeAt: Cursor | "unknown"): void;
   /** False when the client does not keep up: too much data is unsent. */
   send(event: RecipientEvent, isLive: boolean): boolean;
   reset(reason: ResetReason, counts: Counts, position: Cursor): void;
   /** The recipient may have been revoked. End the connection if its token was issued before that. */
   checkToken(): void;
-  /** Everything up to the last read has been sent. If more came meanwhile, the next read follows. */
+  /** Everything up to the last read has been sent. If more has come since, another read follows. */
   caughtUp?(): void;
   /** Resolves when all data has been sent, or the connection has ended. */
   drained(): Promise<void>;
@@ -43,11 +43,11 @@ export interface FollowOptions {
 /**
  * Sends a recipient everything since a cursor, then everything that comes, each once. Returns the function that ends it.
  *
- * A follower is replaying or live. Replaying, it reads pages from the table and waits for the client after each; when
- * the feed hands it a page meanwhile, it only notes that, and reads again. It goes live after a read during which the
- * feed handed it nothing: it subscribed before its first read, so it has missed nothing by then. Live, it sends what the
- * feed hands it, except what its own replay has sent already, for a replay may read past the feed. When the client does not
- * keep up, the follower replays again, at the client's pace: the table remembers what is unsent.
+ * A follower is replaying or live. While it replays, it reads pages from the table, and waits after each until the client has read
+ * it. If the feed hands it a page meanwhile, it only notes that, and reads again. It goes live after a read during which the feed
+ * handed it nothing. Because it subscribed before its first read, it has missed nothing by then. While it is live, it sends what the
+ * feed hands it, except what its own replay has sent already, because a replay may read further than the feed. When the client does
+ * not keep up, the follower replays again, at the client's pace: the table still has the unsent rows.
  */
 export function follow(options: FollowOptions): () => void {
   const { hub, recipientId, since, read, replayLimit, sink } = options;
@@ -59,7 +59,7 @@ export function follow(options: FollowOptions): () => void {
   let hasMissed = false;
   let isClosed = false;
 
-  /** False when the client does not keep up. The rest of the page is then neither sent nor kept: it will be read again. */
+  /** False when the client does not keep up. The rest of the page is then neither sent nor kept, and is read again later. */
   function send(page: EventPage, isLive: boolean): boolean {
     for (const event of page.events) {
       const keepsUp = sink.send(event, isLive);
@@ -88,8 +88,8 @@ export function follow(options: FollowOptions): () => void {
   }
 
   /**
-   * Returns the recipient's counts when the client now has everything up to this read, and otherwise undefined. It is a
-   * function of its own so that no variable holds the page while the client takes it.
+   * Returns the recipient's counts if the client now has everything up to this read, and otherwise undefined. It is a separate
+   * function, so that no variable holds the page in memory while the client reads it.
    */
   async function replayPage(isFirst: boolean): Promise<CountsAt | undefined> {
     const from = cursor;
@@ -116,9 +116,9 @@ export function follow(options: FollowOptions): () => void {
   }
 
   function deliverLive(page: EventPage) {
-    // The feed read this page before our own last page was read, but it came later. Of a row that was changed again or
-    // removed in between, it has the older state. `cursor` cannot tell, because it ends at the newest row. The time must
-    // be compared as well, because after a crash the server gives transaction ids again.
+    // The feed read this page before we read our own last page, but the page came later. If a row was changed again or removed in
+    // between, the page has its older state. `cursor` does not show that, because it ends at the newest row. The times must be
+    // compared too, because after a crash the server reuses transaction ids.
     if (page.askedAt < lastRead.cameAt && isSubset(page.moment, lastRead.moment)) return;
     try {
       const unsent = trimSent(page, cursor.at);

@@ -12,7 +12,7 @@ export interface Subscriber {
 }
 
 export interface Subscription {
-  /** The subscriber has everything published for it so far, and its own read brought these counts. */
+  /** The subscriber has everything that was published for it so far, and has read these counts itself. */
   setCounts(counts: CountsAt): void;
   /** Calling it twice is harmless. */
   unsubscribe(): void;
@@ -27,8 +27,8 @@ interface Recipient {
 export type Hub = ReturnType<typeof createHub>;
 
 /**
- * Knows who is connected here. Hands each page of the feed to the streams of its recipients, with each recipient's counts.
- * The hub adds the counts up itself: counting in the database takes longer the more are unread.
+ * Knows who is connected here. Hands each page of the feed to the streams of its recipients, with each recipient's counts. The hub
+ * adds new rows to the counts itself, because the database would have to count all unread rows again.
  */
 export function createHub() {
   const connected = new Map<string, Recipient>();

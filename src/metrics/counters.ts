@@ -4,7 +4,7 @@ import type { CloseReason, RefusalReason } from "../connections/close-reason.ts"
 import type { RecipientEvent } from "../hub/events.ts";
 import type { ResetReason } from "../hub/follow.ts";
 
-/** Callbacks for the parts: each reports an event at the moment it happens. */
+/** Counters, and the callbacks through which the parts report to them. */
 export function createCounters(registers: Registry[]) {
   const delivered = new Counter({
     name: "bellwire_delivered_total",
@@ -35,22 +35,22 @@ export function createCounters(registers: Registry[]) {
   });
   const reads = new Counter({
     name: "bellwire_reads_total",
-    help: "Pages the feed has read",
+    help: "Pages that the feed has read",
     registers,
   });
   const rowsRead = new Counter({
     name: "bellwire_rows_read_total",
-    help: "Changed rows the feed has read, for connected recipients and others",
+    help: "New and changed rows that the feed has read, of connected and other recipients",
     registers,
   });
   const replayReads = new Counter({
     name: "bellwire_replay_reads_total",
-    help: "Queries for rows that streams and polls have missed",
+    help: "Queries for rows that streams and polls had missed",
     registers,
   });
   const replayPages = new Counter({
     name: "bellwire_replay_pages_total",
-    help: "Pages these queries returned: one for each stream or poll that shared a query",
+    help: "Pages that these queries returned: one for each stream or poll that shared a query",
     registers,
   });
   const closes = new Counter({
@@ -61,7 +61,7 @@ export function createCounters(registers: Registry[]) {
   });
   const refusals = new Counter({
     name: "bellwire_stream_refusals_total",
-    help: "Streams that were refused for another reason than their token",
+    help: "Streams that were refused, except for their token or origin",
     labelNames: ["reason"],
     registers,
   });

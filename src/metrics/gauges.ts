@@ -3,7 +3,7 @@ import type { OldestTransaction } from "../db/oldest-transaction.ts";
 import type { ProbeResult } from "../db/probe.ts";
 import type { RuleErrors } from "../db/rule-errors.ts";
 
-/** Functions that are asked at each scrape. */
+/** Functions that are called at each scrape. */
 export interface Observed {
   streams: () => number;
   waitingPolls: () => number;
@@ -42,7 +42,7 @@ export function observe(observed: Observed, registers: Registry[]): void {
   );
   gauge(
     "bellwire_replay_bytes_in_flight",
-    "Bytes of replays, polls and lists that were read and not yet sent (limit: MAX_REPLAY_BYTES_IN_FLIGHT)",
+    "Bytes that replays, polls and lists hold in memory until they are sent (limit: MAX_REPLAY_BYTES_IN_FLIGHT)",
     observed.bytesInFlight,
   );
   gauge("bellwire_listener_up", "1 while the LISTEN connection receives its probes", () =>
@@ -85,7 +85,7 @@ export function observe(observed: Observed, registers: Registry[]): void {
   });
   new Gauge({
     name: "bellwire_oldest_transaction_seconds",
-    help: "How long the oldest writing transaction of the cluster has been seen open, and who holds it",
+    help: "Seconds since the cluster's oldest open write transaction was first seen, and who holds it",
     labelNames: ["holder"],
     registers,
     async collect() {
@@ -97,19 +97,19 @@ export function observe(observed: Observed, registers: Registry[]): void {
   });
   new Gauge({
     name: "bellwire_rule_errors",
-    help: "Failures of each rule, as counted in bellwire.rules",
+    help: "Failures of each rule, from bellwire.rule_errors",
     labelNames: ["rule"],
     registers,
     async collect() {
       this.reset();
-      // An unavailable database hides only these. Operators look at the other metrics during an outage.
+      // If the database is unavailable, only these are missing. Operators need the other metrics during an outage.
       const found = await withinLimit(observed.ruleErrors(), []);
       for (const { rule, errors } of found) this.set({ rule }, errors);
     },
   });
 }
 
-/** A database that hangs would answer after 10 s, and by then Prometheus has given up on the whole page. */
+/** A query to a database that hangs fails after 10 s. By then Prometheus would have given up on all metrics. */
 const QUERY_LIMIT_MS = 1000;
 
 async function withinLimit<T>(answer: Promise<T>, otherwise: T): Promise<T> {

@@ -6,14 +6,14 @@ import { type Observed, observe } from "./gauges.ts";
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /**
- * Prometheus metrics. No label holds a recipient. Parts report what happens to the callbacks; `observe` has the gauges ask, once
- * all the parts are open.
+ * Prometheus metrics. No label holds a recipient. The parts report events through the callbacks. Call `observe` when all parts are
+ * open: it registers the gauges, which call the parts at each scrape.
  */
 export function createMetrics() {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   return {
-    /** `GET /metrics`, on a server of its own: it says what a stranger need not know. */
+    /** `GET /metrics`. It has its own server, because strangers must not read it. */
     handler: metricsHandler(registry),
     ...createCounters([registry]),
     observe: (observed: Observed) => observe(observed, [registry]),

@@ -41,7 +41,7 @@ export function readFiles({ folders = [], root = PACKAGE_ROOT }: FileOptions): M
   ];
   const names = files.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
-  // The history knows a file by its name alone, so each run would apply both again.
+  // The history identifies a file by its name, so each run would apply both files again.
   if (twice)
     throw new MigrationError(
       `Two folders have a file ${twice}. Rename one of the folders or files.`,

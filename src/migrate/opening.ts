@@ -1,8 +1,9 @@
 import pg from "pg";
 
 /**
- * With only pg_catalog in the search path, a file that works here also works in any psql. The other settings change how the
- * server prints functions (quoted names, constants of parsed bodies), and migrate compares that text with what it installed.
+ * With only pg_catalog in the search path, a file that works here also works in any psql. The other settings are fixed because they
+ * change how the server prints functions (quoted names, constants of parsed bodies). migrate compares that text with what it
+ * installed.
  */
 const READING = `set local search_path = pg_catalog, pg_temp;
 set local standard_conforming_strings = on;
@@ -18,9 +19,9 @@ export const SETTINGS = `${READING}
 set local lock_timeout = '5s';`;
 
 /**
- * Opens the transaction and waits for another run; then the history can be read. It waits for a lock of the history table, because
- * only a role that may write the table can hold it. Any role that may connect could hold an advisory lock. If two runs are the first
- * ones, the second waits until the first has created the schema or the history.
+ * Opens the transaction and waits until no other run is working; then the history can be read. It waits for a lock of the history
+ * table, which only a role that may write the table can hold. Any role that may connect could hold an advisory lock. If two first
+ * runs start at once, the second waits until the first has created the schema or the history.
  */
 export function createOpening(user: string): string {
   return `-- Read committed, so that after the wait this run sees what the other run did. No timeouts yet: a second
@@ -92,7 +93,8 @@ begin
         using errcode = 'invalid_role_specification';
     end if;
   end loop;
-  -- So a role that may define a rule may also write its function and check its query. Not the other way round.
+  -- bellwire_owner is a member of bellwire_rules, so that a role that defines a rule may also write its function and check its
+  -- query. bellwire_rules is not a member of bellwire_owner.
   if not pg_has_role('bellwire_owner', 'bellwire_rules', 'usage') then
     begin
       grant bellwire_rules to bellwire_owner;

@@ -9,7 +9,7 @@ export function findPending(files: MigrationFile[], state: DatabaseState): Migra
   refuseNewerSchema(files, state);
   refuseEdited(files, applied);
   refuseOutOfOrder(files, applied);
-  // The file of a function that was edited by hand is not known, so all repeatable files are applied again.
+  // If a function was edited by hand, we do not know its file, so all repeatable files are applied again.
   const hasDrifted = state.drift.some(({ state }) => state !== "unknown");
   const pending = new Set<string>();
   for (const { name, kind, checksum, requires } of files) {

@@ -8,9 +8,9 @@ export type RuleNote = { rule: string; note: string; isBroken: boolean };
 type Definition = { name: string; place: "here" | "no table" | "no trigger"; limits: string[] };
 
 /**
- * Checks each rule's query as define_rule() would, so that a rule broken by a renamed column is reported before the next write
- * fires it. The check creates a view and a function, so it is rolled back. Like defining a rule it needs membership of
- * bellwire_owner; without it one note says that the rules were not checked. Needs a connection without a transaction.
+ * Checks each rule's query as define_rule() would, so that a rule that a renamed column has broken is reported before the next write
+ * fires it. The check creates a view and a function, so it is rolled back. Like define_rule() it needs membership of
+ * bellwire_owner; without that, one note says that the rules were not checked. The connection must have no open transaction.
  */
 export async function readRuleNotes(client: ClientBase): Promise<RuleNote[]> {
   const { rows: able } = await client.query<{ rules: boolean; check: boolean }>(ABLE);

@@ -14,14 +14,14 @@ export function createScript(pending: MigrationFile[]): Part[] {
   const version = readVersion();
   return [
     ...own.flatMap((file) => createFileParts(file, version)),
-    // Also settled before the further files, because they call Bellwire's functions, some of which run as bellwire_owner.
+    // SETTLE also runs before the further files: they call Bellwire's functions, some of which must belong to bellwire_owner by then.
     ...(further.length > 0 ? [{ sql: SETTLE }] : []),
     ...further.flatMap((file) => createFileParts(file, version)),
     { sql: SETTLE },
   ];
 }
 
-/** The history row comes first, so that a printed plan stops there if it is run again, before its first table. */
+/** The history row comes first. So a printed plan that is run a second time stops there, before it creates anything. */
 function createFileParts(file: MigrationFile, version: string): Part[] {
   const values = [file.name, file.kind, file.checksum, version].map(pg.escapeLiteral);
   const again = `

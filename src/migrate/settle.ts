@@ -12,8 +12,8 @@ export const FUNCTIONS = `
 
 /**
  * Runs after the files. It records the functions that they wrote, and makes bellwire_owner the owner of everything in the schema, so
- * that no file has to. A function that was edited or added by hand is not recorded and keeps its owner, because migrate
- * did not install it. The transaction id tells the two apart. So a file must not create functions inside a block with an
+ * that no file has to. A function that was edited or added by hand is not recorded and keeps its owner, because migrate did not
+ * install it. migrate knows its own functions by their transaction id. So a file must not create functions inside a block with an
  * exception handler, which is a subtransaction with its own id.
  */
 export const SETTLE = `${SETTINGS}

@@ -15,9 +15,9 @@ export interface AuthOptions {
 }
 
 /**
- * Reads the token from `Authorization: Bearer`, or else from the configured cookie, which counts only if its page's origin
- * is allowed. Throws Problem `token_missing`, `origin_refused`, and what `verifyToken` throws. A token in the URL is
- * ignored, because URLs are logged on their way (RFC 9700 §4.3.2).
+ * Reads the token from `Authorization: Bearer`, or else from the configured cookie. The cookie is accepted only if its page's
+ * origin is allowed. Throws Problem `token_missing` or `origin_refused`, and what `verifyToken` throws. A token in the URL is
+ * ignored, because proxies log URLs (RFC 9700 §4.3.2).
  */
 export function createAuthenticator({
   verifyToken,

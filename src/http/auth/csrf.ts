@@ -6,9 +6,9 @@ import { Problem } from "../problem.ts";
  * send the visitor's cookie. Throws Problem `origin_refused`, and `body_not_json` for a write that an HTML form could send.
  * https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
  *
- * A browser sends `Origin` with every write and every cross-origin request, and `Sec-Fetch-Site` over TLS. A request with
- * neither may read, because no page can see the response, but not write. So over plain HTTP a page of the same site on
- * another host can open streams, which it cannot read.
+ * A browser sends `Origin` with every write and every cross-origin request that its page could read, and `Sec-Fetch-Site` over
+ * TLS. A request with neither header may read, because no page sees the response. It may not write. So over plain HTTP a page on
+ * another host of the same site can open streams, but cannot read them.
  */
 export function refuseCrossOrigin(
   request: IncomingRequest,

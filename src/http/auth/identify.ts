@@ -6,8 +6,8 @@ import type { Authenticate } from "./authenticate.ts";
 import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
 
 /**
- * Requires a valid token that is not revoked, and stores the identity for later handlers. It also stores the feed's position
- * from before the check, so that a follower that starts there sees any later revocation.
+ * Requires a valid token that is not revoked, and stores the identity for later handlers. It also stores the feed's position,
+ * taken before the check, so that a follower that starts there sees every later revocation.
  */
 export function identify(
   authenticate: Authenticate,
@@ -33,7 +33,7 @@ export function requireStanding(standing: Standing): Standing {
 /** The sender's identity; available after `identify`. */
 export const identityOf = (res: Response): Identity => res.locals.identity;
 
-/** What the database said of the token in `identify`. */
+/** The token's standing, as `identify` found it in the database. */
 export const standingOf = (res: Response): Standing => res.locals.standing;
 
 /** Undefined until the feed's first read. */

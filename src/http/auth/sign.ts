@@ -2,8 +2,8 @@ import { SignJWT } from "jose";
 import type { TokenOptions } from "./verify-token.ts";
 
 /**
- * Signs tokens that `createTokenVerifier` accepts with the same options. For the demo and for trials; an application signs
- * its own. The returned function throws if the key cannot sign.
+ * Signs tokens that `createTokenVerifier` accepts with the same options. For the demo and for trials; an application signs its
+ * tokens itself. The returned function throws if the key cannot sign.
  */
 export function createMinter({ key, issuer, audience, userClaim }: TokenOptions) {
   return (recipientId: string, ttlSeconds = 3600): Promise<string> => {

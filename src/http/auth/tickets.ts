@@ -6,7 +6,7 @@ import { type Authenticate, bearerToken } from "./authenticate.ts";
 import { identityOf } from "./identify.ts";
 import { tokenInvalid } from "./verify-token.ts";
 
-/** `POST /tickets`: a ticket for one stream, for clients that can send neither header nor cookie. Goes after `identify`. */
+/** `POST /tickets`: a ticket for one stream, for clients that can send neither header nor cookie. Mount it after `identify`. */
 export function issueTicket(issue: (holder: TicketHolder) => Promise<Ticket>): RequestHandler {
   return async (_req, res) => {
     const { ticket, expiresAt } = await issue(identityOf(res));
@@ -19,8 +19,8 @@ export function issueTicket(issue: (holder: TicketHolder) => Promise<Ticket>): R
 const TICKET = /^[A-Za-z0-9_-]{43}$/;
 
 /**
- * Like `authenticate`, but also accepts `?ticket=`. A bearer token comes before it; a cookie comes after it, because a
- * browser sends cookies without being asked. Throws Problem `token_invalid` for a ticket that is unknown, used or expired.
+ * Like `authenticate`, but also accepts `?ticket=`. A bearer token overrides the ticket. The ticket overrides a cookie, because a
+ * browser sends cookies without being asked to. Throws Problem `token_invalid` for a ticket that is unknown, used or expired.
  */
 export function withTicket(
   authenticate: Authenticate,

@@ -30,13 +30,13 @@ export type VerifyToken = (token: string) => Promise<Identity>;
 const MAX_TOKEN_LENGTH = 8192;
 const MAX_RECIPIENT_ID_LENGTH = 200;
 
-/** A token of another type (a logout token, a proof of possession) is not an access token (RFC 8725 §3.11). */
+/** A token of any other type (a logout token, a proof of possession) is not an access token (RFC 8725 §3.11). */
 const ACCESS_TOKEN_TYPES = /^(application\/)?(at\+)?jwt$/i;
 
 /**
- * Verifies a JWT (RFC 7519). Throws Problem `token_invalid` without a reason, and `keys_unavailable` while no key can be
- * fetched. Algorithms are pinned to the kind of key and `exp` is required, which jose does not do by default. Keys in the
- * token's own header (`jwk`, `jku`, `x5u`) are ignored.
+ * Verifies a JWT (RFC 7519). Throws Problem `token_invalid`, which does not tell the client why, and `keys_unavailable` while no
+ * key can be fetched. Each kind of key allows only its own algorithms, and `exp` is required; jose does neither by default. Keys in
+ * the token's own header (`jwk`, `jku`, `x5u`) are ignored.
  */
 export function createTokenVerifier(options: VerifyOptions): VerifyToken {
   const { issuer, audience, userClaim, leewayMs } = options;
@@ -77,7 +77,7 @@ function verificationKeys(key: TokenOptions["key"]): {
   if (key.kind === "jwks") return { getKey: createRemoteKeys(key.url), algorithms };
   const publicKey = createPublicKey(key.pem);
   const own = ALGORITHMS[publicKey.asymmetricKeyType ?? ""];
-  // Pinned, because Node versions throw different errors if a token's `alg` does not fit the key.
+  // Only the key's own algorithm, because Node versions throw different errors if a token's `alg` does not fit the key.
   return { getKey: async () => publicKey, algorithms: own ? [own] : algorithms };
 }
 
@@ -121,7 +121,7 @@ export const tokenInvalid = (cause?: unknown, reason?: string) =>
     reason,
   });
 
-/** With an `iat` further ahead than the leeway, a token would outlive a revocation. */
+/** A token whose `iat` is further ahead than the leeway would outlive a revocation. */
 export const tokenAhead = (whose: string) =>
   tokenInvalid(
     undefined,

@@ -10,16 +10,16 @@ import type { PollJson } from "../../http/response-schemas.ts";
 import type { RecipientEvent } from "../../hub/events.ts";
 import type { Sink } from "../../hub/follow.ts";
 
-/** An answer takes no more once it has this many characters: the next poll gets the rest. */
+/** Once an answer has this many characters, the next poll gets the rest. */
 const MAX_LENGTH = 1_000_000;
 
-/** About what one changed row takes, and the id of a removed one. */
+/** About how many characters one changed row has, and the id of one removed row. */
 const CHANGE_LENGTH = 120;
 const ID_LENGTH = 10;
 
-/** The answer of one poll: events are added to it as a stream would send them. Knows no time and no client. */
+/** The answer to one poll. Events are added in the order in which a stream would send them. It has no timer and no connection. */
 export function createPollAnswer(encoder: NotificationEncoder, position: Cursor) {
-  /** Encoded, by their ids. */
+  /** Encoded notifications by id. */
   const notifications = new Map<string, string>();
   const rest: Omit<PollJson, "notifications"> = {
     all: null,
@@ -38,7 +38,7 @@ export function createPollAnswer(encoder: NotificationEncoder, position: Cursor)
       rest.all = allJson(all);
       length += CHANGE_LENGTH;
     }
-    // The client applies `removed` first, so nothing that an earlier read gave may be left of what is removed now.
+    // The client applies `removed` first. So what an earlier read gave of these notifications must be taken out again.
     const gone = new Set(removedJson(removed));
     if (gone.size > 0) {
       for (const id of gone) notifications.delete(id);
@@ -52,7 +52,7 @@ export function createPollAnswer(encoder: NotificationEncoder, position: Cursor)
   return {
     isEmpty: () => length === 0,
 
-    /** What comes now belongs to the next poll. */
+    /** Further events belong to the next poll. */
     isFull: () => isFull,
 
     ready(...[{ unread, unseen }, resumeAt]: Parameters<Sink["ready"]>): void {
@@ -61,7 +61,7 @@ export function createPollAnswer(encoder: NotificationEncoder, position: Cursor)
     },
 
     add(event: RecipientEvent): void {
-      // A client applies a mark-all before the rest of an answer, so it cannot stand behind anything.
+      // A client applies a mark-all before the rest of the answer. So nothing may have been added before it.
       isFull ||= event.kind === "state" && event.all !== undefined && length > 0;
       if (isFull) return;
       Object.assign(rest, { ...event.counts, cursor: encodeCursor(event.cursor) });

@@ -25,7 +25,7 @@ export interface CollectOptions {
   waitMs: number;
 }
 
-/** Follows like a stream, and resolves `answer` once there is something to answer: see `createPolls`. Follows until `close`. */
+/** Follows like a stream until `close`. `answer` resolves when `createPolls` says that a poll is answered. */
 export function collect(options: CollectOptions) {
   const { identity, admitted, since, position, waitMs, room, findStanding } = options;
   const { hub, read, replayLimit, openReservation } = options;
@@ -33,16 +33,16 @@ export function collect(options: CollectOptions) {
   const { promise: answer, resolve, reject } = withResolvers<string>();
   let isDue = waitMs === 0;
   let hasCaughtUp = false;
-  /** Of the page that was read last. */
+  /** Holds the bytes of the page that was read last. */
   let reservation: Reservation | undefined;
   let timer: NodeJS.Timeout | undefined;
-  /** The answer waits for this. It rejects when the token turns out to be revoked. */
+  /** The answer waits for this. It rejects if the token was revoked. */
   let checked: Promise<unknown> = Promise.resolve();
 
-  /** In a later microtask, so that the answer also has what else is sent just now. */
+  /** Resolves in a later microtask, so that the answer also has the other events of this turn. */
   const give = () => void checked.then(() => resolve(content.encode()), reject);
 
-  /** A poll that has something does not wait for room for more. */
+  /** A poll that has events is answered instead of waiting for memory for more. */
   function giveWhatThereIs(): void {
     if (!content.isEmpty()) give();
   }
@@ -85,7 +85,7 @@ export function collect(options: CollectOptions) {
         checked.catch(reject);
       },
       async drained() {
-        // The answer holds nothing of the page: the poll came without `since`, or was reset.
+        // The answer has nothing of the page: the poll came without `since`, or gets a reset.
         if (reservation && content.isEmpty()) room.resize(reservation, 0);
       },
       fail: (cause) => reject(unavailable(cause)),
@@ -102,7 +102,7 @@ export function collect(options: CollectOptions) {
   };
 }
 
-/** `Promise.withResolvers`, which Node 20 has not. */
+/** `Promise.withResolvers`, which Node 20 lacks. */
 function withResolvers<T>() {
   let resolve: (value: T) => void = () => {};
   let reject: (reason: unknown) => void = () => {};

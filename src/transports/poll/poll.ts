@@ -25,16 +25,16 @@ export interface PollOptions {
 }
 
 /**
- * `GET /poll`, the fallback where streams do not get through: the same follower on the same cursor, and its events become one
- * answer. Mounted behind `identify`. Without `wait` it answers when everything has been read; with `wait`, as soon as there is an
- * event or the time is over. `close` answers all waiting polls.
+ * `GET /poll`, the fallback for networks that block streams. It has the same follower and the same cursors, but all events become one
+ * answer. Mount it after `identify`. Without `wait` it answers when everything has been read. With `wait` it answers at the first
+ * event, or when the time is over. `close` answers all waiting polls.
  */
 export function createPolls(options: PollOptions) {
   const { limits, rollCall, answers, ...following } = options;
   const waiting = new Set<{ recipientId: string; answerNow: () => void }>();
   let isClosed = false;
 
-  /** Takes one of the recipient's places and one of all places. Throws a Problem where there is none. */
+  /** Takes one of the recipient's places and one of the process's. Throws a Problem if none is free. */
   async function takePlaces(recipientId: string): Promise<Leave> {
     const leaveRecipient = await rollCall.takePlace(recipientId);
     if (!leaveRecipient) throw tooManyStreams();
@@ -49,7 +49,7 @@ export function createPolls(options: PollOptions) {
   }
 
   const route: RequestHandler = async (req, res) => {
-    // As on the stream, the last one counts.
+    // If `since` is given several times, the last one counts, as on the stream.
     const { since, wait } = parse(PollQuery, { ...req.query, since: lastOf(req.query.since) });
     const identity = identityOf(res);
     const start = positionOf(res);
@@ -58,7 +58,7 @@ export function createPolls(options: PollOptions) {
     const leave = await takePlaces(recipientId);
     const answer = openAnswer(res, answers);
     if (!answer) return leave();
-    // The poll keeps its places until its client has the answer, because it holds the bytes for so long.
+    // The poll keeps its places until its client has the answer, because until then the answer is in memory.
     res.on("close", leave);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
@@ -88,7 +88,7 @@ export function createPolls(options: PollOptions) {
     }
   };
 
-  // Once is enough: a client that is still there polls again and gets its place back before another is refused.
+  // Once is enough: a client that is still there polls again, and gets its place back before the waiting request is refused.
   rollCall.add({
     times: 1,
     call(isCalled) {
@@ -107,7 +107,7 @@ export function createPolls(options: PollOptions) {
   };
 }
 
-/** In milliseconds, and no longer than the token is valid. */
+/** How long a poll may wait, in milliseconds: no longer than its token is valid. */
 function waitLimitMs({ expiresAt }: Identity, waitSeconds: number): number {
   const seconds = Math.min(waitSeconds, MAX_WAIT_SECONDS);
   return Math.max(0, Math.min(seconds * 1000, expiresAt.getTime() - Date.now()));

@@ -5,33 +5,33 @@ import { drained } from "../../connections/drained.ts";
 import type { Frames } from "../../connections/frames.ts";
 import { type Frame, LAST_CHUNK } from "./frame.ts";
 
-/** How long a client may take to read to the end of a stream that was ended. */
+/** After the service has ended a stream, its client has this long to read the rest. */
 const LAST_WORDS_MS = 5000;
 
 export interface EventStreamOptions {
-  /** Whether its head said `Transfer-Encoding: chunked`. */
+  /** Whether the response's head says `Transfer-Encoding: chunked`. */
   isChunked: boolean;
   maxBufferedBytes: number;
   frames: Pick<Frames<Frame>, "ready" | "event" | "reset" | "notice" | "farewell">;
-  /** The frame that a client gets when the stream ends before it has begun. */
+  /** The frame that the client gets if the stream ends before it has begun. */
   refusal: () => Frame;
-  /** How long the client should wait before it reconnects if the stream breaks. */
+  /** How long the client should wait before it reconnects, if the stream breaks. */
   retryMs: () => number;
   onClose: (reason: CloseReason) => void;
 }
 
 /**
- * One open event stream on the socket that was taken from a response. Calls `onClose` once, whichever side ended it. Writing to
+ * One open event stream, on a socket that was taken from a response. Calls `onClose` once, whichever side closes it. A write to
  * a closed stream does nothing.
  */
 export function openEventStream(socket: Socket, options: EventStreamOptions): Connection & Outlet {
   const { isChunked, maxBufferedBytes, frames, retryMs, onClose } = options;
   let isOpen = true;
-  /** Dropped when the stream begins: thousands are open, and each function of a single stream takes 64 bytes. */
+  /** Dropped when the stream begins: thousands of streams are open, and each closure takes 64 bytes. */
   let refuse: (() => Frame) | undefined = options.refusal;
-  /** The socket is corked. It may come so, with the response's head, which then goes out with the first frame. */
+  /** The socket is corked. It may be corked from the start, with the response's head in it; the first frame goes out with that. */
   let isGathering = true;
-  /** Since when data has been waiting for the client, by `performance.now()`; meaningless while none is. */
+  /** Since when data has waited for the client, by `performance.now()`. Meaningless while no data waits. */
   let blockedSince = 0;
 
   function end(reason: CloseReason) {
@@ -50,7 +50,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
   socket.on("close", () => end("client"));
   socket.on("error", ignore);
   socket.allowHalfOpen = false;
-  // Data that comes before the stream begins may be the request's body.
+  // Data that arrives before the stream begins may be the request's body, and is ignored.
   socket.resume();
 
   /** Frames written in one turn of the event loop go out together. False when more than `maxBufferedBytes` are unsent. */
@@ -63,7 +63,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
     }
     const wasBlocked = socket.writableNeedDrain;
     if (!socket.write(bytesOf(frame, isChunked)) || socket.writableLength > maxBufferedBytes) {
-      // Enough to send at once. Afterwards the unsent bytes are those that the kernel did not take.
+      // There is enough to send now. After the uncork, `writableLength` has only the bytes that the kernel did not take.
       socket.uncork();
       socket.cork();
       if (!wasBlocked) blockedSince = performance.now();
@@ -75,7 +75,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
     socket,
     hasBegun: false,
 
-    /** Nothing may be written before this: some clients forget their position at a first event without an id. */
+    /** Must be the first event: it has an id, and some clients forget their position at a first event without one. */
     ready(...[counts, resumeAt]: Parameters<Outlet["ready"]>): void {
       stream.hasBegun = true;
       refuse = undefined;
@@ -93,7 +93,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
 
     blockedMs: (now: number) => (socket.writableNeedDrain ? now - blockedSince : 0),
 
-    /** Ends the stream after a last frame. A client that takes nothing is cut, because the end would wait behind the unsent data. */
+    /** Ends the stream after a last frame. A slow or vanished client is cut instead, because the frame would wait behind unsent data. */
     close(reason: CloseReason, reconnectMs?: number): void {
       if (!isOpen) return;
       end(reason);
@@ -102,7 +102,7 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
       if (last) socket.write(bytesOf(last, isChunked));
       socket.end(isChunked ? LAST_CHUNK : "");
       socket.destroySoon();
-      // The end may wait behind unsent data for ever.
+      // Without this the end could wait behind unsent data for ever.
       const cut = setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
       socket.on("close", () => clearTimeout(cut));
     },
@@ -110,13 +110,13 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
   return stream;
 }
 
-/** In one piece: we never split a frame's chunk. */
+/** A frame is written in one piece, so its chunk is never split. */
 const bytesOf = (frame: Frame, isChunked: boolean) => (isChunked ? frame.chunk : frame.bytes);
 
-/** A reset connection; "close" follows. */
+/** The connection was reset; "close" follows. */
 function ignore() {}
 
-/** A client that sends more behind its request for a stream sends nothing we understand. */
+/** A client that sends data after its request for a stream does not speak our protocol. */
 function destroy(this: Socket) {
   this.destroy();
 }

@@ -33,8 +33,8 @@ export interface StreamRouteOptions {
 }
 
 /**
- * `GET /stream`. For good: 401, 403, and 429 where the recipient has too many streams. A refusal that passes by itself is 200, a
- * ping with `retry` and an end: any other status stops a browser's EventSource for ever.
+ * `GET /stream`. A permanent refusal is 401, 403, or 429 if the recipient has too many streams. A temporary refusal is 200 with one
+ * ping that has `retry`, and then the end, because any other status ends a browser's EventSource for good.
  */
 export function streamRoute(options: StreamRouteOptions): RequestHandler {
   const { admission, version, encoder } = options;
@@ -52,7 +52,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     const admitted = await admission.identify(request);
     if (isRefusal(admitted)) return refuse(admitted);
 
-    // Nothing may be awaited from here on, so that a client that left is noticed now.
+    // Await nothing from here on. Otherwise the client could leave after this check, unnoticed.
     if (res.destroyed) return admitted.leave();
     const leave = lentSocketOf(res) ? admission.enter() : admission.refuse("unavailable");
     if (isRefusal(leave)) {
@@ -72,7 +72,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
 }
 
 function sendRefusal(res: Response, { retryMs }: Refusal, lastFrame: Frame): void {
-  // For clients that are no EventSource.
+  // For clients that are not an EventSource.
   res.set("Retry-After", String(Math.ceil(retryMs / 1000)));
   writeHead(res);
   res.end(lastFrame.bytes);
@@ -87,7 +87,7 @@ interface Opening {
   leave: Leave;
 }
 
-/** Opens streams. All that streams share stays out here, for thousands are open. */
+/** Opens streams. What all streams share is kept here once, because thousands are open. */
 function createOpener(
   { registry, followers, ...options }: StreamRouteOptions,
   frames: Frames<Frame>,

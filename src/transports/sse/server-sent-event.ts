@@ -13,15 +13,15 @@ const ID = /^[A-Za-z0-9._-]{1,128}$/;
 const LINE_END = /[\r\n]/;
 
 /**
- * One event as text. `id` comes last, because some clients store it when they read its line, before the event is
- * complete. Throws TypeError for a field with a line end, which would begin a field of its own.
+ * Encodes one event. `id` comes last, because some clients store it when they read its line, before the event is complete.
+ * Throws TypeError for a value with a line end, which would begin another field.
  */
 export function encodeEvent({ event, data, id, retryMs }: ServerSentEvent): string {
   if (!EVENT.test(event)) throw new TypeError(`not an event name: ${JSON.stringify(event)}`);
   if (id !== undefined && !ID.test(id)) throw new TypeError(`not an id: ${JSON.stringify(id)}`);
   if (LINE_END.test(data)) throw new TypeError("data of more than one line");
   const idLine = id === undefined ? "" : `id: ${id}\n`;
-  // Never in a block of its own: ten clients take that for an event with empty data, and three ignore it.
+  // Never in its own block: ten clients treat that as an event with empty data, and three ignore it.
   const retryLine = retryMs === undefined ? "" : `retry: ${Math.round(retryMs)}\n`;
   return `${retryLine}event: ${event}\ndata: ${data}\n${idLine}\n`;
 }

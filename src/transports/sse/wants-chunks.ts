@@ -1,13 +1,13 @@
 import type { IncomingMessage } from "node:http";
 
 /**
- * Whether a stream goes to this client in chunks, or as plain bytes up to the connection's end. Chunks are the rule: without
- * them urllib3 (and so Python's requests) waits until its buffer is full, nginx with buffering on
- * waits until the stream has ended, and Varnish holds the first event until the second.
+ * Whether a stream is sent to this client in chunks, or as plain bytes until the connection ends. Chunks are the rule. Without
+ * them urllib3 (and so Python's requests) waits until its buffer is full, nginx with buffering waits until the stream has ended,
+ * and Varnish holds the first event back until the second.
  *
- * HTTP/1.0 has no chunks. And HAProxy without `option http-no-delay` delays each chunk by 205 ms, but no plain bytes.
- * HAProxy can be told by the lower-case names of its headers. A browser behind it needs no chunks and gets
- * none; other clients behind it get chunks, late rather than never. (Measured: `test/faults/framing.test.ts`.)
+ * There are two exceptions. HTTP/1.0 has no chunks. HAProxy without `option http-no-delay` delays each chunk by 205 ms, but not
+ * plain bytes. It is recognised by its lower-case header names. A browser behind it needs no chunks and gets none. Other clients
+ * behind it get chunks, because a late event is better than none. (Measured: `test/faults/framing.test.ts`.)
  */
 export function wantsChunks({ httpVersion, rawHeaders, headers }: IncomingMessage): boolean {
   if (httpVersion === "1.0") return false;
@@ -15,6 +15,6 @@ export function wantsChunks({ httpVersion, rawHeaders, headers }: IncomingMessag
   return !isLowerCase || !isBrowser(headers);
 }
 
-/** True of Node's fetch as well, which sends `Sec-Fetch-Mode` like browsers do, and reads plain bytes at once. */
+/** Also true for Node's fetch, which sends `Sec-Fetch-Mode` as browsers do, and reads plain bytes at once. */
 const isBrowser = (headers: IncomingMessage["headers"]) =>
   headers["sec-fetch-mode"] !== undefined || /^Mozilla\//.test(headers["user-agent"] ?? "");
