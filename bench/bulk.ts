@@ -7,7 +7,7 @@ import { addRound, type Result } from "./result.ts";
 /** Statements that insert a thousand rows each. */
 export function bulk(): Promise<Result> {
   const statements = 60;
-  const what = `Statements of ${USERS} rows, one row to each of ${USERS} open streams: ${statements} of them by one writer, one after the other, and by four at once; from the beginning of the first to the last frame; ${ROUNDS} rounds.`;
+  const what = `Each statement inserts ${USERS} rows, one for each of ${USERS} open streams. One writer sends ${statements} such statements one after the other, then four writers share them. The time runs from the start of the first statement to the last frame. ${ROUNDS} rounds.`;
   return withContenders("bulk", what, async (contenders, pgbench, { figures, goals, notes }) => {
     const run = async (contender: Contender, clients: number, transactions: number) => {
       const until = { transactions };

@@ -29,7 +29,7 @@ export async function fanOut(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
     scenario: "fan-out",
-    what: `One statement inserts a message for each of ${STREAMS} recipients, who all have a stream open, in one client process; ${ROUNDS} rounds.`,
+    what: `One statement inserts a message for each of ${STREAMS} recipients. Each has an open stream, all in one client process. ${ROUNDS} rounds.`,
     figures: {},
     goals: [],
     notes: [],

@@ -28,7 +28,7 @@ export async function idleStreams(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
     scenario: "idle-streams",
-    what: `${STREAMS} open event streams, each of a recipient of its own, to which nothing is sent: how much the server's processes have grown (PSS), a stream; ${ROUNDS} rounds, each with new processes.`,
+    what: `${STREAMS} event streams are open, each of another recipient, and nothing is sent. The table has the growth of the server's processes (PSS) per stream. ${ROUNDS} rounds, each with new processes.`,
     figures: {},
     goals: [],
     notes: [],
@@ -72,7 +72,7 @@ export async function idleStreams(): Promise<Result> {
   if (figures.nchan)
     goals.push(ratioGoal(figures, "nchan's, to ours", ["nchan", PER_STREAM], ours, 1));
   notes.push(
-    `The peers run at once, each with clients of its own, and Bellwire, which reads the machine's table of connections, by itself. Before, ${WARM_UP} streams of each were opened and closed. Memory is read 20 s after that, and 50 s after the last stream has opened, when it has stayed within 5 % for 10 s; nobody is made to collect garbage. The pages of programs, which processes share, are not in it, nor is what the kernel keeps for a socket.`,
+    `The peers run at the same time, each with its own clients. Bellwire runs alone, because it reads the machine's table of connections. At the start ${WARM_UP} streams are opened and closed. Memory is read 20 s after that, and again 50 s after the last stream has opened, when it has stayed within 5 % for 10 s. No garbage collection is forced. Program pages that processes share are not counted, and neither is the kernel's memory for a socket.`,
   );
   result.place = [...versions, database.place].join(", ");
   return result;

@@ -91,7 +91,7 @@ export async function inbox(): Promise<Result> {
   await service.close();
   return {
     scenario: "inbox",
-    what: `The inbox of one with ${OWN} of ${3 * OWN} notifications, over HTTP on a kept connection; ${ROUNDS} rounds.`,
+    what: `The inbox of a recipient who has ${OWN} of ${3 * OWN} notifications, over one HTTP connection. ${ROUNDS} rounds.`,
     figures: Object.fromEntries(
       Object.entries(results).map(([request, times]) => [request, { "ms a request": times }]),
     ),

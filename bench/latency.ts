@@ -33,7 +33,7 @@ export async function latency(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
     scenario: "latency",
-    what: `One message at a time, ${PAUSE_MS} ms apart, half of it more or less by chance, and as fast as they are heard: from when the writer has its commit acknowledged until the client has what was sent, in one process; ${ROUNDS} rounds of ${INSERTS}.`,
+    what: `Messages are inserted one at a time: with a pause of ${PAUSE_MS} ms, plus or minus a random part of up to half of it, or without a pause (*at once*). The time runs from the acknowledged commit of the writer until the client has the message; both are in one process. ${ROUNDS} rounds of ${INSERTS} messages.`,
     figures: {},
     goals: [],
     notes: [],
@@ -70,7 +70,7 @@ export async function latency(): Promise<Result> {
       ),
     );
   notes.push(
-    "LISTEN is a bare client of the same inserts as Bellwire's: the floor. The next is a bare client as well, and asks the database one thing when it is woken: the floor of whoever reads. pg_eventserv and Centrifugo send what the trigger has made of the row; Bellwire and plain Express read it when they are woken.",
+    "LISTEN is a bare client that hears the same inserts as Bellwire: the lowest possible latency. *LISTEN, then `select 1`* also asks the database once at each wake-up: the lowest possible latency of a client that reads. pg_eventserv and Centrifugo send what the trigger made of the row; Bellwire and plain Express read the row at each wake-up.",
   );
   result.place = [...contenders.flatMap(({ version }) => version ?? []), database.place].join(", ");
   return result;

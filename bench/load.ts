@@ -8,14 +8,14 @@ import { type Shares, watchShares } from "./shares.ts";
 const WRITERS = 64;
 
 const MEASURED =
-  "What is measured: from when the writer has its commit acknowledged (pgbench's log of each transaction) until the " +
-  "message's frame is read by the client, a process of its own on the same machine and clock; of every eighth message. " +
-  "A frame may be there before its writer is told, so the least are below zero.";
+  "The time runs from the acknowledged commit (pgbench's log of each transaction) until the client has read the message's " +
+  "frame. The client is another process on the same machine and clock. Every eighth message is measured. " +
+  "A frame may arrive before its writer gets the acknowledgement, so the lowest times are below zero.";
 
 /** Commit to client under a steady load that one core can carry. */
 export function load(): Promise<Result> {
   const [rate, seconds] = [4000, 10];
-  const what = `${rate} single-row inserts a second by ${WRITERS} writers, each told to one of ${USERS} open streams, by chance; ${ROUNDS} rounds of ${seconds} s.`;
+  const what = `${WRITERS} writers insert ${rate} single rows per second, each for one of ${USERS} open streams at random. ${ROUNDS} rounds of ${seconds} s.`;
   return withContenders("load", what, async (contenders, pgbench, { figures, goals, notes }) => {
     const options = { pgbench, script: ONE_MESSAGE, clients: WRITERS, rate };
     for (const contender of contenders)
@@ -43,7 +43,7 @@ export function load(): Promise<Result> {
     );
     notes.push(
       MEASURED,
-      "The writer's mean counts from when the transaction was due: where the writers do not keep up with the rate, it grows with the round.",
+      "The writer's mean counts from the time when the transaction was due. If the writers do not keep up with the rate, it grows during the round.",
     );
   });
 }
@@ -51,7 +51,7 @@ export function load(): Promise<Result> {
 /** As much as the writers can write. */
 export function sustained(): Promise<Result> {
   const [seconds, longSeconds] = [15, 60];
-  const what = `${WRITERS} writers insert single rows as fast as they can, each row told to one of ${USERS} open streams, by chance; ${ROUNDS} rounds of ${seconds} s, and one of ${longSeconds} s. Database, writers, service and clients share the machine.`;
+  const what = `${WRITERS} writers insert single rows as fast as they can, each for one of ${USERS} open streams at random. ${ROUNDS} rounds of ${seconds} s, and one of ${longSeconds} s. Database, writers, service and clients share the machine.`;
   return withContenders(
     "sustained",
     what,

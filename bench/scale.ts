@@ -55,7 +55,7 @@ export async function scale(): Promise<Result> {
   await database.close();
   return {
     scenario: "scale",
-    what: `The service's CPU at ${RATE} single-row inserts a second over ${SECONDS} s, each row told to one of the open streams by chance; at no inserts over ${IDLE_MS / 1000} s; the latency of lone inserts and of a stream that comes again, among so many rows of ${PER_RECIPIENT} for each recipient; ${ROUNDS} rounds.`,
+    what: `By streams and instances: the service's CPU at ${RATE} single-row inserts per second over ${SECONDS} s, each for one of the open streams at random, and without inserts over ${IDLE_MS / 1000} s. By rows in the table, ${PER_RECIPIENT} for each recipient: the latency of single inserts and of a stream that reconnects. ${ROUNDS} rounds.`,
     figures,
     goals: [],
     notes: [...notes, ...ratios(figures)],
@@ -222,11 +222,11 @@ async function amongRows({ url }: Database): Promise<Record<string, number>> {
 /** How far from flat each figure is, within its part of the scenario. */
 function ratios(figures: Result["figures"]): string[] {
   const parts: [kind: RegExp, figure: string, what: string][] = [
-    [/^\d+ streams$/, PER_ROW, "CPU a row, of streams"],
-    [/^\d+ streams$/, IDLE, "CPU an idle stream, of streams"],
-    [/instances$/, PER_ROW, "CPU a row and instance, of instances"],
-    [/rows$/, "commit to client, median ms", "commit to client, of rows"],
-    [/rows$/, "a reconnect's ready, median ms", "a reconnect's ready, of rows"],
+    [/^\d+ streams$/, PER_ROW, "CPU per row, over the numbers of streams"],
+    [/^\d+ streams$/, IDLE, "CPU per idle stream, over the numbers of streams"],
+    [/instances$/, PER_ROW, "CPU per row and instance, over the numbers of instances"],
+    [/rows$/, "commit to client, median ms", "commit to client, over the numbers of rows"],
+    [/rows$/, "a reconnect's ready, median ms", "a reconnect's ready, over the numbers of rows"],
   ];
   const found = parts.flatMap(([kind, figure, what]) => {
     const values = Object.entries(figures).flatMap(([name, row]) =>
@@ -235,5 +235,5 @@ function ratios(figures: Result["figures"]): string[] {
     if (values.length === 0) return [];
     return [`${what}: ${(Math.max(...values) / Math.min(...values)).toFixed(2)}`];
   });
-  return [`The greatest median to the least: ${found.join("; ")}.`];
+  return [`The highest median divided by the lowest: ${found.join("; ")}.`];
 }

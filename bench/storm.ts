@@ -40,7 +40,7 @@ export async function storm(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
     scenario: "storm",
-    what: `A server is killed (SIGKILL) with ${STREAMS} streams open. While it is down, ${MISSED} rows are inserted for each of ${MISSING} of the recipients. Then it is started again, and the clients come back as browsers do, 2 to 5 s after they were cut, with the last id that they have seen: from when it listens until every stream is ready and has what it has missed; ${ROUNDS} rounds.`,
+    what: `A server is killed (SIGKILL) with ${STREAMS} open streams. While it is down, ${MISSED} rows are inserted for each of ${MISSING} of the recipients. Then it is started again. The clients reconnect as browsers do, 2 to 5 s after they were cut, with their last id. The time runs from when the server listens until every stream is ready and has what it missed. ${ROUNDS} rounds.`,
     figures: {},
     goals: [],
     notes: [],
@@ -65,7 +65,7 @@ export async function storm(): Promise<Result> {
     boundGoal(figures, "rows lost", ["Bellwire", "lost"], { atMost: 0 }),
   );
   notes.push(
-    "Most of the time is the clients': the last of them comes 5 s after it was cut. `cut to listening` is how much of that had passed when the server was there again, `last of all` counts from the cut.",
+    "Most of the time is the clients' own delay: the last of them reconnects 5 s after it was cut. `cut to listening` is the part of that delay that had passed when the server listened again. `last of all` counts from the cut.",
   );
   return result;
 }

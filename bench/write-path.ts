@@ -48,14 +48,15 @@ insert into public.messages (sender_id, recipient_id, body) values (1, :recipien
 
 /** What each index of bellwire.notifications serves, for which test/db/index-use.test.ts has the plans. */
 const INDEXES: Record<string, string> = {
-  pkey: "one notification (mark, the page of a read), and the oldest (`prune()`)",
+  pkey: "one notification (a mark, a row of a page), and the oldest (`prune()`)",
   changed_xid_idx: "the feed: `changes_since()`",
   recipient_id_changed_xid_idx: "a replay: `changes_for()`",
   recipient_id_id_open_idx: "the inbox's page",
-  recipient_id_id_unread_idx: "the badge, and the page of the unread",
-  recipient_id_id_archived_idx: "the page of the archived; no insert enters it",
-  created_xid_idx: "the newest position, and rows of a restored dump; no insert enters it",
-  recipient_id_dedupe_key_type_idx: "not again: `on conflict` of rows with a `dedupe_key`",
+  recipient_id_id_unread_idx: "the badge, and the unread page",
+  recipient_id_id_archived_idx: "the archived page; a new notification adds nothing to it",
+  created_xid_idx:
+    "the newest position, and rows of a restored dump; a plain insert adds nothing to it",
+  recipient_id_dedupe_key_type_idx: "no duplicates: `on conflict` of rows with a `dedupe_key`",
 };
 
 /** Without the unique index `on conflict` would be an error; the rules here have none. */
@@ -106,7 +107,7 @@ const WITHOUT_PART = {
 export async function writePath(): Promise<Result> {
   const result: Result = {
     scenario: "write-path",
-    what: `Single-row inserts into \`messages\` with the marketplace's rule, by pgbench (prepared); ${ROWS} notifications before; ${ROUNDS} rounds of ${SECONDS} s. A ratio is to the database as it is, in the same round. The processor time is of 1 writer that waits for no flush; ${CPU_ROUNDS} rounds of ${CPU_INSERTS} inserts.`,
+    what: `pgbench inserts single rows into \`messages\`, which has the marketplace's rule; its statements are prepared. The table of notifications has ${ROWS} rows before. ${ROUNDS} rounds of ${SECONDS} s. Each ratio compares with the unchanged database in the same round. The processor time is that of 1 writer that does not wait for flushes, in ${CPU_ROUNDS} rounds of ${CPU_INSERTS} inserts.`,
     figures: {},
     goals: [],
     notes: [],

@@ -17,7 +17,7 @@ export async function writers(): Promise<Result> {
   const pgbench = await findPgbench();
   const result: Result = {
     scenario: "writers",
-    what: `Single-row inserts into the marketplace's messages, as fast as ${WRITERS.join(", ")} writers can; ${ROUNDS} rounds of ${SECONDS} s for each.`,
+    what: `${WRITERS.join(", ")} writers insert single rows into the marketplace's messages, as fast as they can. ${ROUNDS} rounds of ${SECONDS} s for each number of writers.`,
     figures: {},
     goals: [],
     notes: [],
@@ -68,7 +68,7 @@ async function measure(database: Database, pgbench: string, { figures, goals, no
   goal(64, "the usual trigger", "the usual trigger", 2.5);
   goal(1, "the usual trigger", "the usual trigger", 0.95);
   notes.push(
-    "Row only: the marketplace's rules with wake-ups suspended for good, and no service. The usual trigger: each row's trigger writes the same notification into a table with the same columns and indexes, and sends the message with `pg_notify(row_to_json)`; one session listens. " +
+    "Row only: the marketplace's rules with wake-ups suspended for good, without the service. The usual trigger: a trigger for each row writes the same notification into a table with the same columns and indexes, and sends it with `pg_notify(row_to_json)`; one session listens. " +
       `Bellwire: the marketplace's rules, and the service with ${STREAMS} streams open, on the same machine.`,
   );
 }
