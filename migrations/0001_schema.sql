@@ -1,18 +1,18 @@
 -- Everything in schema bellwire that holds data. The functions, triggers and views on top of it are in sql/.
 --
---   notifications       one row for each thing that one recipient is told
+--   notifications       one row for each notification of one recipient
 --   preferences         the notification types that a recipient has muted
 --   revocations         recipients whose access was revoked, and when
 --   removals            notifications that a recipient no longer has, so that open pages remove them
 --   mark_alls           the last large "mark all as read" or "as seen" of each recipient
 --   tickets             one-time tickets that open an event stream and were not used yet
---   retention           one row: how far bellwire.prune() has deleted, and how old a notification must be for that
---   rule_definitions    the rules that are installed: who is told what when rows of a table change
+--   retention           one row: how far bellwire.prune() has deleted, and the minimum age of what it may delete
+--   rule_definitions    the installed rules: who is notified of what when rows of a table change
 --   rule_error_log      failures of rules
 --
 --   wakeups_suspended_until_ms, wakeups_suspended_for_good
 --                       sequences: whether NOTIFY is sent when notifications change
---   history_began_xid   a sequence: where cursors begin after a restore over the same database
+--   history_began_xid   a sequence: the transaction at which cursors begin after a restore over the same database
 --   told                a type: one row of a rule's result, before it becomes a notification
 --   read_row            a type: one row of what bellwire.changes_since() and changes_for() return to the service
 --
@@ -47,7 +47,7 @@ create table bellwire.notifications (
 );
 
 comment on table bellwire.notifications is
-  'One row for each thing that one recipient is told. Written by rules and bellwire.notify(), streamed by the Bellwire service.';
+  'One row for each notification of one recipient. Written by rules and bellwire.notify(), streamed by the Bellwire service.';
 
 -- Every insert pays for each of these indexes, so each one names the query that needs it.
 
@@ -55,19 +55,19 @@ comment on table bellwire.notifications is
 create index notifications_changed_xid_idx
   on bellwire.notifications (changed_xid);
 
--- A replay: the same for one recipient, whose last visit may be a million rows ago (bellwire.changes_for()).
+-- A replay: the same for one recipient, who may have missed the last million rows (bellwire.changes_for()).
 create index notifications_recipient_id_changed_xid_idx
   on bellwire.notifications (recipient_id, changed_xid);
 
--- The newest transaction: a row's last change may come from a transaction that began before the one that inserted
--- the row. Such rows are few, and a plain insert adds none.
+-- The newest transaction (bellwire.newest_change()): a row's last change may come from a transaction that began before the one that
+-- inserted the row. Such rows are few, and a plain insert adds nothing to this index.
 create index notifications_created_xid_idx
   on bellwire.notifications (created_xid)
   where created_xid > changed_xid;
 
 -- The inbox: one recipient's notifications that are not archived, newest first, however many are archived. The
--- condition is not written as "archived_at is null": the planner would then also use this index for the unread page,
--- and walk over every notification that was read.
+-- condition is not written as "archived_at is null", because the planner would then also use this index for the unread page,
+-- and read past every notification that was read.
 create index notifications_recipient_id_id_open_idx
   on bellwire.notifications (recipient_id, id)
   where num_nonnulls(archived_at) = 0;
@@ -130,7 +130,7 @@ comment on table bellwire.removals is
 create index removals_removed_xid_idx
   on bellwire.removals (removed_xid);
 
--- It may be emptied at any time: readers then get each marked notification by itself.
+-- It may be emptied at any time. Readers then get each marked notification as a change of its own.
 create table bellwire.mark_alls (
   recipient_id    text        not null,
   marked_xid      xid8        not null,
@@ -146,11 +146,11 @@ create table bellwire.mark_alls (
 comment on table bellwire.mark_alls is
   'The last large mark-all of each recipient, which readers get as one event; see bellwire.mark_all(). May be emptied at any time.';
 
--- The live feed: the same for all recipients.
+-- The live feed: mark-alls of all recipients.
 create index mark_alls_marked_xid_idx
   on bellwire.mark_alls (marked_xid);
 
--- Unlogged: a ticket is good for 30 s, and after a crash its client asks for another one.
+-- Unlogged: a ticket is valid for 30 s, and after a crash its client requests another one.
 create unlogged table bellwire.tickets (
   digest           bytea       not null,  -- sha256 of the ticket; only its client has the ticket itself
   recipient_id     text        not null,
@@ -205,14 +205,14 @@ create table bellwire.rule_definitions (
 comment on table bellwire.rule_definitions is
   'What bellwire.define_rule() installed; checksum is the md5 of the trigger function''s body. Read it as bellwire.rules.';
 
--- Concurrent writers each have a row of their own here for the same failure, so that none waits for another.
+-- Concurrent writers each write their own row for the same failure, so that none waits for another.
 create table bellwire.rule_error_log (
   id       bigint      generated always as identity,
   rule     text        not null,
   sqlstate text        not null,
   message  text        not null,
   errors   bigint      not null default 1,
-  silenced bigint      not null default 0,  -- rows of the application that nobody was told about
+  silenced bigint      not null default 0,  -- rows of the application for which no notification was made
   first_at timestamptz not null default clock_timestamp(),
   last_at  timestamptz not null default clock_timestamp(),
   constraint rule_error_log_pkey primary key (id)
@@ -241,9 +241,9 @@ alter type bellwire.told owner to bellwire_owner;
 comment on type bellwire.told is
   'One row of a rule''s result, before it becomes a notification. Used to find the rows that cannot be written.';
 
--- A read returns first a head, whose id is null, and then a page of changes. Everything up to unseen is of the head, but for
--- reader, which every row has, and for unread and unseen, which a changed or removed row has too. Everything from stage on is
--- of a change. bellwire.changes_since() says what each means; reader, fresh and bytes are of bellwire.changes_for() alone.
+-- A read returns first a head, whose id is null, and then a page of changes. The columns up to unseen belong to the head, those from
+-- stage on to a change. But every row has reader, and a changed or removed row also has unread and unseen. bellwire.changes_since()
+-- explains the columns. Only bellwire.changes_for() sets reader, fresh and bytes.
 create type bellwire.read_row as (
   reader       bigint,
   epoch        text,
@@ -280,8 +280,8 @@ alter type bellwire.read_row owner to bellwire_owner;
 comment on type bellwire.read_row is
   'One row of what bellwire.changes_since() and bellwire.changes_for() return to the service.';
 
--- These three are sequences because a sequence is read and written outside transactions. A trigger sees a new value at
--- once, whatever its isolation level, and reading one costs no more than reading a buffer.
+-- The next three are sequences, because a sequence is read and written outside transactions. A trigger sees a new value at
+-- once, whatever its isolation level, and a read costs no more than to read a buffer.
 
 -- In milliseconds since 1970, by the server's clock.
 create sequence bellwire.wakeups_suspended_until_ms
@@ -292,7 +292,7 @@ create sequence bellwire.wakeups_suspended_until_ms
 comment on sequence bellwire.wakeups_suspended_until_ms is
   'Until then no wake-up is sent: a lease of bellwire.suspend_wakeups_for(), at most a second long.';
 
--- Separate from the lease, so that a lease never overwrites it and setting it waits for nobody.
+-- Separate from the lease, so that a lease never overwrites it, and so that setting it waits for no other transaction.
 create sequence bellwire.wakeups_suspended_for_good
   as smallint
   minvalue 0
@@ -302,7 +302,8 @@ create sequence bellwire.wakeups_suspended_for_good
 comment on sequence bellwire.wakeups_suspended_for_good is
   '1 from bellwire.suspend_wakeups() to bellwire.resume_wakeups().';
 
--- A restore of the data alone sets a sequence, where the insert of a row would conflict with the row that exists.
+-- A sequence and not a row: a restore of the data alone can set a sequence, but its insert of a row would conflict with the existing
+-- row.
 create sequence bellwire.history_began_xid
   as bigint
   minvalue 0

@@ -15,13 +15,13 @@ create or replace function bellwire.adopt_restored_rows()
   set enable_seqscan = off
 as $$
 declare
-  oldest  constant xid8 := '3';  -- the first id any cluster gives
+  oldest  constant xid8 := '3';  -- the first id that a cluster assigns
   adopted bigint;
 begin
   -- pg_current_snapshot() is called in the statement that finds the rows. A snapshot taken one statement earlier would
   -- miss a transaction that commits in between: its rows would be reset here, and never delivered.
   if not exists (select from bellwire.notifications where changed_xid >= pg_snapshot_xmax(pg_current_snapshot()))
-     -- Restored, and changed here since.
+     -- Rows that were restored, and changed here since.
      and not exists (
            select
              from bellwire.notifications

@@ -1,9 +1,9 @@
 -- Begins a new history after a restore over the same database: the service has found that the table was replaced or emptied.
 -- Everything in it, and everything that the restore still brings, is old.
 --
--- Positions then begin after this call's own transaction. The newest row would be the wrong place: rows that are still to be
--- restored may come after it, and would be announced. So would the server's newest transaction: if that was rolled back, a
--- crash may give its id again. This call's transaction commits, so its id is never given again.
+-- Positions then begin after this call's own transaction. They cannot begin at the newest row, because rows that are restored after
+-- this call would then be announced. They cannot begin at the server's newest transaction either: if that was rolled back, its id
+-- may be assigned again after a crash. This call's transaction commits, so its id is never assigned again.
 --
 -- Cost     one write of a sequence for each history; and bellwire.adopt_restored_rows()
 -- Rights   bellwire_service
@@ -16,7 +16,7 @@ create or replace function bellwire.begin_history()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One call at a time, so that none sets the sequence back.
+  -- Only one call at a time, so that none sets the sequence back.
   perform from bellwire.retention for update;
   perform bellwire.adopt_restored_rows();
   perform setval(

@@ -1,8 +1,8 @@
 -- Whether a reader at a position can get a mark-all as one event. It can if it has each state that the mark-all replaced, and
 -- has no other unread notification up to the same id, because it would mark that one too.
 --
--- A mark-all stores the newest 100 transactions that it replaced. The older ones count as seen if, at the position, no
--- transaction was in progress that is as old as the newest of them.
+-- A mark-all stores the newest 100 transactions that it replaced, and the next older one. The reader counts as having all older ones
+-- if no transaction that was in progress at its position is as old as that one.
 --
 -- Cost     one probe of the recipient's unread notifications, of which few are left up to that id
 -- Rights   bellwire_service

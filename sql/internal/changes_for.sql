@@ -1,29 +1,28 @@
--- What several readers have missed, each of one recipient, in one call: the replays of streams and the inbox's cursor. For
--- each of them the same as bellwire.changes_since(), which explains the rows and their stages.
+-- What several readers have missed, each of one recipient, in one call: for the replays of streams and the inbox's cursor. Each reader
+-- gets what bellwire.changes_since() would give, which explains the rows and their stages.
 --
 -- Each reader is one element of every array. An array that is shorter, or left out, gives nulls.
 --   since          the reader's position
 --   for_recipient  the recipient
 --   upto, after_stage, after_id
 --                  continue an earlier, unfinished read
---   page_bytes     the size limit of its page, counting 256 bytes a row besides the texts; null: an equal part of one megabyte,
---                  but at least 64 KB
--- and for all of them:
---   page_size      the most rows of a page. For up to ten readers, ten times as many rows without texts
---   most           a reader that has missed more notifications than this has to fetch its list again, so no more are looked for,
---                  and which ones are found is undefined. Changed and removed notifications have no limit. Null: no limit
+--   page_bytes     the size limit of its page, which counts 256 bytes per row besides the texts; null: an equal part of one
+--                  megabyte, but at least 64 KB
+-- and for all readers:
+--   page_size      the maximum rows of a page. If there are at most ten readers, ten rows without texts count as one
+--   most           a reader that has missed more notifications than this has to fetch its list again. So the search stops there,
+--                  and which rows it finds is undefined. Changed and removed notifications have no limit. Null: no limit
 --   cut_at         as in changes_since()
 --
--- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head `unread` and
--- `unseen` are the recipient's, `revoked` holds at most the recipient, `fresh` is how many of the remaining rows are new, and
--- `bytes` is the size of the page. If its first row alone is larger than page_bytes, the page is empty, and `bytes` is the size
--- of that row.
+-- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head `unread` and `unseen` are
+-- the recipient's counts, `revoked` has the recipient or nobody, `fresh` is how many of the remaining rows are new, and `bytes` is the
+-- size of the page. If the first row alone is larger than page_bytes, the page is empty, and `bytes` is the size of that row.
 --
 -- It has more than 200 lines because it is one statement: pages are cut from the rows that were counted, and between two
 -- statements those would have to be kept in arrays. Each part has a name in its WITH list.
 --
--- Cost     two index probes for each reader and branch, however long other transactions stay open. A reader that has missed
---          more than `most` rows of any kind is read twice
+-- Cost     two index probes for each reader, and two for each transaction in progress in its `since`, however long those stay open.
+--          For a reader that has missed more than `most` rows of any kind, the search runs twice
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.changes_for;
 -- requires: count_unread.sql
@@ -47,7 +46,7 @@ create or replace function bellwire.changes_for(
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
-  -- One generic plan, on the indexes. Without these settings the planner assumes that a third of the table is new.
+  -- These settings give one generic plan that uses the indexes. Without them the planner assumes that a third of the table is new.
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
@@ -84,7 +83,7 @@ begin
       from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
            as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
   ),
-  -- Ids only: a backlog of a million rows is counted and sorted here without reading its texts.
+  -- Only ids, so that a backlog of a million rows is counted and sorted without reading its texts.
   found as materialized (
     select r.reader, f.*
       from readers r
@@ -164,7 +163,7 @@ begin
                from pending p
                join readers r on r.reader = p.reader
            ) p
-     -- One probe per row. With a plain join the planner, which does not know page_size, would walk the whole table.
+     -- One index probe per row. The planner does not know page_size, so with a plain join it would scan the whole table.
       left join lateral (
              select n.*
                from bellwire.notifications n
@@ -175,8 +174,8 @@ begin
      where p.position <= 10 * page_size
        and (n.id is not null or p.stage <= 0)
   ),
-  -- The columns as they are returned, for those rows only that the estimate lets through: from here on data is fetched. It is
-  -- materialized, so that data is fetched once.
+  -- The columns as they are returned, only for the rows that fit by the estimate. From here on `data` is fetched; this part is
+  -- materialized, so that it is fetched once.
   cut as materialized (
     select s.reader,
            s.page_bytes,
@@ -205,7 +204,7 @@ begin
       from stored s
      where coalesce(s.stored_before, 0) < s.page_bytes
   ),
-  -- The exact sizes. The first row that does not fit is here as well, so that the head can say how large it is.
+  -- The exact sizes. The first row that does not fit is here too, so that the head can report its size.
   sized as materialized (
     select c.*,
            coalesce(octet_length(c.data) > cut_at, false) as is_data_cut,

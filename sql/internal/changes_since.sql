@@ -1,36 +1,36 @@
 -- What a snapshot could not see, of all recipients, oldest first: mark-alls, removed notifications, new ones and changed ones.
 --
 -- This is the read of the live feed; bellwire.changes_for() is the same for single recipients. It is exact whatever the commit
--- order. A row that is visible now, and whose transaction was not visible in `since` (at or after its xmax, or in its list of
--- transactions in progress), was not delivered yet; every other row was. `id > last` cannot know that: an id is assigned at the
--- insert and becomes visible at the commit.
+-- order. A transaction is not visible in `since` if its id is at or after the xmax of `since`, or in its list of transactions in
+-- progress. The visible rows of such transactions were not delivered yet; every other visible row was. `id > last` cannot tell that,
+-- because a row gets its id at the insert and becomes visible at the commit.
 --
 --   since          the reader's position
---   upto           continues an earlier, unfinished read: the snapshot which that read returned. Changed rows are given as they
---                  are now
+--   upto           to continue an earlier, unfinished read: the snapshot that the read returned. Changed rows are returned as
+--                  they are now
 --   after_stage, after_id
---                  how far that read came: past this id of this stage, and past all stages before. A read that begins with
+--                  how far that read came: after this id of this stage, and after all earlier stages. A read that begins with
 --                  stage 0 returns no mark-alls
---   page_size      the most rows of a page; fewer if their texts exceed one megabyte
---   cut_at         a text of more bytes is cut to as many characters, and such data becomes {}; null: nothing is cut
+--   page_size      the maximum rows of a page; fewer if their texts exceed one megabyte
+--   cut_at         a text of more bytes than this is cut to this many characters, and such data becomes {}; null: nothing is cut
 --
 -- Returns first a head, whose `id` is null, then a page. In the head:
 --   epoch, snapshot        the history, and the moment of this call
 --   newest                 bellwire.newest_change(): the reader's new position ends there
---   is_expired             notifications that `since` had not seen were pruned, so the read may lack some
---   remaining              how many rows the read had left, this page included
---   revoked                recipients whose access was revoked since
---   suspended_ms           for how long no wake-ups will be sent from now on; 0 when they are sent, infinity when suspended for good
+--   is_expired             notifications that were not visible in `since` were pruned, so the read may lack some
+--   remaining              how many rows the read had left, including this page
+--   revoked                recipients whose access was revoked since then
+--   suspended_ms           for how long no wake-ups will be sent: 0 when they are sent, infinity when suspended for good
 -- Each row of the page has a `stage`; they come in this order:
 --  -1  a mark-all (bellwire.mark_alls) of its recipient: each notification up to `id` that is neither read nor archived was
 --      read at `read_at`, if that is given, and seen at `seen_at`, unless it was seen before. Only on a first page, and only if
 --      bellwire.can_send_as_one_event(); the rows that it describes then do not come by themselves
 --   0  removed: deleted, or given to another recipient. It has an id, its recipient, and the transaction (`changed_xid`)
---   1  new: its insert was not visible in `since`, even if it was read in the meantime. A notification that was given to
---      another recipient is new there
+--   1  new: its insert was not visible in `since`, even if it was marked since then. A notification that was given to another
+--      recipient is new for that one
 --   2  changed: seen, read or archived was set or unset. It has no texts and no data
 -- `data` is JSON as PostgreSQL prints it, times are formatted by bellwire.wire_time(), and `is_cut` says that the table has more of the
--- row. `unread` and `unseen` are the recipient's; a new row has none, because a new row can simply be added to the last counts.
+-- row. `unread` and `unseen` are the recipient's counts. A new row has none, because the service can add it to the last counts.
 -- A notification that was taken from a recipient and given back is first removed and then new, in this read or in a later one.
 --
 -- It has more than 200 lines because it is one statement: the page is cut from the rows that were counted, and between two
@@ -58,8 +58,9 @@ create or replace function bellwire.changes_since(
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
-  -- One generic plan, on the indexes. Without these settings the planner assumes that a third of the table is new. Reading a
-  -- page is made cheap, so that it prefers the index of which it reads the least over one in whose order the rows are stored.
+  -- These settings give one generic plan that uses the indexes. Without them the planner assumes that a third of the table is new.
+  -- random_page_cost is low, so that the planner prefers the index of which it reads the fewest entries, even if the rows are stored
+  -- in the order of another index.
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
   set enable_bitmapscan = off
@@ -74,7 +75,7 @@ declare
   moment            pg_snapshot := coalesce(upto, present);
 begin
   return query
-  -- Ids only: a backlog of a million rows is counted and sorted here without reading its texts.
+  -- Only ids, so that a backlog of a million rows is counted and sorted without reading its texts.
   with unseen as materialized (
     select since_xmax as first, '18446744073709551615'::xid8 as last
      union all
@@ -103,7 +104,7 @@ begin
                     n.created_xid,
                     n.changed_xid
                from unseen
-              -- Between two bounds the planner expects few rows; above a single bound, a third of the table.
+              -- With two bounds the planner expects few rows; with one bound it expects a third of the table.
               cross join lateral (
                       select m.id, m.recipient_id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
                         from bellwire.notifications m
@@ -130,8 +131,8 @@ begin
                        where r.removed_xid between unseen.first and unseen.last
                       offset 0
                     ) x
-              -- It was given back, and `since` has seen that. A position too long for an id was shortened, and may have seen only
-              -- the later of the two changes.
+              -- Not if `since` has seen that the notification was given back. A position that was too long for an id was shortened, so
+              -- it may have seen only the later of the two changes.
               where not exists (
                       select
                         from bellwire.notifications n
@@ -157,10 +158,11 @@ begin
              select p.*
                from pending p
               order by p.stage, p.id
-              -- A notification that passed through several recipients is removed from each: a page does not end between those.
+              -- A notification that had several recipients one after the other is removed from each of them under the same id. A page
+              -- must not end between these rows.
               fetch first (page_size) rows with ties
            ) p
-     -- One probe per row. With a plain join the planner, which does not know page_size, would walk the whole table.
+     -- One index probe per row. The planner does not know page_size, so with a plain join it would scan the whole table.
       left join lateral (
              select n.*
                from bellwire.notifications n
@@ -172,8 +174,8 @@ begin
      where n.id is not null
         or p.stage <= 0
   ),
-  -- The columns as they are returned, for those rows only that the estimate lets through: from here on data is fetched. It is
-  -- materialized, so that data is fetched once.
+  -- The columns as they are returned, only for the rows that fit by the estimate. From here on `data` is fetched; this part is
+  -- materialized, so that it is fetched once.
   cut as materialized (
     select s.stage,
            s.place as id,
@@ -217,7 +219,7 @@ begin
   page as materialized (
     select s.*
       from sized s
-     -- The reader holds the page in memory. The first row has none before it, so a page always has one.
+     -- The reader holds the page in memory. No row comes before the first one, so a page always has at least that one.
      where coalesce(s.bytes_before, 0) < 1048576
   ),
   counts as (

@@ -1,6 +1,6 @@
 -- The badge: how many notifications of a recipient are unread, and how many of those are unseen. It is counted here only.
 --
--- It has no settings of its own, so that PostgreSQL makes it part of a query that calls it in FROM.
+-- It has no settings, so that PostgreSQL can inline it into a query that calls it in FROM.
 --
 -- Cost     one range of the index notifications_recipient_id_id_unread_idx; after a vacuum the table is not read
 -- Rights   bellwire_service

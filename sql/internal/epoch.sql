@@ -1,12 +1,12 @@
 -- Identifies the history that transaction ids belong to: this cluster, its timeline, this database, this table.
 --
--- After a dump and restore, a point-in-time recovery or a failover, transaction ids are counted anew, and an older cursor means
--- nothing. The epoch then differs, and the client gets a `reset`. The same happens when the table was replaced or emptied (a
--- restore over the same database), because the ids of rows may then be used again. The table's file shows that; the file also
--- changes when the table is rewritten: VACUUM FULL, CLUSTER, pg_repack.
+-- After a dump and restore, a point-in-time recovery or a failover, the same transaction ids mean other transactions, so an older
+-- cursor is meaningless. The epoch then differs, and the client gets a `reset`. The same happens if the table was replaced or emptied
+-- (a restore over the same database), because the ids of rows may then be used again. The name of the table's file shows that. It
+-- also changes when the table is rewritten: VACUUM FULL, CLUSTER, pg_repack.
 --
--- On a standby it fails on purpose ("recovery is in progress"): a standby's snapshots leave out transactions that are still in
--- progress, so a cursor made there would lose rows.
+-- On a standby it fails on purpose ("recovery is in progress"): a standby's snapshots do not list all transactions that are in
+-- progress, so a cursor from there would lose rows.
 --
 -- Cost     one read of the cluster's control file, about 20 us
 -- Rights   bellwire_service
@@ -20,7 +20,7 @@ create or replace function bellwire.epoch()
            (pg_control_system()).system_identifier,
            left(pg_walfile_name(pg_current_wal_lsn()), 8),          -- the timeline, which changes at once at a promotion
            split_part(pg_relation_filepath('pg_class'), '/', -2),   -- the database's oid, which is the name of its folder
-           -- Looked up by name at each call: a constant would keep the function bound to the table of today.
+           -- Looked up by name at each call, because a constant would refer to the present table even after it was replaced.
            to_regclass('bellwire.notifications')::oid,
            pg_relation_filenode(to_regclass('bellwire.notifications'))
          )), 8);

@@ -1,7 +1,7 @@
--- Whether a position is expired: notifications that it had not seen have been pruned, so a read from there may lack some.
--- `since_xmax` and `since_in_progress` are those of the position, `pruned_xid` is of bellwire.newest_change().
+-- Whether a position is expired: notifications that it could not see were pruned, so a read from there may lack some.
+-- `since_xmax` and `since_in_progress` are parts of the position; `pruned_xid` comes from bellwire.newest_change().
 --
--- It returns a table, because PostgreSQL makes a function with a subquery part of the calling query only in FROM.
+-- It returns a table, because PostgreSQL inlines a function with a subquery only in FROM.
 --
 -- Cost     none beyond a look at each transaction in progress in the position
 -- Rights   bellwire_service
@@ -17,7 +17,7 @@ begin atomic
               select
                 from unnest(since_in_progress) as missing (xid)
                where missing.xid <= pruned_xid
-                 -- Nothing was pruned of a transaction that is still in progress.
+                 -- No row of a transaction that is still in progress was pruned.
                  and pg_visible_in_snapshot(missing.xid, pg_current_snapshot())
             );
 end;

@@ -1,8 +1,8 @@
 -- Writes those rows of a rule's result that can be written, when writing all of them at once has failed. It drops and records the
 -- others: a row without a type, with data that is not JSON, or with an id too long for an index.
 --
--- A part that fails is halved until one row is left, so one bad row of 1,000 costs some twenty subtransactions. After 1,000
--- failures a part that fails is dropped as a whole: a rule whose rows are all wrong must not hold up a bulk write.
+-- A part that fails is halved until one row is left, so one bad row of 1,000 costs about twenty subtransactions. After 1,000 failures
+-- a part that fails is dropped as a whole, so that a rule whose rows are all wrong does not delay a bulk write for long.
 --
 -- Under repeatable read and serializable, PostgreSQL raises an error if another transaction has committed the same key since.
 -- Such a row is a duplicate all the same, and is dropped as one. (Any other serialization failure has a reason in its detail.)

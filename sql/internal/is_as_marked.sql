@@ -1,9 +1,10 @@
--- Whether a notification is as a mark-all left it. A reader that gets the mark-all as one event does not get such a row too.
--- The caller has compared the transactions already: it finds rows by them.
+-- Whether a notification is still as a mark-all left it. A reader that gets the mark-all as one event does not get such a row as well.
+-- The caller compares the transactions.
 --
--- It compares the mark's own times. A `seen_at` that the same transaction sets by hand afterwards goes unnoticed.
+-- It compares only the times of the mark. If it marked as read, and the same transaction then sets another `seen_at` by hand, that
+-- is not noticed.
 --
--- Cost     none: PostgreSQL makes it part of the expression that calls it
+-- Cost     none: PostgreSQL inlines it into the expression that calls it
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.is_as_marked;
 create or replace function bellwire.is_as_marked(mark bellwire.mark_alls, id bigint, seen_at timestamptz, read_at timestamptz, archived_at timestamptz)

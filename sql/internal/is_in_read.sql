@@ -1,10 +1,10 @@
--- Whether a row belongs to a read that began at `moment` and goes on at `present`.
+-- Whether a row belongs to a read that began at `moment` and continues at `present`.
 --
--- A later page of a read has only what the read's first page could see. A changed row (stage 2) counts as it is now: at
--- the end of the read its reader must have each state of that moment or a later one. On a first page this excludes nothing
--- but rows of another history (a restored dump), whose transaction ids this server has not reached.
+-- A later page of a read has only rows that the read's first page could see. A changed row (stage 2) is read as it is now, because at
+-- the end of the read its reader must have the state of that moment or a later one. On a first page this excludes only rows of another
+-- history (a restored dump), whose transaction ids this server has not reached.
 --
--- Cost     none: PostgreSQL makes it part of the expression that calls it
+-- Cost     none: PostgreSQL inlines it into the expression that calls it
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.is_in_read;
 create or replace function bellwire.is_in_read(stage integer, created_xid xid8, changed_xid xid8, moment pg_snapshot, present pg_snapshot)

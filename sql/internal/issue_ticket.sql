@@ -2,9 +2,9 @@
 --
 --   digest            sha256 of the ticket; the ticket itself never reaches the database
 --   recipient_id, issued_at, token_expires_at
---                     from the token with which the ticket was requested; its stream is bound to them. An issued_at more than a
---                     minute ahead counts as a minute ahead: otherwise no revocation would apply to the ticket
---   ttl               how long the ticket is good: at most a minute, and never longer than the token
+--                     from the token with which the ticket was requested; its stream is bound to them. An issued_at that is more
+--                     than a minute ahead is stored as a minute ahead, because otherwise no revocation would apply to the ticket
+--   ttl               how long the ticket is valid: at most a minute, and never longer than the token
 --
 -- Returns when the ticket expires. Each call also deletes up to ten expired tickets.
 --

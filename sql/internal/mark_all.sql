@@ -1,18 +1,18 @@
--- Marks a recipient's unread notifications as read, or the unseen ones as seen; returns how many. Marked and archived ones stay
--- as they are.
+-- Marks a recipient's unread notifications as read, or the unseen ones as seen; returns how many. It does not change notifications
+-- that are already marked, or archived.
 --
 --   mark            'read' or 'seen'
 --   before          only up to and including this id
 --   of_type         only this type
---   had             only notifications that this position has: those inserted by a transaction that it sees. An id alone cannot
---                   say that: a row with a low id may commit late, when nobody has seen it yet
---   in_epoch        the history of the position; if that is another one, nothing is marked, and the result is null
+--   had             only notifications that a reader at this position has: their inserts are visible in it. An id alone does not
+--                   show that, because a row with a low id may commit late
+--   in_epoch        the history of the position; if the database has another one, nothing is marked, and the result is null
 --   reading, read_id
---                   the position is within a read of new rows, so it also has those of that snapshot up to this id
+--                   if the position is within a read of new rows: the reader also has the rows of this snapshot up to this id
 --
--- A mark-all of ten or more, of any type, is stored in bellwire.mark_alls together with the transactions that it replaced: a
--- reader that has all of those can do the same marking by itself. That is why the rows are locked before the update, in the
--- order of their ids.
+-- A mark-all of ten or more, of all types, is stored in bellwire.mark_alls, with the transactions that had last changed the marked
+-- rows: a reader that has all of those can do the same marking by itself. So that these transactions are known, the rows are locked
+-- before the update, in the order of their ids.
 --
 -- Cost     one lock and one update of each unread notification, by their index; one row of bellwire.mark_alls
 -- Rights   bellwire_service, with its own rights
@@ -35,7 +35,7 @@ declare
   moment   timestamptz := clock_timestamp();
   marked   bigint;
   last_id  bigint;
-  replaced xid8[];  -- newest first, one more than are stored
+  replaced xid8[];  -- newest first: those that are stored, and the next older one
   many constant integer := 10;
   kept constant integer := 100;
 begin

@@ -1,9 +1,9 @@
--- The highest transaction id of any row that readers are told about, visible or pruned: the position of a reader that has
--- everything ends there. Beside it, the newest transaction whose notifications were pruned.
+-- Returns the highest transaction id of any visible or pruned row that readers get: the position of a reader that has everything
+-- ends there. Also returns the newest transaction whose notifications were pruned.
 --
--- It looks at the rows of all recipients, so that the position of a recipient without news moves on too, and does not expire.
+-- It reads the rows of all recipients, so that the position of a recipient without new rows advances too, and does not expire.
 --
--- It has no settings of its own, so that PostgreSQL makes it part of a query that calls it in FROM.
+-- It has no settings, so that PostgreSQL can inline it into a query that calls it in FROM.
 --
 -- Cost     one probe at the end of each of five indexes
 -- Rights   bellwire_service
@@ -24,7 +24,7 @@ begin atomic
               order by n.created_xid desc
               limit 1
            ),
-           -- A deleted notification leaves this, so that positions move on.
+           -- A deleted notification leaves a removal, so that positions advance.
            (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1),
            (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1),
            (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1),
@@ -32,7 +32,7 @@ begin atomic
            kept.pruned_xid
          ),
          kept.pruned_xid
-    -- As a subselect, which has a value even when a restore has left no row.
+    -- A subselect, because it has a value even if a restore has left no row.
     from (select coalesce((select k.pruned_xid from bellwire.retention k limit 1), '0') as pruned_xid) kept;
 end;
 

@@ -1,8 +1,8 @@
 -- Records the notifications that recipients no longer have, so that readers remove them: see bellwire.removals.
 --
--- Deleted rows are recorded by statement: also those of prune() and of a DELETE in psql. A row whose recipient_id was changed is
--- recorded by itself, because such rows are few, and other updates do not fire that trigger. TRUNCATE removes too much to record;
--- it makes the table another history (bellwire.epoch()), and open pages fetch their list again.
+-- Deleted rows are recorded once per statement, also those of prune() and of a DELETE in psql. A row whose recipient_id was changed is
+-- recorded by a row trigger, because such rows are few, and other updates do not fire that trigger. TRUNCATE removes too many rows to
+-- record. It begins another history (bellwire.epoch()), and open pages fetch their list again.
 --
 -- Fires    once per DELETE statement, and for each row that an UPDATE gives to another recipient; TRUNCATE
 -- Cost     one row of bellwire.removals for each; one wake-up
@@ -19,7 +19,7 @@ begin
     insert into bellwire.removals (recipient_id, notification_id)
     select r.recipient_id, r.id
       from removed r
-        on conflict do nothing;  -- given away, back and away again by one transaction
+        on conflict do nothing;  -- one transaction gave it away, back, and deleted it
     if found then
       perform bellwire.wake_listeners();
     end if;

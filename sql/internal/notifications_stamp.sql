@@ -1,11 +1,11 @@
--- Maintains what every change of a notification must set, even a change made by hand in psql.
+-- Sets the columns that every change of a notification must set, even a change by hand in psql.
 --
 --   changed_xid  the transaction of the change; readers find the change by it
 --   created_xid  the same, if the row is given to another recipient: it is new there (bellwire.notifications_removed())
 --   seen_at      a notification that is read is also seen, so all unseen ones are unread
 --
--- Fires    before the update of each row that differs. Not if one of the transaction ids is written: that is
---          bellwire.adopt_restored_rows(), which sets both itself.
+-- Fires    before the update of each row that differs. It does not fire if the update writes one of the transaction ids, as
+--          bellwire.adopt_restored_rows() does, which sets both.
 -- Remove   drop trigger notifications_stamp on bellwire.notifications;
 --          drop function bellwire.notifications_stamp();
 create or replace function bellwire.notifications_stamp()

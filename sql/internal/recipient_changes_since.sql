@@ -1,6 +1,6 @@
 -- What a snapshot could not see of one recipient; bellwire.changes_for() explains the columns.
 --
--- It returns ids only. It has no settings of its own, so that PostgreSQL makes it part of the query that calls it.
+-- It returns ids only. It has no settings, so that PostgreSQL can inline it into the query that calls it.
 --
 -- With a `mark` (a mark-all that the reader gets as one event) it leaves out the rows that are as that mark left them.
 --
@@ -31,8 +31,8 @@ begin atomic
             union all
            select p.*
              from unnest(since_in_progress) as missing (xid)
-            -- One probe per transaction. With = any(), in a table that few transactions have written (an import), the
-            -- planner would read all rows of the recipient.
+            -- One index probe per transaction. With = any(), the planner would read all rows of the recipient in a table that few
+            -- transactions have written (an import).
             cross join lateral (
                     select m.id, m.created_xid, m.changed_xid, m.seen_at, m.read_at, m.archived_at
                       from bellwire.notifications m
@@ -67,8 +67,8 @@ begin atomic
                     offset 0
                   ) p
          ) x
-   -- It was given back, and `since` has seen that. A position too long for an id was shortened, and may have seen only
-   -- the later of the two changes.
+   -- Not if `since` has seen that the notification was given back. A position that was too long for an id was shortened, so it may
+   -- have seen only the later of the two changes.
    where not exists (
            select
              from bellwire.notifications n

@@ -1,12 +1,11 @@
--- Records that a rule failed. It never fails and never waits, because it runs inside a write of the application, which must not
--- notice.
+-- Records that a rule failed. It runs inside a write of the application, which it must not disturb. So it never fails and never waits.
 --
 -- It increments a row that no other session is incrementing, or inserts a new one. So the log has at most as many rows for a
--- failure as there were concurrent writers, and no writer waits for another one's commit. Read it as bellwire.rule_errors.
--- Under repeatable read and serializable each failure is a row of its own: reading a row that another session increments would
--- be a serialization failure, here or in the application's commit.
+-- failure as there were concurrent writers, and no writer waits for another one's commit. Read the log as bellwire.rule_errors.
+-- Under repeatable read and serializable it inserts a row for each failure, because to read a row that another session increments
+-- would be a serialization failure, here or at the application's commit.
 --
--- `silenced` is the number of rows about which nobody was told.
+-- `silenced` is the number of rows for which no notification was made.
 --
 -- Rights   bellwire_rules, whose rules call it; only its owner may change what it writes
 -- Remove   with the schema

@@ -1,7 +1,7 @@
--- Gives the rules that are installed the function body that this release writes. migrate applies this file again
--- whenever a file that it requires, or that those require, has changed.
+-- Gives the installed rules the function body that this release writes. migrate applies this file again whenever a file that it
+-- requires has changed, directly or through another file.
 --
--- A rule that this release would refuse keeps its old body, with a warning. It does not use bellwire.define_rule(), which
+-- A rule that this release would refuse keeps its old body, with a warning. The file does not use bellwire.define_rule(), because that
 -- would enable a trigger that somebody has disabled.
 --
 -- Locks    bellwire.lock_rules(); none on the tables that have rules
@@ -34,7 +34,7 @@ begin
         rule.action
       );
     exception
-      -- These are temporary: migrate fails and can be run again.
+      -- These errors are temporary: migrate fails, and can be run again.
       when transaction_rollback or lock_not_available then
         raise;
       when others then

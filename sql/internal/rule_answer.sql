@@ -1,6 +1,6 @@
--- The text of a statement that runs a rule's query again and returns its rows as an array. A rule runs it when inserting the
--- query's rows failed, to find out whether the query failed or one of the rows cannot be written. It runs inside the rule's
--- trigger, because only there new_rows and old_rows exist.
+-- The text of a statement that runs a rule's query again and returns its rows as an array. If the insert of the query's rows has
+-- failed, the rule runs this statement, to find out whether the query fails or one of the rows cannot be written. It runs inside the
+-- rule's trigger, because new_rows and old_rows exist only there.
 --
 -- Rights   called by rules, as bellwire_rules
 -- Remove   with the schema

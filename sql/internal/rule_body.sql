@@ -1,7 +1,7 @@
 -- The text of a rule's trigger function, as `\sf` shows it to a DBA.
 --
--- Which rows are wanted is said here and in bellwire.is_wanted(): before PostgreSQL 18 a function in SQL that is not inlined is
--- planned at each call, for one probe of an index.
+-- The conditions for a row are here and in bellwire.is_wanted(). A rule does not call that function, because PostgreSQL before 18
+-- plans an SQL function that is not inlined at each call, and this one needs a single index probe.
 --
 -- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema

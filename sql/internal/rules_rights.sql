@@ -1,8 +1,8 @@
 -- What rules may do: read the tables that are granted to bellwire_rules, write notifications, and see which types are muted. The
 -- functions that they call have grants of their own.
 --
--- Of notifications they may write only the columns that a rule returns. "on conflict" reads those of the unique index, and a
--- rule that retracts has to find the notifications that it archives.
+-- In notifications they may write only the columns that a rule returns. They may also read some: "on conflict" reads the columns of the
+-- unique index, and a rule that retracts has to find the notifications that it archives.
 --
 -- Remove   revoke all on all tables in schema bellwire from bellwire_rules;
 grant usage on schema bellwire to bellwire_rules;

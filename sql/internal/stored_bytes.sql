@@ -1,9 +1,9 @@
 -- How many bytes the texts and the data of a change will take, estimated without fetching any of them.
 --
--- The length of a text is known without that, compressed or not. For compressed data it assumes eight times the stored size:
--- data can expand ninety times, and a read unpacks everything that passes this estimate to fill a page of one megabyte.
+-- PostgreSQL knows the length of a text without fetching it, even if it is compressed. Compressed data counts as eight times its
+-- stored size. It can be up to ninety times as large, and a read decompresses all rows that fit a page by this estimate.
 --
--- Cost     none: PostgreSQL makes it part of the expression that calls it
+-- Cost     none: PostgreSQL inlines it into the expression that calls it
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.stored_bytes;
 create or replace function bellwire.stored_bytes(stage integer, type text, actor_id text, title text, body text, link text, data jsonb, cut_at integer)

@@ -1,9 +1,9 @@
--- Suspends wake-ups for so many milliseconds, at most a second, because the service reads without them. It calls this again and
--- again while it is busy. When it stops calling (it is idle again, or has crashed), wake-ups are sent again by themselves.
+-- Suspends wake-ups for this many milliseconds, at most a second. The service calls this again and again while it is busy and reads
+-- without wake-ups. When it stops calling (it is idle again, or has crashed), wake-ups are sent again.
 --
--- If wake-ups were sent until now, one more is sent: it makes every other instance look, and see that it has to poll. But not if
--- the cluster's notification queue is half full: that may be the reason for this call, and a full queue takes no more.
--- It does not end what bellwire.suspend_wakeups() suspended for good, which is another sequence.
+-- If wake-ups were sent until now, one more is sent. It makes every other instance read, and so learn that it must read every tick.
+-- None is sent if the cluster's notification queue is half full: that may be the reason for this call, and the queue must not fill.
+-- It does not change what bellwire.suspend_wakeups() has set, which is in another sequence.
 --
 -- Cost     one write of a sequence; the first call of a series sends one NOTIFY
 -- Rights   bellwire_service

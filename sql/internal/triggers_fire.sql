@@ -1,5 +1,5 @@
 -- True, or an error if the session's session_replication_role is `replica`. In such a session no trigger fires, so readers would
--- not be told about marked or pruned notifications. The service checks when it connects. Behind a pooler in transaction mode,
+-- not learn of marked or pruned notifications. The service checks when it connects. Behind a pooler in transaction mode,
 -- another client may have left the setting in the session later, so marking and pruning check again.
 --
 -- Raises   object_not_in_prerequisite_state (55000)

@@ -1,10 +1,9 @@
 -- Tells every Bellwire process that there is something to read.
 --
 -- Channel  bellwire
--- Payload  empty: a wake-up carries no data, so a role that may LISTEN learns nothing, and PostgreSQL sends equal payloads of one
---          transaction once
--- Cost     commits that notify wait for one lock of the whole cluster until they are durable; none while wake-ups are suspended,
---          by the service under load or by bellwire.suspend_wakeups() for good
+-- Payload  empty: a role that may LISTEN learns nothing from it, and PostgreSQL sends equal payloads of one transaction only once
+-- Cost     a commit that notifies takes one lock of the whole cluster until it is durable, so such commits wait for each other. No
+--          cost while wake-ups are suspended, by the service under load or by bellwire.suspend_wakeups()
 -- Rights   called by triggers, as bellwire_rules or bellwire_owner
 -- Remove   with the schema
 -- requires: wakeups_are_suspended.sql

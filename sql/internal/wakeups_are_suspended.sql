@@ -1,9 +1,9 @@
 -- Whether wake-ups are suspended now: whether bellwire.wakeups_suspended_ms() is above 0.
 --
--- Every insert that makes notifications calls it. During a lease it reads one sequence once, and it does not compute the
--- milliseconds.
+-- Every insert that makes notifications calls it. So it does not compute the milliseconds, and during a lease it reads only one
+-- sequence, once.
 --
--- Cost     some microseconds: PostgreSQL makes it part of the expression that calls it
+-- Cost     some microseconds: PostgreSQL inlines it into the expression that calls it
 -- Rights   called by triggers, as bellwire_rules or bellwire_owner
 -- Remove   with the schema
 create or replace function bellwire.wakeups_are_suspended()

@@ -1,4 +1,4 @@
--- Installs or replaces a rule: who is told what when rows of a table are inserted, updated or deleted.
+-- Installs or replaces a rule: who is notified of what when rows of a table are inserted, updated or deleted.
 --
 --   select bellwire.define_rule('answer_received', 'public.answers', 'insert', $$
 --     select q.author_id as recipient_id, 'answer.received' as type, a.body as title
@@ -13,7 +13,7 @@
 --   query     one SELECT from new_rows and old_rows (empty if the event has none) that returns, by name, recipient_id and type,
 --             and any of actor_id, title, body, link, data, dedupe_key. Other tables are named with their schema. The rule runs as
 --             bellwire_rules, which needs SELECT on them
---   on_error  record: a failure is written to bellwire.rule_errors, and the application's write goes on;
+--   on_error  record: a failure is written to bellwire.rule_errors, and the application's write continues;
 --             raise: the write fails, and a statement costs no subtransaction
 --   action    notify: writes notifications
 --             retract: archives notifications. The query returns recipient_id and dedupe_key (with a type, or for all types), or

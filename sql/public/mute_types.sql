@@ -1,9 +1,9 @@
--- Sets the types that a recipient has muted, in place of those set before; returns them, each once, in order. From the next
--- write on, notifications of these types are not written (bellwire.is_wanted()); existing ones stay.
+-- Sets the types that a recipient has muted, and replaces those set before. Returns them in order, without repeats. From the next write
+-- on, no notifications of these types are made (bellwire.is_wanted()); existing ones stay.
 --
 --   select bellwire.mute_types('42', array['task.message']);
 --
--- At most 200 types of 200 characters, as in the API: every rule that tells this recipient something reads them.
+-- At most 200 types of 200 characters, as in the API, because every rule that notifies this recipient reads them.
 --
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.mute_types;

@@ -1,7 +1,7 @@
 -- The first 140 characters of a text, with an ellipsis if it was cut: for the body of a notification. In a database that is not
 -- UTF8 it ends in three dots, because few other encodings have the character.
 --
--- It is not strict and has no search_path of its own, so that the plan of a rule includes it. Its names are resolved when it is
+-- It is not strict and sets no search_path, so that PostgreSQL can inline it into a rule's query. Its names are resolved when it is
 -- created.
 --
 -- Rights   anyone; rules call it

@@ -2,10 +2,10 @@
 --
 --   select bellwire.prune(now() - interval '90 days');
 --
--- Each call is one small transaction, so that nobody waits for a long one. `npx bellwire prune` repeats it until nothing is left.
--- Open pages are told, as after a plain DELETE (bellwire.removals). Each call also deletes up to 20,000 removals of that age,
--- which it does not count. A client whose cursor is older than the deleted notifications, or than the deleted removals, has to
--- fetch its list (`cursor_expired`). A notification that was given to another recipient later expires no other cursor.
+-- Each call is one small transaction, so that no other transaction waits for long. `npx bellwire prune` repeats it until nothing is
+-- left. Open pages remove the notifications, as after a plain DELETE (bellwire.removals). Each call also deletes up to 20,000 removals
+-- of that age, which it does not count. A client whose cursor is older than the deleted notifications, or than the deleted removals,
+-- has to fetch its list (`cursor_expired`). A deleted notification that had been given to another recipient expires no cursor.
 --
 -- It refuses to delete notifications younger than bellwire.retention.minimum_age (a day, unless its owner changes that), so that
 -- the service's login cannot empty the table.
@@ -43,7 +43,7 @@ begin
            )
     returning id, created_xid
   ),
-  -- A notification that was given to another recipient is new there since then. That must not expire other positions.
+  -- A notification that was given to another recipient has the created_xid of that change. That must not expire other positions.
   moved as materialized (
     select r.notification_id, r.removed_xid
       from (select distinct d.created_xid from deleted d) d
@@ -62,7 +62,7 @@ begin
          )::text::xid8
     into pruned, newest
     from deleted d;
-  -- Nearly always the oldest one is too young, and no others are read.
+  -- Nearly always the oldest removal is too young, and no others are read.
   if prune.before > (select r.removed_at from bellwire.removals r order by r.removed_xid limit 1) then
     with oldest as (
       select r.recipient_id, r.removed_xid, r.notification_id, r.removed_at

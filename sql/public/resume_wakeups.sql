@@ -1,5 +1,5 @@
--- Sends wake-ups again after bellwire.suspend_wakeups(). It also ends a lease that the service has taken because it is busy; the
--- service takes another one if it has to.
+-- Sends wake-ups again after bellwire.suspend_wakeups(). It also ends a lease that the service took because it was busy. If the service
+-- is still busy, it takes another one.
 --
 --   select bellwire.resume_wakeups();
 --

@@ -1,5 +1,5 @@
--- Ends a recipient's open streams and refuses tokens issued before now, on every instance. Because clocks differ, the service
--- decides how much later a token must be issued to be good (JWT_LEEWAY_SECONDS).
+-- Ends a recipient's open streams, and refuses tokens issued before now, on every instance. Because clocks differ, the service also
+-- refuses tokens issued within JWT_LEEWAY_SECONDS after now.
 --
 --   select bellwire.revoke('42');
 --

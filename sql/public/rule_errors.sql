@@ -1,4 +1,4 @@
--- What went wrong in rules: which rule, how, how often, since when, and about how many rows nobody was told (silenced).
+-- Failures of rules: which rule, the error, how often, since when, and for how many rows no notification was made (silenced).
 --
 -- Rights   bellwire_service (the metrics count them)
 -- Remove   with the schema; to forget the errors of one rule:

@@ -2,12 +2,12 @@
 --
 --   select bellwire.suspend_wakeups();
 --
--- For an application that uses PREPARE TRANSACTION, which refuses a transaction that has notified, and for those who want no
--- commit to wait for the one lock of the cluster that NOTIFY takes. It takes effect at once, also for transactions that are
--- already open, and a rollback does not undo it.
+-- There are two reasons to call it. PREPARE TRANSACTION refuses a transaction that has notified. And every commit that notifies waits
+-- for one lock of the whole cluster. It takes effect at once, also for transactions that are already open, and a rollback does not
+-- undo it.
 --
--- It waits for nobody, because it may be an emergency: writers of a sequence do not exclude each other, and leases are kept in
--- another sequence.
+-- It waits for no other transaction, so that it also helps in an emergency: writers of a sequence do not exclude each other, and the
+-- service's leases are in another sequence.
 --
 -- Rights   none by default: the owner, and roles with EXECUTE
 -- Remove   drop function bellwire.suspend_wakeups();

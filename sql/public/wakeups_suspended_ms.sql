@@ -6,7 +6,7 @@
 -- pg_sequence_last_value() is the function behind the view pg_sequences: it reads the sequence's buffer, whatever the snapshot,
 -- and is null before the first setval().
 --
--- Cost     a microsecond: PostgreSQL makes it part of the expression that calls it, which it does not do with a search_path
+-- Cost     a microsecond: PostgreSQL inlines it into the expression that calls it; with a search_path it would not
 -- Rights   bellwire_service
 -- Remove   with the schema
 create or replace function bellwire.wakeups_suspended_ms()
