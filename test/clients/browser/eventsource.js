@@ -1,4 +1,4 @@
-// The browser's own, on a page of the same host, with the token in a cookie.
+// The browser's own EventSource, on a page of the same host, with the token in a cookie.
 let cursor = "";
 
 function open() {
@@ -10,7 +10,7 @@ function open() {
     });
   }
   stream.addEventListener("error", async () => {
-    // It comes again by itself, except after an answer other than 200, and does not say which that was.
+    // It reconnects itself, except after a status other than 200. It does not report that status.
     if (stream.readyState !== EventSource.CLOSED) return;
     const answer = await fetch("/api/notifications/unread-count").catch(() => {});
     if (answer?.status === 401 || answer?.status === 403) console.error("sign in again");

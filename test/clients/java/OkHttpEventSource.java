@@ -13,7 +13,7 @@ public class OkHttpEventSource {
     var connect = ConnectStrategy.http(URI.create(System.getenv("STREAM_URL")))
         .header("Authorization", "Bearer " + System.getenv("TOKEN"))
         .readTimeout(1, TimeUnit.MINUTES); // longer than two heartbeats; 5 minutes unless set
-    // Else the end of a stream is an exception.
+    // Otherwise the end of a stream is an exception.
     try (var stream = new EventSource.Builder(connect).errorStrategy(ErrorStrategy.alwaysContinue()).build()) {
       for (var event : stream.anyEvents()) {
         if (event instanceof MessageEvent message && message.getEventName().equals("notification"))

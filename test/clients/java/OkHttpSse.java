@@ -12,7 +12,7 @@ public class OkHttpSse {
   static String cursor = "";
 
   public static void main(String[] args) throws Exception {
-    // Longer than two heartbeats; 10 s unless set.
+    // Longer than two heartbeats; the default is 10 s.
     var client = new OkHttpClient.Builder().readTimeout(Duration.ofMinutes(1)).build();
     while (true) { // it opens one stream and does not come again
       var request = new Request.Builder()

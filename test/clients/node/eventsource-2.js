@@ -1,4 +1,4 @@
-// eventsource 2 (npm), which many packages still bring along.
+// eventsource 2 (npm), which many packages still depend on.
 import EventSource from "eventsource-2"; // in your program: "eventsource"
 
 let cursor = "";
@@ -14,7 +14,7 @@ function open() {
     });
   }
   stream.addEventListener("error", ({ status }) => {
-    // It comes again by itself, except after an answer other than 200, 500, 502, 503 or 504.
+    // It reconnects itself, except after a status other than 200, 500, 502, 503 or 504.
     if (status === undefined || status >= 500) return;
     if (status === 401 || status === 403) console.error("sign in again");
     else setTimeout(open, 2000 + Math.random() * 3000);

@@ -4,7 +4,7 @@ import { createEventSource } from "eventsource-client";
 const stream = createEventSource({
   url: process.env.STREAM_URL,
   headers: { Authorization: `Bearer ${process.env.TOKEN}` },
-  // It does not look at the status, and would ask for ever.
+  // It does not check the status, and would retry for ever.
   async fetch(url, init) {
     const response = await fetch(url, init);
     if (response.status === 401 || response.status === 403) {

@@ -18,7 +18,7 @@ function open() {
     });
   }
   stream.addEventListener("error", ({ code }) => {
-    // It comes again by itself, except after an answer other than 200: a proxy's 502 while the service restarts.
+    // It reconnects itself, except after a status other than 200, such as a proxy's 502 while the service restarts.
     if (stream.readyState !== EventSource.CLOSED) return;
     if (code === 401 || code === 403) console.error("sign in again");
     else setTimeout(open, 2000 + Math.random() * 3000);

@@ -7,18 +7,18 @@ class SignedOut extends Error {}
 
 await fetchEventSource(process.env.STREAM_URL, {
   headers: { Authorization: `Bearer ${process.env.TOKEN}` },
-  openWhenHidden: true, // else it closes the stream whenever its page is hidden
+  openWhenHidden: true, // otherwise it closes the stream while its page is hidden
   async onopen({ status }) {
     if (status === 401 || status === 403) throw new SignedOut();
-    if (status !== 200) throw new Error(`${status}: come again`);
+    if (status !== 200) throw new Error(`${status}: reconnect`);
   },
   onmessage({ event, data }) {
-    if (event === "notification") console.log(data); // other blocks may have no data: do not parse them all
+    if (event === "notification") console.log(data); // other events may have no data: do not parse them
   },
   onclose() {
-    throw new Error("the end is no end: come again"); // else it is done
+    throw new Error("ended: reconnect"); // otherwise it would stop
   },
   onerror(err) {
-    if (err instanceof SignedOut) throw err; // what is thrown here ends it
+    if (err instanceof SignedOut) throw err; // an error thrown here ends it
   },
 });

@@ -1,4 +1,4 @@
-// undici 7 (npm): the EventSource of Node itself.
+// undici 7 (npm): Node's own EventSource.
 import { Agent, EventSource, fetch } from "undici";
 
 const dispatcher = new Agent().compose((dispatch) => (options, handler) => {
@@ -16,7 +16,7 @@ function open() {
     });
   }
   stream.addEventListener("error", async () => {
-    // It comes again by itself, except after an answer other than 200, and does not say which that was.
+    // It reconnects itself, except after a status other than 200. It does not report that status.
     if (stream.readyState !== EventSource.CLOSED) return;
     const url = new URL("unread-count", process.env.STREAM_URL);
     const answer = await fetch(url, { dispatcher }).catch(() => {});

@@ -6,7 +6,7 @@ import aiohttp
 from aiohttp_sse_client2.client import EventSource
 
 headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
-timeout = aiohttp.ClientTimeout(total=None, sock_read=60)  # aiohttp ends a stream after 5 minutes unless set
+timeout = aiohttp.ClientTimeout(total=None, sock_read=60)  # by default aiohttp ends a stream after 5 minutes
 
 
 async def main():
@@ -21,7 +21,7 @@ async def main():
         except ConnectionRefusedError:
             raise  # 401: sign in again
         except (ConnectionError, aiohttp.ClientError, asyncio.TimeoutError):
-            pass  # it tries once, then it gives up
+            pass  # it gives up after one try
         await asyncio.sleep(3)
 
 

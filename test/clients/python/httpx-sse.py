@@ -7,7 +7,7 @@ from httpx_sse import connect_sse
 
 headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
 retry = 3.0
-timeout = httpx.Timeout(10, read=60)  # longer than two heartbeats; 5 s unless set
+timeout = httpx.Timeout(10, read=60)  # longer than two heartbeats; the default is 5 s
 
 with httpx.Client(timeout=timeout, headers=headers) as client:
     while True:

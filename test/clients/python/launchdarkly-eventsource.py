@@ -18,8 +18,8 @@ client = SSEClient(
         headers={"Authorization": f"Bearer {os.environ['TOKEN']}"},
         urllib3_request_options={"timeout": Timeout(connect=10, read=60)},  # longer than two heartbeats
     ),
-    error_strategy=ErrorStrategy.from_lambda(decide),  # else the end of a stream is the end
-    retry_delay_strategy=RetryDelayStrategy.default(max_delay=30, jitter_multiplier=0.5),  # no bound unless set
+    error_strategy=ErrorStrategy.from_lambda(decide),  # otherwise it stops at the end of a stream
+    retry_delay_strategy=RetryDelayStrategy.default(max_delay=30, jitter_multiplier=0.5),  # by default there is no limit
 )
 for event in client.events:
     if event.event == "notification":

@@ -25,5 +25,5 @@ while True:
         if err.status_code in (401, 403):
             raise  # sign in again
     except requests.RequestException:
-        pass  # five tries, then it gives up
+        pass  # it gives up after five tries
     time.sleep(3)

@@ -14,9 +14,9 @@ pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=10, read=60))  # long
 
 
 def blocks(response):
-    """Whole blocks only: at a cut, sseclient-py takes half an event for one."""
+    """Yields whole blocks only: sseclient-py would treat half an event, at a cut, as an event."""
     rest = b""
-    # read1: what there is, chunked or not.
+    # read1 returns the bytes that have arrived, chunked or not.
     for part in iter(lambda: response.read1(65536), b""):
         *whole, rest = (rest + part).split(b"\n\n")
         yield from (block + b"\n\n" for block in whole)

@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	// A longer line ends the stream again and again; 64 KB unless set.
+	// The default is 64 KB. A longer line would end the stream at each reconnect.
 	client := sse.NewClient(os.Getenv("STREAM_URL"), sse.ClientMaxBufferSize(1<<20))
 	client.Headers["Authorization"] = "Bearer " + os.Getenv("TOKEN")
 	client.ResponseValidator = func(_ *sse.Client, response *http.Response) error {
@@ -27,7 +27,7 @@ func main() {
 		return errors.New(response.Status)
 	}
 	for {
-		// Returns at the end of a stream, and after 15 minutes of failures; goes on at the last id.
+		// Returns at the end of a stream, and after 15 minutes of failures; continues at the last id.
 		err := client.SubscribeRaw(func(event *sse.Event) {
 			if string(event.Event) == "notification" {
 				fmt.Println(string(event.Data))

@@ -32,7 +32,7 @@ func main() {
 		fmt.Println(event.Data)
 	})
 	for {
-		// Returns after any status but 200; goes on at the last id.
+		// Returns after any status other than 200; continues at the last id.
 		log.Print(stream.Connect())
 		time.Sleep(3 * time.Second)
 	}

@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (url, token) = (env::var("STREAM_URL")?, env::var("TOKEN")?);
     let mut cursor = String::new();
     loop {
-        // In the URL: the header would be there twice when it comes again by itself.
+        // In the URL, because the header would be sent twice when it reconnects itself.
         let url = format!("{url}?lastEventId={cursor}");
         let mut stream = client.get(url).bearer_auth(&token).eventsource()?;
         stream.set_retry_policy(Box::new(ExponentialBackoff::new(
