@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-/** Resolves when the client has taken everything that was written to its socket, or the socket has ended. */
+/** Resolves when the kernel has taken everything that was written to the socket, or the socket has closed. */
 export function drained(socket: Socket): Promise<void> {
   if (!socket.writableNeedDrain) return Promise.resolve();
   return new Promise((resolve) => {
