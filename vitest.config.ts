@@ -20,7 +20,7 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: "integration",
+          name: "integration", isolate: false,
           include: ["test/**/*.test.ts"],
           exclude: [...elsewhere, UNIT],
           globalSetup: ["test/support/cluster.ts"],
