@@ -23,7 +23,7 @@ export default defineConfig({
           name: "integration", isolate: false,
           include: ["test/**/*.test.ts"],
           exclude: [...elsewhere, UNIT],
-          globalSetup: ["test/support/cluster.ts"],
+          globalSetup: ["test/support/build.ts", "test/support/cluster.ts"],
         },
       },
     ],

@@ -10,12 +10,11 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { asService } from "../src/db/pool.ts";
 import { readVersion } from "../src/version.ts";
+import { CLI } from "./support/cli.ts";
 import { createDatabase, type TestDatabase } from "./support/database.ts";
 import { LAST_WORDS } from "./support/event-source.ts";
 import { call, startService } from "./support/service.ts";
 
-const TSX = import.meta.resolve("tsx");
-const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SECRET = "a secret that is long enough for HS256";
 const DRAIN_SECONDS = 1;
@@ -41,7 +40,7 @@ async function createFolder(): Promise<string> {
 
 /** The real CLI as a process of its own, with this environment and nothing of ours. */
 function launch(args: string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, ["--import", TSX, CLI, ...args], {
+  const child = spawn(process.execPath, [CLI, ...args], {
     cwd: folder,
     env: { PATH: process.env.PATH ?? "", HOME: folder, ...env },
     stdio: ["ignore", "pipe", "pipe"],

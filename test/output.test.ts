@@ -4,14 +4,12 @@ import { closeSync, constants, openSync, readFileSync, readSync, writeSync } fro
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { asService } from "../src/db/pool.ts";
 import { createMinter } from "../src/http/auth/sign.ts";
+import { CLI } from "./support/cli.ts";
 import { createDatabase, type TestDatabase } from "./support/database.ts";
 
-const TSX = import.meta.resolve("tsx");
-const CLI = fileURLToPath(new URL("../src/cli.ts", import.meta.url));
 const SECRET = "a secret that is long enough for HS256";
 const mint = createMinter({
   key: { kind: "secret", secret: SECRET },
@@ -91,7 +89,7 @@ function launch(
   stderr: Sink | "read",
 ): Launched & { said: { stdout: string; stderr: string } } {
   const given = [stdout, stderr].map((sink) => (sink === "read" ? ("pipe" as const) : sink()));
-  const child = spawn(process.execPath, ["--import", TSX, CLI, ...args], {
+  const child = spawn(process.execPath, [CLI, ...args], {
     cwd: folder,
     env: { PATH: process.env.PATH ?? "", HOME: folder, ...env },
     stdio: ["ignore", ...given],

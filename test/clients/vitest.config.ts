@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     root: fileURLToPath(new URL("../..", import.meta.url)),
     include: ["test/clients/**/*.test.ts"],
+    globalSetup: ["test/support/build.ts"],
     fileParallelism: false,
     testTimeout: 240_000,
     hookTimeout: 900_000,

@@ -52,16 +52,15 @@ async function query(url: string, sql: string): Promise<pg.QueryResultRow[]> {
 /** Another process that starts the database in `dir`. It is killed at the end of the test, if not before. */
 async function startElsewhere(dir: string): Promise<{ process: ChildProcess; text: string }> {
   const script = `
-    import { startEmbedded } from "./src/embedded/embedded.ts";
-    import { createLogger } from "./src/logger.ts";
+    import { startEmbedded } from "./dist/embedded/embedded.js";
+    import { createLogger } from "./dist/logger.js";
     const options = { dir: process.argv[1], port: 0, log: createLogger("silent") };
     await startEmbedded(options).then(({ url }) => console.log(url), (err) => console.log(err.message));
   `;
-  const child = spawn(
-    process.execPath,
-    ["--import", "tsx", "--input-type=module", "--eval", script, dir],
-    { cwd: repository, stdio: ["ignore", "pipe", "inherit"] },
-  );
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", script, dir], {
+    cwd: repository,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   onTestFinished(() => void child.kill("SIGKILL"));
   const [text] = await once(createInterface(child.stdout), "line");
   return { process: child, text };

@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 import { asService } from "../../src/db/pool.ts";
+import { CLI } from "../support/cli.ts";
 import { openStream } from "../support/event-source.ts";
 import { createRandom, seeds } from "../support/random.ts";
 import { expectExact } from "./support/checker.ts";
@@ -19,8 +19,6 @@ import type { ServiceProcess } from "./support/service-process.ts";
 import { type Database, openTrial } from "./support/trial.ts";
 import { startWriters } from "./support/writers.ts";
 
-const TSX = import.meta.resolve("tsx");
-const CLI = fileURLToPath(new URL("../../src/cli.ts", import.meta.url));
 const KB = 1024;
 const MAX_BUFFERED_BYTES = 256 * KB;
 
@@ -248,7 +246,7 @@ async function openRaw(
 
 /** Runs `npx bellwire prune` and returns its output. */
 async function prune(databaseUrl: string, retentionDays: number): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", TSX, CLI, "prune"], {
+  const { stdout } = await promisify(execFile)(process.execPath, [CLI, "prune"], {
     cwd: tmpdir(), // away from any `.env`
     env: {
       PATH: process.env.PATH,

@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     root: fileURLToPath(new URL("../..", import.meta.url)),
     include: ["test/faults/**/*.test.ts"],
+    globalSetup: ["test/support/build.ts"],
     fileParallelism: false,
     testTimeout: 600_000,
     hookTimeout: 120_000,

@@ -3,15 +3,13 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { asService } from "../../../src/db/pool.ts";
 import { createMinter } from "../../../src/http/auth/sign.ts";
+import { CLI } from "../../support/cli.ts";
 import { closeAfterTest } from "./close-after-test.ts";
 import { parseMetrics } from "./metrics.ts";
 import { findPort } from "./ports.ts";
 
-const TSX = import.meta.resolve("tsx");
-const CLI = fileURLToPath(new URL("../../../src/cli.ts", import.meta.url));
 const SECRET = "a secret that is long enough for HS256";
 const START_LIMIT_MS = 60_000;
 
@@ -61,7 +59,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
   let running: { child: ChildProcess; ended: Promise<Exit>; toldAt?: number } | undefined;
 
   function launch() {
-    const child = spawn(process.execPath, ["--import", TSX, CLI, "start"], {
+    const child = spawn(process.execPath, [CLI, "start"], {
       cwd: tmpdir(), // away from any `.env`
       env: {
         PATH: process.env.PATH,

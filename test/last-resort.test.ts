@@ -12,8 +12,8 @@ async function runStuck(script: string) {
   const pipe = join(folder, "pipe");
   spawnSync("mkfifo", [pipe]);
   const unread = openSync(pipe, constants.O_RDWR);
-  const text = `import { killAfter } from "./src/last-resort.ts"; import fs from "node:fs"; ${script}`;
-  const args = ["--import", "tsx", "--input-type=module", "--eval", text];
+  const text = `import { killAfter } from "./dist/last-resort.js"; import fs from "node:fs"; ${script}`;
+  const args = ["--input-type=module", "--eval", text];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit", unread] });
   onTestFinished(async () => {
     child.kill("SIGKILL");
