@@ -9,18 +9,19 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Vitest waits a second for what a test waits for; on a busy machine the service takes longer to start.
     expect: { poll: { timeout: 15_000 } },
+    // Nothing here keeps a state in a module, so one module graph serves all files of a worker.
+    isolate: false,
     // By itself vitest leaves a core out. Most tests wait most of their time.
     maxWorkers: 2,
     projects: [
       {
         extends: true,
-        // Nothing here keeps a state in a module, so one module graph serves all files.
-        test: { name: "unit", include: [UNIT], exclude: elsewhere, isolate: false },
+        test: { name: "unit", include: [UNIT], exclude: elsewhere },
       },
       {
         extends: true,
         test: {
-          name: "integration", isolate: false,
+          name: "integration",
           include: ["test/**/*.test.ts"],
           exclude: [...elsewhere, UNIT],
           globalSetup: ["test/support/build.ts", "test/support/cluster.ts"],
