@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-/** Notifies of so many kilobytes each; returns the ids. */
+/** Makes notifications of these sizes in kilobytes. Returns the ids. */
 async function notify(recipientId: string, kilobytes: number[]): Promise<string[]> {
   const ids: string[] = [];
   for (const size of kilobytes) {
@@ -42,7 +42,7 @@ async function inFlight(service: Service): Promise<number> {
   return Number(/^bellwire_replay_bytes_in_flight (\d+)$/m.exec(text)?.[1]);
 }
 
-/** Asks, and reads nothing of the answer unless it is told to. */
+/** Sends a request. The socket is paused: it reads nothing of the response until `resume()`. */
 async function ask(service: Service, recipientId: string, path: string): Promise<Socket> {
   const client = connect(Number(new URL(service.url).port), "127.0.0.1");
   client.pause().on("error", () => {});
@@ -53,7 +53,7 @@ async function ask(service: Service, recipientId: string, path: string): Promise
   return client;
 }
 
-/** A part of the service alone, for one recipient. */
+/** Serves one route handler alone, for one recipient. */
 async function serve(recipientId: string, position: Cursor, handler: RequestHandler) {
   const expiresAt = new Date(Date.now() + 60_000);
   const app = express().use((_req, res, next) => {
@@ -66,10 +66,10 @@ async function serve(recipientId: string, position: Cursor, handler: RequestHand
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test("a list has at most a megabyte, unless one notification alone is larger; nextBefore leads to all", async () => {
+test("a list has at most a megabyte, unless one notification alone is larger; following nextBefore gives all notifications", async () => {
   const service = await startService({
     databaseUrl: database.url,
-    // A quarter of it is for lists: a tenth of what the largest takes.
+    // Lists have a quarter of it, which is a tenth of the largest notification.
     env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "1200000" },
   });
   const ids = await notify("me", [10, 3000, 400, 400, 400, 10]);
@@ -115,7 +115,7 @@ test("a list does not end early if a larger notification arrives during each rea
   expect(nextBefore).toBe(ids[3]);
 });
 
-test("a client that reads nothing is cut after STALLED_SECONDS; the next in line is answered, and one that has left is skipped", async () => {
+test("a client that reads nothing is cut after STALLED_SECONDS; then the next request is answered, and a client that has left is skipped", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "4194304", STALLED_SECONDS: "1" },
@@ -139,7 +139,7 @@ test("a client that reads nothing is cut after STALLED_SECONDS; the next in line
   expect(service.logged()).not.toContain("request failed");
 });
 
-test("a poll with more than fits is answered with what fits, and the next poll has the rest", async () => {
+test("a poll that has more than the limit gets what fits, and the next poll gets the rest", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: { MAX_EVENT_BYTES: "0", MAX_REPLAY_BYTES_IN_FLIGHT: "200000" },
@@ -212,7 +212,7 @@ test("a client that reads a little now and then is cut after STALLED_SECONDS as 
   expect(client.bytesRead).toBeLessThan(40_000_000);
 });
 
-test("a request that has waited ten seconds for its bytes is 503; a mark waits for the bytes of its response", async () => {
+test("a request that has waited ten seconds for its bytes gets 503; a mark waits only for the bytes of its response", async () => {
   const service = await startService({
     databaseUrl: database.url,
     // A quarter of it is 15 MB.
@@ -237,7 +237,7 @@ test("a request that has waited ten seconds for its bytes is 503; a mark waits f
   expect(service.logged()).not.toContain("request failed");
 });
 
-test("a poll that has waited ten seconds for its bytes is 503, and keeps its place until its client has the response", async () => {
+test("a poll that has waited ten seconds for its bytes gets 503; a poll keeps its place until its client has the response", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: {
@@ -276,7 +276,7 @@ test("a recipient whose clients read no response delays no other recipient", asy
   await notify("passer-by", [1]);
   for (let i = 0; i < 10; i++)
     for (const path of ["/", `/${id}`, `/poll?since=${since}`]) await ask(service, "crowd", path);
-  // One of the lists and one of the polls, and more where it may.
+  // One list and one poll at least.
   await expect.poll(() => inFlight(service)).toBeGreaterThan(12_000_000);
   const askedAt = performance.now();
   const paths = ["/", `/poll?since=${since}`, "/"];

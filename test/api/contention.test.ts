@@ -17,7 +17,7 @@ beforeEach(() =>
   ),
 );
 
-/** Of the sessions that are opened from now on. */
+/** Applies to sessions that are opened from now on. */
 async function setDefaultIsolation(isolation: string) {
   const name = new URL(database.url).pathname.slice(1);
   await database.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`);
@@ -25,7 +25,7 @@ async function setDefaultIsolation(isolation: string) {
 
 const start = () => startService({ databaseUrl: database.url, demo: true });
 
-/** To recipient 1, so many. */
+/** Makes this many notifications for recipient 1. */
 const notify = (count: number) =>
   database.query(
     "select bellwire.notify('1', 'test', title => n::text) from generate_series(1, $1::integer) n",
@@ -37,14 +37,17 @@ async function count(where: string): Promise<number> {
   return rows.length;
 }
 
-/** Another session begins, something is asked and must wait for it (`waiting` queries that say `about`), and then it ends. */
+/**
+ * Another session runs `begin` and holds its locks. `ask` must then wait for it, which `waiting` queries that contain `about` show.
+ * Then the other session runs `end`.
+ */
 async function meet<T>(
   begin: string,
   ask: () => Promise<T>,
   { end = "commit", about = "", waiting = 1 } = {},
 ): Promise<T> {
   const other = await database.connect();
-  await other.query("set deadlock_timeout = '20s'"); // of two, the service is who is found
+  await other.query("set deadlock_timeout = '20s'"); // so that the deadlock check ends the service's transaction
   await other.query(`begin isolation level read committed; ${begin}`);
   const answer = ask();
   const listWaiting = () =>
@@ -61,7 +64,7 @@ async function meet<T>(
   return await answer;
 }
 
-/** As recipient 1. */
+/** A request of recipient 1. */
 async function ask(service: Service, method: string, path: string, body?: object) {
   const { status, headers, body: answer } = await call(service, "1", path, { method, body });
   return { status, retryAfter: Number(headers.get("retry-after")), answer };
@@ -76,7 +79,7 @@ async function act(service: Service, act: object) {
   return { status: response.status, retryAfter: Number(response.headers.get("retry-after")) };
 }
 
-/** Two offers for one task of user 1's. */
+/** Makes two offers for one task of user 1. */
 const offer = () =>
   database.query(
     `insert into public.users (name) values ('Anna'), ('Boris');
@@ -113,7 +116,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(asked).toMatchObject({ status: 200, answer: wanted });
   });
 
-  test("a ticket opens its stream although its row has just been changed", async () => {
+  test("a ticket whose row another transaction has just changed opens its stream", async () => {
     const service = await start();
     const { ticket } = (await call(service, "1", "/tickets", { method: "POST" })).body;
     const abort = new AbortController();
@@ -125,7 +128,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(Buffer.from(first?.value ?? []).toString()).toContain("event: ready");
   });
 
-  test("if two offers are accepted at the same time, one succeeds and the other is no longer possible", async () => {
+  test("if two offers are accepted at the same time, one succeeds and the other is refused", async () => {
     await offer();
     const service = await start();
     const accept = async (id: string) => (await act(service, { act: "acceptResponse", id })).status;
@@ -139,7 +142,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
     expect(await database.query(accepted)).toHaveLength(1);
   });
 
-  test("prune deletes a row that has just been changed", async () => {
+  test("prune deletes a row that another transaction has just changed", async () => {
     await database.query(
       "insert into bellwire.notifications (recipient_id, type, created_at) values ('1', 'test', now() - interval '40 days')",
     );
@@ -150,7 +153,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
   });
 });
 
-test("under serializable a read succeeds that conflicts with two writers", async () => {
+test("under serializable a read that conflicts with two writers succeeds", async () => {
   await setDefaultIsolation("serializable");
   const service = await start();
   await database.query(
@@ -158,8 +161,8 @@ test("under serializable a read succeeds that conflicts with two writers", async
      values ('1', now() - interval '1 day', pg_current_xact_id())`,
   );
   const [early, late] = [await database.connect(), await database.connect()];
-  // What `late` has read `early` changes, and what `late` changes the read does not see: `late` comes before `early`,
-  // which has committed before the read, which comes before `late`.
+  // A cycle: `early` changes what `late` has read, so `late` comes before `early`. `early` commits before the read. The read does
+  // not see what `late` changes, so the read comes before `late`.
   await late.query("begin isolation level serializable; select from bellwire.preferences");
   await early.query(
     "begin isolation level serializable; select bellwire.mute_types('9', '{any}'); commit",
@@ -207,7 +210,7 @@ describe("where serializable is the default, the service's reads and writes fail
     const { cursor } = (await call(service, "1", "/")).body;
     const [early, late] = [await database.connect(), await database.connect()];
     await late.query("begin; select from public.users; select bellwire.notify('1', 'test')");
-    // What `late` has not seen: so `late` comes before it, and whoever has seen this and not `late`, in no order with the two.
+    // `late` has not seen this, so it comes before `early`. A serializable read that sees `early` and not `late` fits nowhere.
     await early.query("insert into public.users (name) values ('Anna')");
     await doIt(service, cursor);
     await late.query("commit");
@@ -222,7 +225,7 @@ describe("where read committed is the default", () => {
     await notify(4000);
     const asked = await meet(
       "update bellwire.notifications set title = 'changed' where id = (select max(id) from bellwire.notifications)",
-      // It has marked the others, and waits for that one.
+      // It has marked the others, and waits for the last one.
       () => ask(service, "POST", "/mark-all-read", {}),
       {
         end: "update bellwire.notifications set title = 'changed' where id = (select min(id) from bellwire.notifications); commit",

@@ -37,7 +37,7 @@ interface Question {
   body?: string | undefined;
 }
 
-/** Sends these headers and no others, as `fetch` would not. A stream's answer is its head. */
+/** Sends exactly these headers, which `fetch` cannot. For a stream it returns only the head. */
 async function send(service: Service, path: string, { method = "GET", headers, body }: Question) {
   const length = body === undefined ? {} : { "content-length": body.length };
   const asked = request(service.url + path, { method, headers: { ...headers, ...length } });
@@ -55,14 +55,14 @@ const bearer = async (service: Service, recipientId: string) => ({
 });
 const JSON_TYPE = { "content-type": "application/json" };
 
-/** Every route of the API, as `/openapi.json` has them; what it sends is what it takes. */
+/** Every route of the API in `/openapi.json`, with a request that it accepts. */
 const ROUTES = OPERATIONS.filter(({ path }) => path.startsWith(API)).map(({ method, path }) => ({
   method: method.toUpperCase(),
   path: path.replace("{id}", "1"),
   body: { patch: '{"read":true}', put: '{"mutedTypes":[]}', post: "{}", get: undefined }[method],
 }));
 
-/** Everything of the answer's head that is about origins. */
+/** The response headers about origins. */
 function crossOriginHeaders(headers: IncomingMessage["headers"]) {
   const { vary, "access-control-allow-origin": allowed } = headers;
   const names = Object.keys(headers).filter((name) => name.startsWith("access-control-"));
@@ -72,29 +72,29 @@ function crossOriginHeaders(headers: IncomingMessage["headers"]) {
 describe("only pages of an allowed origin may read a response", () => {
   const ORIGINS: [what: string, origin: string | undefined, isAllowed: boolean][] = [
     ["an allowed one", SHOP, true],
-    ["another allowed one", LOCAL, true],
+    ["another allowed origin", LOCAL, true],
     ["none", undefined, false],
     ["an unknown one", "https://unknown.example", false],
     ["null", "null", false],
-    ["one with an allowed one as its end", "https://evil-shop.example", false],
-    ["one with an allowed one as its beginning", "https://shop.example.evil.example", false],
-    ["a host below an allowed one", "https://evil.shop.example", false],
-    ["the host above an allowed one", "https://example", false],
+    ["an origin that ends with an allowed one", "https://evil-shop.example", false],
+    ["an origin that begins with an allowed one", "https://shop.example.evil.example", false],
+    ["a subdomain of an allowed host", "https://evil.shop.example", false],
+    ["the parent domain of an allowed host", "https://example", false],
     ["an allowed host over http", "http://shop.example", false],
     ["an allowed host over https", "https://localhost:5173", false],
-    ["an allowed host's other port", "https://shop.example:8443", false],
-    ["an allowed host with its port said", "https://shop.example:443", false],
+    ["another port of an allowed host", "https://shop.example:8443", false],
+    ["an allowed host with its default port written out", "https://shop.example:443", false],
     ["an allowed host without its port", "http://localhost", false],
-    ["an allowed host by its address", "http://127.0.0.1:5173", false],
-    ["an allowed one in capitals", "https://SHOP.example", false],
-    ["an allowed one in capitals throughout", "HTTPS://SHOP.EXAMPLE", false],
-    ["an allowed one with a slash", "https://shop.example/", false],
-    ["an allowed one with a path", "https://shop.example/page", false],
-    ["an allowed host with a last dot", "https://shop.example.", false],
-    ["an allowed host behind a name", "https://shop.example@evil.example", false],
-    ["an allowed one and another", "https://shop.example https://evil.example", false],
-    ["both allowed ones, as two headers are read", `${SHOP}, ${LOCAL}`, false],
-    ["the list of allowed ones", `${SHOP},${LOCAL}`, false],
+    ["an allowed host by its IP address", "http://127.0.0.1:5173", false],
+    ["an allowed origin with its host in capitals", "https://SHOP.example", false],
+    ["an allowed origin in capitals", "HTTPS://SHOP.EXAMPLE", false],
+    ["an allowed origin with a slash", "https://shop.example/", false],
+    ["an allowed origin with a path", "https://shop.example/page", false],
+    ["an allowed host with a trailing dot", "https://shop.example.", false],
+    ["an allowed host as a user name", "https://shop.example@evil.example", false],
+    ["an allowed origin and another one", "https://shop.example https://evil.example", false],
+    ["both allowed origins, as Node joins two headers", `${SHOP}, ${LOCAL}`, false],
+    ["the list of allowed origins", `${SHOP},${LOCAL}`, false],
     ["an asterisk", "*", false],
     ["an empty one", "", false],
   ];
@@ -123,7 +123,7 @@ describe("only pages of an allowed origin may read a response", () => {
         "Retry-After,X-Request-Id,X-Service-Version",
       );
     }
-    // Also where it is a problem: the page must learn why.
+    // Problems have the headers too, because the page must learn the reason.
     for (const [path, question] of [
       [`${API}/stream`, {}],
       [API, {}],
@@ -139,7 +139,7 @@ describe("only pages of an allowed origin may read a response", () => {
     }
   });
 
-  test("no page of another origin may read health or the OpenAPI document", async () => {
+  test("a page of another origin may not read health or the OpenAPI document", async () => {
     const service = await start();
     for (const path of ["/livez", "/readyz", "/openapi.json", "/nowhere"])
       for (const method of ["GET", "OPTIONS"]) {
@@ -172,11 +172,11 @@ describe("a preflight", () => {
   });
   const list = (value: string | string[] | undefined) => `${value}`.toLowerCase().split(/\s*,\s*/);
 
-  test("is answered for every route, also the stream's, and allows what a page needs", async () => {
+  test("is answered for every route, also the stream, and allows what a page needs", async () => {
     const service = await start();
     for (const { method, path } of ROUTES) {
       const of = `${method} ${path}`;
-      // The second and the last by eventsource-polyfill and react-native-sse.
+      // eventsource-polyfill sends the second header, react-native-sse the last one.
       const names = "authorization,cache-control,content-type,last-event-id,x-requested-with";
       const headers = ask(SHOP, method, names);
       const {
@@ -195,7 +195,7 @@ describe("a preflight", () => {
         "content-length": "0",
         vary: "Origin",
       });
-      // Of what an asterisk stands for Authorization is no part, and with credentials it stands for nothing.
+      // An asterisk does not include Authorization, and with credentials it means nothing.
       expect(list(answered["access-control-allow-headers"]).sort(), of).toEqual(list(names));
       expect(list(answered["access-control-allow-methods"]), of).toContain(method.toLowerCase());
       expect(list(answered["access-control-allow-methods"]), of).not.toContain("delete");
@@ -239,7 +239,7 @@ describe("a preflight", () => {
       }
     expect(await stateOf()).toEqual(before);
     expect(service.logged()).not.toContain("stream opened");
-    // Nor is the ticket used up.
+    // The ticket is still unused.
     const path = `${API}/stream?ticket=${body.ticket}`;
     expect((await send(service, path, { headers: { origin: SHOP } })).status).toBe(200);
   });
@@ -251,21 +251,21 @@ describe("a cookie counts only if the page's origin is allowed", () => {
 
   const PAGES: [what: string, from: From, may: "read and write" | "read" | "do nothing"][] = [
     ["nothing says", {}, "read"],
-    ["the own origin, by its site", { "sec-fetch-site": "same-origin" }, "read and write"],
+    ["the own origin, by Sec-Fetch-Site", { "sec-fetch-site": "same-origin" }, "read and write"],
     ["the address bar", { "sec-fetch-site": "none" }, "read and write"],
     ["another host of the site", { "sec-fetch-site": "same-site" }, "do nothing"],
     ["another site", { "sec-fetch-site": "cross-site" }, "do nothing"],
-    ["a site of a kind nobody knows", { "sec-fetch-site": "x" }, "do nothing"],
+    ["an unknown Sec-Fetch-Site", { "sec-fetch-site": "x" }, "do nothing"],
     ["an empty site", { "sec-fetch-site": "" }, "do nothing"],
     ["the own origin", { origin: OWN }, "read and write"],
     [
-      "the own origin, said twice",
+      "the own origin, in both headers",
       { origin: OWN, "sec-fetch-site": "same-origin" },
       "read and write",
     ],
     ["an allowed origin", { origin: SHOP }, "read and write"],
     [
-      "an allowed origin of the site",
+      "an allowed origin of the same site",
       { origin: SHOP, "sec-fetch-site": "same-site" },
       "read and write",
     ],
@@ -276,12 +276,12 @@ describe("a cookie counts only if the page's origin is allowed", () => {
     ],
     ["a foreign origin", { origin: "https://evil.example" }, "do nothing"],
     [
-      "a foreign origin of the site",
+      "a foreign origin of the same site",
       { origin: "https://evil.example", "sec-fetch-site": "same-site" },
       "do nothing",
     ],
     [
-      "a foreign origin, whatever is said of its site",
+      "a foreign origin that claims to be same-origin",
       { origin: "https://evil.example", "sec-fetch-site": "same-origin" },
       "do nothing",
     ],
@@ -291,11 +291,19 @@ describe("a cookie counts only if the page's origin is allowed", () => {
       "do nothing",
     ],
     ["the allowed host over http", { origin: "http://shop.example" }, "do nothing"],
-    ["an allowed one's end", { origin: "https://evil-shop.example" }, "do nothing"],
-    ["the own host's other port", { origin: "http://127.0.0.1:1" }, "do nothing"],
-    ["the own host's other name", { origin: "http://localhost" }, "do nothing"],
+    [
+      "an origin that ends with an allowed one",
+      { origin: "https://evil-shop.example" },
+      "do nothing",
+    ],
+    ["another port of the own host", { origin: "http://127.0.0.1:1" }, "do nothing"],
+    ["another name of the own host", { origin: "http://localhost" }, "do nothing"],
     ["the origin null", { origin: "null" }, "do nothing"],
-    ["the origin null, near", { origin: "null", "sec-fetch-site": "same-origin" }, "do nothing"],
+    [
+      "the origin null that claims to be same-origin",
+      { origin: "null", "sec-fetch-site": "same-origin" },
+      "do nothing",
+    ],
     ["an empty origin", { origin: "" }, "do nothing"],
   ];
 
@@ -347,7 +355,7 @@ describe("a cookie counts only if the page's origin is allowed", () => {
 
     const write = async (type: string | undefined, expected: object) => {
       const typed = type === undefined ? headers : { ...headers, "content-type": type };
-      // With no body there is nothing that could be no JSON.
+      // Without a body there is no content type to check.
       for (const { method, path, body } of writes)
         for (const sent of method === "POST" ? [body, undefined] : [body]) {
           const target = path.replace(/1$/, id);
@@ -419,7 +427,7 @@ describe("a cookie counts only if the page's origin is allowed", () => {
         expect(await ask("bell.example", `${scheme}://${host}`), host).toBe(403);
       expect(await ask("bell.example:8443", `${scheme}://bell.example`)).toBe(403);
     }
-    // A proxy may name the port that a browser leaves out.
+    // A proxy may add the port that a browser leaves out.
     expect(await ask("bell.example:443", "https://bell.example")).toBe(200);
     expect(await ask("bell.example:80", "http://bell.example")).toBe(200);
     expect(await ask("bell.example:80", "https://bell.example")).toBe(403);
@@ -428,7 +436,7 @@ describe("a cookie counts only if the page's origin is allowed", () => {
   });
 });
 
-/** Every row that a request could change, of one recipient or of all. */
+/** Every row that a request can change, of one recipient or of all. */
 async function stateOf(recipientId?: string) {
   const where = recipientId === undefined ? "" : "where recipient_id = $1";
   const read = (table: string) =>

@@ -13,18 +13,18 @@ import type { Known } from "./fuzz/valid.ts";
 import { exchange } from "./fuzz/wire.ts";
 
 /**
- * Requests that are made from the OpenAPI document, as many to each operation with each seed. FUZZ_RUNS makes more of them,
- * FAULT_SEED runs a seed again (fast-check's own is that plus the operation's place).
+ * Number of requests for each operation and seed; they are made from the OpenAPI document. FUZZ_RUNS sets another number, and
+ * FAULT_SEED repeats a seed. fast-check's own seed is that plus the operation's index.
  */
 const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
 const TIME_LIMIT_MS = 90_000 + RUNS * 200;
 
-/** Who sends it all, and who must not feel it. */
+/** The recipient that sends all requests, and one that must not be affected. */
 const FUZZER = `${CANARY} recipient`;
 const BYSTANDER = "bystander";
 
 test.each(seeds())(
-  "whatever is sent, the response is in the OpenAPI document and the service keeps running, seed %i",
+  "to any request the response is one of the OpenAPI document, and the service keeps running, seed %i",
   async (seed) => {
     const database = await createDatabase();
     onTestFinished(database.close);
@@ -58,7 +58,7 @@ test.each(seeds())(
   TIME_LIMIT_MS,
 );
 
-/** How often an operation's requests had which outcome. */
+/** How often each outcome occurred among an operation's requests. */
 type Outcomes = Map<string, number>;
 
 async function fuzz(
@@ -118,7 +118,7 @@ async function learn(service: Service): Promise<Known> {
   };
 }
 
-/** Of our history, well-formed, and of positions that were never or cannot be. */
+/** Well-formed cursors of this history, for positions that never existed or cannot exist. */
 function strangeCursors(cursor: string): string[] {
   const [version, epoch, xmax] = cursor.split(".");
   return [
@@ -127,7 +127,7 @@ function strangeCursors(cursor: string): string[] {
   ].map((position) => `${version}.${epoch}.${position}`);
 }
 
-/** Something new all the time, so that no poll waits long. Returns the function that ends it. */
+/** Keeps writing, so that no poll waits long. Returns the function that stops it. */
 function keepWriting(database: TestDatabase): () => Promise<void> {
   let isOver = false;
   const write = async () => {
@@ -169,7 +169,7 @@ function print(seed: number, outcomes: Outcomes[]): void {
   console.log(`fuzz  seed ${seed}  requests ${operations.length * RUNS}: ${told.join(", ")}`);
 }
 
-/** Requests that all fail at the door would show nothing. */
+/** Requests that are all refused at once would show nothing. */
 function expectReached(outcomes: Outcomes[]): void {
   const all = new Set(outcomes.flatMap((counts) => [...counts.keys()]));
   for (const [i, counts] of outcomes.entries())

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => database.close());
 
 let service: Service;
-/** A recipient of its own for each test. */
+/** Each test has its own recipient. */
 let me: string;
 let recipients = 0;
 beforeEach(() => {
@@ -132,7 +132,7 @@ describe("GET /", () => {
     }
   });
 
-  test("filters: all but the archived, the unread, the archived alone, one type", async () => {
+  test("filters: all but archived ones, unread ones, archived ones only, one type", async () => {
     await start();
     const [unread = "", read = "", archived = ""] = await notify(me, ["unread", "read", "gone"]);
     await notify(me, ["other"], "other.type");
@@ -145,7 +145,7 @@ describe("GET /", () => {
     expect(titlesOf(await list("?type=other.type"))).toEqual(["other"]);
     expect(titlesOf(await list("?type=note&filter=unread"))).toEqual(["unread"]);
     expect(titlesOf(await list("?type=no.such"))).toEqual([]);
-    // The badge is of the whole inbox, whatever the filter.
+    // The badge counts the whole inbox, whatever the filter.
     expect(await list("?filter=archived")).toMatchObject({ unread: 2, unseen: 2 });
     await patch(unread, { archived: true });
     expect(await list()).toMatchObject({ unread: 1, unseen: 1 });
@@ -159,10 +159,10 @@ describe("GET /", () => {
     expect(await list()).toMatchObject({ unread: 1, unseen: 1 });
   });
 
-  test("a stream from its cursor has exactly what came after the list", async () => {
+  test("a stream from the list's cursor gets exactly what came after the list", async () => {
     await start();
     const [first = ""] = await notify(me, ["before"]);
-    // Had its id before the list was read, and commits after it: the list cannot have it.
+    // Its id was assigned before the list was read, and it commits afterwards, so the list cannot have it.
     const late = await database.connect();
     await late.query("begin");
     await late.query("select bellwire.notify($1, 'note', title => 'late')", [me]);
@@ -182,11 +182,11 @@ describe("GET /", () => {
       expect(told.map(({ data }) => data.title)).toEqual(["late", "after"]);
       const { data } = await stream.waitFor(({ data }) => data.changes?.length > 0);
       expect(data).toMatchObject({ changes: [{ id: first }], unread: 2 });
-      // What is sent next shows that this was all.
+      // The next event shows that nothing else was sent.
       await notify(me, ["sentinel"]);
       const [sentinel] = await stream.take(1);
       expect(sentinel?.data.title).toBe("sentinel");
-      // The first one's sentinel was deleted.
+      // The sentinel of the first stream was deleted.
       const changes = stream.events.flatMap(({ data }) => data.changes ?? []);
       expect(changes).toHaveLength(1);
       await database.query("delete from bellwire.notifications where title = 'sentinel'");
@@ -245,13 +245,13 @@ describe("GET /", () => {
     "?type=%F0%9F%98%80",
     "?before=0",
     `?before=${BIGGEST}`,
-  ])("%s is odd, and finds nothing more than it should", async (query) => {
+  ])("%s is unusual but valid", async (query) => {
     await start();
     expect((await call(service, me, `/${query}`)).status).toBe(200);
   });
 });
 
-test("GET /unread-count counts the unread and, of those, the unseen", async () => {
+test("GET /unread-count counts the unread notifications, and the unseen ones among them", async () => {
   await start();
   const [one = "", two = "", three = ""] = await notify(me, ["1", "2", "3", "4"]);
   const count = async () => (await call(service, me, "/unread-count")).body;
@@ -267,7 +267,7 @@ test("GET /unread-count counts the unread and, of those, the unseen", async () =
 });
 
 describe("PATCH /:id", () => {
-  test("marking read marks seen too, and answers with the notification", async () => {
+  test("marking read also marks seen, and returns the notification", async () => {
     await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { status, body } = await patch(id, { read: true });
@@ -278,7 +278,7 @@ describe("PATCH /:id", () => {
     expect((await list()).notifications[0]).toEqual(body);
   });
 
-  test("unread again is still seen; unseen again, archived and back are possible", async () => {
+  test("marking unread leaves it seen; seen and archived can be undone too", async () => {
     await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { seenAt } = (await patch(id, { read: true })).body;
@@ -340,10 +340,10 @@ describe("PATCH /:id", () => {
   });
 
   test.each([
-    ["no object", "[]"],
-    ["a text where true or false belongs", '{"read": "true"}'],
-    ["a number there", '{"read": 1}'],
-    ["null there", '{"read": null}'],
+    ["not an object", "[]"],
+    ["a string instead of a boolean", '{"read": "true"}'],
+    ["a number instead of a boolean", '{"read": 1}'],
+    ["null instead of a boolean", '{"read": null}'],
     ["an unknown field", '{"read": true, "title": "x"}'],
     ["a prototype", '{"__proto__": {"read": true}}'],
   ])("a body that is %s is refused with 400", async (_, body) => {
@@ -358,7 +358,7 @@ describe("PATCH /:id", () => {
     ["a form", "read=true", "application/x-www-form-urlencoded", 415, "body_not_json"],
     ["17 KB", `{"x": "${"x".repeat(17_000)}"}`, "application/json", 413, "body_too_large"],
     ["another charset", "{}", "application/json; charset=latin1", 415, "body_encoding"],
-  ])("%s is told from a mistake of ours", async (_, body, type, status, code) => {
+  ])("%s is a problem of the client, with its own code", async (_, body, type, status, code) => {
     await start();
     expectProblem(await send(body, type), status, code);
   });
@@ -366,13 +366,16 @@ describe("PATCH /:id", () => {
   test.each([
     ["a length of 10 GB", "Content-Length: 10000000000", ""],
     [
-      "more than 16 KB, of no length",
+      "more than 16 KB, without a length",
       "Transfer-Encoding: chunked",
       `4e20\r\n${" ".repeat(20_000)}`,
     ],
-  ])("a body of %s is refused before its end, and then cut", async (_, header, beginning) => {
-    await sendOpenEnded(header, beginning);
-  });
+  ])(
+    "a body with %s is refused before its end, and its connection is closed",
+    async (_, header, beginning) => {
+      await sendOpenEnded(header, beginning);
+    },
+  );
 
   test("a URL that cannot be decoded is 400", async () => {
     await start();
@@ -418,7 +421,7 @@ describe("PATCH /:id", () => {
 });
 
 describe("POST /mark-all-read", () => {
-  test("marks everything unread, and returns how many", async () => {
+  test("marks everything unread as read, and returns how many", async () => {
     await start();
     const [, read = "", archived = ""] = await notify(me, ["1", "2", "3"]);
     await notify("a bystander", ["theirs"]);
@@ -453,7 +456,7 @@ describe("POST /mark-all-read", () => {
     const markWith = (as: string, body: unknown) =>
       call(service, me, `/mark-all-${as}`, { method: "POST", body });
 
-    /** A page lists [later], and only then an earlier id is committed. */
+    /** A page lists one notification. Only then a notification with an earlier id commits. */
     async function listBeforeLateCommit() {
       const late = await database.connect();
       await late.query("begin");
@@ -491,7 +494,7 @@ describe("POST /mark-all-read", () => {
       },
     );
 
-    test("the id of any event works, also within a read", async () => {
+    test("the id of any event is a valid cursor, also in the middle of a read", async () => {
       await start();
       const stream = await openStream(service, me);
       await stream.waitFor(({ event }) => event === "ready");
@@ -546,7 +549,7 @@ describe("POST /mark-all-seen", () => {
   const markAllSeen = (body?: unknown) =>
     call(service, me, "/mark-all-seen", { method: "POST", body });
 
-  test("marks everything unseen, which stays unread, and returns how many", async () => {
+  test("marks everything unseen as seen, leaves it unread, and returns how many", async () => {
     await start();
     const [, seen = "", read = "", archived = ""] = await notify(me, ["1", "2", "3", "4"]);
     await notify("a bystander of this", ["theirs"]);
@@ -623,7 +626,7 @@ describe("preferences", () => {
   });
 
   test.each([
-    ["no list", "x"],
+    ["not a list", "x"],
     ["nothing", undefined],
     ["a list of numbers", [1]],
     ["an empty type", [""]],
@@ -667,7 +670,7 @@ test("a change made by the API, in another tab or in psql reaches every open str
   await markAll();
   await told(three, 0);
 
-  // What the bystander hears next shows that nothing of this was sent there.
+  // The bystander's next event shows that it was sent none of this.
   await notify("a bystander", ["for you"]);
   await other.take(1);
   expect(other.events.map(({ event }) => event)).toEqual(["ready", "notification"]);
@@ -728,7 +731,7 @@ describe("headers", () => {
       expect((await call(service, me, path)).headers.get("cache-control")).toBe("no-store");
   });
 
-  test("the request's id is ours, not the client's", async () => {
+  test("the service makes the request id, and ignores the client's", async () => {
     await start();
     const { headers } = await request(service.url).get("/livez").set("X-Request-Id", "mine");
     expect(headers["x-request-id"]).toMatch(/^[0-9a-f-]{36}$/);
@@ -742,7 +745,7 @@ interface Answer {
   body: any;
 }
 
-/** A problem of RFC 9457 that says no more than it must. */
+/** Expects a problem of RFC 9457 without further fields. */
 function expectProblem({ status, headers, body }: Answer, expected: number, code: string) {
   expect({ status, code: body.code }).toEqual({ status: expected, code });
   expect(headers.get("content-type")).toMatch(/^application\/problem\+json(;|$)/);

@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => database.close());
 
 const version = readVersion();
-/** As a client reads it, without what `undefined` leaves out. */
+/** The document as a client reads it, without undefined fields. */
 const document = JSON.parse(JSON.stringify(openApi(version)));
 
 test("docs/openapi.json is the document of this version; `npx vitest run test/api/openapi.test.ts -u` writes it", async () => {
@@ -47,7 +47,7 @@ test("the validator refuses a document that is not OpenAPI", async () => {
   expect(await new Validator().validate(rest)).toMatchObject({ valid: false });
 });
 
-test("every route is in the document, and nothing else is", () => {
+test("the document has every route, and nothing else", () => {
   expect(documented()).toEqual(routesOf(createHttpApp(WITHOUT_PARTS).router.stack).sort());
 });
 
@@ -136,7 +136,7 @@ const unused = () => {
   throw new Error("no request is made");
 };
 
-/** Enough to lay the routes. */
+/** Just enough to register the routes. */
 const WITHOUT_PARTS: HttpOptions = {
   version,
   health: unused,

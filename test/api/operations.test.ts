@@ -19,7 +19,7 @@ afterAll(() => database.close());
 const start = (env: Record<string, string> = {}) =>
   startService({ databaseUrl: database.url, env });
 
-/** Asks again until it is so. */
+/** Repeats the request until the response matches. */
 const eventually = (check: () => Promise<void>) =>
   vi.waitFor(check, { timeout: 15_000, interval: 20 });
 
@@ -30,7 +30,7 @@ async function get(url: string) {
   return { status: response.status, headers: response.headers, body };
 }
 
-/** The samples of /metrics by name and labels, as they stand there. */
+/** The samples of /metrics, by name and labels as they are written there. */
 async function readMetrics({ metricsUrl }: Service): Promise<Map<string, number>> {
   const response = await fetch(metricsUrl);
   expect(response.status).toBe(200);
@@ -43,7 +43,7 @@ async function readMetrics({ metricsUrl }: Service): Promise<Map<string, number>
   );
 }
 
-/** How far one sample has moved since the last call for it. */
+/** By how much a sample has changed since the last call for it. */
 function createGauge(service: Service) {
   const seen = new Map<string, number>();
   return async (name: string): Promise<number> => {
@@ -55,7 +55,7 @@ function createGauge(service: Service) {
 }
 
 describe("health", () => {
-  test("a service at work is live and ready", async () => {
+  test("a working service is live and ready", async () => {
     const service = await start();
     expect(await get(`${service.url}/livez`)).toMatchObject({
       status: 200,
@@ -67,7 +67,7 @@ describe("health", () => {
     });
   });
 
-  test("without its database it is live but not ready, and recovers by itself", async () => {
+  test("a service without its database is live but not ready, and recovers by itself", async () => {
     const own = await createDatabase();
     onTestFinished(own.close);
     const name = new URL(own.url).pathname.slice(1);
@@ -90,13 +90,13 @@ describe("health", () => {
     });
     expect((await get(`${service.url}/livez`)).status).toBe(200);
 
-    // Whoever connects now is asked to come again: any other status would be for good.
+    // A new stream gets 200 and a time to retry, because any other status would end its EventSource for good.
     const refused = await openStream(service, "2");
     await refused.ended;
     expect(refused.status).toBe(200);
     expect(refused.text()).toMatch(REFUSAL);
 
-    // The metrics are what tells of the outage.
+    // The metrics show the outage.
     const metrics = await readMetrics(service);
     expect(metrics.get("bellwire_listener_up")).toBe(0);
     expect(metrics.get("bellwire_streams")).toBe(1);
@@ -104,7 +104,7 @@ describe("health", () => {
     await administer(`create database ${name} template ${inject("servers")[0]?.template}`);
     await eventually(async () => expect((await get(`${service.url}/readyz`)).status).toBe(200));
     expect((await readMetrics(service)).get("bellwire_listener_up")).toBe(1);
-    // It is another database. A row that is there before the stream is reset is in the list its client fetches then.
+    // This is another database. A row that was inserted before the `reset` is in the list that the client then fetches.
     await stream.waitFor(({ event }) => event === "reset");
     const client = new pg.Client({ connectionString: own.url });
     client.on("error", () => {}); // cut when its database is dropped
@@ -117,7 +117,7 @@ describe("health", () => {
 });
 
 describe("metrics", () => {
-  test("they have their own port, and are nowhere else", async () => {
+  test("are served on their own port only", async () => {
     const service = await start();
     const response = await fetch(service.metricsUrl);
     expect(response.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
@@ -147,7 +147,7 @@ describe("metrics", () => {
       expect(names).toContain(name);
   });
 
-  test("open streams are counted, and closed ones by their reason", async () => {
+  test("count open streams, and closed ones by their reason", async () => {
     const service = await start();
     const read = createGauge(service);
     const open = await Promise.all(["2", "2", "3"].map((id) => openStream(service, id)));
@@ -174,7 +174,7 @@ describe("metrics", () => {
     expect(await read('bellwire_stream_resets_total{reason="cursor_unknown"}')).toBe(1);
   });
 
-  test("a delivery is counted once per stream, and timed", async () => {
+  test("count and time a delivery once for each stream", async () => {
     const service = await start();
     const read = createGauge(service);
     const streams = await Promise.all([openStream(service, "2"), openStream(service, "2")]);
@@ -197,7 +197,7 @@ describe("metrics", () => {
     expect(await read("bellwire_delivery_seconds_count")).toBe(0);
   });
 
-  test("a replay counts as delivered, but not as latency", async () => {
+  test("count a replay as delivered, but not in the latency", async () => {
     const service = await start();
     const read = createGauge(service);
     const { body } = await call(service, "2", "/");
@@ -208,7 +208,7 @@ describe("metrics", () => {
     expect(await read("bellwire_delivery_seconds_count")).toBe(0);
   });
 
-  test("a commit is one wake-up and its rows are read once, however many they are", async () => {
+  test("count one wake-up for a commit, and one read of its rows, however many they are", async () => {
     const service = await start({ SWEEP_MS: "60000" });
     const read = createGauge(service);
     const stream = await openStream(service, "2");
@@ -222,7 +222,7 @@ describe("metrics", () => {
     expect(await read("bellwire_rows_read_total")).toBe(50);
   });
 
-  test("a failing rule is shown by its name, and the application's write succeeds", async () => {
+  test("show a failing rule by its name, and the application's write succeeds", async () => {
     const service = await start();
     const read = createGauge(service);
     const sample = 'bellwire_rule_errors{rule="broken"}';
@@ -234,7 +234,7 @@ describe("metrics", () => {
     await database.query(MESSAGE, [2, "one"]);
     await database.query(MESSAGE, [2, "two"]);
     expect(await read(sample)).toBe(2);
-    // What went wrong is not undone by taking the rule away; forgetting it is.
+    // Dropping the rule does not clear its errors; deleting the errors does.
     await database.query("select bellwire.drop_rule('broken')");
     expect((await readMetrics(service)).get(sample)).toBe(2);
     await database.query("delete from bellwire.rule_error_log where rule = 'broken'");
@@ -254,12 +254,12 @@ test("every unknown route is a problem, at the root as in the API", async () => 
   expect((await call(service, "2", "/1/2")).body).toMatchObject(unknown);
   expect((await call(service, "2", "/1", { method: "PUT" })).body).toMatchObject(unknown);
   expect((await call(service, "2", "/", { method: "DELETE" })).body).toMatchObject(unknown);
-  // Who one is comes first: a stranger does not learn which routes there are.
+  // Authentication comes first, so a stranger does not learn which routes exist.
   expect((await get(`${service.url}/api/notifications/nowhere`)).body.code).toBe("token_missing");
 });
 
 test.each(["PORT", "METRICS_PORT"])(
-  "an error names a port that is taken and its variable, %s, and nothing stays open",
+  "if the port of %s is taken, the error names port and variable, and nothing stays open",
   async (variable) => {
     const own = await createDatabase();
     onTestFinished(own.close);

@@ -32,13 +32,13 @@ async function askEverything(service: Service) {
 
 const ALL_AWAY = ROUTES.map(() => "503 unavailable");
 
-test("while the database is unavailable every route is 503 with Retry-After, and recovers", async () => {
+test("while the database is unavailable every route returns 503 with Retry-After; afterwards it recovers", async () => {
   const own = await createOwn();
   const name = new URL(own.url).pathname.slice(1);
   const service = await startService({ databaseUrl: own.url, env: { SWEEP_MS: "50" } });
   await administer(`drop database ${name} with (force)`);
   expect(await askEverything(service)).toEqual(ALL_AWAY);
-  // No mistake of ours: a warning each, and no error.
+  // It is not our error, so each is logged as a warning.
   expect(service.logged()).not.toContain('"level":50');
 
   await administer(`create database ${name} template ${inject("servers")[0]?.template}`);
@@ -57,7 +57,7 @@ test("while the database is unavailable every route is 503 with Retry-After, and
     ]);
 });
 
-test("a query whose connection is cut is 503 at worst", async () => {
+test("a request whose connection to the database is cut gets 503 at worst", async () => {
   const own = await createOwn();
   const service = await startService({ databaseUrl: own.url });
   let isOver = false;
@@ -76,14 +76,14 @@ test("a query whose connection is cut is 503 at worst", async () => {
   expect(seen).toContain("503 unavailable");
 });
 
-test("a locked row and an exhausted pool are 503, not 500", async () => {
+test("a locked row or an exhausted pool gives 503, not 500", async () => {
   const own = await createOwn();
   const [row] = await own.query<{ id: string }>("select bellwire.notify('1', 'note')::text as id");
   const service = await startService({ databaseUrl: own.url, env: { DATABASE_POOL_SIZE: "2" } });
   const holder = await own.connect();
   await holder.query("begin; select from bellwire.notifications for update");
   const held = call(service, "1", `/${row?.id}`, { method: "PATCH", body: { read: true } });
-  // Its one connection of two for requests waits for the lock (lock_timeout 8 s), and who comes next for it (5 s).
+  // Requests have one of the two connections. It waits for the lock (lock_timeout 8 s), and the next request waits for it (5 s).
   await expect
     .poll(async () => {
       const [waiting] = await own.query<{ count: string }>(
@@ -98,11 +98,11 @@ test("a locked row and an exhausted pool are 503, not 500", async () => {
   expect((await call(service, "1", `/${row?.id}`, { method: "PATCH", body: {} })).status).toBe(200);
 });
 
-test("a mark that fails because PostgreSQL's notification queue is full is 503, not 500", async () => {
+test("a mark gets 503, not 500, when PostgreSQL's notification queue is full", async () => {
   const own = await createOwn();
   const [row] = await own.query<{ id: string }>("select bellwire.notify('1', 'note')::text as id");
   const service = await startService({ databaseUrl: own.url });
-  // As PostgreSQL does at the commit of whoever notifies; a real one is in test/faults/notify-queue.test.ts.
+  // PostgreSQL raises this at the commit of a transaction that notifies. test/faults/notify-queue.test.ts fills a real queue.
   await own.query(`
     create function public.refuse() returns trigger language plpgsql as $$
       begin
@@ -122,7 +122,7 @@ test("a mark that fails because PostgreSQL's notification queue is full is 503, 
   }
 });
 
-test("a demo action whose connection is cut is 503, and the next one succeeds", async () => {
+test("a demo action whose connection to the database is cut gets 503, and the next one succeeds", async () => {
   const own = await createOwn();
   const service = await startService({ databaseUrl: own.url, demo: true });
   await own.query("truncate public.users, public.tasks restart identity cascade");

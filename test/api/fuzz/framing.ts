@@ -5,14 +5,14 @@ type Frame = (body: string, headers: string[]) => Framing;
 
 export const UNFRAMED: Framing = { headers: [], body: "", isHonest: true };
 
-/** As every client does it. */
+/** The length as every client sends it. */
 export const framed: Frame = (body, headers) => ({
   headers: [...headers, `Content-Length: ${body.length}`],
   body,
   isHonest: true,
 });
 
-/** Other ways to say how long a body is, or to lie about it. */
+/** Other ways to state the length of a body, including false ones. */
 export const FRAMINGS: Frame[] = [
   (body, headers) => chunked(chunksOf(body, body.length), headers),
   (body, headers) => chunked(chunksOf(body.slice(0, 300), 1, `;${CANARY}=1`), headers),

@@ -27,7 +27,7 @@ import {
 import { resolve, type Schema, type Schemas } from "./schema.ts";
 import { fillIn, type Known, validParts } from "./valid.ts";
 
-/** Each part mostly as it should be, so that what is wrong in another gets far. */
+/** Most parts of a request are valid, so that an invalid one gets past the first checks. */
 export function hostileParts(operation: Operation, schemas: Schemas, known: Known): Parts {
   const usual = validParts(operation, schemas, known);
   const texts = fc.oneof(
@@ -60,7 +60,7 @@ export function hostileParts(operation: Operation, schemas: Schemas, known: Know
 const mostly = <T>(times: number, usual: fc.Arbitrary<T>, odd: fc.Arbitrary<T>) =>
   fc.oneof({ weight: times, arbitrary: usual }, { weight: 1, arbitrary: odd });
 
-/** One mostly: of several the worst is answered. */
+/** Usually one, because the response is about the worst of several. */
 const someOf = <T>(one: fc.Arbitrary<T>) =>
   mostly(
     2,
@@ -68,7 +68,7 @@ const someOf = <T>(one: fc.Arbitrary<T>) =>
     fc.array(one, { minLength: 1, maxLength: 4 }),
   );
 
-/** A word of ours with a character more, less or another: near enough to get far. */
+/** A valid word with one character added, removed or changed, so that it gets past the first checks. */
 const nearlyOneOf = (words: readonly string[]) =>
   fc
     .tuple(
@@ -87,7 +87,7 @@ const namesOf = ({ parameters }: Operation, place: string) =>
 
 function hostilePath(operation: Operation, usual: Parts, texts: fc.Arbitrary<string>) {
   const names = namesOf(operation, "path");
-  // As it stands only what ends no path.
+  // Only characters that do not end a path are sent unencoded.
   const segments = fc.oneof(
     texts.map(encodeBytes),
     texts.map((text) => text.replace(/[\s?#/]/g, "")),
@@ -173,7 +173,7 @@ function hostileFraming({ method, body }: Operation, schemas: Schemas, usual: Pa
 const contentType = (type: string | undefined) =>
   type === undefined ? [] : [`Content-Type: ${type}`];
 
-/** JSON in which one field, or all of it, is not what it should be. */
+/** JSON in which one field, or everything, is invalid. */
 function nearlyJson(body: Schema | undefined, schemas: Schemas) {
   const { properties = {} } = body?.$ref ? resolve(body.$ref, schemas) : (body ?? {});
   const names = mostly(

@@ -7,15 +7,15 @@ import type { FuzzRequest } from "./request.ts";
 import { CANARY } from "./samples.ts";
 import type { Answer } from "./wire.ts";
 
-/** Node leaves without a word where it is asked to speak something else from here on. */
+/** Node closes the connection without a response to a request to change the protocol. */
 const TUNNELS = ["CONNECT", "PRI"];
 
-/** What no error may tell: a query, a name of ours, a line of a stack. */
+/** What no error may reveal: a query, an internal name, a line of a stack. */
 const INSIDE = /\bselect\b|prisma|bellwire|postgres|node_modules|\.[jt]s:\d|\bat \S+ \(/i;
 
 /**
- * Throws where an answer is not as it must be: none at all, a 5xx, none that the document has for the operation, a problem
- * out of its form or with something in it of what was sent, JSON that is not the operation's. Returns what it was, in a word.
+ * Throws if a response is wrong: missing, a 5xx, not in the document for this operation, a malformed problem, a problem that quotes
+ * the request, or JSON of another schema. Returns the outcome, such as `200` or `400 request_invalid`.
  */
 export function judge(request: FuzzRequest, answer: Answer | undefined): string {
   const { operation, method, isOfOperation, isWhole, isValid } = request;
@@ -30,28 +30,28 @@ export function judge(request: FuzzRequest, answer: Answer | undefined): string 
   for (const name of ["x-powered-by", "server", "etag"]) expect(headers.has(name)).toBe(false);
   expect([...headers.values()].join("\n").toLowerCase()).not.toContain(CANARY);
   expect(headers.get("x-service-version")).toBe(readVersion());
-  // Its answers are those of GET, without what would tell them apart.
+  // HEAD has the responses of GET, without the body that tells them apart.
   if (method === "HEAD") return judgeStatus(status);
 
   const outcome = status < 400 ? `${status}` : judgeProblem(answer);
-  // Which texts are positions, the document cannot say.
+  // The document cannot say which texts are positions.
   if (isValid && !isAboutCursor(answer))
     expect(["200", "404 notification_unknown"]).toContain(outcome);
   if (isOfOperation && isWhole) expect(operation.answers).toContain(outcome);
-  // 204 is a preflight's.
+  // 204 answers a preflight.
   else if (status !== 204) expect(answersElsewhere).toContain(outcome);
   if (isOfOperation && status === 200) judgeSuccess(operation, answer);
   else if (status < 400) expect(headers.get("content-type") ?? "").not.toContain("problem");
   return outcome;
 }
 
-/** Answers that are known to be none that the document has, by what they are called in the count. */
+/** Known responses that are not in the document, by their outcome. */
 const DEVIATIONS: Record<string, (request: FuzzRequest, answer: Answer) => boolean> = {
-  // Express's answer to If-None-Match: *.
+  // Express's response to If-None-Match: *.
   "304": ({ headers }, answer) => answer.status === 304 && hasHeader(headers, "if-none-match"),
 };
 
-/** Among the first thousand, which are all that Node keeps. */
+/** Looks at the first thousand headers only, because Node keeps no more. */
 const hasHeader = (headers: string[], name: string) =>
   headers
     .flatMap((lines) => lines.split("\r\n"))

@@ -2,14 +2,14 @@ import { openApi } from "../../../src/api/openapi.ts";
 import { readVersion } from "../../../src/version.ts";
 import type { Schema, Schemas } from "./schema.ts";
 
-/** An operation as the document describes it. */
+/** An operation of the document. */
 export interface Operation {
-  /** In capitals, as it is sent. */
+  /** In capitals. */
   method: string;
   path: string;
   parameters: Parameter[];
   body: Schema | undefined;
-  /** What it answers: `200`, or `400 request_invalid`. */
+  /** Its outcomes, such as `200` or `400 request_invalid`. */
   answers: ReadonlySet<string>;
 }
 
@@ -27,7 +27,7 @@ interface Described {
 
 type Part = { properties?: { code: { enum: string[] } } };
 
-/** As a client reads it. */
+/** The document as a client reads it. */
 const document = JSON.parse(JSON.stringify(openApi(readVersion()))) as {
   paths: Record<string, Record<string, Described>>;
   components: { schemas: Schemas };
@@ -45,7 +45,7 @@ export const operations: Operation[] = Object.entries(document.paths).flatMap(([
   })),
 );
 
-/** What may be answered to a method or a path that is not documented, or that is another operation's. */
+/** The outcomes for a method or path that is not documented, or that belongs to another operation. */
 export const answersElsewhere: ReadonlySet<string> = new Set([
   ...operations.flatMap(({ answers }) => [...answers]),
   "404 route_unknown",

@@ -23,7 +23,7 @@ export const CONTENT_TYPES = [
 
 const gzipped = (text: string) => gzipSync(Buffer.from(text, "latin1")).toString("latin1");
 
-/** `Content-Encoding`, and what it makes of the body. */
+/** `Content-Encoding`, and how it encodes the body. */
 export const ENCODINGS: [name: string, encode: (body: string) => string][] = [
   ["gzip", gzipped],
   ["gzip", (body) => body],
@@ -38,7 +38,7 @@ export const ENCODINGS: [name: string, encode: (body: string) => string][] = [
   ["", (body) => body],
 ];
 
-/** The line or lines of a header, as they stand; `name: value` mostly. */
+/** The lines of a header, sent unchanged; mostly `name: value`. */
 export const HEADERS = [
   `X-Canary: ${CANARY}`,
   `Accept: ${CANARY}`,
@@ -78,7 +78,7 @@ export const HEADERS = [
   "__proto__: 1",
   "constructor: 1",
   "X-Empty:",
-  // No HTTP from here on.
+  // From here on it is not valid HTTP.
   `X ${CANARY}: 1`,
   ": nameless",
   "no colon at all",
@@ -89,7 +89,7 @@ export const HEADERS = [
   "X-Many: 1\r\n".repeat(1500).slice(0, -2),
 ];
 
-/** Headers that should let nobody in. */
+/** Headers that must not authenticate anybody. */
 export const CREDENTIALS = [
   "Authorization:",
   "Authorization: Bearer",
@@ -127,7 +127,7 @@ export const VERSIONS = [
   "",
 ];
 
-/** What becomes of a path that is documented. */
+/** Changes to a documented path. */
 export const DETOURS: ((path: string) => string)[] = [
   (path) => `${path}/`,
   (path) => `${path}//`,

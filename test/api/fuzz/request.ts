@@ -1,26 +1,26 @@
 import fc from "fast-check";
 import type { Operation } from "./operations.ts";
 
-/** A request as it is sent. A character of these strings is a byte, so there is nothing that cannot be sent. */
+/** A request as it is sent. Each character of these strings is one byte, so any bytes can be sent. */
 export interface FuzzRequest {
   operation: Operation;
   method: string;
   target: string;
   version: string;
-  /** The headers' lines, as they stand. */
+  /** The lines of the headers, sent unchanged. */
   headers: string[];
   body: string;
-  /** Everything is as the document wants it. */
+  /** The request conforms to the document. */
   isValid: boolean;
-  /** Method and path are the operation's, so the answer is one of its answers. */
+  /** Method and path are the operation's, so the response must be one of its responses. */
   isOfOperation: boolean;
-  /** It is as long as it says, so there is an answer. */
+  /** The body is as long as the headers say, so there is a response. */
   isWhole: boolean;
-  /** It may promise more than it has. */
+  /** The headers may announce more than the body has. */
   isUnfinished: boolean;
 }
 
-/** What a request is put together from. */
+/** The parts of a request. */
 export interface Parts {
   method: fc.Arbitrary<string>;
   path: fc.Arbitrary<Path>;
@@ -34,21 +34,21 @@ export interface Parts {
 
 export interface Path {
   path: string;
-  /** It is still the operation's. */
+  /** The path is still the operation's. */
   isOwn: boolean;
 }
 
-/** A body, with the headers that say what it is and how long. */
+/** A body, with the headers for its type and length. */
 export interface Framing {
   headers: string[];
   body: string;
-  /** They say it truly. */
+  /** The headers are true. */
   isHonest: boolean;
 }
 
 export const VERSION = " HTTP/1.1";
 
-/** Of a longer one the answer can be lost with the connection, where the service ends that: we are still sending. */
+/** While we send a longer body the service may end the connection, and then its response can be lost. */
 const LONG = 32_768;
 
 export function assemble(operation: Operation, parts: Parts): fc.Arbitrary<FuzzRequest> {
@@ -78,7 +78,7 @@ export function assemble(operation: Operation, parts: Parts): fc.Arbitrary<FuzzR
 export const toBytes = ({ method, target, version, headers, body }: FuzzRequest): Buffer =>
   Buffer.from([`${method} ${target}${version}`, ...headers, "", body].join("\r\n"), "latin1");
 
-/** Has fast-check print a request that fails as what is sent. */
+/** Makes fast-check print a failing request as it is sent. */
 export const printable = (request: FuzzRequest): FuzzRequest =>
   Object.assign(request, {
     [fc.toStringMethod]() {

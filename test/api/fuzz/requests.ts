@@ -4,7 +4,7 @@ import { type Operation, schemas } from "./operations.ts";
 import { assemble, type FuzzRequest, printable } from "./request.ts";
 import { type Known, validParts } from "./valid.ts";
 
-/** Requests to an operation, one of five as the document wants it. */
+/** Requests to an operation. One in five conforms to the document. */
 export function requestsOf(operation: Operation, known: Known): fc.Arbitrary<FuzzRequest> {
   const valid = assemble(operation, validParts(operation, schemas, known));
   const hostile = assemble(operation, hostileParts(operation, schemas, known));

@@ -1,13 +1,13 @@
 /**
- * What is sent to see whether it does harm, as bytes: a character of these strings is one byte. Whatever of it is ours to
- * recognise holds this word, which must come back in no problem and no line of the log.
+ * Values that may do harm. Each character of these strings is one byte. Where possible a value contains this word, which must not
+ * come back in a problem or in a line of the log.
  */
 export const CANARY = "canary";
 
-/** Text as its UTF-8 bytes. */
+/** The UTF-8 bytes of a text. */
 export const utf8 = (text: string): string => Buffer.from(text).toString("latin1");
 
-/** Percent-encodes bytes, whatever they are. */
+/** Percent-encodes any bytes. */
 export const encodeBytes = (bytes: string): string =>
   bytes.replace(
     /[^A-Za-z0-9._~-]/g,
@@ -24,7 +24,7 @@ export const BROKEN_UTF8 = [
   `${CANARY}\xfe`,
 ];
 
-/** At and beyond the borders, and in no way to write them that is ours. */
+/** Numbers at and beyond the limits, and in notations that we do not accept. */
 export const NUMBERS = [
   "1e400",
   "-1e400",
@@ -75,7 +75,7 @@ export const TEXTS = [
   ...PROTOTYPE_KEYS,
 ].map(utf8);
 
-/** JSON that is well-formed, mostly, and of no kind that is expected. */
+/** Mostly well-formed JSON of unexpected types. */
 export const LITERALS = [
   ...NUMBERS,
   ...NUMBERS.map((number) => `"${number}"`),
@@ -108,14 +108,14 @@ export const LITERALS = [
   ...BROKEN_UTF8.map((bytes) => `"${bytes}"`),
 ];
 
-/** Above the 16 KB that a body may have, by a little and by much. */
+/** Slightly and far above the 16 KB limit of a body. */
 export const LONG_BODIES = [
   `{"type": "${"x".repeat(17_000)}"}`,
   `{"type": "${"x".repeat(1_000_000)}"}`,
   "\0".repeat(1_000_000),
 ];
 
-/** Bodies that are no JSON. */
+/** Bodies that are not JSON. */
 export const BODIES = [
   "",
   " ",

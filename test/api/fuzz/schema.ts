@@ -1,6 +1,6 @@
 import fc from "fast-check";
 
-/** As much of JSON Schema as the document uses for what clients send. */
+/** The part of JSON Schema that the document uses for requests. */
 export interface Schema {
   $ref?: string;
   type?: string;
@@ -17,7 +17,7 @@ export interface Schema {
 
 export type Schemas = Record<string, Schema>;
 
-/** Values that the schema allows, strings among them that mean something to the service. Throws where it has more to say than is read here. */
+/** Values that the schema allows, including strings that the service knows. Throws if the schema has a keyword that is not handled here. */
 export function valuesOf(
   schema: Schema,
   schemas: Schemas,
@@ -53,7 +53,7 @@ export function valuesOf(
   }
 }
 
-/** The schema that a reference of the document leads to. */
+/** The schema that a reference points at. */
 export function resolve(ref: string, schemas: Schemas): Schema {
   const found = schemas[ref.slice("#/components/schemas/".length)];
   if (!found) throw new Error(`${ref} leads nowhere`);
@@ -73,5 +73,5 @@ function stringsOf({ pattern, minLength = 0, maxLength }: Schema, words: readonl
     : texts.filter(isAllowed);
 }
 
-/** No pattern can say that an id is one of PostgreSQL's bigint. */
+/** A pattern cannot say that an id fits PostgreSQL's bigint. */
 const fits = (text: string) => !/^\d{19,}$/.test(text) || BigInt(text) < 2n ** 63n;

@@ -5,17 +5,17 @@ import { type Parts, type Path, VERSION } from "./request.ts";
 import { encodeBytes, utf8 } from "./samples.ts";
 import { type Schemas, valuesOf } from "./schema.ts";
 
-/** What the service knows, and we with it. */
+/** Values that the service knows, for valid requests. */
 export interface Known {
-  /** Headers that let in. */
+  /** Headers that authenticate. */
   credentials: readonly string[];
-  /** Headers that look like it; some let in. */
+  /** Headers that look like authentication; some are valid. */
   otherCredentials: readonly string[];
-  /** Ids, cursors, tickets, our own and another's. */
+  /** Ids, cursors and tickets, of this recipient and of another. */
   words: readonly string[];
 }
 
-/** What the document asks for. */
+/** Requests that conform to the document. */
 export function validParts(
   { method, path, parameters, body }: Operation,
   schemas: Schemas,
@@ -47,7 +47,7 @@ export function validParts(
   };
 }
 
-/** What a header can hold everywhere, though the document says no more than that it is a string. */
+/** The characters that every HTTP parser accepts in a header; the document only says that it is a string. */
 const VISIBLE = fc.stringMatching(/^[!-~]{0,80}$/);
 
 /** Some of these values, each written with its name. */
@@ -59,7 +59,7 @@ const someOf = (
     .record(Object.fromEntries(values), { requiredKeys: [] })
     .map((some) => Object.entries(some).map(([name, value = ""]) => write(name, value)));
 
-/** A path with values in the place of its parameters. */
+/** A path whose parameters are replaced by values. */
 export function fillIn(
   path: string,
   values: Record<string, string>,

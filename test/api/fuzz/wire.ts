@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 
 export interface Answer {
   status: number;
-  /** By lower-case name. */
+  /** By name in lower case. */
   headers: Map<string, string>;
   body: string;
 }
@@ -11,19 +11,18 @@ export interface Answer {
 export interface Exchange {
   port: number;
   request: Buffer;
-  /** HEAD is answered without the body that the headers tell of. */
+  /** The response to HEAD lacks the body that its headers describe. */
   isHead: boolean;
-  /** Ends our side behind the request: what is missing of it will not come. */
+  /** Closes our side after the request, so that a missing part of it will not come. */
   isUnfinished: boolean;
 }
 
-/** Far above what any answer takes; below the service's own 15 s for a request that does not come to its end. */
+/** Far more than any response takes, and less than the 15 s that the service gives an incomplete request. */
 const HANG_MS = 8000;
 
 /**
- * Sends bytes that no client would, and resolves with the first answer; with undefined where the service cuts the
- * connection before that is complete. Of an event stream the body is what came up to its first event. Rejects where
- * there is neither in time.
+ * Sends any bytes, and resolves with the first response, or with undefined if the service cuts the connection before the response is
+ * complete. The body of an event stream is everything up to its first event. Rejects if neither happens in time.
  */
 export async function exchange({ port, request, isHead, isUnfinished }: Exchange) {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -48,7 +47,7 @@ async function readAnswer(socket: Socket, isHead: boolean): Promise<Answer | und
       if (answer) return answer;
     }
   } catch (err) {
-    // It was cut while we were sending.
+    // The service cut the connection while we were sending.
     if (!isReset(err)) throw err;
   }
   return undefined;
@@ -57,7 +56,7 @@ async function readAnswer(socket: Socket, isHead: boolean): Promise<Answer | und
 const isReset = (err: unknown) =>
   err instanceof Error && "code" in err && (err.code === "ECONNRESET" || err.code === "EPIPE");
 
-/** The answer, once its body is complete. Throws on what is no HTTP. */
+/** The response, or undefined while its body is incomplete. Throws if it is not HTTP. */
 function parseAnswer(bytes: Buffer, isHead: boolean): Answer | undefined {
   const end = bytes.indexOf("\r\n\r\n");
   if (end === -1) return undefined;
@@ -76,7 +75,7 @@ function parseAnswer(bytes: Buffer, isHead: boolean): Answer | undefined {
   if (isHead || status === 204 || status === 304) return { status, headers, body: "" };
   const length = Number(headers.get("content-length"));
   if (Number.isNaN(length)) {
-    // An event comes in one write, so no border of a chunk is within it.
+    // An event is one write, so no chunk ends inside it.
     const isTold = /\nid: [^\n]*\n\n/.test(text) || /(^|\n)0\r\n\r\n$/.test(text);
     return isTold ? { status, headers, body: text } : undefined;
   }
