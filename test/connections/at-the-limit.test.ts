@@ -17,7 +17,7 @@ beforeAll(async () => {
 const start = (env: Record<string, string> = {}) =>
   startService({ databaseUrl: database.url, env: { MAX_STREAMS_PER_RECIPIENT: "3", ...env } });
 
-/** As HAProxy, Apache, Varnish and lighttpd are: they tell of a client that left when they cannot pass on what came second. */
+/** A proxy like HAProxy, Apache, Varnish and lighttpd: it notices that a client left at the second write after it. */
 async function startLateProxy(service: Service): Promise<Service> {
   const server = createServer((client) => {
     const upstream = connect(Number(new URL(service.url).port), "127.0.0.1");
@@ -37,7 +37,7 @@ async function startLateProxy(service: Service): Promise<Service> {
   return { ...service, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-/** Meanwhile everybody is let in, and nobody's first read is answered. */
+/** During `run` streams are admitted, but their first reads are not answered. */
 async function withoutReads(run: () => Promise<void>) {
   const holder = await database.connect();
   await holder.query("begin; lock table bellwire.notifications in access exclusive mode");
@@ -50,8 +50,8 @@ async function load(service: Service, recipient: string) {
   return stream;
 }
 
-describe("behind a proxy that tells late that a client left", () => {
-  test("a page that is loaded again and again always gets its stream", async () => {
+describe("behind a proxy that notices late that a client left", () => {
+  test("a page that is reloaded again and again always gets its stream", async () => {
     const proxied = await startLateProxy(await start());
     const recipient = newRecipient();
     const statuses: number[] = [];
@@ -64,7 +64,7 @@ describe("behind a proxy that tells late that a client left", () => {
     expect(statuses).toEqual(Array(12).fill(200));
   });
 
-  test("all tabs that are loaded again at once get theirs", async () => {
+  test("all tabs that are reloaded at once get their streams", async () => {
     const proxied = await startLateProxy(await start());
     const recipient = newRecipient();
     for (let round = 0; round < 3; round++) {
@@ -75,7 +75,7 @@ describe("behind a proxy that tells late that a client left", () => {
     }
   });
 
-  test("a page with one place that is loaded again faster than it may is asked to come later", async () => {
+  test("a page with one place that is reloaded faster than the limit is asked to come later", async () => {
     const proxied = await startLateProxy(
       await start({ MAX_STREAMS_PER_RECIPIENT: "1", MAX_NEW_STREAMS_PER_SECOND: "100" }),
     );
@@ -94,7 +94,7 @@ describe("behind a proxy that tells late that a client left", () => {
     expect(said.filter((text) => REFUSAL.test(text)).length).toBeGreaterThan(0);
   });
 
-  test("a page that is loaded again while no stream can begin is never refused for good", async () => {
+  test("a page that is reloaded while no stream can begin is never refused for good", async () => {
     const proxied = await startLateProxy(await start());
     const recipient = newRecipient();
     await withoutReads(async () => {
@@ -110,7 +110,7 @@ describe("behind a proxy that tells late that a client left", () => {
     expect((await load(proxied, recipient)).status).toBe(200);
   });
 
-  test("polls of pages that have gone keep no place", async () => {
+  test("polls of pages that have left keep no place", async () => {
     const proxied = await startLateProxy(await start());
     const recipient = newRecipient();
     const { cursor } = (await call(proxied, recipient, "/")).body;
@@ -133,13 +133,13 @@ describe("behind a proxy that tells late that a client left", () => {
   });
 });
 
-describe("where all clients are there", () => {
-  test("one more is refused within a second or so, and the others hear no more than some pings", async () => {
+describe("while all clients are connected", () => {
+  test("one more is refused within about a second, and the others get only a few pings", async () => {
     const service = await start();
     const recipient = newRecipient();
     const streams = await Promise.all([1, 2, 3].map(() => load(service, recipient)));
     const askedAt = performance.now();
-    // Together they are one question.
+    // All of them share the same pings.
     const late = await Promise.all([1, 2, 3, 4].map(() => openStream(service, recipient)));
     expect(late.map(({ status }) => status)).toEqual([429, 429, 429, 429]);
     expect(performance.now() - askedAt).toBeLessThan(3000);
@@ -150,7 +150,7 @@ describe("where all clients are there", () => {
     }
   });
 
-  test("waiting polls come again, and one more is refused", async () => {
+  test("waiting polls are answered and repeated, and one more is refused", async () => {
     const service = await start();
     const recipient = newRecipient();
     const { cursor } = (await call(service, recipient, "/")).body;
@@ -170,7 +170,7 @@ describe("where all clients are there", () => {
   });
 });
 
-test("a stream that has not begun in the time of a heartbeat is told to come again, and keeps its position", async () => {
+test("a stream that has not begun within a heartbeat is told to reconnect, and keeps its position", async () => {
   const service = await start({ HEARTBEAT_SECONDS: "1" });
   const recipient = newRecipient();
   const { cursor } = (await call(service, recipient, "/")).body;
@@ -178,7 +178,7 @@ test("a stream that has not begun in the time of a heartbeat is told to come aga
     const openedAt = performance.now();
     const stream = await openStream(service, recipient, { lastEventId: cursor });
     await stream.ended;
-    // Long before the read's own end.
+    // Long before the read could end.
     expect(performance.now() - openedAt).toBeLessThan(5000);
     expect(REFUSAL.exec(stream.text())?.[2]).toBe(cursor);
   });

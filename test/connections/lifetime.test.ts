@@ -17,7 +17,7 @@ const notify = (title: string) =>
   database.query("select bellwire.notify('1', 'test', title => $1)", [title]);
 
 describe("MAX_STREAM_SECONDS", () => {
-  test("ends an old stream with a short time to wait; its successors miss and repeat nothing", async () => {
+  test("ends an old stream with a short retry; its successors miss and repeat nothing", async () => {
     const service = await start({ MAX_STREAM_SECONDS: "1" });
     const titles: string[] = [];
     let lastEventId: string | undefined;
@@ -46,8 +46,8 @@ describe("MAX_STREAM_SECONDS", () => {
   });
 });
 
-describe("a token's end", () => {
-  test("is said and ends the stream within 5 s, after which nothing comes; with a new token nothing is missed", async () => {
+describe("the expiry of a token", () => {
+  test("is announced and ends the stream within 5 s, and nothing comes after it; with a new token nothing is missed", async () => {
     const service = await start({});
     const titles: string[] = [];
     let lastEventId: string | undefined;
@@ -67,7 +67,7 @@ describe("a token's end", () => {
       });
       while (!isEnded) await notify(`of a token ${sent++}`);
       expect(Date.now() - expiresAt).toBeLessThan(5000);
-      // `expiring` is due a minute before, which was before it began.
+      // `expiring` is sent at once, because it was due a minute before the expiry, and so before the stream began.
       const reasons = stream.events.filter(({ event }) => event === "auth");
       expect(reasons.map(({ data }) => data.reason)).toEqual(["expiring", "expired"]);
       expect(stream.events.at(-1)).toEqual({
@@ -91,7 +91,7 @@ describe("a token's end", () => {
     ]);
   });
 
-  test("a minute before it the client is told", async () => {
+  test("is announced to the client a minute before", async () => {
     const service = await start({});
     const stream = await openStream(service, "1", { token: await service.token("1", 62) });
     await stream.waitFor(({ event }) => event === "ready");

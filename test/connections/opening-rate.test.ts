@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-test("an address may open so many in a second, and as many in the next", () => {
+test("an IP address may open as many in a second as the limit says, and as many in the next", () => {
   vi.useFakeTimers({ toFake: ["performance"], now: 0 });
   const rate = createOpeningRate({ maxNewStreamsPerSecond: 2, maxStreamsPerRecipient: 9 });
   const open = (ip: string) => rate.countFrom(ip);
@@ -24,18 +24,18 @@ test("an address may open so many in a second, and as many in the next", () => {
 });
 
 test.each([
-  ["one IPv6 customer's", "2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true],
-  ["two IPv6 customers'", "2001:db8:1:2::1", "2001:db8:1:3::1", false],
-  ["an IPv4 address, written as IPv6", "192.0.2.1", "::ffff:192.0.2.1", true],
-  ["two written as IPv6", "::ffff:192.0.2.2", "::ffff:192.0.2.1", false],
-  ["no address at all, as a proxy may write it", "unknown", "unknown", true],
-])("%s addresses count together, or not: %s and %s", (_, one, other, areOne) => {
+  ["one IPv6 customer", "2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true],
+  ["two IPv6 customers", "2001:db8:1:2::1", "2001:db8:1:3::1", false],
+  ["one IPv4 address, also written as IPv6", "192.0.2.1", "::ffff:192.0.2.1", true],
+  ["two IPv4 addresses written as IPv6", "::ffff:192.0.2.2", "::ffff:192.0.2.1", false],
+  ["no IP address, as a proxy may write it", "unknown", "unknown", true],
+])("%s: %s and %s count as one, %s", (_, one, other, areOne) => {
   const rate = createOpeningRate({ maxNewStreamsPerSecond: 1, maxStreamsPerRecipient: 9 });
   expect(rate.countFrom(one)).toBe(true);
   expect(rate.countFrom(other)).toBe(!areOne);
 });
 
-test("a recipient may open as many in a second as it may have; without a limit nobody is counted", () => {
+test("a recipient may open as many in a second as it may have; without a limit nothing is counted", () => {
   const rate = createOpeningRate({ maxNewStreamsPerSecond: 100, maxStreamsPerRecipient: 2 });
   expect([1, 2, 3].map(() => rate.countFor("1"))).toEqual([true, true, false]);
   expect(rate.countFor("2")).toBe(true);
@@ -47,7 +47,7 @@ test("a recipient may open as many in a second as it may have; without a limit n
   expect(none.countFrom(undefined)).toBe(true);
 });
 
-/** Opens one and says whether it was let in. */
+/** Opens a stream, and returns whether it was admitted. */
 async function isLetIn(service: Service, recipientId: string, forwardedFor?: string) {
   const response = await fetch(`${service.url}/api/notifications/stream`, {
     headers: {
@@ -78,7 +78,7 @@ const open = (service: Service, addresses: (string | undefined)[]) =>
   Promise.all(addresses.map((address, i) => isLetIn(service, `recipient ${i}`, address)));
 const count = (answers: boolean[]) => answers.filter((isIn) => isIn).length;
 
-test("who comes too fast is asked to come later, and who is there stays", async () => {
+test("clients that come too fast are asked to come later, and open streams stay", async () => {
   const service = await startService({
     databaseUrl: database.url,
     env: { MAX_NEW_STREAMS_PER_SECOND: "3" },
@@ -86,7 +86,7 @@ test("who comes too fast is asked to come later, and who is there stays", async 
   const first = await openStream(service, "1");
   await first.waitFor(({ event }) => event === "ready");
   const letIn = count(await open(service, Array(30).fill(undefined)));
-  // The thirty may take more than a second.
+  // Opening the thirty may take more than a second.
   expect(letIn).toBeGreaterThan(0);
   expect(letIn).toBeLessThan(30);
   await database.query("select bellwire.notify('1', 'note', title => 'still here')");
@@ -95,7 +95,7 @@ test("who comes too fast is asked to come later, and who is there stays", async 
   expect(metrics).toContain(`bellwire_stream_refusals_total{reason="rate"} ${30 - letIn}`);
 });
 
-test("X-Forwarded-For counts as far as TRUST_PROXY believes it, and no further", async () => {
+test("X-Forwarded-For is believed for as many hops as TRUST_PROXY says", async () => {
   const addresses = Array.from({ length: 20 }, (_, i) => `192.0.2.${i}`);
   const start = (hops: string) =>
     startService({
@@ -104,12 +104,12 @@ test("X-Forwarded-For counts as far as TRUST_PROXY believes it, and no further",
     });
   const behindProxy = await start("1");
   expect(count(await open(behindProxy, addresses))).toBe(20);
-  // Whoever adds an address of their own in front of the proxy's is still who they are.
+  // A client that adds an address before the proxy's still counts by its own.
   const spoofed = addresses.map((address) => `${address}, 198.51.100.7`);
   expect(count(await open(behindProxy, spoofed))).toBeLessThan(20);
   const direct = await start("0");
   expect(count(await open(direct, addresses))).toBeLessThan(20);
-  // Whoever forgot it is told, once.
+  // The log warns once that TRUST_PROXY may be missing.
   expect(direct.logged().match(/X-Forwarded-For and TRUST_PROXY is 0/g)).toHaveLength(1);
   expect(behindProxy.logged()).not.toContain("TRUST_PROXY");
 });

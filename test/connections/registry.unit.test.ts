@@ -30,7 +30,7 @@ function openRegistry(own = limits()) {
   return { registry, rollCall, closed };
 }
 
-/** A wire that writes down what it is told, up to its end. */
+/** A wire that records its calls until it ends. */
 function createWire({ hasBegun = true } = {}) {
   const told: unknown[] = [];
   let isOpen = true;
@@ -49,14 +49,14 @@ function createWire({ hasBegun = true } = {}) {
 
 const nothing = () => {};
 
-/** Whose token ends in so many seconds. */
+/** An identity whose token expires in this many seconds. */
 const holder = (recipientId: string, seconds: number) => ({
   recipientId,
   issuedAt: new Date(0),
   expiresAt: new Date(Date.now() + seconds * 1000),
 });
 
-test("a connection may say later who it is, and gets heartbeats until then", () => {
+test("a connection may identify itself later, and gets heartbeats until then", () => {
   const { registry } = openRegistry();
   const { wire, told } = createWire();
   const entry = registry.add(wire, nothing);
@@ -78,7 +78,7 @@ test("a connection that has not begun by its first heartbeat ends", () => {
   expect(told[0]).toBe("unavailable");
 });
 
-test("of several members the first whose token ends ends the connection; one that has left does not", () => {
+test("the first of several members whose token expires ends the connection; a member that has left does not", () => {
   const { registry } = openRegistry();
   const { wire, told } = createWire();
   const entry = registry.add(wire, nothing);
@@ -115,7 +115,7 @@ test("a connection gives back its own place and its members' places, each once, 
   expect(own.takePlace()).toBeUndefined();
 });
 
-test("a request that waits for a place gets the one that a member leaves", async () => {
+test("a request that waits for a place gets the place of a member that leaves", async () => {
   const own = limits();
   const { registry, rollCall } = openRegistry(own);
   const { wire, told } = createWire();
@@ -132,6 +132,6 @@ test("a request that waits for a place gets the one that a member leaves", async
 test("behind a proxy the kernel's table of connections is not read", () => {
   const { registry } = openRegistry();
   registry.add(createWire().wire, nothing);
-  // The tick of the registry alone.
+  // Only the registry's own tick is due.
   expect(vi.getTimerCount()).toBe(1);
 });

@@ -10,7 +10,7 @@ function parseSilentPeers(table: string) {
 const HEAD =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
 
-test("whoever has not acknowledged what was sent again is silent, by the kernel's table", () => {
+test("a peer is silent if the kernel's table shows retransmissions to it", () => {
   const table = `${HEAD}
    0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
    1: 0100007F:0BB8 0100007F:D431 01 00000000:00000000 02:000004D2 00000000     0        0 2 2 0 20 4 30 10 -1
@@ -20,7 +20,7 @@ test("whoever has not acknowledged what was sent again is silent, by the kernel'
   expect([...parseSilentPeers(table)]).toEqual([["192.168.1.12|50000", 7]]);
 });
 
-test("also over IPv6, and over IPv4 on an IPv6 socket, as Node writes addresses", () => {
+test("IPv6 addresses, and IPv4 addresses of an IPv6 socket, are written as Node writes them", () => {
   const table = `${HEAD}
    0: 00000000000000000000000001000000:0BB8 00000000000000000000000001000000:C351 01 00000005:00000000 01:00000019 00000002     0        0 5 2 0 800 4 0 10 -1
    1: 0000000000000000FFFF00000201A8C0:0BB8 0000000000000000FFFF00000C01A8C0:C352 01 00000005:00000000 01:00000019 00000001     0        0 6 2 0 800 4 0 10 -1
@@ -33,7 +33,7 @@ test("also over IPv6, and over IPv4 on an IPv6 socket, as Node writes addresses"
   ]);
 });
 
-test("a table that breaks off, or is none, names nobody it does not name", () => {
+test("a malformed or truncated table has no silent peers", () => {
   for (const table of [
     "",
     "x",
@@ -43,6 +43,6 @@ test("a table that breaks off, or is none, names nobody it does not name", () =>
     expect([...parseSilentPeers(table)]).toEqual([]);
 });
 
-test("this machine's own table can be read, or counts as empty", async () => {
+test("this machine's own table is read, or counts as empty", async () => {
   expect(await readSilentPeers()).toBeInstanceOf(Map);
 });

@@ -13,7 +13,7 @@ let database: TestDatabase;
 let service: Service;
 /** A notification of OWNER. */
 let id: string;
-/** By what is wrong with each. */
+/** Tokens by what is wrong with them. */
 let tokens: Record<string, string>;
 
 beforeAll(async () => {
@@ -46,7 +46,7 @@ interface Route {
   method: string;
   path: () => string;
   body?: object;
-  /** What somebody else, whose token is good, is answered: the same as if there were nothing of the owner's. */
+  /** The status for another recipient with a valid token: the same as if the owner had nothing. */
   other: number;
 }
 
@@ -89,7 +89,7 @@ async function ask({ method, path, body }: Route, token?: string) {
   return { status, headers, text };
 }
 
-/** The text of a stream up to its first event's end; of none, its end. */
+/** The text of a stream up to the end of its first event, or all of any other response. */
 async function firstEvent(response: Response): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();
@@ -100,7 +100,7 @@ async function firstEvent(response: Response): Promise<string> {
   return text;
 }
 
-/** What each token is answered with, whatever the route. */
+/** The response to each token, whatever the route. */
 const REFUSALS: Record<string, [status: number, code: string]> = {
   missing: [401, "token_missing"],
   expired: [401, "token_invalid"],
@@ -136,7 +136,7 @@ describe.each(Object.entries(ROUTES))("%s", (_, route) => {
     }
   });
 
-  test("returns nothing of the owner's to another recipient", async () => {
+  test("returns none of the owner's data to another recipient", async () => {
     service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
     const answer = await ask(route, tokens["somebody else's"]);
     expect(answer.status).toBe(route.other);

@@ -6,10 +6,10 @@ import { call, type Service, startService } from "../support/service.ts";
 
 const BASE = "/api/notifications";
 
-/** In everything that is another's. */
+/** A word in everything that belongs to another recipient. */
 const SECRET = "secret of another";
 
-/** What a client may have got hold of. */
+/** What a client may have found of another recipient. */
 interface Found {
   id: string;
   type: string;
@@ -23,7 +23,7 @@ interface Ask {
   headers?: Record<string, string>;
 }
 
-/** Of each operation the requests that name what was found wherever something can be named. */
+/** For each operation the requests that use what was found in every place that takes such a value. */
 const REQUESTS: Record<string, (found: Found) => Ask[]> = {
   openStream: ({ cursor }) => [
     { path: "/stream", headers: { "last-event-id": cursor } },
@@ -235,7 +235,7 @@ test.each(["recipientId", "recipient_id", "userId", "user", "sub"])(
 let database: TestDatabase;
 let service: Service;
 
-/** A bearer token that is empty is none. */
+/** An empty bearer token counts as no token. */
 const NONE = "";
 
 const isReady = ({ event }: StreamEvent) => event === "ready";
@@ -243,7 +243,7 @@ const codeOf = (text: string) => JSON.parse(text).code;
 const withQuery = (path: string, query: string) =>
   `${path}${path.includes("?") ? "&" : "?"}${query}`;
 
-/** Two of one's own, and between them two of another's and the gap that a third has left. */
+/** Two of the recipient's own notifications. Between them are two of another recipient, and the gap of a deleted third one. */
 async function start(me: string, they: string) {
   const own = await createDatabase();
   onTestFinished(own.close);
@@ -270,7 +270,7 @@ async function start(me: string, they: string) {
     nothing: { id: gap, type: "of-no-one", cursor: ownList.cursor },
     mine: { id, type: "note", cursor: ownList.cursor },
     archived,
-    /** Theirs; those of a stream that were within a read, too. */
+    /** The other recipient's, including those from the middle of a read. */
     cursors: [cursor, list.cursor, ...stream.events.flatMap(({ id }) => id ?? [])],
   };
 }
@@ -287,7 +287,7 @@ async function notify(recipientId: string, text: string, type = "note"): Promise
 const issueTicket = async (recipientId: string): Promise<string> =>
   (await call(service, recipientId, "/tickets", { method: "POST" })).body.ticket;
 
-/** As it was: nothing read, seen or archived, and nothing muted. */
+/** Restores the state: nothing is read, seen, archived or muted. */
 async function restore(recipientId: string): Promise<void> {
   await database.query(
     `update bellwire.notifications set read_at = null, seen_at = null, archived_at = null
@@ -304,7 +304,7 @@ const everythingOf = async (recipientId: string) => [
   await database.query("select * from bellwire.preferences where recipient_id = $1", [recipientId]),
 ];
 
-/** The whole answer; of a stream, what comes up to its first event. */
+/** The whole response; of a stream, everything up to its first event. */
 async function ask(recipientId: string | undefined, { path, method = "GET", body, headers }: Ask) {
   const token = recipientId && (await service.token(recipientId));
   const response = await fetch(service.url + BASE + path, {
@@ -332,7 +332,7 @@ async function firstEvent(response: Response): Promise<string> {
   throw new Error(`the stream ended before its first event; it said:\n${text}`);
 }
 
-/** What differs between any two answers, and the type that was asked for. */
+/** Removes what differs between any two responses, and the requested type. */
 const withoutTheNew = (text: string) =>
   text
     .replace(

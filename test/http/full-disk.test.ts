@@ -5,14 +5,14 @@ import { expect, onTestFinished, test } from "vitest";
 import { createDatabase } from "../support/database.ts";
 import { call, startService } from "../support/service.ts";
 
-test("while the database's disk is full, marks are 503 and /readyz says why, until a write succeeds", async (context) => {
+test("while the database's disk is full, marks get 503 and /readyz says why, until a write succeeds", async (context) => {
   const database = await createDatabase();
   onTestFinished(database.close);
   const [server] = await database.query<{ data_directory: string }>("show data_directory");
   const folder = await mkdtemp("/tmp/bellwire-disk-");
   await chmod(folder, 0o755);
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  // The server's own disk is everybody's: a small one for what is marked.
+  // All tests share the server's disk, so the marked table is on a small disk of its own.
   const owner = await stat(server?.data_directory ?? "").catch(() => undefined);
   const options = `size=1m,mode=0700,uid=${owner?.uid},gid=${owner?.gid}`;
   const mounted = owner && spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder]);
@@ -21,7 +21,7 @@ test("while the database's disk is full, marks are 503 and /readyz says why, unt
   const ballast = join(folder, "ballast");
   await writeFile(ballast, "x".repeat(700_000));
   const name = `disk_${process.pid}`;
-  // The server wants a folder that is empty.
+  // The server needs an empty folder.
   spawnSync("mkdir", [join(folder, "space")]);
   spawnSync("chown", [`${owner.uid}:${owner.gid}`, join(folder, "space")]);
   await database.query(`create tablespace ${name} location '${join(folder, "space")}'`);
@@ -46,7 +46,7 @@ test("while the database's disk is full, marks are 503 and /readyz says why, unt
   };
   expect(await ready()).toMatchObject({ status: 200, body: { warnings: [] } });
 
-  // Each needs room for one more version of every row.
+  // Each needs space for one more version of every row.
   const mark = () => call(service, "1", "/mark-all-read", { method: "POST" });
   expect(await mark()).toMatchObject({ status: 503, body: { code: "unavailable" } });
   expect(await ready()).toMatchObject({

@@ -27,7 +27,7 @@ function dial({ address }: { address: string }) {
 
 const GET = "GET / HTTP/1.1\r\nHost: bell\r\n\r\n";
 
-/** Takes the socket, as a stream does, behind the head of an answer. */
+/** Takes the socket after the head of a response, as a stream does. */
 function detach({ socket }: IncomingMessage, res: ServerResponse): Socket {
   if (!(socket instanceof LentSocket)) throw new Error("not lent");
   res.writeHead(200, { "Content-Length": 9, Connection: "close" });
@@ -58,18 +58,18 @@ test("a response waits for a client that does not read, and arrives complete", a
     res.end("end");
   });
   const [slow, fast] = [dial(server), dial(server)];
-  // Before it is connected, so that it reads nothing: the kernels take less than what there is.
+  // Paused before it connects, so that it reads nothing. The kernels buffer less than the response.
   slow.socket.pause();
   slow.socket.write(GET.replace("1.1", "1.0"));
   await expect.poll(() => waits).toBeGreaterThan(0);
   fast.socket.write(GET.replace("1.1", "1.0"));
   await once(fast.socket, "close");
-  // Its answer is not whole yet, so its end is still to come.
+  // Its response is incomplete, so it has not ended yet.
   slow.socket.resume();
   await once(slow.socket, "close");
   for (const { heard } of [slow, fast]) {
     const body = heard().slice(heard().indexOf("\r\n\r\n") + 4);
-    // Not compared by toBe(), which would print all of it.
+    // toBe() would print all of it.
     expect(body === `${chunk.repeat(200)}end`).toBe(true);
   }
 });
@@ -89,7 +89,7 @@ test("a body waits until it is read, and arrives complete", async () => {
   const length = 20_000_000;
   socket.write(`POST / HTTP/1.1\r\nHost: bell\r\nContent-Length: ${length}\r\n\r\n`);
   socket.write(Buffer.alloc(length, "x"));
-  // What the kernels hold is taken, and no more.
+  // Only what the kernels buffer is taken.
   let left = Number.NaN;
   await expect
     .poll(() => {
@@ -129,7 +129,7 @@ test("a detached socket works in both directions after what the server wrote", a
   socket.write("echo echo");
   await expect.poll(heard).toMatch(/\r\n\r\necho echo$/);
   expect(own?.destroyed).toBe(false);
-  // A timeout the HTTP server has set is not in force any more.
+  // A timeout of the HTTP server no longer applies.
   expect(own?.timeout ?? 0).toBe(0);
 });
 
@@ -144,7 +144,7 @@ test("a detached socket keeps neither request nor response in memory", async () 
   const first = dial(server);
   first.socket.write(GET);
   await expect.poll(first.heard).toMatch(/\r\n\r\n$/);
-  // The parser is kept for the next connection, and holds the last request until then.
+  // Node keeps the parser for the next connection, and it holds the last request until then.
   const second = dial(server);
   second.socket.write(GET);
   await expect.poll(second.heard).toMatch(/\r\n\r\n$/);
@@ -175,7 +175,7 @@ test("closing the server cuts a connection without a request at once, and lets a
   const server = await start((_, res) => {
     answer = res;
   });
-  // Accepted in this order.
+  // They are accepted in this order.
   const [unused, asking] = [dial(server), dial(server)];
   asking.socket.write(GET);
   await expect.poll(() => answer).toBeDefined();

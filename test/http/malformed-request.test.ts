@@ -41,7 +41,7 @@ const JSON_TYPE = "Content-Type: application/json";
 
 test.each([
   ["text that is not HTTP", "hello\r\n\r\n"],
-  ["a method in small letters", "get /livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
+  ["a method in lower case", "get /livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
   ["a URL that cannot be decoded", "GET http://[::1/livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
   ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: bell\r\nx y\r\n\r\n"],
 ])("%s is answered with a problem", async (_, bytes) => {

@@ -23,7 +23,7 @@ const PLAIN: Notification = {
 };
 
 const log = createLogger("silent");
-/** Beside the notification an event has at the most: its name, counts, and an id of 128 characters. */
+/** What an event has at most besides the notification: its name, counts, and an id of 128 characters. */
 const FRAME = `event: notification\ndata: ,"unread":2147483647,"unseen":2147483647\nid: ${"x".repeat(128)}\n\n`;
 
 const text = fc
@@ -33,7 +33,7 @@ const text = fc
   })
   .map((parts) => parts.join(""));
 
-test("an event is never larger than MAX_EVENT_BYTES, whichever fields are large; each field is cut, whole or missing", () => {
+test("an event is never larger than MAX_EVENT_BYTES, whichever fields are large; each field is whole, cut or missing", () => {
   fc.assert(
     fc.property(
       fc.record({ type: text, actorId: text, title: text, body: text, link: text, data: text }),
@@ -45,7 +45,7 @@ test("an event is never larger than MAX_EVENT_BYTES, whichever fields are large;
         const got = NotificationJson.parse(JSON.parse(json));
         for (const field of ["type", "title", "body"] as const) {
           expect(row[field].startsWith(got[field] ?? "")).toBe(true);
-          expect(() => encodeURIComponent(got[field] ?? "")).not.toThrow(); // of no half pair
+          expect(() => encodeURIComponent(got[field] ?? "")).not.toThrow(); // no half of a surrogate pair
         }
         for (const field of ["actorId", "link"] as const)
           expect([row[field], null]).toContain(got[field]);
@@ -60,7 +60,7 @@ test("an event is never larger than MAX_EVENT_BYTES, whichever fields are large;
   );
 });
 
-test("a cut notification fills the event but for a few bytes", () => {
+test("a cut notification fills the event up to a few bytes", () => {
   let cuts = 0;
   fc.assert(
     fc.property(text, fc.integer({ min: 1024, max: 5000 }), (body, maxEventBytes) => {
@@ -90,7 +90,7 @@ test("a field whose JSON is longer than a string can be is left out, and logged 
     maxEventBytes: Number.POSITIVE_INFINITY,
     log: createLogger("error", lines),
   });
-  // Six characters each as JSON: 600 million of them are more than V8 puts into one text.
+  // Each is six characters as JSON. 600 million characters are more than a V8 string can hold.
   const body = "\u0001".repeat(100_000_000);
   const got = JSON.parse(encoder.encode({ ...PLAIN, title: "Title", body, data: "[1]" }));
   expect(got).toMatchObject({ title: "Title", body: null, data: [1], truncated: true });

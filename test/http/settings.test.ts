@@ -10,19 +10,19 @@ import { startService } from "../support/service.ts";
 import { tour } from "../support/tour.ts";
 
 const log = createLogger("silent");
-/** A database and a login of the test's own. */
+/** Replaces the names of the test's database and login. */
 const withoutNames = (text: string) =>
   text.replaceAll(/bellwire_test_\w+/g, "database").replaceAll(/\bodd_\w+|postgres/g, "login");
 
 describe.each(inject("servers"))("on $name the service is the same", (server) => {
   let expected: string[];
-  /** Each setting that a session may have, and its value without any of ours. */
+  /** Each setting of a session, and its value without any of ours. */
   let known: Map<string, string>;
 
-  /** A database of its own, and a login that has those settings, where they are not the database's. */
+  /** A new database and login, one of which has these settings. */
   async function prepare(settings: [string, string][], of: "database" | "role") {
     const role = `odd_${randomBytes(4).toString("hex")}`;
-    // Last, for the role owns what the application makes.
+    // Dropped last, because the role owns what the application creates.
     if (of === "role") onTestFinished(() => drop(role));
     const database = await createDatabase(server);
     onTestFinished(database.close);
@@ -53,7 +53,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
   async function readSettings(url: string) {
     const client = new pg.Client(url);
     await client.connect();
-    await client.query("do $$ begin end $$"); // plpgsql brings its own settings
+    await client.query("do $$ begin end $$"); // loads plpgsql, which has its own settings
     const { rows } = await client.query<{ name: string; setting: string }>(
       `select name, setting from pg_settings
         where context in ('user', 'superuser', 'backend', 'superuser-backend')`,
@@ -66,13 +66,13 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
     known = await readSettings(server.url);
   });
 
-  test("every setting of the server has an odd value here, or a reason why not", () => {
+  test("every setting of the server has an odd value here, or a reason to have none", () => {
     const why = (name: string) => NO_MATTER.filter(([names]) => names.test(name));
     const count = (name: string) => Number(Object.hasOwn(ODD, name)) || why(name).length;
     expect([...known.keys()].filter((name) => count(name) !== 1)).toEqual([]);
   });
 
-  test("without any of them", async () => {
+  test("without any of these settings", async () => {
     const url = await prepare([], "database");
     expected = await tour(url, await startService({ databaseUrl: url }));
     expect(expected.filter((line) => / [45]\d\d /.test(line))).toEqual([]);
@@ -80,14 +80,14 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
 
   const isFirst = server.url === inject("servers")[0]?.url;
 
-  // Those that change a text or a result each alone, on one server; plans and the rest with all the others.
+  // Settings that change a text or a result are tested one by one, on one server. All others are tested together.
   test.skipIf(!isFirst).each(Object.entries(ODD_FORMS))("with %s = %s", async (...setting) => {
     const url = await prepare([setting], "database");
     expect(await tour(url, await startService({ databaseUrl: url }))).toEqual(expected);
   });
 
   test.each(["database", "role"] as const)(
-    "with all of them at once, set for the %s, and so are migrate, plan and status",
+    "with all settings at once, set for the %s; migrate, plan and status are the same too",
     async (of) => {
       const own = { folders: ["sql/example", "sql/rules"], log };
       const told = async (url: string) => [
@@ -97,7 +97,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
       const before = await told(await prepare([], "database"));
       const url = await prepare(Object.entries(ODD), of);
       const odd = await readSettings(url);
-      // The driver sets the encoding, whatever anybody else has.
+      // The driver always sets the encoding.
       const same = Object.keys(ODD).filter(
         (name) => known.has(name) && odd.get(name) === known.get(name),
       );
@@ -110,7 +110,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
   );
 });
 
-test("the service is not ready with a login under which no trigger fires", async () => {
+test("the service is not ready with a login for which no trigger fires", async () => {
   const database = await createDatabase();
   onTestFinished(database.close);
   const service = await startService({ databaseUrl: database.url, env: { SWEEP_MS: "50" } });

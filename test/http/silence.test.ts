@@ -5,11 +5,11 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { type ServiceProcess, startServiceProcess } from "../faults/support/service-process.ts";
 import { administer, createDatabase, type TestDatabase } from "../support/database.ts";
 
-/** In everything that is planted; nothing else holds it. */
+/** A word in everything that is planted, and nowhere else. */
 const CANARY = "canary";
 const BASE = "/api/notifications";
 
-/** A login of the service whose password is a canary. */
+/** A login for the service whose password contains the canary. */
 async function createLogin(own: TestDatabase): Promise<string> {
   const role = `login_${randomBytes(6).toString("hex")}`;
   await own.query(
@@ -22,7 +22,7 @@ async function createLogin(own: TestDatabase): Promise<string> {
   return own.url.replace(/\/\/(?:[^/@]*@)?/, `//${role}:${CANARY}-password@`);
 }
 
-/** What somebody may have said to the service who must not be repeated, and everything that was said back. */
+/** A client that sends secrets in every place of a request, and keeps all responses that must not repeat them. */
 function createStranger(service: ServiceProcess, token: string) {
   const heard: string[] = [];
 
@@ -34,13 +34,13 @@ function createStranger(service: ServiceProcess, token: string) {
     const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
     const body = isStream ? "" : await response.text();
     if (isStream) await response.body?.cancel();
-    // What is theirs they may read; what is refused must not quote them.
+    // A recipient may read its own texts. A refusal must not quote the request.
     const headers = JSON.stringify([...response.headers]);
     heard.push(response.status >= 400 ? `${headers} ${body}` : headers);
     return { status: response.status, body };
   }
 
-  /** Bytes that are not quite HTTP. */
+  /** Sends malformed HTTP. */
   async function shout(bytes: string) {
     const socket = connect(service.port, "127.0.0.1");
     socket.on("data", (chunk) => heard.push(chunk.toString()));
@@ -109,7 +109,7 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
     return (JSON.parse(body).ticket as string | undefined) ?? "none";
   };
 
-  // Whoever may connect may listen: what is announced must say nothing.
+  // Every role that may connect may listen, so payloads must reveal nothing.
   const payloads: (string | undefined)[] = [];
   const eavesdropper = await own.connect();
   eavesdropper.on("notification", ({ payload }) => payloads.push(payload));
@@ -122,7 +122,7 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
       [recipient],
     );
   await tell();
-  // A rule that fails over what somebody wrote.
+  // A rule that fails because of a text that a user wrote.
   await own.query(
     `select bellwire.define_rule('broken', 'public.messages', 'insert',
        $$ select m.recipient_id, 'x' as type, m.body::integer::text as title from new_rows m $$)`,
@@ -143,7 +143,7 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
     body: '{"seen": true}',
   });
 
-  // PostgreSQL refuses a write, and quotes the row (`detail`) or what a trigger says of it.
+  // PostgreSQL refuses a write, and quotes the row (`detail`) or a trigger's message about it.
   const archive = { method: "PATCH", headers: { "content-type": "application/json" } };
   await own.query(
     `create function public.object() returns trigger language plpgsql as $$
@@ -164,14 +164,14 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
      alter table bellwire.tickets drop constraint nobody`,
   );
 
-  // Its sessions are cut under it, again and again.
+  // Its sessions are cut again and again.
   const cut =
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'bellwire' and datname = current_database()";
   for (let round = 0; round < 3; round++) {
     await own.query(cut);
     await Promise.all([stranger.sayEverything(tickets[1]), own.query(cut), tell()]);
   }
-  // What it needs is gone from the database: every answer is an error that PostgreSQL words.
+  // The schema is gone, so every query fails with a message of PostgreSQL.
   await own.query("alter table bellwire.notifications rename column title to headline");
   await stranger.sayEverything(tickets[2]);
   await own.query("alter table bellwire.notifications rename column headline to title");
@@ -179,7 +179,7 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
   await stranger.sayEverything("none");
   const metrics = await (await fetch(service.metricsUrl)).text();
 
-  // The database is gone altogether.
+  // The whole database is gone.
   await administer(`drop database ${new URL(own.url).pathname.slice(1)} with (force)`);
   await expect.poll(async () => (await service.readiness()).status).toBe(503);
   await stranger.sayEverything("none");
@@ -189,7 +189,7 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
 
   expect(payloads.length).toBeGreaterThan(3);
   const written = service.written();
-  // There was something to be silent about.
+  // The failures have happened, so there was something to conceal.
   for (const phrase of [
     "request failed",
     "cannot answer",
@@ -212,8 +212,8 @@ test("the process never logs or returns a token, ticket, cookie, cursor, text or
 
 describe("a failed start says why, without a secret:", () => {
   test.each([
-    ["an address that is none", `postgres://user:${CANARY}@[nowhere/x`],
-    ["a port that is none", `postgres://user:${CANARY}@127.0.0.1:99999/x`],
+    ["an invalid address", `postgres://user:${CANARY}@[nowhere/x`],
+    ["an invalid port", `postgres://user:${CANARY}@127.0.0.1:99999/x`],
   ])("%s", async (_, databaseUrl) => {
     const failing = startServiceProcess({ databaseUrl });
     const error: Error = await failing.then(

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-/** A recipient of its own for each test. */
+/** Each test has its own recipient. */
 let me: string;
 let recipients = 0;
 beforeEach(() => {
@@ -30,7 +30,7 @@ async function get(service: Service, path: string, init: RequestInit = {}): Prom
   return text;
 }
 
-/** A stream's bytes as they come. */
+/** The bytes of a stream. */
 async function listen(service: Service, cursor?: string) {
   const { hostname, port } = new URL(service.url);
   const socket = connect(Number(port), hostname);
@@ -46,7 +46,7 @@ async function listen(service: Service, cursor?: string) {
   });
   await expect.poll(() => heard).toContain("event: ready");
   return {
-    /** The data of so many notifications. */
+    /** Waits for this many notifications, and returns their data. */
     async take(count: number): Promise<string[]> {
       const found = () =>
         [...heard.matchAll(/^event: notification\ndata: (.*)\nid: /gm)].map(
@@ -59,7 +59,7 @@ async function listen(service: Service, cursor?: string) {
   };
 }
 
-/** What every way to a client gives of the one notification that `insert` makes. */
+/** The notification that `insert` makes, as a client gets it on every way. */
 async function everyWay(
   service: Service,
   insert: () => Promise<unknown>,
@@ -90,11 +90,11 @@ describe("data arrives with the digits that PostgreSQL prints:", () => {
   test.each([
     ["an integer beyond 2^53", '{"id": 1161380288898609914}'],
     [
-      "a number that no double holds",
+      "a number beyond the range of a double",
       '{"big": 1e400, "small": 1e-400, "exact": 0.1000000000000000055511151231257827}',
     ],
-    ["zeros behind the point, minus nought", "[1.0, 1.10, -0, 100e2]"],
-    ["a text that says __proto__", '{"__proto__": {"a": 1}, "constructor": null}'],
+    ["trailing zeros, minus zero", "[1.0, 1.10, -0, 100e2]"],
+    ["a key __proto__", '{"__proto__": {"a": 1}, "constructor": null}'],
     ["arrays 5,000 deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
     ["objects 5,000 deep", `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`],
     ["a bare text", '"a \\" \\\\ \\n \\u0001 😀"'],

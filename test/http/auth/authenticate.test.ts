@@ -30,7 +30,7 @@ function start(env: Record<string, string> = {}): Promise<Service> {
 const seconds = () => Math.floor(Date.now() / 1000);
 const secret = Buffer.from(SECRET);
 
-/** A token for 42 that is good for an hour, unless the claims or the header say otherwise. */
+/** A token for 42 that is valid for an hour, unless the claims or the header say otherwise. */
 function sign(
   key: KeyObject | Uint8Array,
   alg: string,
@@ -51,7 +51,7 @@ async function ask(service: Service, headers: Record<string, string>, path = COU
 const askAs = (service: Service, token: string, path = COUNT) =>
   ask(service, { authorization: `Bearer ${token}` }, path);
 
-/** What a client is told of any token that is not good. */
+/** What the response says about any invalid token. */
 const INVALID = {
   type: "about:blank",
   title: "Unauthorized",
@@ -80,7 +80,7 @@ describe("keys", () => {
     const service = await start({ JWT_SECRET: "", JWT_PUBLIC_KEY: pem(publicKey) });
     expect((await askAs(service, await sign(privateKey, alg))).status).toBe(200);
 
-    // The oldest trick: the public key, which everybody has, used as a shared secret.
+    // The oldest attack: the public key, which everybody has, used as a shared secret.
     const confused = await sign(Buffer.from(pem(publicKey)), "HS256");
     const others = [
       [otherRsa.privateKey, "RS256"],
@@ -92,7 +92,7 @@ describe("keys", () => {
       expect(await askAs(service, token)).toMatchObject({ status: 401, body: INVALID });
   });
 
-  test("JWT_JWKS_URL verifies with whichever of its keys the token names", async () => {
+  test("JWT_JWKS_URL verifies with the key that the token names", async () => {
     const keys = await startKeyServer([
       ["r", rsa.publicKey],
       ["e", ec.publicKey],
@@ -125,27 +125,27 @@ describe("keys", () => {
 describe("while the keys cannot be fetched", () => {
   const FAULTS: [what: string, answer: (res: ServerResponse) => void][] = [
     ["answers 500", (res) => res.writeHead(500).end("{}")],
-    ["answers something else", (res) => res.end("<html>")],
-    ["answers no key set", (res) => res.end('{"keys": 1}')],
+    ["answers with something else", (res) => res.end("<html>")],
+    ["answers with JSON that is not a key set", (res) => res.end('{"keys": 1}')],
     ["redirects", (res) => res.writeHead(302, { location: "https://id.example/keys" }).end()],
     ["hangs up", (res) => res.destroy()],
   ];
 
-  test.each(FAULTS)("a key server that %s makes the request 503, not 401", async (_, answer) => {
+  test.each(FAULTS)("with a key server that %s, a request gets 503, not 401", async (_, answer) => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     keys.answer = answer;
     const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     await expectKeysUnavailable(service);
   });
 
-  test("so does a key server that is down", async () => {
+  test("with a key server that is down, a request gets 503, not 401", async () => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     await keys.close();
     const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     await expectKeysUnavailable(service);
   });
 
-  test("the service recovers by itself", async () => {
+  test("the service recovers by itself when the keys can be fetched", async () => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     const serve = keys.answer;
     keys.answer = (res) => res.writeHead(503).end();
@@ -171,13 +171,13 @@ describe("while the keys cannot be fetched", () => {
     expect(stream.status).toBe(200);
     expect(stream.text()).toMatch(REFUSAL);
 
-    // What cannot be good whatever the keys are is still refused.
+    // A token that no key can make valid is still refused.
     expect((await askAs(service, "not.a.token", STREAM)).status).toBe(401);
   }
 });
 
 describe("where the token is", () => {
-  test("without one the response says where to put it", async () => {
+  test("without a token the response says where to put it", async () => {
     const service = await start();
     for (const headers of [{}, { authorization: "Basic dXNlcjpwYXNz" }, { cookie: "session=x" }]) {
       const { status, headers: answered, body } = await ask(service, headers);
@@ -278,17 +278,17 @@ describe("a bad token is refused without a reason:", () => {
   const hs = (claims: JWTPayload = {}) => sign(secret, "HS256", claims);
 
   const BAD: [what: string, make: () => string | Promise<string>][] = [
-    ["no JWT", () => "abc"],
+    ["not a JWT", () => "abc"],
     ["two parts", async () => (await hs()).split(".").slice(0, 2).join(".")],
     ["three empty parts", () => ".."],
     ["unreadable parts", () => "a.b.c"],
-    ["a header that is no JSON", async () => change(await hs(), 0, () => "bm8")],
+    ["a header that is not JSON", async () => change(await hs(), 0, () => "bm8")],
     ["no signature", () => `${unsigned({ alg: "HS256" }, good())}.`],
     ["alg none", () => `${unsigned({ alg: "none" }, good())}.`],
     ["alg None", () => `${unsigned({ alg: "None" }, good())}.x`],
     ["no alg", () => `${unsigned({ typ: "JWT" }, good())}.x`],
     ["another secret", () => sign(Buffer.from(SECRET.toUpperCase()), "HS256")],
-    ["the empty secret's kin", () => sign(Buffer.alloc(32), "HS256")],
+    ["a secret of zeros", () => sign(Buffer.alloc(32), "HS256")],
     ["HS384 with our secret", () => sign(Buffer.from(SECRET.repeat(2)), "HS384")],
     ["HS512 with our secret", () => sign(Buffer.from(SECRET.repeat(2)), "HS512")],
     ["RS256, where HS256 is expected", () => sign(rsa.privateKey, "RS256")],
@@ -305,9 +305,9 @@ describe("a bad token is refused without a reason:", () => {
     ],
     ["expired", () => hs({ exp: seconds() - 1 })],
     ["no expiry", () => hs(without("exp"))],
-    ["an expiry that is a text", () => hs({ exp: String(seconds() + 60) as never })],
+    ["an expiry that is a string", () => hs({ exp: String(seconds() + 60) as never })],
     ["not yet valid", () => hs({ nbf: seconds() + 60 })],
-    ["an issue time that is a text", () => hs({ iat: "yesterday" as never })],
+    ["an issue time that is a string", () => hs({ iat: "yesterday" as never })],
     ["no recipient", () => hs(without("sub"))],
     ["a recipient that is null", () => hs({ sub: null as never })],
     ["an empty recipient", () => hs({ sub: "" })],
@@ -317,28 +317,28 @@ describe("a bad token is refused without a reason:", () => {
     ["a recipient that is a list", () => hs({ sub: ["42"] as never })],
     ["a recipient that is an object", () => hs({ sub: { id: 42 } as never })],
     ["a recipient of 201 characters", () => hs({ sub: "x".repeat(201) })],
-    ["a recipient with U+0000, which no text of Postgres holds", () => hs({ sub: "4\u00002" })],
+    ["a recipient with U+0000, which Postgres cannot store", () => hs({ sub: "4\u00002" })],
     ["more than 8 KB", () => hs({ filler: "x".repeat(8192) })],
-    ["a critical header that nobody knows", criticalToken],
-    ["a critical header that nobody knows, rightly signed", () => signed({ crit: ["x"], x: 1 })],
-    ["a payload that is not encoded, rightly signed", () => signed({ crit: ["b64"], b64: false })],
+    ["an unknown critical header", criticalToken],
+    ["an unknown critical header, correctly signed", () => signed({ crit: ["x"], x: 1 })],
+    ["an unencoded payload, correctly signed", () => signed({ crit: ["b64"], b64: false })],
     ["claims that are a list", () => signed({}, [good()])],
-    ["a logout token, rightly signed", () => sign(secret, "HS256", {}, { typ: "logout+jwt" })],
+    ["a logout token, correctly signed", () => sign(secret, "HS256", {}, { typ: "logout+jwt" })],
     ["a proof of possession", () => sign(secret, "HS256", {}, { typ: "dpop+jwt" })],
     [
-      "a key of its own in its header",
+      "its own key in the header",
       async () => sign(rsa.privateKey, "RS256", {}, { jwk: await exportJWK(rsa.publicKey) }),
     ],
     [
-      "the address of a key of its own",
+      "the URL of its own key",
       () => sign(rsa.privateKey, "RS256", {}, { jku: "http://127.0.0.1:9/jwks.json" }),
     ],
     [
-      "the address of a certificate of its own",
+      "the URL of its own certificate",
       () => sign(rsa.privateKey, "RS256", {}, { x5u: "http://127.0.0.1:9/cert.pem" }),
     ],
     ["an encrypted token", encryptedToken],
-    ["something behind it", async () => `${await hs()} ${await hs()}`],
+    ["a second token after it", async () => `${await hs()} ${await hs()}`],
     ["quotes around it", async () => `"${await hs()}"`],
   ];
 
@@ -372,7 +372,7 @@ describe("a bad token is refused without a reason:", () => {
   });
 });
 
-test("a token may have the type of an access token, or none", async () => {
+test("a token may have the type of an access token, or no type", async () => {
   const service = await start();
   for (const typ of ["JWT", "jwt", "at+jwt", "application/at+jwt"])
     expect((await askAs(service, await sign(secret, "HS256", {}, { typ }))).status).toBe(200);
@@ -416,11 +416,11 @@ test("after a revocation the recipient's older tokens are refused, newer ones an
   const again = await openStream(service, "7", { token: newer });
   await again.waitFor(({ event }) => event === "ready");
 
-  // The revocation is a row: another instance, or this one after a restart, knows of it.
+  // The revocation is a row, so another instance knows it, and this one after a restart.
   expect((await askAs(await start(), older)).body).toEqual(INVALID);
 });
 
-/** A key server on this machine; `answer` is what it does, the key set unless it is replaced. */
+/** A key server on this machine. It answers with the key set, unless `answer` is replaced. */
 async function startKeyServer(keys: [kid: string, key: KeyObject][]) {
   const set = {
     keys: await Promise.all(keys.map(async ([kid, key]) => ({ ...(await exportJWK(key)), kid }))),

@@ -16,7 +16,7 @@ const fresh = make();
 const sign = (kid: string, { privateKey }: { privateKey: KeyObject }) =>
   new SignJWT({ sub: "42" }).setProtectedHeader({ alg: "ES256", kid }).sign(privateKey);
 
-/** A URL with keys that the test changes, and a clock that it turns. */
+/** A URL whose keys the test changes, and a clock that it sets. */
 async function start(keys: [kid: string, key: { publicKey: KeyObject }][]) {
   vi.useFakeTimers({ toFake: ["Date", "performance"] });
   onTestFinished(() => void vi.useRealTimers());
@@ -38,7 +38,7 @@ async function start(keys: [kid: string, key: { publicKey: KeyObject }][]) {
   const find = createRemoteKeys(`http://127.0.0.1:${port}/jwks.json`);
   return Object.assign(state, {
     hanging,
-    /** Turns the clock on to so many milliseconds after the start. */
+    /** Sets the clock to this many milliseconds after the start. */
     turnTo: (ms: number) => void vi.advanceTimersByTime(startedAt + ms - performance.now()),
     verify: async (token: Promise<string>) =>
       jwtVerify(await token, find).then(
@@ -86,7 +86,7 @@ test("known keys stay valid for two days while the URL is unavailable, and no lo
   expect(await keys.verify(sign("old", old))).toBe("keys_unavailable");
 });
 
-test("a token with an unknown key id is 503, not 401, while the URL is unavailable", async () => {
+test("while the URL is unavailable a token with an unknown key id gets 503, not 401", async () => {
   const keys = await start([["old", old]]);
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.status = 500;
@@ -100,7 +100,7 @@ test("a URL that hangs delays no token whose key is known", async () => {
   expect(await keys.verify(sign("old", old))).toBe("good");
   keys.isHanging = true;
   keys.turnTo(11 * MINUTES);
-  // Old enough to be fetched again, and asked for a key we lack: both wait for the one fetch.
+  // The keys are due to be fetched again, and a token names an unknown key. One fetch serves both.
   const waiting = keys.verify(sign("new", fresh));
   for (const _ of [1, 2, 3]) expect(await keys.verify(sign("old", old))).toBe("good");
   expect(await Promise.race([waiting, "waits"])).toBe("waits");
@@ -121,7 +121,7 @@ test("a system clock that is set back an hour delays a new key for ten minutes a
   expect(keys.requests).toBe(2);
 });
 
-test("without any key the URL is fetched once a second, shared by all tokens that wait", async () => {
+test("without any key the URL is fetched once a second, and all waiting tokens share the fetch", async () => {
   const keys = await start([["old", old]]);
   keys.status = 500;
   const ask = () => Promise.all([1, 2, 3].map(() => keys.verify(sign("old", old))));

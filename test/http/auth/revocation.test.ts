@@ -17,7 +17,7 @@ afterAll(() => database.close());
 const start = (leeway = LEEWAY) =>
   startService({ databaseUrl: database.url, env: { JWT_LEEWAY_SECONDS: `${leeway}` } });
 
-/** A token for a recipient, by a clock that is so many seconds ahead. */
+/** A token for a recipient from a clock that is this many seconds ahead. */
 function sign(sub: string, ahead: number, claims: object = {}): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
   return new SignJWT({ sub, iat: now + ahead, exp: now + 3600, ...claims })
@@ -37,7 +37,7 @@ async function ask(service: Service, token: string, path = COUNT, method = "GET"
 
 const revoke = (recipient: string) => database.query("select bellwire.revoke($1)", [recipient]);
 
-/** As if it had been so long ago. */
+/** Makes a revocation this many seconds old. */
 const age = (recipient: string, seconds: number) =>
   database.query(
     "update bellwire.revocations set revoked_at = clock_timestamp() - make_interval(secs => $2) where recipient_id = $1",
@@ -97,7 +97,7 @@ test("after a revocation every token issued within the leeway is refused, and a 
   expect((await ask(service, await sign("back", 0))).status).toBe(200);
 });
 
-test("a stream with a good token stays open, although its replay begins before a revocation", async () => {
+test("a stream with a newer token stays open, although its replay begins before a revocation", async () => {
   const service = await start();
   const { cursor } = (await ask(service, await sign("new", 0), "/api/notifications")).body;
   await revoke("new");
@@ -108,7 +108,7 @@ test("a stream with a good token stays open, although its replay begins before a
   await stream.take(1);
   await database.query("select bellwire.notify('new', 'note')");
   await stream.take(1);
-  // A further one ends it.
+  // Another revocation ends it.
   await revoke("new");
   await stream.ended;
   expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
@@ -119,7 +119,7 @@ test("a revocation ends every open stream, however late it commits and whatever 
   const slow = await database.connect();
   await slow.query("begin");
   await slow.query("select bellwire.revoke('late')");
-  // From after the revocation, which nobody sees yet.
+  // Issued after the revocation, which has not committed yet.
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const token = await sign("late", 0);
   const stream = await openStream(service, "late", { token });

@@ -24,7 +24,7 @@ async function buy(service: Service, recipientId: string, token?: string): Promi
   return ((await response.json()) as { ticket: string }).ticket;
 }
 
-/** Comes with a ticket and nothing else. */
+/** Opens a stream with nothing but a ticket. */
 async function knock({ url }: Service, ticket: string, headers: Record<string, string> = {}) {
   const abort = new AbortController();
   const response = await fetch(
@@ -79,7 +79,7 @@ describe("a ticket", () => {
     );
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ status }) => status !== 200)).toEqual(Array(9).fill(REFUSED));
-    // After a restart as well: it is used up in the database.
+    // The same after a restart, because the database has deleted it.
     expect(await knock(await start(), ticket)).toEqual(REFUSED);
   });
 
@@ -99,7 +99,7 @@ describe("a ticket", () => {
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
-  test("is refused if its recipient has been revoked meanwhile", async () => {
+  test("is refused if its recipient was revoked meanwhile", async () => {
     const service = await start();
     const ticket = await buy(service, "5");
     await database.query("select bellwire.revoke('5')");
@@ -125,9 +125,9 @@ describe("a ticket", () => {
   test.each([
     ["empty", ""],
     ["short", "abc"],
-    ["none that was ever given", "A".repeat(43)],
+    ["unknown", "A".repeat(43)],
     ["too long", "A".repeat(5000)],
-    ["no base64url", `${"A".repeat(42)}!`],
+    ["not base64url", `${"A".repeat(42)}!`],
     ["SQL", "' or true --"],
     ["with a NUL", `${"A".repeat(42)}\0`],
   ])("that is %s is refused", async (_, ticket) => {
@@ -135,7 +135,7 @@ describe("a ticket", () => {
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
-  test("that is given twice in one URL is refused", async () => {
+  test("that occurs twice in one URL is refused", async () => {
     const service = await start();
     const ticket = await buy(service, "7");
     expect(await knock(service, `${ticket}&ticket=${ticket}`)).toEqual(REFUSED);
@@ -165,7 +165,7 @@ describe("a ticket", () => {
     await reader?.cancel();
   });
 
-  test("opens nothing but a stream", async () => {
+  test("opens only a stream", async () => {
     const service = await start();
     const ticket = await buy(service, "10");
     for (const path of ["", "/poll", "/unread-count"]) {
@@ -176,8 +176,8 @@ describe("a ticket", () => {
   });
 
   test("stays unused if the service cannot stream for now", async () => {
-    // One second, however long it takes: the first is let in, and who comes with it is sent away. From the start, for this
-    // clock begins at 0, and no service has ever seen it go back.
+    // The clock stands still, so all requests fall into one second: the first is let in, and the next one is not. It is faked before the
+    // start, because the fake clock begins at 0, and a service must not see its clock go back.
     vi.useFakeTimers({ toFake: ["performance"] });
     onTestFinished(() => void vi.useRealTimers());
     const service = await start({ MAX_NEW_STREAMS_PER_SECOND: "1" });
