@@ -11,14 +11,14 @@ import { createHistory } from "../support/history.ts";
 const RECIPIENTS = ["1", "2"];
 const index = fc.nat({ max: 5 });
 
-/** The steps that may happen, in any order. The feed and the streams are the real ones; the transactions are simulated. */
+/** Steps that happen in any order. The feed and the streams are real; the transactions are simulated. */
 const commands = fc.array(
   fc.oneof(
     fc.record({ do: fc.constant("begin" as const) }),
     fc.record({ do: fc.constant("insert" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("update" as const), index, row: fc.nat({ max: 20 }) }),
     fc.record({ do: fc.constant("markAll" as const), index, who: fc.constantFrom(...RECIPIENTS) }),
-    // A transaction of one statement, between the others'.
+    // A transaction of one statement, between the steps of the others.
     fc.record({ do: fc.constant("notify" as const), who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("clearAll" as const), who: fc.constantFrom(...RECIPIENTS) }),
     fc.record({ do: fc.constant("delete" as const), index, row: fc.nat({ max: 20 }) }),
@@ -52,7 +52,7 @@ const commands = fc.array(
  * none until it has drained.
  */
 function createClient(recipientId: string, lastId?: string) {
-  /** What rang, by id and inserting transaction: a row that was taken away and given back rings again. */
+  /** The notifications that rang, by id and inserting transaction: a row that was taken away and given back rings again. */
   const notified: string[] = [];
   const held = new Map<bigint, string | null>();
   let unread: number | undefined;
@@ -139,7 +139,7 @@ async function run(
     now: async () => history.now(),
     async read(from) {
       const page = await read(from, null);
-      // Now and then the feed is so far behind that every stream reads for itself.
+      // Sometimes the feed is so far behind that every stream reads for itself.
       return ++pages % farBehindEvery === 0 ? { ...page, remaining: 1_000_000 } : page;
     },
     publish: hub.publish,
@@ -157,7 +157,7 @@ async function run(
 
   type Client = ReturnType<typeof createClient>;
   const clients: { client: Client; disconnect: () => void }[] = [];
-  /** The rows that were there when the client came. */
+  /** The rows that existed when the client first connected. */
   const existing = new Map<Client, Set<string>>();
   function list(client: Client) {
     const rows = history.rowsOf(client.recipientId);
@@ -175,7 +175,7 @@ async function run(
       replayLimit: 1000,
       sink: client.sink(turn),
     });
-    // A stream that wants nothing of the past begins at its first read.
+    // A stream without a cursor begins at its first read.
     if (lastId === undefined) {
       await settle();
       list(client);

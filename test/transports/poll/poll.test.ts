@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => database.close());
 
 let service: Service;
-/** A recipient of its own for each test. */
+/** Each test has its own recipient. */
 let me: string;
 let recipients = 0;
 beforeEach(async () => {
@@ -45,7 +45,7 @@ const titlesOf = ({ notifications }: { notifications: { title: string }[] }) =>
   notifications.map(({ title }) => title);
 
 describe("a poll", () => {
-  test("without a cursor begins now, with the badge", async () => {
+  test("without a cursor begins now, and returns the badge", async () => {
     await start();
     await notify("before");
     const { cursor, ...rest } = await poll();
@@ -62,7 +62,7 @@ describe("a poll", () => {
     expect(titlesOf(await poll(cursor))).toEqual(["after"]);
   });
 
-  test("gives what came and what changed since, with the badge and the next cursor, once", async () => {
+  test("returns what came and what changed since, once, with the badge and the next cursor", async () => {
     await start();
     const first = await notify("first");
     const { cursor } = await poll();
@@ -85,7 +85,7 @@ describe("a poll", () => {
     expect(await poll(cursor)).toMatchObject(answer);
   });
 
-  test("takes the list's cursor and the stream's ids, and they take its own", async () => {
+  test("accepts the list's cursor and the stream's ids, and the stream accepts its cursors", async () => {
     await start();
     const { cursor } = (await call(service, me, "/")).body;
     await notify("one");
@@ -99,7 +99,7 @@ describe("a poll", () => {
     expect(titlesOf(await poll(stream.lastId()))).toEqual(["three"]);
   });
 
-  test("counts what commits late, as the stream does", async () => {
+  test("returns what commits late, as the stream does", async () => {
     await start();
     const late = await database.connect();
     await late.query("begin");
@@ -135,7 +135,7 @@ describe("a poll", () => {
     expect(await poll(here)).toMatchObject({ notifications: [], reset: null });
   });
 
-  test("ends an answer of a megabyte early, and the next has the rest", async () => {
+  test("ends a response after a megabyte, and the next poll has the rest", async () => {
     await start({ MAX_EVENT_BYTES: "0" });
     let { cursor } = await poll();
     await database.query(
@@ -169,7 +169,7 @@ describe("a poll", () => {
     expect(await poll(answer.cursor)).toMatchObject({ notifications: [], reset: null });
   });
 
-  test("of several cursors the last counts", async () => {
+  test("uses the last of several cursors", async () => {
     await start();
     const { cursor } = await poll();
     await notify("new");
@@ -190,7 +190,7 @@ describe("a poll", () => {
 });
 
 describe("a poll that waits", () => {
-  test("is answered when there is something, and with all of one commit", async () => {
+  test("is answered when something comes, with all of one commit", async () => {
     await start();
     const { cursor } = await poll();
     const waiting = poll(cursor, 30);
@@ -215,7 +215,7 @@ describe("a poll that waits", () => {
     expect(await waiting).toMatchObject({ changes: [{ id }], unread: 0, unseen: 0 });
   });
 
-  test("gives a mark-all of many as one, and never in one answer with what came before it", async () => {
+  test("returns a large mark-all as one, and never in one response with what came before it", async () => {
     await start();
     for (let i = 0; i < 10; i++) await notify(`${i}`);
     const { cursor } = await poll();
@@ -232,7 +232,7 @@ describe("a poll that waits", () => {
       unread: 0,
     });
     expect(await poll(answer.cursor)).toMatchObject({ all: null, notifications: [] });
-    // Whoever does not have all of it gets it as it is now.
+    // A client that lacks some of the rows gets them as they are now.
     const late = await poll(cursor);
     expect(late).toMatchObject({ all: null, unread: 0 });
     expect(late.notifications).toHaveLength(10);
@@ -248,14 +248,14 @@ describe("a poll that waits", () => {
     expect(told).toMatchObject({ unread: 12, unseen: 0 });
   });
 
-  test("does not wait where there is something already", async () => {
+  test("does not wait if there is something already", async () => {
     await start();
     const { cursor } = await poll();
     await notify("one");
     expect(titlesOf(await poll(cursor, 30))).toEqual(["one"]);
   });
 
-  test("is answered with nothing at the end of its time, and goes on from there", async () => {
+  test("is answered with nothing after its wait, and the next poll continues from there", async () => {
     await start();
     const { cursor } = await poll();
     const answer = await poll(cursor, 0.2);
@@ -264,7 +264,7 @@ describe("a poll that waits", () => {
     expect(titlesOf(await poll(answer.cursor))).toEqual(["one"]);
   });
 
-  test("is not woken by what is somebody else's", async () => {
+  test("is not woken by another recipient's notifications", async () => {
     await start();
     const { cursor } = await poll();
     const waiting = poll(cursor, 30);
@@ -274,7 +274,7 @@ describe("a poll that waits", () => {
     expect(titlesOf(await waiting)).toEqual(["mine"]);
   });
 
-  test("is 401 when its recipient is revoked, and what came with that is not told", async () => {
+  test("gets 401 when its recipient is revoked, and not the notification of the same commit", async () => {
     await start();
     const { cursor } = await poll();
     const waiting = call(service, me, `/poll?since=${cursor}&wait=30`);
@@ -287,7 +287,7 @@ describe("a poll that waits", () => {
     expect({ status, code: body.code }).toEqual({ status: 401, code: "token_invalid" });
   });
 
-  test("is 401 as soon as its recipient is revoked, though nothing else comes", async () => {
+  test("gets 401 as soon as its recipient is revoked, even if nothing else comes", async () => {
     await start();
     const waiting = call(service, me, "/poll?wait=30");
     await untilWaiting(1);
@@ -295,7 +295,7 @@ describe("a poll that waits", () => {
     expect((await waiting).body.code).toBe("token_invalid");
   });
 
-  test("waits no longer than its token is good", async () => {
+  test("waits no longer than its token is valid", async () => {
     await start();
     const token = await service.token(me, 3);
     const response = await fetch(`${service.url}/api/notifications/poll?wait=30`, {
@@ -304,7 +304,7 @@ describe("a poll that waits", () => {
     expect(response.status).toBe(200);
   });
 
-  test("counts as a stream does, and no longer than it waits", async () => {
+  test("counts as a stream while it waits, and no longer", async () => {
     await start({ MAX_STREAMS_PER_RECIPIENT: "2", MAX_STREAMS: "3" });
     const stream = await openStream(service, me);
     await stream.waitFor(({ event }) => event === "ready");
@@ -335,7 +335,7 @@ describe("a poll that waits", () => {
     await third;
   });
 
-  test("whose client has gone makes room", async () => {
+  test("whose client has left gives its place back", async () => {
     await start({ MAX_STREAMS_PER_RECIPIENT: "1" });
     const abort = new AbortController();
     const authorization = `Bearer ${await service.token(me)}`;
@@ -354,7 +354,7 @@ describe("a poll that waits", () => {
     await expect.poll(async () => (await call(service, me, "/poll")).status).toBe(200);
   });
 
-  test("is answered when the service ends", async () => {
+  test("is answered when the service stops", async () => {
     await start();
     const { cursor } = await poll();
     const waiting = poll(cursor, 30);
@@ -364,7 +364,7 @@ describe("a poll that waits", () => {
   });
 });
 
-/** A client that is there: where a place is wanted, its poll is answered before its time, and it comes again. */
+/** A client that polls again and again. When another request needs a place, its poll is answered early, and it polls again. */
 async function pollUntilToldOf(title: string) {
   let { cursor } = await poll();
   for (;;) {
@@ -374,7 +374,7 @@ async function pollUntilToldOf(title: string) {
   }
 }
 
-/** Until so many polls wait. */
+/** Resolves when this many polls wait. */
 async function untilWaiting(count: number): Promise<void> {
   await expect
     .poll(async () => {

@@ -6,7 +6,7 @@ import type { RecipientEvent } from "../../../src/hub/events.ts";
 import { openEventStream } from "../../../src/transports/sse/event-stream.ts";
 import { encodeFrame, type Frame } from "../../../src/transports/sse/frame.ts";
 
-/** A stream on one end of a real connection; the client on the other reads when it is told to. */
+/** A stream on one end of a real connection. The client on the other end reads when the test says so. */
 async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun = true } = {}) {
   const server = createServer({ allowHalfOpen: true, noDelay: true });
   server.listen(0, "127.0.0.1");
@@ -59,14 +59,14 @@ async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun
     reasons,
     read,
     heard: () => heard,
-    /** How often something was handed to the kernel. */
+    /** How many writes went to the kernel. */
     sends: () => toKernel.reduce((sum, { mock }) => sum + mock.calls.length, 0),
   };
 }
 
 const KILOBYTE = encodeFrame("x".repeat(1024));
 
-/** Writes until the client has not taken more than it may leave; resolves with how much was written. */
+/** Writes until the client has left more unread than it may. Resolves with the number of bytes written. */
 async function fill({ stream }: Awaited<ReturnType<typeof openPair>>): Promise<number> {
   for (let bytes = 1024; ; bytes += 1024) {
     if (!stream.write(KILOBYTE)) return bytes;
@@ -74,7 +74,7 @@ async function fill({ stream }: Awaited<ReturnType<typeof openPair>>): Promise<n
   }
 }
 
-test("what is written in one turn goes out together, and the next turn's on its own", async () => {
+test("what is written in one turn of the event loop is one write, and the next turn is another", async () => {
   const { stream, read, heard, sends } = await openPair();
   read();
   stream.write(encodeFrame("a\n"));
@@ -87,7 +87,7 @@ test("what is written in one turn goes out together, and the next turn's on its 
   expect(sends()).toBe(2);
 });
 
-test("in chunks each frame is one, in one piece, and the last one ends them", async () => {
+test("a chunked stream sends each frame as one chunk in one piece, and ends with the last chunk", async () => {
   const { begin, stream, client, read, heard, sends } = await openPair({
     isChunked: true,
     hasBegun: false,
@@ -103,7 +103,7 @@ test("in chunks each frame is one, in one piece, and the last one ends them", as
   expect(heard().slice(27)).toBe(`1a\r\n${"x".repeat(26)}\r\n0\r\n\r\n`);
 });
 
-test("a stream that ends before it has begun says what a refused one says", async () => {
+test("a stream that ends before it has begun sends what a refused stream sends", async () => {
   const { stream, client, read, heard } = await openPair({ isChunked: true, hasBegun: false });
   read();
   expect(stream.hasBegun).toBe(false);
@@ -119,13 +119,13 @@ test("a frame and its chunk are the same memory", () => {
   expect(`${chunk}`).toBe("d\r\nevent: ping\n\n\r\n");
 });
 
-test("a client that reads is not held to have left what one turn wrote, however much", async () => {
+test("a client that reads does not count as slow, however much one turn writes", async () => {
   const { stream, read } = await openPair({ maxBufferedBytes: 20_000 });
   read();
   for (let i = 0; i < 60; i++) expect(stream.write(KILOBYTE)).toBe(true);
 });
 
-test("a client that does not read is told of: how much it left, and since when, until it reads", async () => {
+test("for a client that does not read, the stream knows how much is unread and since when, until it reads", async () => {
   const pair = await openPair({ maxBufferedBytes: 100_000 });
   const { stream, read, heard } = pair;
   expect(stream.blockedMs(performance.now())).toBe(0);
@@ -136,7 +136,7 @@ test("a client that does not read is told of: how much it left, and since when, 
   const now = performance.now();
   expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
   expect(stream.blockedMs(now)).toBeLessThanOrEqual(now - before);
-  // Not anew with every write.
+  // Another write does not restart the time.
   expect(stream.write(encodeFrame("more"))).toBe(false);
   expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
   read();
@@ -146,7 +146,7 @@ test("a client that does not read is told of: how much it left, and since when, 
   await expect.poll(() => heard().length).toBeGreaterThanOrEqual(written);
 });
 
-test("an end comes behind everything that was written in its turn, and once", async () => {
+test("the end comes once, after everything that was written in the same turn", async () => {
   const { stream, client, reasons, read, heard } = await openPair();
   read();
   stream.write(encodeFrame("a\n"));
@@ -160,7 +160,7 @@ test("an end comes behind everything that was written in its turn, and once", as
   expect(reasons).toEqual(["shutdown"]);
 });
 
-test("an ended stream does not wait for its client to end, too", async () => {
+test("an ended stream does not wait until its client closes too", async () => {
   const { stream, client, socket, read } = await openPair();
   client.allowHalfOpen = true;
   read();
@@ -190,7 +190,7 @@ test.each<[string, (client: Socket) => unknown]>([
 ])("a client that %s ends its stream", async (_, leave) => {
   const { client, socket, reasons, read } = await openPair();
   read();
-  // Not once() of node:events, which rejects where there was an error.
+  // Not once() of node:events, which rejects on an error.
   const closed = new Promise((resolve) => socket.on("close", resolve));
   leave(client);
   await closed;

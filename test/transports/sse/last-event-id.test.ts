@@ -20,7 +20,7 @@ const start = async () => {
   });
 };
 
-/** A request as bytes, since no client would send these; resolves with the answer up to `until`, or all of it. */
+/** Sends a request as bytes, because no client would send these. Resolves with the response up to `until`, or with all of it. */
 async function ask(request: Buffer, until?: string): Promise<string> {
   const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
   onTestFinished(() => void socket.destroy());
@@ -29,7 +29,7 @@ async function ask(request: Buffer, until?: string): Promise<string> {
   let text = "";
   for await (const chunk of socket) {
     text += chunk;
-    // The data line behind it comes in the same write.
+    // Its data line comes in the same write.
     if (until && text.includes(until)) break;
   }
   socket.destroy();
@@ -44,7 +44,7 @@ const head = async (recipientId: string, path: string, ...lines: string[]) =>
     ...lines,
   ].join("\r\n");
 
-/** The text of the stream up to its first event behind ready. */
+/** The text of the stream up to the first event after ready. */
 async function askWithHeader(value: Buffer, name = "Last-Event-ID"): Promise<string> {
   const request = Buffer.concat([
     Buffer.from(`${await head("9", "")}\r\n${name}: `),
@@ -77,7 +77,7 @@ const HOSTILE: Record<string, string> = {
   "a place without a read": "v1.00000000.rs..n5_",
   "half a read": "v1.00000000.rs..0._",
   "a read that ends before it begins": "v1.00000000.3..zz..n5_",
-  "a place past every bigint": "v1.00000000.rs..0..nzzzzzzzzzzzzz_",
+  "a place beyond any bigint": "v1.00000000.rs..0..nzzzzzzzzzzzzz_",
   "a place that is neither new nor changed": "v1.00000000.rs..0..x5_",
   "more gaps than fit": `v1.00000000.zzzzzz.${"1-".repeat(70)}1_`,
   "129 characters": `v1.00000000.${"z".repeat(116)}_`,
@@ -88,14 +88,14 @@ const HOSTILE: Record<string, string> = {
   "Latin-1": "v1.é.rs._",
   "UTF-8 and an emoji": "v1.😀.rs._",
   "a tab": "v1.\t.rs._",
-  "an id of before it had an end mark": "v1.00000000.rs.",
-  "half of it": "v1.00000000.rs.3",
-  "a transaction that cannot be, 2^32": "v1.00000000.1z141z4._",
-  "one open that cannot be": "v1.00000000.1z141z9.5_",
-  "our own word for it": "unknown",
+  "an id without its end mark": "v1.00000000.rs.",
+  "half of such an id": "v1.00000000.rs.3",
+  "an impossible transaction, 2^32": "v1.00000000.1z141z4._",
+  "an impossible transaction in progress": "v1.00000000.1z141z9.5_",
+  "the word that we use for it": "unknown",
 };
 
-describe("a Last-Event-ID that is no cursor of ours is 200, ready and reset", () => {
+describe("a Last-Event-ID that is not a cursor gets 200, ready and reset", () => {
   const RESET =
     /^HTTP\/1\.1 200 OK\r\n.*event: ready\n.*event: reset\ndata: {"reason":"cursor_unknown"/s;
 
@@ -105,7 +105,7 @@ describe("a Last-Event-ID that is no cursor of ours is 200, ready and reset", ()
       expect(await askWithHeader(Buffer.from(value)), name).toMatch(RESET);
   });
 
-  test("in the address, where there is nothing that cannot be sent", async () => {
+  test("in the URL, which can carry any characters", async () => {
     await start();
     const more = ["\0", "v1.00000000.rs._\0", "\r\n\r\n", "\u2028", "v1.00000000.rs._\n"];
     const paths = [...Object.values(HOSTILE), ...more].map(encodeURIComponent);
@@ -116,7 +116,7 @@ describe("a Last-Event-ID that is no cursor of ours is 200, ready and reset", ()
   });
 });
 
-test("an id cut short anywhere is a reset, never silence", async () => {
+test("an id that was cut anywhere gets a reset, never silence", async () => {
   await start();
   const first = await openStream(service, "7");
   await first.waitFor(({ event }) => event === "ready");
@@ -141,7 +141,7 @@ test("an id cut short anywhere is a reset, never silence", async () => {
   expect((await whole.take(2)).map(({ data }) => data.title)).toEqual(["2", "3"]);
 });
 
-test("an empty one in the address is none", async () => {
+test("an empty one in the URL counts as missing", async () => {
   await start();
   for (const path of ["", "?lastEventId=", "?last_event_id=", "?lastEventId=&last_event_id="]) {
     const text = await ask(Buffer.from(`${await head("9", path)}\r\n\r\n`), "event: ready");
@@ -150,7 +150,7 @@ test("an empty one in the address is none", async () => {
   }
 });
 
-test("an empty header is what a cut has left of an id: a reset, unless the address knows more", async () => {
+test("an empty header is what a cut left of an id: it gets a reset, unless the URL has an id", async () => {
   await start();
   expect(await askWithHeader(Buffer.from(""))).toMatch(
     /event: reset\ndata: {"reason":"cursor_unkn/,
@@ -163,7 +163,7 @@ test("an empty header is what a cut has left of an id: a reset, unless the addre
   expect(text).not.toContain("event: reset");
 });
 
-test("of several in the address the last counts, whatever its name, and the header before all", async () => {
+test("of several in the URL the last one counts, whatever its name, and the header comes before all", async () => {
   await start();
   const { cursor } = (await call(service, "5", "")).body;
   await database.query("select bellwire.notify('5', 'test', title => 'missed')");
@@ -193,13 +193,13 @@ test("of several in the address the last counts, whatever its name, and the head
     lastEventId: cursor,
   });
   expect((await header.take(1))[0]?.data.title).toBe("missed");
-  // Forms of an array are parameters of other names.
+  // Array notations are parameters with other names.
   const array = await openStream(service, "5", { query: "?lastEventId[]=a&lastEventId[0]=b" });
   await array.waitFor(({ event }) => event === "ready");
   expect(array.text()).not.toContain("event: reset");
 });
 
-test("a NUL byte in a header is no HTTP (RFC 9110 §5.5), whatever the header, and harms nobody else", async () => {
+test("a NUL byte in any header is not valid HTTP (RFC 9110 §5.5), and harms nobody else", async () => {
   await start();
   const other = await openStream(service, "8");
   await other.waitFor(({ event }) => event === "ready");
@@ -209,7 +209,7 @@ test("a NUL byte in a header is no HTTP (RFC 9110 §5.5), whatever the header, a
   expect((await other.take(1))[0]?.data.title).toBe("still here");
 });
 
-test("another recipient's cursor says where to go on, and shows nothing of the other's", async () => {
+test("another recipient's cursor is only a position, and shows none of that recipient's data", async () => {
   await start();
   const anna = await openStream(service, "anna");
   await anna.waitFor(({ event }) => event === "ready");

@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 const [CUSTOMER, EXECUTOR] = ["1", "2"];
 
-/** What an application writes, in the order of a task's life, and who hears what of it. */
+/** What an application writes, in the order of a task's life, and who is notified of what. */
 const STORY = [
   {
     write: "insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello')",
@@ -135,8 +135,8 @@ const STORY = [
   },
 ];
 
-describe("the marketplace's rules ring through the stream", () => {
-  test("for every row of the table, by a plain SQL write, and nobody else hears", async () => {
+describe("the marketplace's rules notify through the stream", () => {
+  test("for every step above, by a plain SQL write, and nobody else is notified", async () => {
     const service = await startService({ databaseUrl: database.url });
     const streams = new Map(
       await Promise.all(
@@ -164,7 +164,7 @@ describe("the marketplace's rules ring through the stream", () => {
       expect((await stream.take(1)).map(({ data }) => data.type)).toEqual(["sentinel"]);
   });
 
-  test("and a user who is blocked is thrown out", async () => {
+  test("and the streams of a blocked user end", async () => {
     const service = await startService({ databaseUrl: database.url });
     const token = await service.token("4");
     const stream = await openStream(service, "4", { token });
@@ -172,7 +172,7 @@ describe("the marketplace's rules ring through the stream", () => {
     await database.query("update users set blocked = true where id = 4");
     await stream.ended;
     expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
-    // The same: one that is issued a second later is good.
+    // The same token. One that is issued a second later would be valid.
     expect((await openStream(service, "4", { token })).status).toBe(401);
   });
 });

@@ -18,7 +18,7 @@ const notify = (recipientId: string, title: string) =>
 
 const through = (service: Service, { url }: { url: string }): Service => ({ ...service, url });
 
-/** What a deployment writes without having read our documentation. */
+/** The configuration that somebody writes without reading our documentation. */
 const plain = ({ url }: Service) => ({ locations: `location / { proxy_pass ${url}; }` });
 
 const shipped = ({ url }: Service) => ({
@@ -26,7 +26,7 @@ const shipped = ({ url }: Service) => ({
   http: `upstream bellwire { server ${url.slice("http://".length)}; keepalive 64; }`,
 });
 
-/** An EventSource as the HTML standard describes it, with a token that a browser would have in a cookie. */
+/** An EventSource of the HTML standard. It sends in a header the token that a browser would have in a cookie. */
 function openEventSource(url: string, token: string) {
   const source = new EventSource(`${url}/api/notifications/stream`, {
     fetch: (input, init) =>
@@ -35,7 +35,7 @@ function openEventSource(url: string, token: string) {
   onTestFinished(() => source.close());
   const titles: string[] = [];
   source.addEventListener("notification", ({ data }) => titles.push(JSON.parse(data).title));
-  /** It has a position, and resumes there; that it is open says less. */
+  /** Resolves when it has a position to resume at, which being open does not mean. */
   const ready = new Promise((resolve) => source.addEventListener("ready", resolve));
   return { source, titles, ready };
 }
@@ -45,10 +45,10 @@ describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
     ["with its defaults", plain],
     ["with docs/nginx.conf", shipped],
   ])("%s", (_, configuration) => {
-    test("each event arrives alone, from the first, with nothing behind it to push it out", async () => {
+    test("each event arrives at once, also the first, without a following one that pushes it out", async () => {
       const service = await startService({
         databaseUrl: database.url,
-        // An event may be larger than all of nginx's buffers.
+        // An event may be larger than all of nginx's buffers together.
         env: { HEARTBEAT_SECONDS: "3600", PING_SECONDS: "3600", MAX_EVENT_BYTES: "0" },
       });
       const nginx = await startNginx(configuration(service));
@@ -85,7 +85,7 @@ describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
     expect(away.status).toBe(200);
     expect(away.headers.get("content-type")).toBe("text/event-stream");
     expect(await away.text()).toMatch(REFUSAL);
-    // Some clients forget their id at an event without one that comes first.
+    // Some clients forget their id when the first event has none.
     const headers = { "Last-Event-ID": "v1.something" };
     expect(await (await fetch(away.url, { headers })).text()).toMatch(/\nid: v1\.something\n\n$/);
     expect((await fetch(`${nginx.url}/api/notifications/unread-count`)).status).toBe(502);
@@ -96,7 +96,7 @@ describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
     await expect.poll(() => titles, { timeout: 15_000 }).toEqual(["while away"]);
   });
 
-  test("with nginx's defaults the same restart ends it for good, which is why that file is there", async () => {
+  test("with nginx's defaults the same restart ends it for good, so the file is needed", async () => {
     const service = await startService({ databaseUrl: database.url });
     const nginx = await startNginx(plain(service));
     const { source } = openEventSource(nginx.url, await service.token("2"));

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { encodeJson } from "../../../src/http/json-line.ts";
 import { encodeEvent } from "../../../src/transports/sse/server-sent-event.ts";
 
-/** What str.splitlines() of Python takes for one. */
+/** What str.splitlines() of Python takes for a line end. */
 const LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029";
 const PYTHON_LINE_END = new RegExp(`\r\n|[${LINE_ENDS}]`);
 
@@ -14,11 +14,11 @@ describe("an event on the wire", () => {
     );
   });
 
-  test("has no id where it must not move the position", () => {
+  test("has no id if it must not move the position", () => {
     expect(encodeEvent({ event: "ping", data: "{}" })).toBe("event: ping\ndata: {}\n\n");
   });
 
-  test("has the time to wait in its own block, before the rest, in whole milliseconds", () => {
+  test("has retry first in its block, in whole milliseconds", () => {
     expect(encodeEvent({ event: "ready", data: "{}", id: "v1.x", retryMs: 2000.7 })).toBe(
       "retry: 2001\nevent: ready\ndata: {}\nid: v1.x\n\n",
     );
@@ -33,7 +33,7 @@ describe("an event on the wire", () => {
     });
   });
 
-  test("is one event whatever the data, to Python's splitlines() too", () => {
+  test("is one event whatever the data, also for Python's splitlines()", () => {
     fc.assert(
       fc.property(
         fc.string({
