@@ -3,10 +3,10 @@ import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
-/** Single files in one folder, which may know one another. */
+/** Single files in one folder, which may import one another. */
 const GROUND = ["config", "last-resort", "logger", "output", "version"];
 
-/** Lowest first. A part imports from itself and from the floors below it; parts of one floor, not from each other. */
+/** Lowest first. A part imports from itself and from lower floors. Parts of one floor do not import each other. */
 const FLOORS = [
   ["changes"],
   GROUND,
@@ -21,7 +21,7 @@ const FLOORS = [
   ["cli"],
 ];
 
-/** Which parts alone may import a package, and the generated client, which comes as files of ours. */
+/** The only parts that may import a package. The generated client counts as a package, although it is files of ours. */
 const PACKAGES: [pattern: RegExp, parts: string[]][] = [
   [/^pg$/, ["db", "migrate", "embedded", "demo", "commands"]],
   [/^(pg-listen|@prisma\/.*)$/, ["db"]],
@@ -44,7 +44,7 @@ const REEXPORT =
   /\bexport\s+(?:type\s+)?(?:\*(?:\s+as\s+\w+)?|\{[^}]*\})(?:\s*from\s*["'][^"']+["'])?\s*;?/g;
 const IMPORT_STATEMENT = /\bimport\s[^;]*?["'][^"']+["']\s*;?/g;
 
-/** What in these sources breaks a rule above, as `<file> <how>`. Keys are paths from the repository's root. */
+/** What breaks a rule above in these sources, as `<file> <how>`. Keys are paths from the repository's root. */
 function violations(files: ReadonlyMap<string, string>): string[] {
   const found: string[] = [];
   const readers: string[] = [];
@@ -92,7 +92,7 @@ function directionBreach(path: string, target: string): string[] {
   return [];
 }
 
-/** The circles of imports within a part, as `a → b → a`, types included. Between parts each has an arrow upwards already. */
+/** The circles of imports within a part, as `a → b → a`, including types. A circle between parts breaks the rule of floors already. */
 function circles(files: ReadonlyMap<string, string>): string[] {
   const found: string[] = [];
   const done = new Set<string>();
@@ -116,13 +116,13 @@ function barrelBreach(source: string): string[] {
   return rest === "" && source.trim() !== "" ? ["only re-exports"] : [];
 }
 
-/** `src/transports/sse/route.ts` is of transports, `src/main.ts` of main. */
+/** `src/transports/sse/route.ts` belongs to transports, `src/main.ts` to main. */
 const partOf = (path: string) => /^src\/([^/.]+)/.exec(path)?.[1] ?? "";
 const floorOf = (part: string) => FLOORS.findIndex((parts) => parts.includes(part));
 const isWithin = (folder: string, ancestor: string) =>
   folder === ancestor || folder.startsWith(`${ancestor}/`);
 
-/** Strings stay, so that an address in one (`https://…`) does not begin a comment. */
+/** Removes comments. It knows strings, so that a URL in a string (`https://…`) does not begin a comment. */
 function withoutComments(text: string): string {
   const token =
     /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
@@ -146,7 +146,7 @@ test("every import goes to the file's own folder or to a lower floor", () => {
   expect(violations(sources)).toEqual([]);
 });
 
-test("every import statement of src is seen", () => {
+test("no import statement of src is overlooked", () => {
   for (const [path, text] of sources) {
     const source = withoutComments(text);
     const ends = source.match(/^(?:import|export|\}).* from ["'][^"']+["'];$|^import ["']/gm);

@@ -106,11 +106,7 @@ describe("problems", () => {
   test.each([
     ["two keys", { ...external, JWT_JWKS_URL: "https://k.example/" }, "Set exactly one of"],
     ["no key with a DATABASE_URL", { DATABASE_URL: "postgres:///app" }, "Set one of"],
-    [
-      "a direct URL alone",
-      { DIRECT_DATABASE_URL: "postgres:///app" },
-      "Needs DATABASE_URL as well",
-    ],
+    ["only a direct URL", { DIRECT_DATABASE_URL: "postgres:///app" }, "Needs DATABASE_URL as well"],
   ])("contradiction: %s", (_, environment, expected) => {
     expect(problemsOf(environment)).toContain(expected);
   });

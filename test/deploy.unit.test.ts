@@ -16,9 +16,9 @@ const { scripts, engines, bin } = JSON.parse(readText("package.json")) as {
 const SECRET = "0123456789abcdef0123456789abcdef";
 const external = { DATABASE_URL: "postgres://app@db.example/app", JWT_SECRET: SECRET };
 
-/** Every route, metric and command is looked for where it is written. */
+/** Routes, metrics and commands are searched in the source code. */
 const isCommand = (name: string) => readText("src/cli.ts").includes(`case "${name}":`);
-/** `dist/cli.js` is what the build makes of `src/cli.ts`. */
+/** The build makes `dist/cli.js` from `src/cli.ts`. */
 const sourceOf = (built: string) => built.replace(/^dist\//, "src/").replace(/\.js$/, ".ts");
 
 describe("fly.toml", () => {
@@ -26,7 +26,7 @@ describe("fly.toml", () => {
   const fly = parseToml(readText("fly.toml")) as any;
   const config = readConfig({ ...external, ...fly.env });
 
-  test("sends people to the port that the service listens on, on every address", () => {
+  test("sends requests to the port that the service listens on, on every address", () => {
     expect(fly.http_service.internal_port).toBe(Number(fly.env.PORT));
     expect(fly.http_service.internal_port).toBe(config.port);
     expect(config.host).toBe("0.0.0.0");
@@ -38,18 +38,18 @@ describe("fly.toml", () => {
     for (const path of paths) expect(readText("src/api/router.ts")).toContain(`app.get("${path}"`);
   });
 
-  test("scrapes the metrics where they are", () => {
+  test("scrapes the metrics at their port and path", () => {
     expect(fly.metrics.port).toBe(config.metricsPort);
     expect(readText("src/metrics/metrics.ts")).toContain(`req.url !== "${fly.metrics.path}"`);
   });
 
-  test("waits longer for the end than the process may take", () => {
+  test("gives the process more time to end than it needs", () => {
     expect(readText("src/main.ts")).toContain("config.drainMs + 5000");
     expect(fly.kill_timeout * 1000).toBeGreaterThan(config.drainMs + 5000);
     expect(readText("src/main.ts")).toContain(`process.on("${fly.kill_signal}"`);
   });
 
-  test("believes Fly's proxy about who comes, and it alone", () => {
+  test("trusts Fly's proxy for the client's address, and no other", () => {
     // https://fly.io/docs/networking/request-headers/: the last of X-Forwarded-For is the app's own address.
     expect(config.trustedHops).toBe(2);
   });
@@ -84,7 +84,7 @@ describe("Dockerfile", () => {
   const valuesOf = (name: string, from = instructions) =>
     from.filter(([instruction]) => instruction === name).map(([, value]) => value);
 
-  test("copies what exists, and what .dockerignore lets through", () => {
+  test("copies only files that exist and that .dockerignore lets through", () => {
     const ignored = readText(".dockerignore").split("\n");
     expect(ignored).toContain("*");
     const sources = valuesOf("COPY")
@@ -97,14 +97,14 @@ describe("Dockerfile", () => {
     }
   });
 
-  test("brings to the last stage what the process reads", () => {
+  test("copies into the last stage what the process reads", () => {
     const targets = valuesOf("COPY", runtime).map((value) => value.split(" ").at(-1));
     for (const wanted of ["./node_modules", "./dist", "./migrations", "./sql"])
       expect(targets).toContain(wanted);
     expect(valuesOf("COPY", runtime)).toContain("package.json ./");
   });
 
-  test("copies between stages that are there", () => {
+  test("copies only from stages that exist", () => {
     const names = stages.map(({ name }) => name);
     for (const value of valuesOf("COPY")) {
       const from = /^--from=(\S+)/.exec(value)?.[1];
@@ -123,21 +123,21 @@ describe("Dockerfile", () => {
     expect(isCommand(args.at(-1) ?? "")).toBe(true);
   });
 
-  test("has a Node that package.json takes", () => {
+  test("has a Node version that package.json accepts", () => {
     const version = /^NODE_VERSION=(\d+)/.exec(valuesOf("ARG")[0] ?? "")?.[1];
     const floor = /^>=(\d+)\.\d+$/.exec(engines.node)?.[1];
     expect(Number(version)).toBeGreaterThan(Number(floor));
     expect(stages[0]?.from).toMatch(/^node:\$\{NODE_VERSION\}-.*slim$/);
   });
 
-  test("is not root, and ends on the signal that the process handles", () => {
+  test("does not run as root, and is stopped by a signal that the process handles", () => {
     // The user `node` of the image.
     expect(valuesOf("USER", runtime)).toEqual(["1000:1000"]);
     const [signal = ""] = valuesOf("STOPSIGNAL", runtime);
     expect(readText("src/main.ts")).toContain(`process.on("${signal}"`);
   });
 
-  test("asks /readyz of the port that is configured", () => {
+  test("checks /readyz on the configured port", () => {
     const [check = ""] = valuesOf("HEALTHCHECK", runtime);
     expect(check).toContain("/readyz");
     expect(check).toContain(`process.env.PORT || ${readConfig({}).port}`);
@@ -228,7 +228,7 @@ describe("README", () => {
     for (const line of lines) expect(readme).toContain(line);
   });
 
-  test("draws a picture whose every edge has two ends", () => {
+  test("draws a picture in which every edge has two ends", () => {
     const blocks = [...readme.matchAll(/```mermaid\n([\s\S]*?)```/g)].map(([, text = ""]) => text);
     expect(blocks).toHaveLength(1);
     for (const block of blocks) expect(flowchartProblems(block)).toEqual([]);
@@ -312,7 +312,7 @@ function variables(): { name: string; hasDefault: boolean }[] {
   });
 }
 
-/** What is wrong with a flowchart of the few forms that we use; nothing where all is well. */
+/** The problems of a flowchart in the few forms that we use; empty if there are none. */
 function flowchartProblems(block: string): string[] {
   const NODE = /([a-z]+)(?:\["[^"]+"\]|\[\("[^"]+"\)\])?/.source;
   const LINE = new RegExp(`^${NODE}(?: -->(?:\\|"[^"]+"\\|)? ${NODE})*$`);

@@ -12,7 +12,7 @@ import { openDatabase } from "./faults/support/trial.ts";
 import { startWriters } from "./faults/support/writers.ts";
 import { createRandom, type Random, seeds } from "./support/random.ts";
 
-/** The short form of `npm run test:faults`. Seeds are printed; FAULT_SEED runs one again. */
+/** The short form of `npm run test:faults`. It prints its seeds; FAULT_SEED repeats one. */
 const RECIPIENTS = Array.from({ length: 10 }, (_, i) => `${i + 1}`);
 
 let postgres: Postgres;
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => postgres.close());
 
 test.each(seeds())(
-  "every row reaches every reader once, through restarts, seed %i",
+  "every row reaches every reader once, also through restarts, seed %i",
   async (seed) => {
     await runTrial({
       fault: "killed and restarted",
@@ -40,7 +40,7 @@ test.each(seeds())(
   120_000,
 );
 
-/** About 12 s. Backends are killed throughout; PostgreSQL crashes after a third of the time, the service after two thirds. */
+/** About 12 s. Backends are killed all the time. PostgreSQL crashes after a third of it, the service after two thirds. */
 async function disturb(service: ServiceProcess, random: Random): Promise<void> {
   const killBackends = async () => {
     for (let times = 4; times > 0; times--) {
@@ -55,7 +55,7 @@ async function disturb(service: ServiceProcess, random: Random): Promise<void> {
   await killBackends();
 }
 
-test("a reader by `id > last` loses rows, and the checker sees it", async () => {
+test("a reader by `id > last` loses rows, and the checker notices", async () => {
   const [seed = 0] = seeds();
   const { databaseUrl, judge } = await openDatabase({ postgres, name: "naive" });
   const readers = await startNaiveReader({ url: databaseUrl, recipients: RECIPIENTS });

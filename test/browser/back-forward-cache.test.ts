@@ -11,7 +11,7 @@ const inBrowser = testInBrowser("pages in the back/forward cache");
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
 const [, snippet] = /\n## In your front end\n[\s\S]*?```js\n([\s\S]*?)```/.exec(readme) ?? [];
 
-/** What the snippet leaves to the application, and what a test sees of a page. */
+/** The functions that the snippet leaves to the application, and what a test can see of a page. */
 const MODULE = `
   let titles = [];
   const render = (notifications) => { titles = notifications.map(({ title }) => title).reverse(); };
@@ -27,11 +27,11 @@ const MODULE = `
   });
   ${snippet}`;
 
-/** A seventh page with no connection left waits for a minute. */
+/** Without a free connection a seventh page waits for a minute. */
 const AT_ONCE = { timeout: 10_000 };
 
 inBrowser(
-  "on a site of many pages each loads at once, and going back shows what was missed, once",
+  "each of many pages of a site loads at once, and going back shows what was missed, once",
   async () => {
     const database = await createDatabase();
     onTestFinished(database.close);
@@ -59,10 +59,10 @@ inBrowser(
         .toEqual({ page: `?${page}`, titles: written, isOpen: true, wasCached });
 
     for (let page = 1; page <= 8; page++) {
-      // Not awaited: the answer comes when the page does.
+      // Not awaited, because the result comes only when the page does.
       tab.send("Page.navigate", { url: `${origin}/page.html?${page}` }).catch(() => {});
       await shows(page, false);
-      // So that its cursor is that of an event.
+      // Then its cursor is that of an event.
       await notify(`while ${page} is open`);
       await shows(page, false);
     }
@@ -73,7 +73,7 @@ inBrowser(
       await shows(page, true);
       await notify(`back at ${page}`);
       await shows(page, true);
-      // From where it was: no list is fetched anew.
+      // It resumes at its position, and fetches no list.
       expect(front.asked.map(({ path }) => path)).toEqual([
         expect.stringMatching(/^\/api\/notifications\/stream\?lastEventId=v1\./),
       ]);

@@ -9,8 +9,8 @@ import { LAUNCH, testInBrowser } from "./support/chromium.ts";
 import { type Asked, startFront } from "./support/front.ts";
 
 /**
- * The service's host, and whose pages call it. No list of public suffixes knows `localhost`, so each name right under it
- * is a site of its own, and Chromium says so: the tests look at the `Sec-Fetch-Site` that it sends.
+ * The service's host, and the hosts whose pages call it. `localhost` is in no list of public suffixes, so each name directly under it
+ * is a site of its own. The tests check the `Sec-Fetch-Site` that Chromium sends.
  */
 const BELL = "bell.localhost";
 const SHOP = "shop.localhost";
@@ -20,7 +20,7 @@ const STRANGER = "evil.localhost";
 const API = "/api/notifications";
 const [CONNECTING, OPEN] = [0, 1];
 
-/** A browser waits up to 5 s before it comes again. */
+/** A browser waits up to 5 s before it reconnects. */
 const eventually = <T>(read: () => T, message?: string) =>
   expect.poll(read, { timeout: 15_000, ...(message === undefined ? {} : { message }) });
 
@@ -30,7 +30,7 @@ inBrowser.each([
   ["the network cuts it", {}, true],
   ["the service ends it", { MAX_STREAM_SECONDS: "1" }, false],
 ])(
-  "another origin's EventSource with a cookie resumes by itself when %s, without one preflight",
+  "an EventSource of another origin with a cookie resumes by itself when %s, without a preflight",
   async (_, env, isCut) => {
     const { front, notify, openPage, signIn } = await openService(env);
     const token = await signIn("1");
@@ -53,7 +53,7 @@ inBrowser.each([
     await notify("after");
     await eventually(() => titles(page)).toEqual(["before", "while it was away", "after"]);
 
-    // Every request there was. A browser might take Last-Event-ID for a header to ask about first.
+    // All requests. A browser could send a preflight for Last-Event-ID.
     const asked = front.asked.filter(({ status }) => status !== undefined);
     expect(new Set(asked.map(asLine))).toEqual(new Set(["GET /stream 200"]));
     const [first, ...resumed] = asked.map(({ headers }) => headers["last-event-id"]);
@@ -71,7 +71,7 @@ inBrowser.each([
 );
 
 inBrowser(
-  "an EventSource with a ticket ends with its connection; a new ticket and the last id go on, without loss or repeat",
+  "an EventSource with a ticket ends with its connection; a new ticket and the last id continue it without loss or repeat",
   async () => {
     const { front, service, notify, openPage } = await openService();
     const page = await openPage(SHOP);
@@ -105,7 +105,7 @@ inBrowser(
     await eventually(() => titles(page)).toEqual(["before", "while it was away", "after"]);
 
     expect(await page.evaluate("ends")).toEqual([2]);
-    // The preflight's answer is kept, so the second ticket needs none.
+    // The browser caches the preflight, so the second ticket needs none.
     expect(front.asked.map(asLine)).toEqual([
       "OPTIONS /tickets 204",
       "POST /tickets 200",
@@ -120,7 +120,7 @@ inBrowser(
 );
 
 inBrowser(
-  "another origin's fetch reads the stream with a token and Last-Event-ID, and what the answer's headers say",
+  "a fetch of another origin with a token and Last-Event-ID reads the stream and the response headers",
   async () => {
     const { front, service, notify, openPage } = await openService();
     const { body, headers: direct } = await call(service, "1", "/");
@@ -161,13 +161,13 @@ inBrowser(
 );
 
 /**
- * What a page can have its visitor's browser do, and what the service sees of it. The writes have no body: with none it
- * does not matter that a form cannot send JSON, and each would mark or make something, if it were let in.
+ * What a page can make its visitor's browser do, and the requests that reach the service. The writes have no body, so it does not matter that a
+ * form cannot send JSON: each would change something if it were accepted.
  */
 const ATTACKS: [what: string, script: string, asked: string[]][] = [
   ["a form of text/plain", form("/mark-all-read", "text/plain"), ["POST /mark-all-read 403"]],
   [
-    "a form as most are",
+    "an ordinary form",
     form("/mark-all-read", "application/x-www-form-urlencoded"),
     ["POST /mark-all-read 403"],
   ],
@@ -192,7 +192,7 @@ const ATTACKS: [what: string, script: string, asked: string[]][] = [
     ["POST /tickets 403"],
   ],
   ["a beacon", `navigator.sendBeacon(api + "/mark-all-seen", "");`, ["POST /mark-all-seen 403"]],
-  // These two the browser asks for first, and does not send.
+  // The browser sends a preflight for these two, and then not the request.
   [
     "fetch with PATCH",
     `await fetch(api + "/" + id, { method: "PATCH", credentials: "include", body: '{"read":true}' }).catch(refused);`,
@@ -235,14 +235,14 @@ const ATTACKS: [what: string, script: string, asked: string[]][] = [
   ],
 ];
 
-// The cookie is SameSite=None, and Chromium is told to send it to third parties: each of these attacks reaches the
-// service with it, so that what is shown is the service's refusal. (By default Chromium keeps it back from STRANGER,
-// and SameSite=Lax would, too; from NEIGHBOUR it goes along always, whatever its SameSite.)
+// The cookie is SameSite=None, and Chromium is told to send it to third parties. So each attack reaches the service with the
+// cookie, and the service itself must refuse it. (By default Chromium does not send it from STRANGER, and neither would
+// SameSite=Lax allow it. From NEIGHBOUR it is always sent, whatever its SameSite.)
 inBrowser.each([
   ["another site", STRANGER, "cross-site"],
   ["another host of the service's site", NEIGHBOUR, "same-site"],
 ])(
-  "a page of %s changes nothing, opens no stream and reads nothing with its visitor's cookie",
+  "with its visitor's cookie a page of %s changes nothing, opens no stream and reads nothing",
   async (_, host, site) => {
     const { front, database, service, notify, openPage, signIn } = await openService();
     const token = await signIn("1");
@@ -262,9 +262,9 @@ inBrowser.each([
       await page.evaluate(`(async () => { ${script} })()`);
       await eventually(() => front.asked.map(asLine), what).toEqual(expected);
       for (const { method, headers } of front.asked) {
-        if (method === "OPTIONS") continue; // browsers never send a cookie with one
+        if (method === "OPTIONS") continue; // browsers never send a cookie with it
         expect(headers.cookie, what).toBe(`session=${token}`);
-        // To what is in a sandbox, nothing is near.
+        // For a sandboxed page every site is cross-site.
         if (headers.origin !== "null") expect(headers["sec-fetch-site"], what).toBe(site);
       }
     }
@@ -280,7 +280,7 @@ inBrowser.each([
     expect(await streams(service)).toBe(0);
     expect(service.logged()).not.toContain("stream opened");
 
-    // The cookie is good: from a page that may, it does what the others were to do.
+    // The cookie is valid: a page of an allowed origin can do what the others tried.
     const shop = await openPage(SHOP);
     const answer = await shop.evaluate(
       `fetch(${json(front.origin(BELL) + API)} + "/mark-all-read", {
@@ -331,7 +331,7 @@ inBrowser.each([
   }
 });
 
-/** The service behind a front of many hosts, with a cookie for its token, and a browser of its own. */
+/** The service behind a front of many hosts, a cookie with a token, and a new browser. */
 async function openService(env: Record<string, string> = {}) {
   const database = await createDatabase();
   onTestFinished(() => database.close());
@@ -363,7 +363,7 @@ async function openService(env: Record<string, string> = {}) {
         path: "/",
         httpOnly: true,
         sameSite: "None",
-        secure: true, // Chromium takes *.localhost for secure
+        secure: true, // Chromium treats *.localhost as secure
         ...cookie,
       },
     ]);
@@ -381,7 +381,7 @@ async function openService(env: Record<string, string> = {}) {
   };
 }
 
-/** A Chromium with a profile of its own that lets third parties have their cookies, as browsers long did. */
+/** A Chromium with its own profile that sends third-party cookies, as browsers long did. */
 async function openBrowser(): Promise<BrowserContext> {
   const profile = await mkdtemp(join(tmpdir(), "bellwire-chromium-"));
   await mkdir(join(profile, "Default"));
@@ -398,7 +398,7 @@ async function openBrowser(): Promise<BrowserContext> {
   return context;
 }
 
-/** What a page keeps of its events: `events` with their names, the last id, and the source itself. */
+/** What a page records: the names of its events, the last id, and the source itself. */
 const LISTEN = `
   var source, events = [], lastEventId = "";
   function listen(source) {
@@ -421,7 +421,7 @@ async function seen(page: Page, name: string): Promise<unknown[]> {
 const titles = async (page: Page) =>
   ((await seen(page, "notification")) as { title: string }[]).map(({ title }) => title);
 
-/** `POST /mark-all-read 403`, with no status while there is no answer. */
+/** Such as `POST /mark-all-read 403`; without a status while there is no response. */
 const asLine = ({ method, path, status }: Asked) =>
   [method, path.replace(API, "").replace(/\?.*/, "").replace(/\d+$/, ":id"), status]
     .filter(Boolean)

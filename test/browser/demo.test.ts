@@ -21,7 +21,7 @@ inBrowser(
     await hasText(badge(boris), "1");
     expect(await rows(boris).count()).toBe(1);
 
-    // What arrives after it shows that the first did not.
+    // The second message arrives, which shows that the first one did not.
     await database.query(MESSAGE.replace("(1, 2", "(1, 3"), ["For Clara"]);
     await clara.locator(".toast", { hasText: "For Clara" }).waitFor();
     expect(await rows(clara).count()).toBe(1);
@@ -48,7 +48,7 @@ inBrowser("marking read in one tab clears the badge in the other", async () => {
 });
 
 inBrowser(
-  "what is deleted or given to another leaves the page, and arrives at the other's",
+  "a notification that is deleted or given to another recipient leaves the page, and arrives at the other recipient's",
   async () => {
     const { database, service, openPage } = await openDemo();
     for (const body of ["Deleted", "Given away", "Kept"]) await database.query(MESSAGE, [body]);
@@ -109,7 +109,7 @@ inBrowser("a button shows the SQL it wrote, and the bell rings", async () => {
 });
 
 inBrowser(
-  "the page speaks the browser's language until told otherwise, and remembers",
+  "the page uses the browser's language until another is chosen, and remembers the choice",
   async () => {
     const { service, openPage } = await openDemo();
     const page = await openPage(`${service.url}/?as=2`, { locale: "ru-RU" });

@@ -5,7 +5,7 @@ import { buildClients, type Client } from "./support/clients.ts";
 import { type Answer, chunk, HEAD, LAST_CHUNK, startPeer, status } from "./support/peer.ts";
 import { runClient } from "./support/run.ts";
 
-/** Long, so that what a client waits by itself is not taken for what it was told. */
+/** Long, so that a client's own waiting time is not taken for this one. */
 const TOLD_MS = 20_000;
 const LIMIT_MS = 180_000;
 
@@ -22,7 +22,7 @@ function rowOf(client: Client): { waits: string; half: string } {
   return { waits, half };
 }
 
-/** What docs/clients.md calls the time between an end and the next request. */
+/** The word of docs/clients.md for the time between an end and the next request. */
 const WAITS: Record<string, [number, number]> = {
   "as told": [0.97, 1.2],
   "about as told": [0.45, 1.6],
@@ -39,9 +39,9 @@ const ANSWERS: Answer[] = [
   async (socket) => {
     socket.write(HEAD + ready("a", TOLD_MS));
     await delay(300);
-    // The largest line there is, with MAX_EVENT_BYTES as it is, behind an event with an id.
+    // The largest line that the default MAX_EVENT_BYTES allows, after an event with an id.
     socket.write(chunk(`${event("notification", "1", "x".repeat(60_000))}id: b\n\n`));
-    // Without an id, as a ping.
+    // Without an id, like a ping.
     socket.write(chunk(`${event("ping", "")}\n`));
     await delay(500);
     socket.end(LAST_CHUNK);
@@ -59,7 +59,7 @@ const ANSWERS: Answer[] = [
   (socket) => void socket.end(status("401 Unauthorized")),
 ];
 
-test("each client does what docs/clients.md says of it", async () => {
+test("each client does what docs/clients.md says about it", async () => {
   await Promise.all(
     clients.map(async (client) => {
       const { url, openings } = await startPeer(ANSWERS);

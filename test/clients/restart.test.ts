@@ -7,7 +7,7 @@ import { buildClients, type Client } from "./support/clients.ts";
 import { runClient } from "./support/run.ts";
 
 const ROWS = 20;
-/** For the slowest: requests-sse doubles what it is told, and again with each failure. */
+/** Enough for the slowest client: requests-sse doubles the retry time, and doubles it again after each failure. */
 const SETTLE_MS = 60_000;
 
 let clients: Client[];
@@ -38,7 +38,7 @@ test.each<[string, undefined | ((url: string) => { locations: string; http?: str
   const { url } = nginx ?? service;
 
   const recipients = clients.map((_, i) => `${i + 1}`);
-  /** One row for each, in each of `count` transactions. */
+  /** One row for each recipient, in each of `count` transactions. */
   async function write(count: number) {
     const sql = "select bellwire.notify(id, 'note', title => 'Hello') from unnest($1::text[]) id";
     for (let i = 0; i < count; i++) await postgres.query(sql, [recipients], "bellwire");
@@ -49,7 +49,7 @@ test.each<[string, undefined | ((url: string) => { locations: string; http?: str
       runClient(client, { url, token: await service.token(recipients[i] ?? "") }),
     ),
   );
-  /** False where not every client has so many lines in time. */
+  /** False if not every client has this many lines in time. */
   const all = (count: number, timeout: number) =>
     expect
       .poll(() => running.every(({ lines }) => lines.length >= count), { timeout })
@@ -66,7 +66,7 @@ test.each<[string, undefined | ((url: string) => { locations: string; http?: str
   await all(ROWS, 20_000);
   await service.kill("SIGTERM");
   await write(ROWS);
-  // While its database is away the service answers, and sends everybody away.
+  // While its database is unavailable the service answers, and asks every client to come later.
   await postgres.stop("fast");
   await service.start();
   const refused = async () =>
@@ -76,7 +76,7 @@ test.each<[string, undefined | ((url: string) => { locations: string; http?: str
   await service.waitUntilReady();
   await write(ROWS);
   await all(3 * ROWS, SETTLE_MS);
-  // What comes after it shows that nothing more came before it.
+  // The next notification shows that nothing else came before it.
   await write(1);
   await all(3 * ROWS + 1, 10_000);
 

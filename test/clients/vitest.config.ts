@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-/** Other people's SSE clients, by `npm run test:clients` alone: their packages come from six registries. */
+/** Public SSE clients. Only `npm run test:clients` runs them, because their packages come from six registries. */
 export default defineConfig({
   test: {
     root: fileURLToPath(new URL("../..", import.meta.url)),

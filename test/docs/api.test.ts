@@ -22,7 +22,7 @@ const withCurl = existsSync(CURL) ? test : test.skip;
 if (!existsSync(CURL))
   console.warn(`No ${CURL}: apt-get install curl. Skipped: its lines of docs/api.md.`);
 
-/** The one example under a heading, calling `origin` where the text calls the service. */
+/** The only example under a heading. It calls `origin` instead of the service of the text. */
 function exampleUnder(heading: string, origin = "http://localhost:3000"): string {
   const [, section = ""] = text.split(`\n## ${heading}\n`);
   const [, example] = /```\w+\n([\s\S]*?)```/.exec(section.split("\n## ")[0] ?? "") ?? [];
@@ -39,7 +39,7 @@ async function start(env: Record<string, string> = {}) {
   return { database, service, notify };
 }
 
-/** A page on a host of its own, with the functions that the examples leave to the application. */
+/** A page on its own host, with the functions that the examples leave to the application. */
 async function openPage(origin: string, cookie?: { name: string; value: string }) {
   const browser = await chromium.launch(LAUNCH);
   onTestFinished(() => browser.close());
@@ -62,7 +62,7 @@ async function openPage(origin: string, cookie?: { name: string; value: string }
 
 const shown = (page: Page) => page.evaluate<string[]>("titles");
 const unread = (page: Page) => page.evaluate<number>("unread");
-/** A browser waits up to 5 s before it comes again. */
+/** A browser waits up to 5 s before it reconnects. */
 const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
 
 withCurl("the lines for curl do what they say", async () => {
@@ -72,7 +72,7 @@ withCurl("the lines for curl do what they say", async () => {
   const lines = exampleUnder("curl", service.url);
   const { stdout } = await promisify(execFile)("bash", ["-c", lines], {
     env: { ...process.env, TOKEN: await service.token("1"), CURSOR: cursor },
-  }).catch((err) => err); // `--max-time` ends the last one with code 28
+  }).catch((err) => err); // `--max-time` ends the last command with code 28
   const [list, counts, changed, poll, ...stream] = stdout
     .replaceAll("}{", "}\n{")
     .replace(/}retry/, "}\nretry")
@@ -108,7 +108,7 @@ inBrowser("a page of the same host needs a cookie and nothing else", async () =>
   await page.evaluate(`mark(${JSON.stringify(row?.id)})`);
   await eventually(() => unread(page)).toBe(2);
 
-  // As the back/forward cache does, which playwright turns off.
+  // Does what the back/forward cache would do, which playwright turns off.
   const streams = async () =>
     /^bellwire_streams (\d+)$/m.exec(await (await fetch(service.metricsUrl)).text())?.[1];
   const tell = (type: string) =>
@@ -120,7 +120,7 @@ inBrowser("a page of the same host needs a cookie and nothing else", async () =>
   await eventually(() => shown(page).then((titles) => titles.at(-1))).toBe(
     "while it was in the cache",
   );
-  // A reset fetches the list again, in the place of what was shown.
+  // After a reset the new list replaces what was shown.
   await tell("pagehide");
   await eventually(streams).toBe("0");
   await database.query("truncate bellwire.notifications");
@@ -129,13 +129,13 @@ inBrowser("a page of the same host needs a cookie and nothing else", async () =>
   await eventually(() => shown(page)).toEqual(["of another history"]);
 });
 
-test("the example of README.md is that of a page of the same host", () => {
+test("the example of README.md is the one for a page of the same host", () => {
   const readme = readFileSync(new URL("README.md", ROOT), "utf8");
   expect(readme).toContain(exampleUnder("A page of the same host, with a cookie"));
 });
 
 inBrowser(
-  "a page of another origin comes again with a ticket each time, and misses nothing",
+  "a page of another origin reconnects with a new ticket each time, and misses nothing",
   async () => {
     const front = await startFront();
     const shop = front.origin("shop.localhost");
@@ -188,7 +188,7 @@ inBrowser("where streams do not pass, a page polls with the same cursor", async 
   expect(await unread(page)).toBe(2);
 });
 
-test("the Next.js route makes a token that the service takes, for whoever is signed in", async () => {
+test("the Next.js route makes a token for the signed-in user that the service accepts", async () => {
   const folder = await mkdtemp(join(ROOT.pathname, "test/docs/example-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, "session.ts"), "export const currentUserId = async () => who.id;\n");
@@ -217,7 +217,7 @@ test("the Next.js route makes a token that the service takes, for whoever is sig
   expect((await ask()).status).toBe(401);
 });
 
-test("a page that marks what it holds as the text says has what the list has", async () => {
+test("a page that applies a mark-all with the example holds what the list returns", async () => {
   const { service, database } = await start();
   await database.query("select bellwire.notify('1', 'note') from generate_series(1, 12)");
   await database.query(
@@ -236,7 +236,7 @@ test("a page that marks what it holds as the text says has what the list has", a
   expect([...page.values()]).toEqual((await list()).notifications);
 });
 
-test("the table of problems has every code, as it is", () => {
+test("the table of problems has every code with its status and meaning", () => {
   const rows = text.split("\n").filter((line) => /^\| `\w+` \| \d{3} \|/.test(line));
   expect(rows).toEqual(
     PROBLEM_CODES.map((code) => `| \`${code}\` | ${statusOf(code)} | ${meaningOf(code)} |`),

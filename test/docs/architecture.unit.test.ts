@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 const ROOT = new URL("../../", import.meta.url);
 const text = readFileSync(new URL("docs/architecture.md", ROOT), "utf8");
 
-/** Every path in code marks: what begins with one of these folders, or names a file of the root. */
+/** A path in backticks that begins with one of these folders, or names a file of the root. */
 const PATH = /^(?:(?:src|sql|test|docs|migrations)\/[\w./-]*|[\w.-]+\.(?:md|json|example))$/;
 const code = [...text.matchAll(/`([^`\n]+)`/g)].map(([, marked = ""]) => marked);
 const paths = new Set(code.filter((marked) => PATH.test(marked)));
@@ -20,7 +20,7 @@ test("docs/architecture.md names every folder of src", () => {
     .filter((entry) => entry.isDirectory())
     .map(({ parentPath, name }) => `src/${`${parentPath}/${name}`.split("/src/").at(-1)}/`);
   expect(folders).toContain("src/transports/sse/");
-  // Prisma's own folders, which nobody edits.
+  // Without Prisma's own folders, which nobody edits.
   const ours = folders.filter((folder) => !/^src\/db\/generated\/./.test(folder));
   expect(ours.filter((folder) => !paths.has(folder))).toEqual([]);
 });

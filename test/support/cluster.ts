@@ -13,7 +13,7 @@ import { createLogger } from "../../src/logger.ts";
 import { migrate } from "../../src/migrate/migrate.ts";
 import { urlOfDatabase } from "./database-url.ts";
 
-/** A server that tests use, and the migrated database on it that `createDatabase` clones. */
+/** A server for tests, and its migrated database that `createDatabase` clones. */
 export type TestServer = { name: string; url: string; template: string };
 
 declare module "vitest" {
@@ -26,7 +26,7 @@ type Running = { name: string; url: string; close(): Promise<void> };
 
 const log = createLogger("silent");
 
-/** Runs once, around all test files. Every server here is thrown away, except the one of TEST_POSTGRES_URL. */
+/** Runs once, around all test files. Afterwards it removes every server except that of TEST_POSTGRES_URL. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const running = await startServers();
   const close = () => Promise.all(running.map((server) => server.close()));
@@ -48,8 +48,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /**
- * The server of TEST_POSTGRES_URL, or one of the programs in TEST_POSTGRES_BIN, alone. Without these PostgreSQL 18, which
- * npm installs, and where it is installed Debian's 15, the oldest supported.
+ * Only the server of TEST_POSTGRES_URL, or only one from the programs in TEST_POSTGRES_BIN. Without these PostgreSQL 18, which npm
+ * installs, and Debian's 15, the oldest supported, if it is installed.
  */
 async function startServers(): Promise<Running[]> {
   const { TEST_POSTGRES_URL: url, TEST_POSTGRES_BIN: bin } = process.env;
@@ -83,17 +83,17 @@ async function startThrowaway(name: string, binaries: Binaries): Promise<Running
   const folder = await mkdtemp(join(tmpdir(), "bellwire-test-"));
   const place = await choosePlace({ dir: folder, binaries, log });
   const removeFolders = async () => {
-    // Two if root's own TMPDIR is closed to the server's account.
+    // Two folders if the server's account may not enter root's own TMPDIR.
     for (const dir of new Set([folder, place.dir])) await rm(dir, { recursive: true, force: true });
   };
   try {
     await prepareData(place);
-    // A lost throwaway is no loss, so nothing waits for the disk.
+    // The data is temporary, so nothing waits for the disk.
     const settings = {
       fsync: "off",
       synchronous_commit: "off",
       full_page_writes: "off",
-      // Debian's 15 compiles the dear plans of test/http/settings.test.ts, which takes it 15 s of CPU.
+      // Debian's 15 would compile the expensive plans of test/http/settings.test.ts, for 15 s of CPU.
       jit: "off",
       max_connections: 300,
       max_prepared_transactions: 10,
@@ -113,7 +113,7 @@ async function startThrowaway(name: string, binaries: Binaries): Promise<Running
   }
 }
 
-/** Nobody may connect to the template afterwards: one connection would make every clone fail. */
+/** Afterwards nobody may connect to the template, because one connection would make every clone fail. */
 async function createTemplate(url: string, template: string): Promise<void> {
   await query(url, `create database ${template}`);
   await migrate({

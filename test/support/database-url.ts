@@ -1,4 +1,4 @@
-/** The same server and user, another database. Not `new URL()`: `postgres://user@/db?host=/tmp` is none. */
+/** The same server and user, another database. Not by `new URL()`, because `postgres://user@/db?host=/tmp` is not a URL. */
 export function urlOfDatabase(url: string, database: string): string {
   return url.replace(/^([^:]+:\/\/[^/?]*)(\/[^?]*)?/, `$1/${database}`);
 }

@@ -3,19 +3,19 @@ import pg from "pg";
 import { inject } from "vitest";
 import { urlOfDatabase } from "./database-url.ts";
 
-/** A database of its own for a test file: NOTIFY channels belong to a database, so files do not hear each other. */
+/** A database for one test file. NOTIFY channels belong to a database, so files do not hear each other. */
 export type TestDatabase = {
   url: string;
-  /** One statement at a time over one kept connection; `connect` gives more. */
+  /** Runs one statement at a time, over one connection. `connect` opens more. */
   query<Row extends pg.QueryResultRow>(sql: string, params?: unknown[]): Promise<Row[]>;
-  /** A connected client, ended by the database's `close` at the latest. */
+  /** A connected client. The database's `close` ends it, if nothing else has. */
   connect(): Promise<pg.Client>;
   close(): Promise<void>;
 };
 
 /**
- * Clones the migrated template on a server of `inject("servers")`, the first unless another is given; `empty` makes
- * a database without Bellwire, in an `encoding` if it has one. `close` drops it under whoever is still connected.
+ * Clones the migrated template on a server of `inject("servers")`, the first unless another is given. `empty` makes a database without
+ * Bellwire, with its `encoding` if it is given. `close` drops the database and cuts its connections.
  */
 export async function createDatabase(
   server?: { url: string },
@@ -36,7 +36,7 @@ export async function createDatabase(
 
   async function connect(): Promise<pg.Client> {
     const client = new pg.Client({ connectionString: url });
-    // Cut by the drop or by a test: a query that waits is rejected; an idle client must not end the process.
+    // The drop or a test may cut the client. Then a waiting query is rejected, and an idle client must not end the process.
     client.on("error", () => {});
     await client.connect();
     clients.push(client);
@@ -57,7 +57,7 @@ export async function createDatabase(
   };
 }
 
-/** One statement on the first server itself, for what cannot be said from inside a database. */
+/** Runs one statement outside of the test's database, on the first server. */
 export async function administer(sql: string): Promise<void> {
   const [server] = inject("servers");
   if (server) await runOnce(server.url, sql);

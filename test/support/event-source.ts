@@ -1,7 +1,7 @@
 import { onTestFinished } from "vitest";
 import type { Reachable } from "./service.ts";
 
-/** One event of a stream, as the HTML standard reads it. */
+/** One event of a stream, parsed as the HTML standard says. */
 export interface StreamEvent {
   event: string;
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into it as it likes
@@ -9,10 +9,10 @@ export interface StreamEvent {
   id: string | undefined;
 }
 
-/** How a stream that the service ends, ends: a ping that says how long to wait. */
+/** The end of a stream that the service ends: a ping with the time to wait. */
 export const LAST_WORDS = /retry: (\d+)\nevent: ping\ndata: \{"time":"[^"]+"\}\n\n$/;
 
-/** All that a refused stream says, with the id that its client sent, if it did. */
+/** Everything that a refused stream sends, with the id that its client sent, if any. */
 export const REFUSAL = /^retry: (\d+)\nevent: ping\ndata: \{"time":"[^"]+"\}\n(?:id: (\S+)\n)?\n$/;
 
 export interface OpenOptions {
@@ -22,8 +22,8 @@ export interface OpenOptions {
 }
 
 /**
- * Opens a recipient's stream over a real socket and collects its events. `waitFor` resolves with the first event that
- * fits, from the start; `take` with the next `count` of a kind not taken yet. Closed when the test ends.
+ * Opens a recipient's stream over a real socket and collects its events. `waitFor` resolves with the first matching event since the
+ * start. `take` resolves with the next `count` events of a kind that were not taken yet. Closed when the test ends.
  */
 export async function openStream(
   service: Reachable,
@@ -85,7 +85,7 @@ export async function openStream(
     status: response.status,
     headers: response.headers,
     events,
-    /** Everything that came, as it came. */
+    /** Everything received, unchanged. */
     text: () => text,
     waitFor: (fits: (event: StreamEvent) => boolean) => until(() => events.find(fits)),
     /** The next `count` notifications. */

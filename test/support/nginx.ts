@@ -13,14 +13,14 @@ const DEBIANS = "/etc/nginx/nginx.conf";
 export const hasNginx = existsSync(PROGRAM) && existsSync(DEBIANS);
 
 /**
- * Debian's nginx with Debian's configuration, but for its sites: instead of them there is one server with the given
- * locations, and what else belongs into the http block. Ended when the test ends.
+ * Debian's nginx with Debian's configuration. Its sites are replaced by one server with the given locations and additions to the
+ * http block. Ended when the test ends.
  */
 export async function startNginx({ locations, http = "" }: { locations: string; http?: string }) {
   const port = await findPort();
   const folder = await mkdtemp(join(tmpdir(), "bellwire-nginx-"));
-  await chmod(folder, 0o755); // its workers are another user
-  // Debian's own are root's.
+  await chmod(folder, 0o755); // its workers run as another user
+  // Debian's own paths belong to root.
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((name) => `${name}_temp_path ${folder}/${name};`)
     .join("\n");
@@ -30,7 +30,7 @@ export async function startNginx({ locations, http = "" }: { locations: string; 
     .replaceAll(/(access|error)_log [^;\s]+/g, `$1_log ${folder}/$1.log`)
     .replace(/^.*include .*sites-enabled.*$/m, () => server)
     .replace(/^.*include .*conf\.d.*$/m, "")
-    // Modules that are installed beside it, for which it looks in the folder above.
+    // Installed modules, which it looks for in the parent folder.
     .replace(/^.*include .*modules-enabled.*$/m, "");
   await writeFile(join(folder, "nginx.conf"), config);
   const args = ["-p", folder, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"];

@@ -1,12 +1,12 @@
-/** Before the settings: what that `search_path` finds. People freeze the time like that for their tests. */
+/** Runs before the settings: the function that their `search_path` finds. People freeze the time like this in their tests. */
 export const OVERRIDE = `
   create schema override;
   grant usage on schema override to public;
   create function override.now() returns timestamptz stable return timestamptz '2001-01-01 00:00:00+00'`;
 
 /**
- * What a database or a login may have set, each with a value that nobody would expect. These change the text of a value, how
- * a text is read, or a result, and could do so each alone.
+ * Settings of a database or a login, each with an unusual value. Each of these alone could change how a value is printed, how a text is
+ * read, or a result.
  */
 export const ODD_FORMS: Record<string, string> = {
   DateStyle: "'SQL, DMY'",
@@ -30,7 +30,7 @@ export const ODD_FORMS: Record<string, string> = {
   "plpgsql.extra_errors": "'all'",
 };
 
-/** These change a plan, and so the order and the time of what is not ordered, or what a session may do and who hears of it. */
+/** These change a plan, and so the order of unordered rows and the time; or what a session may do, and which messages it gets. */
 const ODD_OTHERS: Record<string, string> = {
   client_min_messages: "debug1",
   default_transaction_deferrable: "on",
@@ -54,7 +54,7 @@ const ODD_OTHERS: Record<string, string> = {
   vacuum_freeze_min_age: "0",
   stats_fetch_consistency: "snapshot",
   track_activities: "off",
-  // What is left is the sequential scan and the merge join.
+  // Only the sequential scan and the merge join are left.
   enable_async_append: "off",
   enable_bitmapscan: "off",
   enable_distinct_reordering: "off",
@@ -111,9 +111,9 @@ const ODD_OTHERS: Record<string, string> = {
 export const ODD: Record<string, string> = { ...ODD_FORMS, ...ODD_OTHERS };
 
 /**
- * The rest of what pg_settings calls settable, and why it has no odd value. A prefix stands only for a family none of whose
- * members can ever matter; what is alone is named whole, so that a new setting of PostgreSQL is in neither table until
- * somebody has looked at it.
+ * All other settings that pg_settings calls settable, and why they have no odd value. A prefix stands only for a family whose members
+ * can never matter. Every other name is written out, so that a new setting of PostgreSQL is in neither table until somebody
+ * has looked at it.
  */
 export const NO_MATTER: [names: RegExp, why: string][] = [
   [/^(log|trace|debug_print)_|^debug_pretty_print$/, "what the server logs"],

@@ -2,11 +2,11 @@ import { randomInt } from "node:crypto";
 
 export type Random = ReturnType<typeof createRandom>;
 
-/** A generator that gives the same numbers for the same seed: mulberry32, which fits a line and is even enough. */
+/** A generator that gives the same numbers for the same seed. mulberry32 is one line, and uniform enough. */
 export function createRandom(seed: number) {
   let state = seed >>> 0;
 
-  /** From 0 to 1, without 1. */
+  /** In [0, 1). */
   function fraction(): number {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
@@ -26,14 +26,14 @@ export function createRandom(seed: number) {
       if (list.length === 0) throw new Error("nothing to pick from");
       return list[int(list.length)] as T;
     },
-    /** Another generator, for whoever takes numbers at moments of their own. */
+    /** Another generator, for a part that draws numbers at unpredictable moments. */
     fork: () => createRandom(int(2 ** 32)),
   };
 }
 
 const FIXED_SEED = 20_261_124;
 
-/** The seeds a test runs with: a fixed one and one of chance, or only FAULT_SEED, to see a failure again. */
+/** The seeds of a test: a fixed and a random one, or only FAULT_SEED, which repeats a failure. */
 export function seeds(): number[] {
   const given = process.env.FAULT_SEED;
   return given ? [Number(given)] : [FIXED_SEED, randomInt(2 ** 31)];

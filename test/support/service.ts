@@ -11,16 +11,16 @@ const SECRET = "a secret that is long enough for HS256";
 
 export interface ServiceOptions {
   databaseUrl: string;
-  /** With the demo's page and routes. */
+  /** Includes the demo's page and routes. */
   demo?: boolean;
   port?: number;
-  /** Anything of the environment. */
+  /** Environment variables. */
   env?: Record<string, string>;
 }
 
 /**
- * The whole service in this process, on a real database and real sockets, with no rights but those of
- * bellwire_service. Resolves when it is ready; closed when the test ends, if it has not been before.
+ * The whole service in this process, on a real database and real sockets, with only the rights of bellwire_service. Resolves when it
+ * is ready. Closed when the test ends, if not before.
  */
 export async function startService({ databaseUrl, demo, port = 0, env = {} }: ServiceOptions) {
   const config = readConfig({
@@ -30,7 +30,7 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
     PORT: String(port),
     METRICS_PORT: "0",
     DRAIN_SECONDS: "0",
-    // One address plays all the clients there are.
+    // All clients of a test share one IP address.
     MAX_NEW_STREAMS_PER_SECOND: "0",
     LOG_LEVEL: "debug",
     ...env,
@@ -72,7 +72,7 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
 
 export type Service = Awaited<ReturnType<typeof startService>>;
 
-/** What a client needs of it: in this process, or in one of its own. */
+/** What a client needs of a service, which may run in this process or in another. */
 export type Reachable = Pick<Service, "url" | "token">;
 
 /** Calls the API as a recipient. */

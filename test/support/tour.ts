@@ -5,7 +5,7 @@ import { retryConflicts } from "../../src/db/retry.ts";
 import { openStream } from "./event-source.ts";
 import { call, type Reachable } from "./service.ts";
 
-/** A time of now, a cursor, an id or a ticket, whose values are never the same. */
+/** Values that differ each time: a current time, a cursor, an id, a ticket. */
 const plain = (value: unknown) =>
   JSON.stringify(value)
     .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, (time) =>
@@ -15,14 +15,14 @@ const plain = (value: unknown) =>
     .replaceAll(/"(id|ticket)":"[^"]+"/g, '"$1"')
     .replaceAll(/"ids?":\["\d+"\]/g, "ids");
 
-/** Everything that a client can ask for, and what came of it; `url` is the application's, with settings of its own. */
+/** Every request that a client can send, and every response. `url` is the application's connection, with the settings under test. */
 export async function tour(url: string, service: Reachable): Promise<string[]> {
   const application = new pg.Client(url);
   await application.connect();
   onTestFinished(() => application.end());
-  application.on("error", () => {}); // its database is dropped under it
+  application.on("error", () => {}); // its database is dropped while it is connected
   const query = (sql: string, values?: unknown[]) =>
-    retryConflicts(() => application.query(sql, values)); // it may have to, where serializable is the default
+    retryConflicts(() => application.query(sql, values)); // needed if serializable is the default
   const me = randomBytes(4).toString("hex");
   const said: string[] = [];
   const ask = async (path: string, method?: string, body?: unknown) => {
@@ -43,7 +43,7 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   await stream.take(2);
   const resumed = await openStream(service, me, { lastEventId: stream.events[1]?.id ?? "" });
   await resumed.take(1);
-  // A read that shows a row and its marks at once shows a row that is marked.
+  // A read that finds a row and its marks together returns only the marked row.
   const allMarked = () =>
     Promise.all(
       [stream, resumed].map(({ events, waitFor }) => {
@@ -82,7 +82,7 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   await ask("?limit=2");
   await query("select bellwire.revoke($1)", [me]);
   await Promise.all([stream.ended, resumed.ended]);
-  // How many reads show two changes is chance.
+  // Chance decides whether one read returns two changes or two reads do.
   for (const { events } of [stream, resumed]) {
     const names = events.map(({ event }) => event).filter((event) => event !== "ping");
     said.push(...names.filter((event, i) => event !== names[i - 1]));
@@ -90,7 +90,7 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   return said;
 }
 
-/** A rule that tells, that tells nobody twice, and that fails; and one that is refused. */
+/** Rules: one that notifies, one with dedupe keys, one that fails, and one that define_rule refuses. */
 async function tourRules(
   query: (sql: string, values?: unknown[]) => Promise<pg.QueryResult>,
   me: string,

@@ -15,8 +15,8 @@ type Send = (method: string, params?: object) => Promise<Answer>;
 const ANSWER_MS = 1000;
 
 /**
- * A tab of a Chromium as people have it. Playwright turns the back/forward cache off, and lets no page freeze. Spoken to over
- * a pipe; closed when the test ends. https://chromedevtools.github.io/devtools-protocol/
+ * A tab of an ordinary Chromium, which is controlled over a pipe and closed when the test ends. Playwright would turn off the
+ * back/forward cache, and would not let pages freeze. https://chromedevtools.github.io/devtools-protocol/
  */
 export async function openTab() {
   const profile = await mkdtemp(join(tmpdir(), "bellwire-chromium-"));
@@ -41,7 +41,7 @@ export async function openTab() {
 
   return {
     send,
-    /** What an expression is; undefined while its page has been left, or where a navigation hangs: then no answer comes. */
+    /** The value of an expression. Undefined if the page was left or a navigation hangs, because then no answer comes. */
     evaluate: (expression: string): Promise<Answer> =>
       Promise.race([
         send("Runtime.evaluate", { expression, returnByValue: true }).then(
@@ -53,7 +53,7 @@ export async function openTab() {
   };
 }
 
-/** Calls methods, and gives each its answer; events are not looked at. */
+/** Calls methods and returns their answers. It ignores events. */
 function createConnection(input: Writable, output: Readable) {
   const waiting = new Map<number, { resolve(answer: Answer): void; reject(err: Error): void }>();
   let lastId = 0;

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { test } from "vitest";
 
-/** A Chromium is 300 MB, so the package does not bring one: the tests use the system's. */
+/** Chromium is 300 MB, so it is not a dependency; the tests use the system's. */
 const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
 
-/** How playwright starts it. */
+/** Options for playwright. */
 export const LAUNCH = {
   executablePath: CHROMIUM,
   args: [
@@ -19,7 +19,7 @@ export const LAUNCH = {
   ],
 };
 
-/** `test` where there is a Chromium; else it skips, and says what is not shown then. */
+/** `test` if there is a Chromium. Otherwise it skips, and says what is not tested. */
 export function testInBrowser(what: string): typeof test | typeof test.skip {
   if (existsSync(CHROMIUM)) return test;
   console.warn(`No ${CHROMIUM}: apt-get install chromium, or set CHROMIUM_PATH. Skipped: ${what}.`);

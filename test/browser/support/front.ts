@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type RequestOptions, request } 
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** What a browser asked of the API, as it came over the wire, and the status of the answer once there is one. */
+/** A request of a browser to the API, as it was sent, and the status of the response when there is one. */
 export interface Asked {
   method: string;
   path: string;
@@ -12,9 +12,8 @@ export interface Asked {
 }
 
 /**
- * One server for every host under one port, so that a host is an origin: `/page.html` is a page with nothing but this module,
- * on whichever; everything else is passed on to the service, as a reverse proxy does that leaves `Host` alone. Closed when
- * the test ends.
+ * One server on one port for all hosts, so that each host is an origin. On every host `/page.html` is a page with nothing but this module. All
+ * else is passed on to the service, as by a reverse proxy that does not change `Host`. Closed when the test ends.
  */
 export async function startFront(module = "") {
   let target = "";
@@ -48,9 +47,9 @@ export async function startFront(module = "") {
     pointTo(url: string) {
       target = url;
     },
-    /** In the order they came, preflights and all. */
+    /** In the order of arrival, including preflights. */
     asked,
-    /** Cuts every connection, in the middle of whatever it carries. */
+    /** Cuts every connection, whatever it is carrying. */
     cut: () => server.closeAllConnections(),
   };
 }

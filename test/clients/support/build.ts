@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { LAUNCH } from "../../browser/support/chromium.ts";
 
 const SOURCES = fileURLToPath(new URL("..", import.meta.url));
-/** Outlives a run; remove it to begin anew. */
+/** Kept between runs. Remove it to build everything again. */
 const CACHE = join(SOURCES, ".cache");
 
 export const source = (path: string) => join(SOURCES, path);
@@ -15,7 +15,7 @@ export const built = (path: string) => join(CACHE, path);
 
 export type Language = "browser" | "go" | "java" | "node" | "python" | "rust";
 
-/** What of a language needs its registry: done once for each content of `lock`. Then what compiles, done each time. */
+/** First the steps that need the registry, once for each content of `lock`; then the steps that compile, each time. */
 interface Build {
   lock: string;
   fetch: string[];
@@ -60,7 +60,7 @@ const BUILDS: Record<Exclude<Language, "browser">, Build> = {
   },
 };
 
-/** False, with a word, where the language or its registry is missing; throws where a client does not compile. */
+/** False, with a message, if the language or its registry is missing. Throws if a client does not compile. */
 export async function build(language: Language): Promise<boolean> {
   if (language === "browser") {
     const { executablePath } = LAUNCH;
@@ -71,7 +71,7 @@ export async function build(language: Language): Promise<boolean> {
   const { lock, fetch, compile } = BUILDS[language];
   const folder = built(language);
   await mkdir(folder, { recursive: true });
-  // Node looks for packages beside the program.
+  // Node looks for packages next to the program.
   if (language === "node") await cp(source("node"), folder, { recursive: true });
   const fetched = join(folder, ".fetched");
   const wanted = await readFile(source(lock), "utf8");

@@ -1,11 +1,11 @@
 import { build, built, type Language, source } from "./build.ts";
 
-/** A client of somebody else's: its program is `file`, as docs/clients.md shows it. */
+/** A public client. Its program is `file`, as docs/clients.md shows it. */
 export interface Client {
   name: string;
   language: Language;
   file: string;
-  /** Undefined: a page in Chromium. */
+  /** Undefined for a page in Chromium. */
   command?: string[];
 }
 
@@ -66,7 +66,7 @@ export const CLIENTS: Client[] = [
 
 const only = process.env.CLIENTS?.split(",");
 
-/** Those that can run here, built; of them only what `CLIENTS=Rust,undici` names, where it is set. */
+/** Builds and returns the clients that can run here. If `CLIENTS=Rust,undici` is set, only those. */
 export async function buildClients(): Promise<Client[]> {
   const chosen = CLIENTS.filter(({ name }) => !only || only.some((part) => name.includes(part)));
   const isBuilt = new Map<Language, boolean>();

@@ -2,10 +2,10 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** How a connection for a stream is answered, and ended. */
+/** How the server answers a request for a stream, and ends it. */
 export type Answer = (socket: Socket) => void | Promise<void>;
 
-/** A request for a stream: its `Last-Event-ID`, when it came, and when the answer's connection ended. */
+/** A request for a stream: its `Last-Event-ID`, when it came, and when its connection ended. */
 export interface Opening {
   lastEventId: string | undefined;
   openedAt: number;
@@ -20,8 +20,8 @@ export const status = (line: string) =>
   `HTTP/1.1 ${line}\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
 
 /**
- * A server that answers byte by byte as it is told: the first request by the first answer, and so on; the last one for all
- * that follow. From then on 401 elsewhere, too.
+ * A server that sends given bytes: the first answer to the first request, and so on. All further requests get the last answer, and
+ * from then on requests for anything else get 401 too.
  */
 export async function startPeer(answers: Answer[]) {
   const openings: Opening[] = [];

@@ -9,7 +9,7 @@ import type { Client } from "./clients.ts";
 
 export type RunningClient = Awaited<ReturnType<typeof runClient>>;
 
-/** Starts a client at a service; what it prints is gathered. Ended when the test ends. */
+/** Starts a client on a service, and collects what it prints. Ended when the test ends. */
 export async function runClient(client: Client, { url, token }: { url: string; token: string }) {
   const lines: string[] = [];
   let said = "";
