@@ -1,10 +1,10 @@
 import { quantile } from "./quantile.ts";
 import type { Result } from "./result.ts";
 
-/** Fewer, while one works on a scenario: `BENCH_ROUNDS=1 npm run bench -- load`. */
+/** Fewer during work on a scenario: `BENCH_ROUNDS=1 npm run bench -- load`. */
 export const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 
-/** The contenders' order in a round: there and back, then the next begins; so none always comes after the same. */
+/** The contenders' order in a round: forwards, backwards, then beginning with the next. So none always follows the same one. */
 export function inTurn<T>(contenders: readonly T[], round: number): T[] {
   const start = Math.floor(round / 2) % contenders.length;
   const turned = [...contenders.slice(start), ...contenders.slice(0, start)];
@@ -21,7 +21,7 @@ function figuresOf(figures: Result["figures"], [contender, figure]: Figure): num
   return found;
 }
 
-/** The median of what `combine` makes of two figures of the same round, as noise hits both alike. */
+/** The median of `combine` over two figures of the same round, because noise affects both alike. */
 function compare(
   figures: Result["figures"],
   one: Figure,
@@ -36,7 +36,7 @@ function compare(
 
 type Goal = Result["goals"][number];
 
-/** `one` is to be at least so many times `other`. */
+/** A goal: `one` is at least this many times `other`. */
 export function ratioGoal(
   figures: Result["figures"],
   goal: string,
@@ -52,7 +52,7 @@ export function ratioGoal(
   };
 }
 
-/** `one` is to be at most so much more than `other`. */
+/** A goal: `one` is at most this much more than `other`. */
 export function differenceGoal(
   figures: Result["figures"],
   goal: string,

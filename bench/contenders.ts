@@ -6,7 +6,7 @@ import { findPgbench, NO_PGBENCH, SEED_USERS, USERS } from "./pgbench.ts";
 import type { Result } from "./result.ts";
 import { type Database, startDatabase, startInstance } from "./service.ts";
 
-/** Whoever delivers what is inserted into a database of its own, with one stream open for each user. */
+/** A service that delivers what is inserted into its own database, with one open stream for each user. */
 export interface Contender {
   name: string;
   version?: string;
@@ -17,7 +17,7 @@ export interface Contender {
   close(): Promise<void>;
 }
 
-/** No limit to how fast they open; everything else as it is by default. */
+/** No limit on new streams a second; everything else is the default. */
 const BELLWIRE = { MAX_NEW_STREAMS_PER_SECOND: "0" };
 
 export async function startBellwire(
@@ -73,7 +73,7 @@ export async function query(url: string, ...texts: string[]): Promise<void> {
   await client.end();
 }
 
-/** As it was before the first round: the same number of rows, no dead ones, and nothing left to be written. */
+/** Restores the state before the first round: the same number of rows, no dead rows, and no dirty pages. */
 export async function cleanUp(url: string): Promise<void> {
   await query(
     url,
@@ -88,7 +88,7 @@ export async function cleanUp(url: string): Promise<void> {
   );
 }
 
-/** A scenario of these contenders; without pgbench there is none. */
+/** A scenario of these contenders. It needs pgbench. */
 export async function withContenders(
   scenario: string,
   what: string,

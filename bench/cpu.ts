@@ -1,8 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 
 /**
- * How long a process has been on a core, in milliseconds. The scheduler counts in nanoseconds, by thread; those that
- * have ended are not in it, and a Node process ends none. https://docs.kernel.org/scheduler/sched-stats.html
+ * The CPU time of a process, in milliseconds. The scheduler counts nanoseconds for each thread. Threads that have ended are not
+ * counted, but a Node process ends none. https://docs.kernel.org/scheduler/sched-stats.html
  */
 export async function cpuMs(pid: number): Promise<number> {
   const tasks = await readdir(`/proc/${pid}/task`);
@@ -13,7 +13,7 @@ export async function cpuMs(pid: number): Promise<number> {
   return (await Promise.all(times)).reduce((sum, ms) => sum + ms, 0);
 }
 
-/** Of all cores together, by the kernel's ticks of 10 ms. https://docs.kernel.org/filesystems/proc.html */
+/** The CPU time of all cores together, in the kernel's ticks of 10 ms. https://docs.kernel.org/filesystems/proc.html */
 export async function busyMs(): Promise<number> {
   const [all = ""] = (await readFile("/proc/stat", "utf8")).split("\n");
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = all

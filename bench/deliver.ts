@@ -6,17 +6,17 @@ import { quantile } from "./quantile.ts";
 export interface RecipientEvent {
   run: Run;
   report: Report;
-  /** Messages that were committed, and of which no stream has heard. */
+  /** Committed messages that no stream has received. */
   lost: number;
   /** From the beginning of the first transaction to the last event. */
   seconds: number;
   /** From the last commit to the last event. */
   drainMs: number;
-  /** From each sampled message's commit until it came, in the order of the commits. */
+  /** From the commit of each sampled message to its arrival, in the order of the commits. */
   lags: { committedAt: number; ms: number }[];
 }
 
-/** Has messages written, and waits until they have been delivered. Each statement writes `rows`. */
+/** Writes messages, and waits until they are delivered. Each statement writes `rows`. */
 export async function deliver(
   { url, streams }: Contender,
   options: Omit<RunOptions, "url">,
@@ -51,7 +51,7 @@ export const lagQuantile = (lags: RecipientEvent["lags"], q: number) =>
     q,
   );
 
-/** Whether something in the rounds is not as it should be, for the notes. */
+/** What went wrong in the rounds, for the notes. */
 export function tellOf(name: string, { report }: RecipientEvent): string[] {
   const { resets, ended } = report;
   return [

@@ -24,7 +24,7 @@ interface Contender {
   close(): Promise<void>;
 }
 
-/** One statement tells each of ten thousand something of its own. */
+/** One statement notifies ten thousand recipients, each of something else. */
 export async function fanOut(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
@@ -36,7 +36,7 @@ export async function fanOut(): Promise<Result> {
     place: database.place,
   };
   const { figures, goals } = result;
-  // One after the other: what the one keeps open is not to be in the other's way.
+  // One after the other, so that the open connections of one do not disturb the other.
   for (const start of [startBellwire, startPlainExpress]) {
     const contender = await start(database);
     for (let round = -WARM_UPS; round < ROUNDS; round++) {

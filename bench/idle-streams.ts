@@ -11,19 +11,19 @@ import { type Database, mintToken, startDatabase, startInstance } from "./servic
 const STREAMS = Number(process.env.BENCH_STREAMS ?? 10_000);
 const WARM_UP = 500;
 
-/** A server that has just been started, and how one asks it for the stream of a recipient. */
+/** A server that was just started, and the request for a recipient's stream. */
 interface IdleServer {
   address: string;
   pid: number;
   path(recipient: number): string;
   headers?(recipient: number): Promise<Record<string, string>>;
-  /** What a stream is sent when it is open. */
+  /** What the server sends when a stream is open. */
   ready?: string;
   version?: string;
   close(): Promise<void>;
 }
 
-/** What an open stream that waits costs in memory, of a process that was started for it. */
+/** The memory of an open, idle stream, in a process that was started for the measurement. */
 export async function idleStreams(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
@@ -80,7 +80,7 @@ export async function idleStreams(): Promise<Result> {
 
 const PER_STREAM = "KB a stream";
 
-/** Of several at once, for most of it is waiting. */
+/** Several are measured at once, because most of the time is waiting. */
 async function measure(servers: Map<string, IdleServer>) {
   for (const server of servers.values()) await (await open(server, WARM_UP)).close();
   const readAll = (leastMs: number) =>

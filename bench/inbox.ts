@@ -2,7 +2,7 @@ import type { Result } from "./result.ts";
 import { startService } from "./service.ts";
 
 const ROUNDS = 7;
-/** Of a round whose time is their mean. */
+/** Requests of a round; its time is their mean. */
 const READS = 20;
 const OWN = 100_000;
 
@@ -21,8 +21,8 @@ const SEED = `
     from generate_series(1, 3 * ${OWN}) n`;
 
 /**
- * How long the routes take over one recipient's 100,000 notifications, all unread, among 200,000 of others; over HTTP,
- * on connections that are kept. Before each round of marking, all are unmarked, and vacuumed.
+ * The time of each route for one recipient with 100,000 notifications, all unread, among 200,000 of other recipients. Over HTTP on
+ * kept connections. Before each round of marking all marks are removed, and the table is vacuumed.
  */
 export async function inbox(): Promise<Result> {
   const service = await startService({

@@ -11,10 +11,10 @@ import { type Database, mintToken, startDatabase, startInstance } from "./servic
 
 const WARM_UP = 200;
 const INSERTS = 200;
-/** Between two inserts, half of it more or less by chance. */
+/** The pause between two inserts, randomly up to half of it more or less. */
 const PAUSE_MS = 20;
 
-/** One database, a connection that writes into it, and who listens, by name. */
+/** One database, a connection that writes into it, and its listeners by name. */
 interface Contender {
   writer: pg.Client;
   ears: Map<string, Ear>;
@@ -23,11 +23,11 @@ interface Contender {
 }
 
 /**
- * How long from a commit to the client, on an idle machine, beside what PostgreSQL itself needs.
+ * The time from a commit to the client on an idle machine, compared with what PostgreSQL itself needs.
  *
- * One writer inserts a message, waits until everybody has heard of it, and inserts the next: 20 ms later, and then at
- * once, which is faster than a read a tick (TICK_MS), so that most wait for theirs. The clock starts when the writer
- * has its commit acknowledged (a listener may well hear before that), and stops when this process has what was sent.
+ * One writer inserts a message, waits until all listeners have it, and inserts the next: first after 20 ms, and in a second part at
+ * once. That is faster than one read a tick (TICK_MS), so most messages wait for their tick. The clock starts when the commit is
+ * acknowledged to the writer (a listener may hear earlier), and stops when this process has received the message.
  */
 export async function latency(): Promise<Result> {
   const database = await startDatabase();
@@ -107,7 +107,7 @@ async function insertOne(writer: pg.Client, ears: Contender["ears"]): Promise<[s
 
 const LIMIT_MS = 5000;
 
-/** Until the first is heard: some listen only when their first client has been there for a while. */
+/** Waits until the first message is heard, because some listen only after their first client has been connected for a while. */
 async function warmUp({ writer, ears }: Contender) {
   await insertOne(writer, ears).catch(() => {});
   for (let i = 0; i < WARM_UP; i++) await insertOne(writer, ears);
@@ -159,7 +159,7 @@ async function startBellwire({ url }: Database): Promise<Contender> {
   };
 }
 
-/** The least that anybody needs who reads when he is woken: one round trip. */
+/** The minimum for a reader that is woken and then reads: one round trip. */
 async function startReader(database: Database): Promise<Contender> {
   const url = await database.addDatabase("reader", ["sql/rules"]);
   const ear = createEar();

@@ -34,7 +34,7 @@ export function load(): Promise<Result> {
         notes.push(...tellOf(contender.name, found));
       }
     goals.push(
-      // Else the others are of another load.
+      // Otherwise the other figures belong to another load.
       boundGoal(figures, "inserts a second, as they were to be", ["Bellwire", "inserts/s"], {
         atLeast: 0.95 * rate,
       }),
@@ -48,7 +48,7 @@ export function load(): Promise<Result> {
   });
 }
 
-/** As much as the writers can write. */
+/** The highest rate that the writers reach. */
 export function sustained(): Promise<Result> {
   const [seconds, longSeconds] = [15, 60];
   const what = `${WRITERS} writers insert single rows as fast as they can, each for one of ${USERS} open streams at random. ${ROUNDS} rounds of ${seconds} s, and one of ${longSeconds} s. Database, writers, service and clients share the machine.`;
@@ -120,7 +120,7 @@ export function sustained(): Promise<Result> {
   );
 }
 
-/** The last ten seconds' lag is hardly more than the second ten's: less than a half, or than what nobody notices. */
+/** The lag of the last ten seconds is hardly more than that of the second ten: by less than half, or by less than anybody notices. */
 function isFlat(row: Record<string, number[]>): Result["goals"][number] {
   const early = row["median ms, 10 to 20 s"]?.[0] ?? Number.NaN;
   const late = row["median ms, last 10 s"]?.[0] ?? Number.NaN;

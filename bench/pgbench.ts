@@ -6,13 +6,13 @@ import { asApplication, endWithUs } from "./service.ts";
 
 export const USERS = 1000;
 
-/** Fills up the example's users, so that writers seldom meet on one of them. */
+/** Adds users to the example, so that writers seldom wait for the same one. */
 export const SEED_USERS = `
   insert into public.users (name)
   select 'User ' || n
     from generate_series((select count(*) from public.users) + 1, ${USERS}) n`;
 
-/** One message to anybody from somebody else. Its body says which of which writer it is: `writer/number`. */
+/** One message between two random users. Its body contains `writer/number`. */
 export const ONE_MESSAGE = `
 \\set n :n + 1
 \\set recipient random(1, ${USERS})
@@ -26,23 +26,23 @@ export const MESSAGE_TO_EACH = `
 insert into public.messages (sender_id, recipient_id, body) select 1 + u % ${USERS}, u, 'Message ' || :client_id::text || '/' || :n::text || ' of a few words, as they are' from generate_series(1, ${USERS}) u;
 `;
 
-/** What a transaction was to its writer; times in milliseconds since 1970. */
+/** A transaction as its writer saw it; times in milliseconds since 1970. */
 export interface Commit {
   beganAt: number;
-  /** When the writer had its commit acknowledged. */
+  /** When the writer learnt of the commit. */
   at: number;
 }
 
 export interface Run {
   transactions: number;
   perSecond: number;
-  /** Of a transaction at its writer, in milliseconds. */
+  /** The duration of a transaction at its writer, in milliseconds. */
   latencyMs: number;
-  /** By `writer/number`; empty unless they were asked for. */
+  /** By `writer/number`; empty unless requested. */
   commits: Map<string, Commit>;
 }
 
-/** PostgreSQL's own load generator, of whichever version is there; the embedded server comes without. */
+/** PostgreSQL's load generator, of any installed version. The embedded server has none. */
 export async function findPgbench(): Promise<string | undefined> {
   const debian = "/usr/lib/postgresql";
   const versions = await readdir(debian).catch(() => []);
@@ -59,9 +59,9 @@ export interface RunOptions {
   url: string;
   script: string;
   clients: number;
-  /** How long, or how many transactions each writer makes. */
+  /** The duration, or the number of transactions of each writer. */
   until: { seconds: number } | { transactions: number };
-  /** Transactions a second, of all writers together; as many as can be where it is not given. */
+  /** Transactions a second of all writers together; unlimited if it is not given. */
   rate?: number;
   withCommits?: boolean;
 }
@@ -117,7 +117,7 @@ async function readCommits(dir: string): Promise<Map<string, Commit>> {
       const [client, n, tookUs, , seconds, us, lagUs = "0"] = line.split(" ");
       if (us === undefined) continue;
       const at = Number(seconds) * 1000 + Number(us) / 1000;
-      // Of a writer that is late, what it took counts from when it should have begun.
+      // For a late writer the time counts from when it should have begun.
       const beganAt = at - (Number(tookUs) - Number(lagUs)) / 1000;
       commits.set(`${client}/${n}`, { beganAt, at });
     }

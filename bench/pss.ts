@@ -2,15 +2,14 @@ import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { quantile } from "./quantile.ts";
 
-/** So little it may change, for so long, to have settled. */
+/** The memory has settled when it changed by no more than this for so long. */
 const [TOLERANCE, SETTLED_MS, PAUSE_MS, LIMIT_MS] = [0.05, 10_000, 500, 180_000];
 
 /**
- * The proportional set size of a process and of all below it, in KB, when it has settled: `leastMs` from now at the earliest,
- * the median of ten seconds in which it stayed within 5 %. A process that collects its garbage does so when it has been
- * quiet for a while: before, it shows what it did, and not what it holds. Without the pages of files (the program's text):
- * these are shared with whatever else runs the program, our own clients among them. What the kernel keeps for sockets is not
- * in it either.
+ * The proportional set size of a process and its descendants in KB, once it has settled: the median of ten seconds in which it stayed
+ * within 5 %, at least `leastMs` from now. A process collects its garbage only after a quiet while; before that the
+ * size shows what it did, and not what it holds. Pages of files (the program's text) are left out, because they are shared with all
+ * other processes of the program, such as our clients. The kernel's memory for sockets is not included either.
  */
 export async function settledPss(pid: number, leastMs: number): Promise<number> {
   const start = performance.now();

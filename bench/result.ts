@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { quantile } from "./quantile.ts";
 
-/** What one scenario found: who took part, and every figure of every round. */
+/** The result of one scenario: its contenders, and every figure of every round. */
 export interface Result {
   /** Its name on the command line. */
   scenario: string;
@@ -9,9 +9,9 @@ export interface Result {
   what: string;
   /** Contender → figure, its unit in the name → one number a round. */
   figures: Record<string, Record<string, number[]>>;
-  /** What was aimed at, and what came out, with how it is computed from the figures: `0.97 (Bellwire / row only)`. */
+  /** Each goal and its result, with the formula: `0.97 (Bellwire / row only)`. */
   goals: { goal: string; reached: string; isReached: boolean }[];
-  /** Who was left out and why, and what a reader must know. */
+  /** Which contenders were left out and why, and what a reader must know. */
   notes: string[];
   /** Machine, versions and date. */
   place: string;
@@ -33,7 +33,7 @@ const RESULTS = new URL("./results/", import.meta.url);
 const PAGE = new URL("../docs/performance.md", import.meta.url);
 const MARK = "<!-- The rest is written by `npm run bench`. -->";
 
-/** Keeps a scenario's result in `bench/results/`, and writes the tables of docs/performance.md anew from all that are kept. */
+/** Stores a scenario's result in `bench/results/`, and writes the tables of docs/performance.md from all stored results. */
 export async function keep(result: Result): Promise<void> {
   await writeFile(new URL(`${result.scenario}.json`, RESULTS), toJson(result));
   const names = (await readdir(RESULTS)).filter((name) => name.endsWith(".json")).toSorted();
@@ -45,13 +45,13 @@ export async function keep(result: Result): Promise<void> {
   await writeFile(PAGE, `${head}${MARK}\n\n${sections.join("\n")}`);
 }
 
-/** With the rounds of a figure in one line, as they are read. */
+/** JSON with the rounds of a figure on one line. */
 function toJson(result: Result): string {
   const json = JSON.stringify(result, null, 2);
   return `${json.replace(/\[[-\d.e,\s]*\]/g, (rounds) => rounds.replace(/\s+/g, " "))}\n`;
 }
 
-/** A scenario's section: its goals, and a table of medians with the least and the greatest of the rounds. */
+/** A scenario's section: its goals, and a table of medians with the minimum and maximum of the rounds. */
 export function toMarkdown({ scenario, what, figures, goals, notes, place }: Result): string {
   const columns = [...new Set(Object.values(figures).flatMap((row) => Object.keys(row)))];
   const row = (cells: string[]) => `| ${cells.join(" | ")} |`;
@@ -86,6 +86,6 @@ function spread(values: number[] | undefined): string {
   return values.length === 1 ? `${median}` : `${median} (${least} to ${greatest})`;
 }
 
-/** Three digits that count. */
+/** Three significant digits. */
 const short = (value: number) =>
   Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));

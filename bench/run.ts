@@ -1,6 +1,5 @@
 /**
- * Runs the scenarios that are named, or all of them, one after the other, and writes what comes out into
- * docs/performance.md.
+ * Runs the named scenarios, or all, one after the other, and writes the results into docs/performance.md.
  *
  *   npm run bench
  *   npm run bench -- inbox
@@ -33,10 +32,10 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
   }),
 );
 
-// Not the default, with which nothing would be cleaned up.
+// With the default action nothing would be cleaned up.
 process.once("SIGINT", () => process.exit(130));
 process.once("SIGTERM", () => process.exit(143));
-// Each process that a scenario starts is ended with us.
+// Every process that a scenario starts ends with this one.
 process.setMaxListeners(100);
 
 const named = process.argv.slice(2);

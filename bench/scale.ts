@@ -14,18 +14,18 @@ import { quantile } from "./quantile.ts";
 import { addRound, type Result } from "./result.ts";
 import { type Database, mintToken, startDatabase, startInstance } from "./service.ts";
 
-/** Of each step, as much; smaller while one works on it. */
+/** A factor for the size of each step; smaller during work on the scenario. */
 const PART = Number(process.env.BENCH_SCALE ?? 1);
 
 const [STREAMS, INSTANCES, SPLIT] = [[1000, 5000, 10_000], [1, 2, 4], 2000];
 const [RATE, SECONDS, IDLE_MS] = [1000, 6, 10_000];
 
-/** What ten million rows take, with their indexes and the log of them. */
+/** The disk space for ten million rows, with indexes and WAL. */
 const BYTES_OF_MOST = 12e9;
 const [PER_RECIPIENT, FILL_AT_ONCE] = [100, 500_000];
 const [LONE_INSERTS, RECONNECTS] = [200, 50];
 
-/** What a row and a stream cost as there are more of either, of instances, and of rows that are there already. */
+/** The cost of a row and of a stream, as the number of rows, streams, instances and existing rows grows. */
 export async function scale(): Promise<Result> {
   const database = await startDatabase();
   const figures: Result["figures"] = {};
@@ -95,7 +95,7 @@ async function deliver(
       rate: RATE,
     });
   const finish = async (expected: number) => {
-    // Of how many are this instance's own nobody knows: each waits until nothing more comes.
+    // The number of this instance's own is unknown, so each waits until nothing more comes.
     const alone = running.length === 1 ? expected : Number.POSITIVE_INFINITY;
     const reports = await Promise.all(running.map(({ streams }) => streams.finish(alone)));
     return reports.reduce((sum, { frames }) => sum + frames, 0);
@@ -110,7 +110,7 @@ async function deliver(
   for (const { streams } of running) await streams.start(Number.MAX_SAFE_INTEGER);
   const from = await cpu();
   const run = await write(SECONDS);
-  // The last have come by then; to wait for certainty would take longer, and cost.
+  // The last have come by then. Waiting for certainty would take longer.
   await delay(500);
   const ms = (await cpu()) - from;
   const frames = await finish(run.transactions);
@@ -219,7 +219,7 @@ async function amongRows({ url }: Database): Promise<Record<string, number>> {
   };
 }
 
-/** How far from flat each figure is, within its part of the scenario. */
+/** How far each figure is from constant, within its part of the scenario. */
 function ratios(figures: Result["figures"]): string[] {
   const parts: [kind: RegExp, figure: string, what: string][] = [
     [/^\d+ streams$/, PER_ROW, "CPU per row, over the numbers of streams"],

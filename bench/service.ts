@@ -14,7 +14,7 @@ const SECRET = "a secret that is long enough for HS256";
 
 const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
 
-/** As pino counts. */
+/** A level of pino. */
 const WARN = 40;
 
 /** A running process of the built service. */
@@ -22,16 +22,16 @@ export type Instance = Awaited<ReturnType<typeof startInstance>>;
 
 export type Database = Awaited<ReturnType<typeof startDatabase>>;
 
-/** An embedded PostgreSQL with its default settings, thrown away when it is closed; the marketplace is in `url`. */
+/** An embedded PostgreSQL with its default settings, removed when it is closed. `url` is the database with the marketplace. */
 export async function startDatabase() {
   const log = createLogger("silent");
   const dir = await mkdtemp(join(tmpdir(), "bellwire-bench-"));
-  // The server does not run as root; where its account cannot enter, its data would be elsewhere, and stay.
+  // The server does not run as root. If its account could not enter this folder, its data would go elsewhere and stay.
   await chmod(dir, 0o755);
   const database = await startEmbedded({ dir: join(dir, "pg"), port: 0, log });
   await migrate({ url: database.url, folders: ["sql/example", "sql/rules"], log });
   await admitApplication(database.url);
-  // Where a scenario fails, nobody closes what it has opened.
+  // If a scenario fails, nothing else closes what it has opened.
   const remove = () => {
     const [pid] = readFileSync(join(database.dir, "data/postmaster.pid"), "utf8").split("\n");
     process.kill(Number(pid), "SIGQUIT");
@@ -44,9 +44,9 @@ export async function startDatabase() {
 
   return {
     url: database.url,
-    /** Where the figures are from. */
+    /** Versions, machine and date, for the result. */
     place: `Node ${process.version}, PostgreSQL ${server_version}, ${cpus().length} cores (${cpus()[0]?.model}), ${new Date().toISOString().slice(0, 10)}`,
-    /** One more database on the same server, with the marketplace but without its rules; resolves with its address. */
+    /** Creates another database on the same server, with the marketplace but without its rules. Resolves with its URL. */
     async addDatabase(name: string, folders: string[] = []): Promise<string> {
       await admin.query(`create database ${name}`);
       const url = database.url.replace(/\/bellwire$/, `/${name}`);
@@ -63,7 +63,7 @@ export async function startDatabase() {
   };
 }
 
-/** The database as an application has it: with a login that may write into its tables, and is no superuser. */
+/** The database as an application has it: with a login that may write its tables and is not a superuser. */
 export const asApplication = (url: string) =>
   url.replace("//postgres:postgres@", "//application:application@");
 
@@ -81,7 +81,7 @@ async function admitApplication(url: string): Promise<void> {
   await client.end();
 }
 
-/** Starts the built service on a database, as `npm start` does; resolves when it listens. `env` is beside what it cannot do without. */
+/** Starts the built service on a database, as `npm start` does. Resolves when it listens. `env` adds to the required variables. */
 export async function startInstance(databaseUrl: string, env: Record<string, string> = {}) {
   const [, ...args] = scripts.start.split(" ");
   const child = spawn(process.execPath, [...nodeOptions(), ...args], {
@@ -106,7 +106,7 @@ export async function startInstance(databaseUrl: string, env: Record<string, str
         if (line.msg === "started") started = line;
         if (line.msg === "listening") isListening = true;
         if (started && isListening) resolve(started);
-        // What an operator would see belongs to what is measured.
+        // Shows what an operator would see.
         if (line.level >= WARN) console.error(text);
       });
       child.once("exit", () => reject(new Error("the service did not start")));
@@ -121,21 +121,21 @@ export async function startInstance(databaseUrl: string, env: Record<string, str
     address,
     metricsAddress: metrics,
     pid: child.pid ?? 0,
-    /** Ends it as a crash would. */
+    /** Kills it, as a crash would. */
     kill: () => end("SIGKILL"),
     close: () => end("SIGTERM"),
   };
 }
 
 export interface ServiceOptions {
-  /** Has the database to itself. */
+  /** Runs before the service starts, while nothing else uses the database. */
   prepare?: (writer: pg.Client) => Promise<void>;
-  /** Of each instance. */
+  /** For each instance. */
   env?: Record<string, string>;
   instances?: number;
 }
 
-/** The built service, each instance a process of its own, on an embedded PostgreSQL; all of it is thrown away. */
+/** The built service on an embedded PostgreSQL. Each instance is a process of its own. Everything is removed afterwards. */
 export async function startService({ prepare, env = {}, instances = 1 }: ServiceOptions = {}) {
   const database = await startDatabase();
   const writer = new pg.Client(database.url);
@@ -143,7 +143,7 @@ export async function startService({ prepare, env = {}, instances = 1 }: Service
   await prepare?.(writer);
   const running: Instance[] = [];
 
-  /** One more instance on the same database; with PORT it takes the place of one that was killed. */
+  /** Starts another instance on the same database. With PORT it replaces one that was killed. */
   async function start(more: Record<string, string> = {}): Promise<Instance> {
     const instance = await startInstance(database.url, { ...env, ...more });
     running.push(instance);
@@ -153,13 +153,13 @@ export async function startService({ prepare, env = {}, instances = 1 }: Service
   while (running.length < instances) await start();
 
   return {
-    /** Of the first instance. */
+    /** The first instance's. */
     address: first.address,
-    /** Those that were started, whether or not they still run. */
+    /** All that were started, also those that have ended. */
     instances: running as readonly Instance[],
     start,
     databaseUrl: database.url,
-    /** A connection beside those of the service, with every right. */
+    /** A superuser's connection, besides those of the service. */
     writer,
     token: mintToken,
     place: database.place,
@@ -171,7 +171,7 @@ export async function startService({ prepare, env = {}, instances = 1 }: Service
   };
 }
 
-/** A token that every instance takes. */
+/** A token that every instance accepts. */
 export const mintToken = createMinter({
   key: { kind: "secret", secret: SECRET },
   issuer: undefined,
@@ -179,7 +179,7 @@ export const mintToken = createMinter({
   userClaim: "sub",
 });
 
-/** Resolves when a process that was just spawned has ended. It is killed where we end first. */
+/** Resolves when a process that was just spawned has ended. If this process ends first, it is killed. */
 export function endWithUs(child: ChildProcess): Promise<void> {
   const kill = () => void child.kill("SIGKILL");
   process.once("exit", kill);
@@ -191,5 +191,5 @@ export function endWithUs(child: ChildProcess): Promise<void> {
   );
 }
 
-/** To look into the service: `BENCH_NODE_OPTIONS="--cpu-prof --cpu-prof-dir=/tmp/prof" npm run bench -- sustained`. */
+/** To profile the service: `BENCH_NODE_OPTIONS="--cpu-prof --cpu-prof-dir=/tmp/prof" npm run bench -- sustained`. */
 const nodeOptions = () => (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter(Boolean);

@@ -1,17 +1,17 @@
 import pg from "pg";
 import { busyMs, cpuMs } from "./cpu.ts";
 
-/** Who was on a core for how long, in milliseconds. */
+/** CPU times in milliseconds. */
 export interface Shares {
   service: number;
-  /** The service's connections to the database, as PostgreSQL works for them. */
+  /** The PostgreSQL processes of the service's connections. */
   "its backends": number;
   clients: number;
-  /** pgbench, its connections, and whatever PostgreSQL and the machine do beside. */
+  /** pgbench, its connections, and everything else of PostgreSQL and the machine. */
   "writers and the rest": number;
 }
 
-/** Resolves with the function that tells what has come to each since. The database must have no other connections yet. */
+/** Resolves with a function that returns the times since. The database must have no other connections yet. */
 export async function watchShares(
   url: string,
   pids: { service: number; clients: number },

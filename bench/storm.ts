@@ -9,10 +9,10 @@ import { addRound, type Result } from "./result.ts";
 import { type Database, startDatabase, startInstance } from "./service.ts";
 
 const STREAMS = Number(process.env.BENCH_STREAMS ?? 10_000);
-/** Of those so many have missed something, and so much. */
+/** How many of the streams have missed something, and how many messages each. */
 const [MISSING, MISSED] = [STREAMS / 10, 20];
 
-/** So long is waited for what has not come. */
+/** How long to wait for what has not come. */
 const LIMIT_MS = 60_000;
 
 const INSERT = `
@@ -22,7 +22,7 @@ const INSERT = `
 
 interface Running {
   address: string;
-  /** Queries by which streams were given what they had missed, since it runs. */
+  /** Queries for what streams had missed, since the start. */
   countReplays(): Promise<number>;
   kill(): Promise<void>;
   close(): Promise<void>;
@@ -35,7 +35,7 @@ interface Contender {
   start(port: number): Promise<Running>;
 }
 
-/** A server is killed with all its streams open, and started again; they come back, and a tenth has missed something. */
+/** A server with open streams is killed and started again. All clients reconnect, and a tenth of them has missed something. */
 export async function storm(): Promise<Result> {
   const database = await startDatabase();
   const result: Result = {
@@ -89,7 +89,7 @@ async function measure({ url, wanted, start }: Contender): Promise<Record<string
     tally = await clients.tally();
   }
   const replays = await second.countReplays();
-  // Whatever comes twice comes soon.
+  // An event that comes twice comes soon.
   await delay(1000);
   const { lastAt } = tally;
   const { frames, repeated, resets, refused, ready } = await clients.tally();

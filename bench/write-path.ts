@@ -13,14 +13,14 @@ import { addRound, type Result } from "./result.ts";
 const ROUNDS = 5;
 const SECONDS = 3;
 const WRITERS = [1, 64];
-/** Of the processor's time, which tells more than inserts/s where others use the machine: many and short, in turns. */
+/** Rounds that measure CPU time, which is more reliable than inserts/s on a shared machine: many short rounds, in turns. */
 const CPU_ROUNDS = 200;
 const CPU_INSERTS = 60;
-/** In bellwire.notifications before the first round. */
+/** Rows of bellwire.notifications before the first round. */
 const ROWS = 300_000;
 const USERS = 10_000;
 
-/** As under load, where the service suspends them: else 64 writers wait for one lock, and nothing beside it shows. */
+/** Wake-ups are suspended, as by the service under load. Otherwise 64 writers wait for one lock, which hides everything else. */
 const WHOLE = "as it is, wake-ups suspended";
 
 const SEED = `
@@ -46,7 +46,7 @@ const INSERT = `\\set recipient random(2, ${USERS})
 insert into public.messages (sender_id, recipient_id, body) values (1, :recipient, 'Hello, are you there?');
 `;
 
-/** What each index of bellwire.notifications serves, for which test/db/index-use.test.ts has the plans. */
+/** The purpose of each index of bellwire.notifications. test/db/index-use.test.ts has the plans. */
 const INDEXES: Record<string, string> = {
   pkey: "one notification (a mark, a row of a page), and the oldest (`prune()`)",
   changed_xid_idx: "the feed: `changes_since()`",
@@ -76,7 +76,7 @@ const ROW = `insert into bellwire.notifications (recipient_id, type, actor_id, t
 
 const WITHOUT_RULES = "select bellwire.drop_rule(name) from bellwire.rules";
 
-/** What the parts of a rule cost: the database without, or with another in their place. */
+/** The cost of the parts of a rule: each variant lacks a part, or has another in its place. */
 const WITHOUT_PART = {
   "no trigger": WITHOUT_RULES,
   "rules that do nothing": eachRule(
@@ -101,8 +101,8 @@ const WITHOUT_PART = {
 };
 
 /**
- * What one insert into a table with rules costs, and what each part and each index adds: the same database, each time without
- * one of them, and in each round the whole one beside. Ratios are of the same round.
+ * The cost of one insert into a table with rules, and the share of each part and index. Each variant of the database lacks one of them,
+ * and each round also measures the complete database. Ratios are of the same round.
  */
 export async function writePath(): Promise<Result> {
   const result: Result = {
@@ -141,7 +141,7 @@ export async function writePath(): Promise<Result> {
   }
 
   async function countInserts(url: string, writers: number): Promise<number> {
-    await query(url, "checkpoint"); // so that whole pages are written to the WAL as often by each
+    await query(url, "checkpoint"); // so that each variant writes full pages to the WAL equally often
     const { stdout } = await promisify(execFile)(pgbench ?? "", [
       ...["-n", "-M", "prepared", "-c", String(writers), "-j", "1", "-T", String(SECONDS)],
       ...["-f", script, url],
@@ -177,12 +177,12 @@ export async function writePath(): Promise<Result> {
     result.notes.push(`\`notifications_${index}\`: ${INDEXES[index]}.`);
   }
   await server.close();
-  // Two where root's own TMPDIR is closed to the server's account.
+  // Two folders if the server's account may not enter root's own TMPDIR.
   for (const folder of [dir, server.dir]) await rm(folder, { recursive: true, force: true });
   return result;
 }
 
-/** Adds what one insert takes of the processor in the writer's own server process, as Linux counts it. */
+/** Adds the CPU time of one insert in the writer's server process, as Linux counts it. */
 async function addCpu(result: Result, urls: Map<string, string>): Promise<void> {
   const writers = [];
   for (const [name, url] of urls) {
@@ -199,7 +199,7 @@ async function addCpu(result: Result, urls: Map<string, string>): Promise<void> 
         const before = await readNanoseconds(stat);
         await client.query(`call public.insert_many(${CPU_INSERTS})`);
         const cpu = ((await readNanoseconds(stat)) - before) / CPU_INSERTS / 1000;
-        if (round < 0) continue; // the session makes its plans
+        if (round < 0) continue; // a warm-up, in which the session plans its statements
         if (name === WHOLE) base = cpu;
         addRound(result.figures, name, { "CPU µs": cpu, "CPU, ratio": cpu / base });
       }
@@ -212,7 +212,7 @@ async function readNanoseconds(schedstat: string): Promise<number> {
   return Number((await readFile(schedstat, "utf8")).split(" ")[0]);
 }
 
-/** Gives the trigger function of each rule another body, which `expression` makes from `body`. */
+/** Replaces the body of each rule's trigger function. `expression` makes the new one from `body`. */
 function eachRule(expression: string): string {
   return `
     do $do$

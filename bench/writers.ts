@@ -8,10 +8,10 @@ import { type Database, startDatabase } from "./service.ts";
 
 const SECONDS = 8;
 const WRITERS = [1, 16, 64];
-/** Of the service, while it is measured what it costs the writers. */
+/** Streams of the service, while its cost for the writers is measured. */
 const STREAMS = 10;
 
-/** What notifications cost those who write: single-row inserts, as fast as they can, with one thing more each. */
+/** The cost of notifications for writers: single-row inserts at full speed, each variant with one more part. */
 export async function writers(): Promise<Result> {
   const database = await startDatabase();
   const pgbench = await findPgbench();

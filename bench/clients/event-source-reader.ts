@@ -1,11 +1,11 @@
-/** Told what to do by `event-sources.ts`. Bare sockets, one buffer for all; of an event only what is asked for is read. */
+/** `event-sources.ts` controls this. Bare sockets, one buffer for all; it reads only the requested parts of an event. */
 import { connect, type Socket } from "node:net";
 import type { CountsAt, EventSourcesOptions } from "./event-sources.ts";
 
-/** A server's queue of connections it has not taken yet is short. */
+/** The backlog of connections that a server has not accepted is short. */
 const OPENING_AT_ONCE = 50;
 
-/** What browsers wait when they are not told. */
+/** The time that browsers wait without a `retry`. */
 const DEFAULT_RETRY_MS = 3000;
 
 const END = Buffer.from("\n\n");
@@ -29,7 +29,7 @@ function readLine(bytes: Buffer, from: number): string {
 function open(port: number, request: string): Promise<void> {
   let lastId: string | undefined;
   let retryMs = DEFAULT_RETRY_MS;
-  /** Which messages have come, a bit each: of one recipient they are numbered from 1 to 30. */
+  /** The messages that have come, one bit each. Those of one recipient have the numbers 1 to 30. */
   let seen = 0;
   forgetters.push(() => {
     seen = 0;

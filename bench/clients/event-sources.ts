@@ -6,14 +6,14 @@ export interface EventSourcesOptions {
   requests: string[];
 }
 
-/** What all have been sent since `forget`. Times in milliseconds since 1970. */
+/** What all have received since `forget`. Times in milliseconds since 1970. */
 export interface CountsAt {
-  /** How many are connected and have been told so. */
+  /** How many are connected and have got `ready`. */
   ready: number;
   frames: number;
   repeated: number;
   resets: number;
-  /** Of the last event that was not repeated, or of the last that became ready. */
+  /** The time of the last event that was not a repetition, or of the last client that became ready. */
   lastAt: number;
   /** How often a connection was refused, or ended before it was ready. */
   refused: number;
@@ -22,8 +22,8 @@ export interface CountsAt {
 export type EventSources = Awaited<ReturnType<typeof openEventSources>>;
 
 /**
- * In a process of their own, clients that do what a browser's EventSource does: they come again, after the time that
- * they were told, with the last id that they have seen. Resolves when all have been there once.
+ * Clients in another process that do what a browser's EventSource does: they reconnect after the time that they were given, with the
+ * last id that they have seen. Resolves when all were connected once.
  */
 export async function openEventSources(
   address: string,
@@ -53,7 +53,7 @@ export async function openEventSources(
 
   return {
     tally: () => ask("tally"),
-    /** Counts anew what is sent. */
+    /** Starts counting again. */
     forget: () => ask("forget"),
     async close() {
       child.disconnect();

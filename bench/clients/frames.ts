@@ -1,4 +1,4 @@
-/** Finds the events in what comes over one connection, wherever it is cut. No event is parsed: only what is asked for is. */
+/** Finds the events in the bytes of one connection, wherever they are split. It parses only the requested parts of an event. */
 export function createFrameScanner(onFrame: (bytes: Buffer, start: number) => void) {
   let rest: Buffer | undefined;
 
@@ -7,8 +7,8 @@ export function createFrameScanner(onFrame: (bytes: Buffer, start: number) => vo
     const end = bytes.lastIndexOf(END) + END.length;
     for (let at = bytes.indexOf(EVENT); at !== -1 && at < end; at = bytes.indexOf(EVENT, at + 1))
       onFrame(bytes, at);
-    // Behind a whole event comes nothing, or the end of a chunk of the transfer encoding. The chunk's buffer is used
-    // again: what is kept is copied.
+    // After a whole event comes nothing, or the end of a chunk of the transfer encoding. The buffer is reused, so the rest is
+    // copied.
     rest = bytes.length > end + 2 ? Buffer.from(bytes.subarray(end)) : undefined;
   };
 }
@@ -17,7 +17,7 @@ const EVENT = Buffer.from("event: notification\n");
 const END = Buffer.from("\n\n");
 const BODY = Buffer.from("Message ");
 
-/** Which message it is: `writer/number` (see `pgbench.ts`). */
+/** The message's `writer/number` (see `pgbench.ts`). */
 export function readKey(bytes: Buffer, start: number): string {
   const from = bytes.indexOf(BODY, start) + BODY.length;
   return bytes.toString("latin1", from, bytes.indexOf(SPACE, from));

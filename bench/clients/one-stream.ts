@@ -1,9 +1,8 @@
 import { connect } from "node:net";
 
 /**
- * One open connection of whatever kind, in this process: an event stream, or a WebSocket, which of small messages sends
- * the text as it is. Calls `onMessage` for what holds a message of `pgbench.ts`; resolves when something came that
- * includes `ready`.
+ * One open connection in this process: an event stream, or a WebSocket, which sends small messages as plain text. Calls `onMessage`
+ * for each message of `pgbench.ts`. Resolves when a text that includes `ready` has come.
  */
 export async function openOneStream(
   address: string,

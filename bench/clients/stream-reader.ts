@@ -1,12 +1,12 @@
 /**
- * Many event streams in one process that does as little as can be, for the machine has few cores: bare sockets, one
- * buffer for all, and no parsing but of a sample. Told what to do by `streams.ts`.
+ * Many event streams in one process, which uses little CPU because the machine has few cores: bare sockets, one buffer for all,
+ * and only a sample is parsed. `streams.ts` controls it.
  */
 import { connect, type Socket } from "node:net";
 import { createFrameScanner, readKey } from "./frames.ts";
 import type { Command, Report } from "./streams.ts";
 
-/** A server's queue of connections it has not taken yet is short. */
+/** The backlog of connections that a server has not accepted is short. */
 const OPENING_AT_ONCE = 50;
 
 const buffer = Buffer.allocUnsafe(256 * 1024);

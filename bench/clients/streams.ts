@@ -8,10 +8,10 @@ export type Command =
   | { kind: "count" }
   | { kind: "report" };
 
-/** What all streams together have been sent since the start. Times in milliseconds since 1970. */
+/** What all streams together have received since the start. Times in milliseconds since 1970. */
 export interface Report {
   frames: number;
-  /** Events `reset`: the client is to fetch its list, as too much was missed. */
+  /** Events `reset`: the client missed too much, and must fetch its list. */
   resets: number;
   /** Streams that the server has ended. */
   ended: number;
@@ -23,12 +23,12 @@ export interface Report {
 
 export type Streams = Awaited<ReturnType<typeof openStreams>>;
 
-/** So long nothing has come: then nothing will. A sweep of the service is 2 s. */
+/** If nothing has come for this long, nothing will. A sweep of the service is 2 s. */
 const SILENCE_MS = 5000;
 
 /**
- * Opens an event stream for each path and set of headers, in a process of their own; resolves when all are ready: they
- * have been sent this, and the end of an event.
+ * Opens an event stream for each path and set of headers, in another process. Resolves when all are ready: they have received this
+ * text, and the end of an event.
  */
 export async function openStreams(
   address: string,
@@ -60,10 +60,10 @@ export async function openStreams(
   return {
     pid: child.pid ?? 0,
 
-    /** Forgets what came, and keeps when every so many-th message came. */
+    /** Forgets what came. From then on it keeps the time of one message in this many. */
     start: (sampleEvery: number) => ask({ kind: "start", sampleEvery }),
 
-    /** Resolves when so many events have come, or when no more do. */
+    /** Resolves when this many events have come, or when no more come. */
     async finish(expected: number): Promise<Report> {
       let counted = { frames: 0 };
       let changedAt = performance.now();

@@ -1,6 +1,6 @@
 import { mintToken } from "../service.ts";
 
-/** What the client of one stream asks for. */
+/** The request for one stream. */
 export interface Wanted {
   path: string;
   headers?: Record<string, string>;
@@ -15,6 +15,6 @@ export const bellwireStreams = (count: number): Promise<Wanted[]> =>
     })),
   );
 
-/** The same of the plain Express server. */
+/** The same for the plain Express server. */
 export const expressStreams = (count: number): Wanted[] =>
   Array.from({ length: count }, (_, i) => ({ path: `/stream?recipient=${i + 1}` }));

@@ -1,4 +1,4 @@
-/** The floor of what a stream costs Node: a socket, which is answered and kept. */
+/** The minimum that a stream costs Node: a socket that is answered and kept open. */
 import { createServer, type Socket } from "node:net";
 import { listenAndTell } from "./listening.ts";
 

@@ -8,7 +8,7 @@ import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 
 const VERSION = "v6.9.1";
 
-/** The outbox as Centrifugo's PostgreSQL consumer wants it, filled by a trigger beside the notification itself. */
+/** The outbox for Centrifugo's PostgreSQL consumer. A trigger fills it besides the notification itself. */
 const OUTBOX = `
   create table public.notifications (like bellwire.notifications including all);
 
@@ -74,7 +74,7 @@ export async function startCentrifugo(databaseUrl: string) {
   return {
     address: `http://127.0.0.1:${port}`,
     version: `Centrifugo ${VERSION}`,
-    /** Where a user's event stream is. */
+    /** The URL of a user's event stream. */
     path(userId: string) {
       const subs = { [`user${userId}`]: {} };
       return `/connection/uni_sse?cf_connect=${encodeURIComponent(JSON.stringify({ subs }))}`;

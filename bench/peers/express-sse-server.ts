@@ -1,7 +1,7 @@
 /**
- * A plain server of the kind one writes in an afternoon: LISTEN, `id > last`, one `res.write` a stream. Better than
- * many in one thing: NOTIFYs that come during a query are answered by one more, not by one each. It does not
- * know who may open a stream, replays with one query a stream, and loses what commits behind a greater id.
+ * A plain server that one writes in an afternoon: LISTEN, `id > last`, one `res.write` for each stream. It is better than many in one
+ * point: all NOTIFYs that come during a query cause one more query together. It does not authenticate, replays with one query for each
+ * stream, and loses a row that commits after a greater id.
  */
 import { createServer } from "node:http";
 import express, { type Response } from "express";
@@ -47,7 +47,7 @@ await listener.connect();
 listener.on("notification", () => void read());
 await listener.query("listen usual");
 
-/** What a stream has missed: one query for each that comes again. */
+/** What a stream has missed: one query for each that reconnects. */
 async function replay(recipient: string, lastEventId: string): Promise<string> {
   replays++;
   const { rows } = await pool.query({

@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { startScriptServer } from "./script-server.ts";
 
 /**
- * What one finds under "postgres notify trigger": each row's trigger writes the notification, into a table with
- * the columns and indexes of ours, and sends the row along.
+ * The usual result of a search for "postgres notify trigger": a row trigger writes the notification into a table with the
+ * columns and indexes of ours, and sends the row in the payload.
  */
 export const USUAL_TRIGGER = `
   create table public.notifications (like bellwire.notifications including all);
@@ -21,7 +21,7 @@ export const USUAL_TRIGGER = `
   create trigger messages_notify after insert on public.messages
     for each row execute function public.messages_notify();`;
 
-/** Starts `express-sse-server.ts` on a database with USUAL_TRIGGER; with a port it takes the place of one that was killed. */
+/** Starts `express-sse-server.ts` on a database with USUAL_TRIGGER. With a port it replaces one that was killed. */
 export async function startExpressSse(databaseUrl: string, port = 0) {
   const file = new URL("./express-sse-server.ts", import.meta.url);
   const server = await startScriptServer(file, [databaseUrl, String(port)]);

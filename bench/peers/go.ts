@@ -6,19 +6,19 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
-/** Kept from run to run: to build Centrifugo takes minutes. */
+/** Kept between runs, because building Centrifugo takes minutes. */
 const BIN = join(tmpdir(), "bellwire-bench-bin");
 
 export interface GoProgram {
   name: string;
-  /** The command's path, as `go install` takes it. */
+  /** The command's path for `go install`. */
   package: string;
   version: string;
   /** For `go build`. */
   tags?: string[];
 }
 
-/** Where the program is; built where it is not there yet. Rejects with why it cannot be had. */
+/** The path of the program, which is built if it does not exist. Rejects with the reason if it cannot be built. */
 export async function installGoProgram(program: GoProgram): Promise<string> {
   const path = join(BIN, `${program.name}-${program.version}`);
   const isThere = await access(path).then(
@@ -36,7 +36,7 @@ export async function installGoProgram(program: GoProgram): Promise<string> {
   return path;
 }
 
-/** As `go install` does, but for the list of its module's versions, which not every proxy has. */
+/** Like `go install`, but without the list of the module's versions, which not every proxy has. */
 async function build({ package: name, version, tags = [] }: GoProgram, path: string) {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-bench-go-"));
   const go = (...args: string[]) => promisify(execFile)("go", args, { cwd: folder });
@@ -60,7 +60,7 @@ export async function findFreePort(): Promise<number> {
 
 const START_LIMIT_MS = 10_000;
 
-/** Resolves when the process takes connections on the port. */
+/** Resolves when the process accepts connections on the port. */
 export async function waitForPort(child: ChildProcess, port: number): Promise<void> {
   const start = performance.now();
   while (performance.now() - start < START_LIMIT_MS && child.exitCode === null) {

@@ -1,4 +1,4 @@
-/** Event streams as one keeps them with Express. */
+/** Event streams with Express, as they are usually written. */
 import { createServer } from "node:http";
 import express, { type Response } from "express";
 import { listenAndTell } from "./listening.ts";

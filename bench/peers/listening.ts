@@ -1,6 +1,6 @@
 import type { Server } from "node:net";
 
-/** Has a server listen, on a free port unless one is given, and tells whoever started this process where. */
+/** Makes a server listen, on a free port unless one is given, and sends its address to the parent process. */
 export function listenAndTell(server: Server, port = 0): void {
   server.listen(port, "127.0.0.1", () => {
     const address = server.address();

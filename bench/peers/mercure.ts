@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { endWithUs } from "../service.ts";
 import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 
-/** Its own command, which builds without Caddy; that needs the tags. */
+/** Its own command. The tags build it without Caddy. */
 const VERSION = "v0.24.2";
 
 /** Mercure with its in-memory transport, and a topic for each recipient. */
@@ -31,7 +31,7 @@ export async function startMercure() {
     version: `Mercure ${VERSION}`,
     pid: child.pid ?? 0,
     path: (recipient: number) => `/.well-known/mercure?topic=${recipient}`,
-    /** It sends but a colon, which tells clients that they are heard. */
+    /** It first sends only a colon, which tells clients that they are connected. */
     ready: "\n:\n",
     async close() {
       child.kill("SIGTERM");

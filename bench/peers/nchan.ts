@@ -7,7 +7,7 @@ import { findFreePort, waitForPort } from "./go.ts";
 /** Debian's `libnginx-mod-nchan`. */
 const MODULE = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
-/** nginx with nchan: one worker, which is the least that it can take, and an event stream for each channel. */
+/** nginx with nchan: one worker, which is the minimum, and an event stream for each channel. */
 export async function startNchan() {
   const version = spawnSync("nginx", ["-v"], { encoding: "utf8" }).stderr;
   const isThere = await access(MODULE).then(
@@ -34,7 +34,7 @@ export async function startNchan() {
     version: version.trim().replace("nginx version: ", ""),
     pid: child.pid ?? 0,
     path: (recipient: number) => `/stream/${recipient}`,
-    /** The comment that it greets with. */
+    /** The comment that it sends first. */
     ready: ": hi\n\n",
     async close() {
       process.off("exit", end);

@@ -1,4 +1,4 @@
-/** Event streams as Node's HTTP server keeps them. */
+/** Event streams with Node's HTTP server. */
 import { createServer, type ServerResponse } from "node:http";
 import { listenAndTell } from "./listening.ts";
 

@@ -4,11 +4,11 @@ import { endWithUs } from "../service.ts";
 import { USUAL_TRIGGER } from "./express-sse.ts";
 import { findFreePort, installGoProgram, waitForPort } from "./go.ts";
 
-/** pg_eventserv: whatever is sent to a NOTIFY channel goes to every WebSocket that listens to it. */
+/** pg_eventserv sends every payload of a NOTIFY channel to all WebSockets that listen to it. */
 export async function startPgEventserv(databaseUrl: string) {
   const path = await installGoProgram({
     name: "pg_eventserv",
-    // As its go.mod calls it; it lives at CrunchyData's.
+    // The name in its go.mod; the repository is CrunchyData's.
     package: "github.com/pramsey/pg_eventserv",
     version: "latest",
   });

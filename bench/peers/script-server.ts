@@ -3,7 +3,7 @@ import { endWithUs } from "../service.ts";
 
 export type ScriptServer = Awaited<ReturnType<typeof startScriptServer>>;
 
-/** Starts a server of ours that sends its address when it listens. */
+/** Starts one of our servers, which sends its address when it listens. */
 export async function startScriptServer(file: URL, args: string[] = []) {
   const child = spawnScript(file, args);
   const exited = endWithUs(child);
@@ -18,7 +18,7 @@ export async function startScriptServer(file: URL, args: string[] = []) {
   return {
     address,
     pid: child.pid ?? 0,
-    /** Ends it as a crash would. */
+    /** Kills it, as a crash would. */
     kill: () => end("SIGKILL"),
     close: () => end("SIGTERM"),
   };

@@ -161,8 +161,8 @@ inBrowser(
 );
 
 /**
- * What a page can make its visitor's browser do, and the requests that reach the service. The writes have no body, so it does not matter that a
- * form cannot send JSON: each would change something if it were accepted.
+ * What a page can make its visitor's browser do, and the requests that reach the service. The writes have no body, so it does
+ * not matter that a form cannot send JSON: each would change something if it were accepted.
  */
 const ATTACKS: [what: string, script: string, asked: string[]][] = [
   ["a form of text/plain", form("/mark-all-read", "text/plain"), ["POST /mark-all-read 403"]],

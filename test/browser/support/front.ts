@@ -12,8 +12,8 @@ export interface Asked {
 }
 
 /**
- * One server on one port for all hosts, so that each host is an origin. On every host `/page.html` is a page with nothing but this module. All
- * else is passed on to the service, as by a reverse proxy that does not change `Host`. Closed when the test ends.
+ * One server on one port for all hosts, so that each host is an origin. On every host `/page.html` is a page with nothing but
+ * this module. All else is passed on to the service, as by a reverse proxy that does not change `Host`. Closed when the test ends.
  */
 export async function startFront(module = "") {
   let target = "";
