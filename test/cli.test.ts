@@ -61,7 +61,7 @@ const run = (args: string[], env: Record<string, string> = {}) => launch(args, e
 const runOn = ({ url }: { url: string }, ...args: string[]) =>
   run(args, { DATABASE_URL: url, JWT_SECRET: SECRET });
 
-test("commands that use no token need no key, and say so where the folder is wrong", async () => {
+test("commands that use no token need no key; a wrong folder is an error that says so", async () => {
   const env = { DATABASE_URL: database.url };
   const rules = join(folder, "rules");
   await mkdir(rules);
@@ -110,7 +110,7 @@ describe("usage", () => {
     [["start", "--port=1"], "--port"],
   ];
 
-  test("a mistake in it is answered with 64 and the commands there are", async () => {
+  test("a mistake exits with 64 and lists the commands", async () => {
     const answers = MISTAKES.map(async ([args, reason]) => ({ ...(await run(args)), reason }));
     for (const { code, stdout, stderr, reason } of await Promise.all(answers)) {
       expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
@@ -120,7 +120,7 @@ describe("usage", () => {
     }
   });
 
-  test("--help is no error", async () => {
+  test("--help exits with 0", async () => {
     const { code, stdout } = await run(["--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^bellwire <command>/);
@@ -128,7 +128,7 @@ describe("usage", () => {
 });
 
 describe("on a database", () => {
-  test("plan prints what migrate runs and changes nothing; run as it is, it does the same", async () => {
+  test("plan prints what migrate runs and changes nothing; its SQL does the same as migrate", async () => {
     const planned = await createDatabase(undefined, { empty: true });
     const migrated = await createDatabase(undefined, { empty: true });
     onTestFinished(planned.close);
@@ -158,7 +158,7 @@ describe("on a database", () => {
     expect(status.stdout).toContain("No drift.");
   });
 
-  test("status ends with 1 when a function was edited by hand, and with 0 when migrate has mended it", async () => {
+  test("status exits with 1 when a function was edited by hand, and with 0 after migrate has restored it", async () => {
     const own = await createDatabase();
     onTestFinished(own.close);
     await own.query(
@@ -173,7 +173,7 @@ describe("on a database", () => {
     expect((await runOn(own, "status")).code).toBe(0);
   });
 
-  test("token prints one that the service takes, for as long as it was asked for", async () => {
+  test("token prints a token that the service accepts for the requested time", async () => {
     const { code, stdout } = await runOn(database, "token", "cli-recipient", "--ttl", "2m");
     expect(code).toBe(0);
     const token = stdout.trim();
@@ -211,7 +211,7 @@ describe("on a database", () => {
     expect(await own.query("select 1 from bellwire.notifications")).toHaveLength(2);
   });
 
-  test("prune forgets all removals that old, also more than one call of bellwire.prune() forgets", async () => {
+  test("prune deletes all removals of that age, even more than one call of bellwire.prune() does", async () => {
     const own = await createDatabase();
     onTestFinished(own.close);
     await own.query(
@@ -238,7 +238,7 @@ describe("on a database", () => {
     expect(stderr).toContain("Run npx bellwire migrate, then start again.");
   });
 
-  test("a database that is away ends a command with 1 and no password", async () => {
+  test("without its database a command exits with 1 and prints no password", async () => {
     const url = "postgres://app:canary-password@127.0.0.1:1/app";
     const commands = ["migrate", "status", "prune"].map((command) => runOn({ url }, command));
     for (const { code, stdout, stderr } of await Promise.all(commands)) {
@@ -335,7 +335,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     expect(text).toMatch(LAST_WORDS);
   });
 
-  test("SIGINT ends it as SIGTERM does; the next start has the data and takes the old tokens", async () => {
+  test("SIGINT ends it like SIGTERM; the next start has the data and accepts the old tokens", async () => {
     const started = await start();
     const authorization = `Bearer ${(await run(started.tokenArgs, env())).stdout.trim()}`;
     await query(
@@ -352,7 +352,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     await stop(again, "SIGTERM");
   });
 
-  test("a signal that comes twice is one: npm may pass on what the terminal has sent to both", async () => {
+  test("a signal that arrives twice at once counts once, because npm may forward what the terminal sent to both", async () => {
     for (const second of ["SIGINT", "SIGTERM"] as const) {
       const { child, said, ended } = await start();
       const stopped = stop({ child, ended }, "SIGINT");
@@ -362,7 +362,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     }
   });
 
-  test("a later signal ends it at once, however long the streams were to be drained", async () => {
+  test("a later signal ends it at once, however long the drain would take", async () => {
     const { child, ended, page, tokenArgs } = await start({ DRAIN_SECONDS: "300" });
     const authorization = `Bearer ${(await run(tokenArgs, env())).stdout.trim()}`;
     const open = () => fetch(`${page}/api/notifications/stream`, { headers: { authorization } });
@@ -386,7 +386,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     await stop(started, "SIGTERM");
   });
 
-  test("a second start on the same folder is refused, and the first goes on", async () => {
+  test("a second start on the same folder is refused, and the first keeps running", async () => {
     const first = await start();
     const { code, stderr } = await run(["start"], env());
     expect(code).toBe(1);
@@ -410,7 +410,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     await stop(again, "SIGTERM");
   });
 
-  test("whose output nobody reads any more, as behind head, it serves on, and ends with its database", async () => {
+  test("continues when nobody reads its output any more, as with head, and ends together with its database", async () => {
     const started = await start();
     started.child.stdout.destroy();
     started.child.stderr.destroy();
@@ -422,7 +422,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     await stop(started, "SIGTERM");
   });
 
-  test("whose database is killed, it starts it again, and is ready again", async () => {
+  test("starts its database again when that is killed, and becomes ready again", async () => {
     const started = await start();
     const postmaster = await readPostmaster();
     process.kill(postmaster, "SIGKILL");
@@ -434,7 +434,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     await stop(started, "SIGTERM");
   });
 
-  test("a port that is taken ends the start with its variable, and leaves no database behind", async () => {
+  test("a port in use ends the start, names the variable, and leaves no database behind", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     onTestFinished(() => void taken.close());

@@ -81,7 +81,7 @@ interface Launched {
   ended: Promise<{ code: number | null; signal: string | null }>;
 }
 
-/** The real CLI with these outputs. "read" is a pipe that is read. */
+/** Starts the real CLI with these outputs. "read" is a pipe that is read. */
 function launch(
   args: string[],
   env: Record<string, string>,
@@ -126,7 +126,7 @@ async function startService(stdout: Sink | "read", stderr: Sink | "read" = "read
   const headers = { authorization: `Bearer ${await mint("1")}` };
   return {
     ...launched,
-    /** Requests the counts; every answer adds a line to the log. */
+    /** Requests the counts. Every response adds a line to the log. */
     async ask() {
       const response = await fetch(`${url}/api/notifications/unread-count`, {
         headers,
@@ -170,7 +170,7 @@ describe.each(SINKS)("with %s as standard output", (name, sink) => {
     expect(ms).toBeLessThan(END_LIMIT_MS);
   });
 
-  test("and as standard error, it does the same", async () => {
+  test("as standard error too, the service does the same", async () => {
     const service = await startService(sink, sink);
     for (let i = 0; i < 10; i++) expect(await service.ask()).toBe(200);
     const { code, ms } = await service.stop("SIGINT");

@@ -124,15 +124,18 @@ describe.each(inject("servers"))("on $name", (server) => {
       faults(await planOf(list({ ...page, limit })), 3 * (limit + 1));
 
     test.each<[string, Omit<Page, "limit">]>([
-      ["the first", { recipientId: "busy" }],
-      ["the first of the one whose are the oldest", { recipientId: "old" }],
-      ["the 500th", { recipientId: "busy", before: 230_000n }],
-      ["the 500th of the one whose are the oldest", { recipientId: "old", before: 40_000n }],
-      ["the unread, where all are", { recipientId: "busy", filter: "unread" }],
-      ["the few unread", { recipientId: "old", filter: "unread" }],
-      ["what is not archived, where most is", { recipientId: "tidy" }],
-      ["the few archived", { recipientId: "old", filter: "archived" }],
-      ["the archived, where most are", { recipientId: "tidy", filter: "archived" }],
+      ["the first page", { recipientId: "busy" }],
+      ["the first page of the recipient with the oldest rows", { recipientId: "old" }],
+      ["the 500th page", { recipientId: "busy", before: 230_000n }],
+      [
+        "the 500th page of the recipient with the oldest rows",
+        { recipientId: "old", before: 40_000n },
+      ],
+      ["the unread ones, where all are", { recipientId: "busy", filter: "unread" }],
+      ["the few unread ones", { recipientId: "old", filter: "unread" }],
+      ["the few that are not archived", { recipientId: "tidy" }],
+      ["the few archived ones", { recipientId: "old", filter: "archived" }],
+      ["the archived ones, where most are", { recipientId: "tidy", filter: "archived" }],
     ])("%s", async (_, page) => expect(await faultsOf(page)).toEqual([]));
   });
 
@@ -186,7 +189,7 @@ describe.each(inject("servers"))("on $name", (server) => {
   test.each<[string, "seen" | "read", bigint | undefined]>([
     ["all as seen", "seen", undefined],
     ["all as read", "read", undefined],
-    ["the older as read", "read", 49_000n],
+    ["the older ones as read", "read", 49_000n],
     ["most as read", "read", 249_000n],
   ])("marking %s scans no table", async (_, as, before) => {
     const mark = (recipientId: string) => () => inbox.markAll(as, recipientId, { before });

@@ -74,8 +74,8 @@ const countsIn = ({ events }: Page) => {
   return { unread, unseen };
 };
 
-describe("what is deleted", () => {
-  test("is removed from an open page, and the count is the database's, from then on", async () => {
+describe("a deleted notification", () => {
+  test("is removed from an open page, and the count stays that of the database", async () => {
     const service = await start();
     const me = newRecipient();
     const [first = "", second = ""] = await notify(me, ["1", "2", "3"]);
@@ -88,7 +88,7 @@ describe("what is deleted", () => {
     expect(event?.data).toMatchObject({ title: "4", unread: 2, unseen: 2 });
   });
 
-  test("is removed from a page that was away, and from a poll", async () => {
+  test("is removed from a page that was offline, and by a poll", async () => {
     const service = await start();
     const me = newRecipient();
     const [gone = "", read = ""] = await notify(me, ["1", "2"]);
@@ -116,7 +116,7 @@ describe("what is deleted", () => {
     });
   });
 
-  test("is what prune() takes, unread or not", async () => {
+  test("is removed by prune() too, even if it is unread", async () => {
     const service = await start();
     const me = newRecipient();
     const ids = await notify(me, ["1", "2"]);
@@ -127,7 +127,7 @@ describe("what is deleted", () => {
     expect(countsIn(page)).toEqual({ unread: 0, unseen: 0 });
   });
 
-  test("may be all: after a TRUNCATE open pages fetch their lists again", async () => {
+  test("is not removed one by one after a TRUNCATE: open pages fetch their lists again", async () => {
     const service = await start();
     const me = newRecipient();
     await notify(me, ["1", "2"]);
@@ -142,8 +142,8 @@ describe("what is deleted", () => {
   });
 });
 
-describe("what is given to another recipient", () => {
-  test("is removed from the one's pages and arrives at the other's, live and on resume", async () => {
+describe("a notification that is given to another recipient", () => {
+  test("is removed from the first recipient's pages and arrives at the second's, live and on resume", async () => {
     const service = await start();
     const [me, other] = [newRecipient(), newRecipient()];
     const [id = ""] = await notify(me, ["mine"]);
@@ -166,11 +166,11 @@ describe("what is given to another recipient", () => {
   });
 });
 
-describe("what many are marked by one statement", () => {
+describe("one statement for many notifications", () => {
   const COUNT = 5000;
   const READ = "update bellwire.notifications set read_at = now() where recipient_id = $1";
 
-  test("is state in an open page, however many", async () => {
+  test("sends `state` to an open page, however many it marks", async () => {
     const service = await start({ REPLAY_LIMIT: "100" });
     const me = newRecipient();
     await notifyMany(me, COUNT);
@@ -181,7 +181,7 @@ describe("what many are marked by one statement", () => {
     expect(countsIn(page)).toEqual({ unread: 0, unseen: 0 });
   });
 
-  test("is state in a page that comes back, and in one so slow that it is replayed to", async () => {
+  test("sends `state` to a page that reconnects, and to one so slow that it is replayed to", async () => {
     const service = await start({ REPLAY_LIMIT: "100", MAX_BUFFERED_BYTES: "20000" });
     const me = newRecipient();
     await notifyMany(me, COUNT);
@@ -195,7 +195,7 @@ describe("what many are marked by one statement", () => {
     }
   });
 
-  test("is one event where a mark-all did it and the page has all that it marked, live and on resume", async () => {
+  test("sends one event if it is a mark-all and the page has all that it marked, live and on resume", async () => {
     const service = await start();
     const me = newRecipient();
     await notifyMany(me, COUNT);
@@ -219,7 +219,7 @@ describe("what many are marked by one statement", () => {
     expect(kinds(again)).toEqual(["ready", "notification"]);
   });
 
-  test("is removed, however many", async () => {
+  test("sends `removed`, however many it deletes", async () => {
     const service = await start({ REPLAY_LIMIT: "100" });
     const me = newRecipient();
     await notifyMany(me, COUNT);

@@ -25,7 +25,7 @@ const notify = (recipientId: string, title: string) =>
 const titles = (events: { data: { title: string } }[]) => events.map(({ data }) => data.title);
 
 describe("an open stream", () => {
-  test("begins with its headers, a time to wait, and ready", async () => {
+  test("begins with its headers, retry, and ready", async () => {
     const service = await start();
     const stream = await openStream(service, newRecipient());
     const ready = await stream.waitFor(({ event }) => event === "ready");
@@ -99,7 +99,7 @@ describe("an open stream", () => {
     expect(Number.parseInt(size, 16)).toBe(chunk.length);
   });
 
-  test("sends what is committed, to its recipient alone, with the contract's fields", async () => {
+  test("sends what is committed, only to its recipient, with the contract's fields", async () => {
     const service = await start();
     const [anna, boris] = [newRecipient(), newRecipient()];
     const [toAnna, toBoris] = [await openStream(service, anna), await openStream(service, boris)];
@@ -254,7 +254,7 @@ async function prune(): Promise<void> {
 }
 
 describe("a resumed stream", () => {
-  test("sends the fifty it has missed, in order, once, then what comes", async () => {
+  test("sends the fifty events that it missed, once and in order, and then what comes", async () => {
     const service = await start();
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
@@ -273,7 +273,7 @@ describe("a resumed stream", () => {
     expect(titles(await second.take(1))).toEqual(["live"]);
   });
 
-  test("goes on from every single event, without a loss and without a repeat", async () => {
+  test("continues from every single event, without loss or repeat", async () => {
     const service = await start();
     const recipient = newRecipient();
     await notify(recipient, "zero");
@@ -323,7 +323,7 @@ describe("a resumed stream", () => {
     expect(titles(await again.take(1))).toEqual(["while nothing runs"]);
   });
 
-  test("prefers what the browser sends by itself to the address, which is as old as the page", async () => {
+  test("prefers the Last-Event-ID header to the URL, which is as old as the page", async () => {
     const service = await start();
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
@@ -343,7 +343,7 @@ describe("a resumed stream", () => {
     }
   });
 
-  test("is reset when it has missed more than the limit, and goes on from there", async () => {
+  test("is reset when it missed more than the limit, and continues from there", async () => {
     const service = await start({ REPLAY_LIMIT: "5" });
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
@@ -360,7 +360,7 @@ describe("a resumed stream", () => {
     expect(titles(await third.take(1))).toEqual(["after"]);
   });
 
-  test("is reset when what it has missed was pruned, and not when that was older", async () => {
+  test("is reset when what it missed was pruned, and not when only older rows were", async () => {
     const service = await start();
     const recipient = newRecipient();
     const { cursor } = (await call(service, recipient, "/")).body;
@@ -393,7 +393,7 @@ describe("a resumed stream", () => {
     expect([...fine.events, ...told.events].map(({ event }) => event)).not.toContain("reset");
   });
 
-  test("is not reset by pruning when its recipient was here meanwhile, be there a writer open all along", async () => {
+  test("is not reset by pruning if its recipient was connected meanwhile, even if a transaction was open all the time", async () => {
     const service = await start();
     const recipient = newRecipient();
     const writer = await database.connect();
@@ -461,7 +461,7 @@ describe("a resumed stream", () => {
     expect(titles(await resumed.take(1))).toEqual(["next"]);
   });
 
-  test("cut behind its ready, a stream that was to be reset is reset again", async () => {
+  test("a stream that is cut after ready, before its reset, is reset again", async () => {
     const service = await start();
     const stream = await openStream(service, newRecipient(), { lastEventId: "abc" });
     const ready = await stream.waitFor(({ event }) => event === "ready");
@@ -472,15 +472,15 @@ describe("a resumed stream", () => {
   });
 });
 
-describe("a stream that may not be", () => {
-  test("is 401 for good without a good token", async () => {
+describe("a stream that is refused", () => {
+  test("gets 401 for good without a valid token", async () => {
     const service = await start();
     const response = await fetch(`${service.url}/api/notifications/stream`);
     expect(response.status).toBe(401);
     expect(response.headers.get("content-type")).toMatch("application/problem+json");
   });
 
-  test("is 429 for good, with a time to wait, when the recipient has too many", async () => {
+  test("gets 429 for good, with Retry-After, when the recipient has too many streams", async () => {
     const service = await start({ MAX_STREAMS_PER_RECIPIENT: "2" });
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
@@ -496,7 +496,7 @@ describe("a stream that may not be", () => {
       .toBe(200);
   });
 
-  test("is counted before it is opened, however many ask at once", async () => {
+  test("is counted before it is opened, however many clients connect at once", async () => {
     const service = await start({ MAX_STREAMS_PER_RECIPIENT: "3" });
     const recipient = newRecipient();
     const asked = Array.from({ length: 20 }, () => openStream(service, recipient));
@@ -505,7 +505,7 @@ describe("a stream that may not be", () => {
     expect(statuses.filter((status) => status === 429)).toHaveLength(17);
   });
 
-  test("leaves nothing behind when its client has gone before it was let in", async () => {
+  test("leaves nothing behind when its client left before it was admitted", async () => {
     const service = await start();
     const recipient = newRecipient();
     const token = await service.token(recipient);
@@ -534,7 +534,7 @@ describe("a stream that may not be", () => {
     await expect.poll(() => metric(service, "bellwire_streams")).toBe(1);
   });
 
-  test("is 200, retry and an end when the service is full: a browser comes again by itself", async () => {
+  test("gets 200, retry and an end when the service is full, so that a browser reconnects by itself", async () => {
     const service = await start({ MAX_STREAMS: "1" });
     await openStream(service, newRecipient());
     const second = await openStream(service, newRecipient());
@@ -544,7 +544,7 @@ describe("a stream that may not be", () => {
     expect(second.events).toMatchObject([{ event: "ping", id: undefined }]);
   });
 
-  test("says the id that its client sent, which some would forget at an event without one", async () => {
+  test("repeats the id that its client sent, because some clients forget it at an event without one", async () => {
     const service = await start({ MAX_STREAMS: "1" });
     const first = await openStream(service, newRecipient());
     const { id = "" } = await first.waitFor(({ event }) => event === "ready");
@@ -559,7 +559,7 @@ describe("a stream that may not be", () => {
     expect(refused.events).toMatchObject([{ event: "ping", id: "unknown" }]);
   });
 
-  test("is refused softly behind another on its connection, which goes on", async () => {
+  test("is not opened by a second request on the connection of a stream, which continues", async () => {
     const service = await start();
     const recipient = newRecipient();
     const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
@@ -589,7 +589,7 @@ describe("a stream that may not be", () => {
 });
 
 describe("a stream ends", () => {
-  test("when its token does, and says so first", async () => {
+  test("when its token expires, and says so first", async () => {
     const service = await start();
     const recipient = newRecipient();
     const token = await service.token(recipient, 2);
@@ -602,7 +602,7 @@ describe("a stream ends", () => {
     expect(stream.events.at(-1)?.event).toBe("auth");
   });
 
-  test("when its recipient is revoked, on every instance; an older token is refused, a newer is not", async () => {
+  test("when its recipient is revoked, on every instance; an older token is refused, and a newer one is accepted", async () => {
     const services = [await start(), await start()] as const;
     const recipient = newRecipient();
     const token = await services[0].token(recipient);
@@ -622,7 +622,7 @@ describe("a stream ends", () => {
     await fresh.waitFor(({ event }) => event === "ready");
   });
 
-  test("with its own time to wait when the service stops, and none is left", async () => {
+  test("with a retry of its own when the service stops, and no stream is left", async () => {
     const service = await start();
     const streams = await Promise.all([1, 2, 3].map(() => openStream(service, newRecipient())));
     await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
@@ -634,7 +634,7 @@ describe("a stream ends", () => {
     expect(new Set(retries).size).toBe(3);
   });
 
-  test("when its client has not read for too long; what it missed is replayed", async () => {
+  test("when its client does not read for too long, and what it missed is replayed", async () => {
     const service = await start({
       STALLED_SECONDS: "1",
       MAX_BUFFERED_BYTES: "65536",
@@ -677,7 +677,7 @@ describe("a quiet stream", () => {
   });
 });
 
-test("a revocation and every time are right whatever the database's time zone", async () => {
+test("revocations and times are correct whatever the database's time zone", async () => {
   const elsewhere = await createDatabase();
   onTestFinished(() => elsewhere.close());
   await elsewhere.query(
