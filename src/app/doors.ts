@@ -137,6 +137,7 @@ function createConnections(options: DoorsOptions, room: BytesInFlight) {
     onRead: metrics.onReplayRead,
   });
   const followers = createFollowers({
+    registry,
     hub,
     read,
     room,

@@ -8,8 +8,10 @@ import type { Hub } from "../hub/hub.ts";
 import type { Logger } from "../logger.ts";
 import type { Admitted } from "./admission.ts";
 import type { Outlet } from "./connection.ts";
+import type { Entry, Member, Registry } from "./registry.ts";
 
 export interface FollowersOptions {
+  registry: Pick<Registry, "addMember">;
   hub: Hub;
   read: Replays;
   /** Holds the bytes of each follower's last page until its client has read them. */
@@ -22,7 +24,9 @@ export interface FollowersOptions {
 }
 
 export interface Following {
-  admitted: Pick<Admitted, "identity" | "standing" | "position">;
+  /** The connection that the outlet belongs to. */
+  entry: Entry;
+  admitted: Admitted;
   since: FollowOptions["since"];
   outlet: Outlet;
   requestId: string;
@@ -32,11 +36,12 @@ export type Followers = ReturnType<typeof createFollowers>;
 
 /** Starts the followers of every transport, and reports what they send to the metrics. */
 export function createFollowers(options: FollowersOptions) {
-  const { hub, read, room, replayLimit, findStanding, onEvent, onReset, log } = options;
+  const { registry, hub, read, room, replayLimit, findStanding, onEvent, onReset, log } = options;
 
   return {
-    /** Returns the function that ends it. */
-    start({ admitted, since, outlet, requestId }: Following): () => void {
+    /** It ends when the registry removes the member, or the connection. */
+    start({ entry, admitted, since, outlet, requestId }: Following): Member {
+      const { leave } = admitted;
       const { recipientId } = admitted.identity;
       // Thousands of these closures are open. So they keep a number and not a Date, which takes 96 bytes.
       const issuedMs = admitted.identity.issuedAt.getTime();
@@ -77,10 +82,11 @@ export function createFollowers(options: FollowersOptions) {
           },
         },
       });
-      return () => {
+      return registry.addMember(entry, admitted.identity, () => {
         stop();
         room.close(reservation);
-      };
+        leave();
+      });
     },
   };
 }

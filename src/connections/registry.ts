@@ -39,6 +39,7 @@ export interface Entry {
 /** A recipient that a connection carries notifications for, and when its token expires. */
 export interface Member {
   readonly recipientId: string;
+  /** Ends its follower and gives its place back. */
   readonly leave: Leave;
   readonly expiresAt: number;
   hasBeenWarned: boolean;

@@ -104,13 +104,11 @@ function createOpener(
       retryMs,
       onClose(reason) {
         registry.remove(entry, reason);
-        stop();
         log.info({ requestId, reason }, "stream closed");
       },
     });
     const entry = registry.add(stream, leave);
-    registry.addMember(entry, admitted.identity, admitted.leave);
     log.info({ requestId, streams: registry.size() }, "stream opened");
-    const stop = followers.start({ admitted, since, outlet: stream, requestId });
+    followers.start({ entry, admitted, since, outlet: stream, requestId });
   };
 }
