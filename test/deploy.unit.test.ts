@@ -179,6 +179,29 @@ describe("Dockerfile", () => {
   const findStage = (name: string) => stages.find((stage) => stage.name === name)?.instructions;
 });
 
+describe("the workflows", () => {
+  const ci = readText(".github/workflows/ci.yml");
+  const names = readdirSync(new URL(".github/workflows", root));
+
+  test("run only scripts that are there", () => {
+    const texts = names.map((name) => readText(`.github/workflows/${name}`)).join("\n");
+    const run = [...texts.matchAll(/npm run (\S+)/g)].map(([, name = ""]) => name);
+    expect(run).toContain("test:matrix");
+    for (const name of run) expect(Object.keys(scripts)).toContain(name);
+    const called = [...texts.matchAll(/(?:uses: \.\/|run: )(\.\S+\/\S+)/g)].map(([, path]) => path);
+    expect(called.sort()).toEqual([".ci/run", ".github/workflows/ci.yml"]);
+    for (const path of called) expect(exists(path ?? ""), path).toBe(true);
+  });
+
+  test("have a job for each row of test/matrix, on the oldest Node that package.json takes", () => {
+    const rows = /^ +row: \[(.*)\]$/m.exec(ci)?.[1]?.replaceAll(/[",]/g, "").trim();
+    expect(rows).toMatch(/^15 /);
+    expect(readText("test/matrix")).toContain(`|| set -- ${rows}\n`);
+    const floor = /^>=(\d+)\./.exec(engines.node)?.[1];
+    expect(ci).toContain(`container: node:${floor}-`);
+  });
+});
+
 describe("README", () => {
   const rows = [...readme.matchAll(/^\| `([A-Z0-9_]+)` \| (.*?) \|/gm)].map(
     ([, name = "", fallback = ""]) => ({ name, fallback }),
@@ -254,6 +277,7 @@ test.each([
   "docs/dba.md",
   "docs/decisions.md",
   "docs/guarantees.md",
+  "docs/stability.md",
 ])("every link in %s leads to a file", (file) => {
   const text = readText(file).replaceAll(/<!--[\s\S]*?-->/g, "");
   const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
