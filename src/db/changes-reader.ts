@@ -99,52 +99,76 @@ export function createChangesReader(
         : toPage(head, page, from);
     },
 
-    /** The next page for each request, of its recipient's changes since its cursor. One query reads them all. */
-    async readRecipients(
-      readers: readonly PageRequest[],
-      { pageSize, maxNew }: PageLimits,
-    ): Promise<MeasuredPage[]> {
-      const readings = readers.map(({ from }) => from.reading);
-      const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
-        text: CHANGES_FOR,
-        values: [
-          readers.map(({ from }) => formatSnapshot(from.at)),
-          readers.map(({ recipientId }) => recipientId),
-          readings.map((reading) => (reading ? formatSnapshot(reading.upto) : "")),
-          readings.map((reading) => stageNumber((reading?.place ?? START).stage)),
-          readings.map((reading) => (reading?.place ?? START).id),
-          pageSize,
-          maxNew,
-          cutAt,
-          readers.map(({ pageBytes }) => pageBytes),
-        ],
-      });
-      // At most once for all requests, and only if one needs it.
-      let start: Promise<Cursor> | undefined;
-      const answers = groupByReader(rows, readers.length);
-      return await Promise.all(
-        readers.map(async ({ from }, i) => {
-          const { head, page = [] } = answers[i] ?? {};
-          if (!head) throw new Error("bellwire.changes_for() returned no head for a reader");
-          const own = {
-            unread: Number(head.unread),
-            unseen: Number(head.unseen),
-            bytes: Number(head.bytes),
-            remainingNew: Number(head.fresh),
-          };
-          if (!isForeign(head, from)) return { ...toPage(head, page, from), ...own };
-          start ??= head.epoch === knownEpoch() ? readNow() : beginHistory();
-          return { ...toForeignPage(head, from, await start), ...own };
-        }),
-      );
-    },
+    readRecipients,
   };
+
+  /** The next page for each request, of its recipient's changes since its cursor. One query reads them all. */
+  async function readRecipients(
+    readers: readonly PageRequest[],
+    { pageSize, maxNew }: PageLimits,
+  ): Promise<MeasuredPage[]> {
+    const readings = readers.map(({ from }) => from.reading);
+    const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
+      text: CHANGES_FOR,
+      values: [
+        readers.map(({ from }) => formatSnapshot(from.at)),
+        readers.map(({ recipientId }) => recipientId),
+        readings.map((reading) => (reading ? formatSnapshot(reading.upto) : "")),
+        readings.map((reading) => stageNumber((reading?.place ?? START).stage)),
+        readings.map((reading) => (reading?.place ?? START).id),
+        pageSize,
+        maxNew,
+        cutAt,
+        readers.map(({ pageBytes }) => pageBytes),
+      ],
+    });
+    const answers = groupByReader(rows, readers.length);
+    const foreign = readers.filter(({ from }, i) => isForeign(headOf(answers[i]), from));
+    // In one call: at most one history is begun for all of them.
+    const restarted = await restart(foreign, answers[0]?.head?.epoch);
+    return readers.map(({ from }, i) => {
+      const head = headOf(answers[i]);
+      if (isForeign(head, from)) return restarted.shift() as MeasuredPage;
+      return { ...toPage(head, answers[i]?.page ?? [], from), ...ownOf(head) };
+    });
+  }
+
+  /**
+   * For readers of another history: where they go on, without rows. They are read once more, because a position and the counts
+   * there must come from one snapshot.
+   */
+  async function restart(
+    readers: readonly PageRequest[],
+    epoch: string | undefined,
+  ): Promise<MeasuredPage[]> {
+    if (readers.length === 0) return [];
+    const from = await (epoch === knownEpoch() ? readNow() : beginHistory());
+    const requests = readers.map((reader) => ({ ...reader, from }));
+    const pages = await readRecipients(requests, { pageSize: 0, maxNew: 0 });
+    const nothing = { isLast: true, remaining: 0, remainingNew: 0 };
+    return pages.map((page) => ({ ...page, ...nothing, isForeign: true }));
+  }
 }
 
+interface Answer {
+  head?: Head;
+  page: PageRow[];
+}
+
+function headOf(answer: Answer | undefined): Head {
+  if (!answer?.head) throw new Error("bellwire.changes_for() returned no head for a reader");
+  return answer.head;
+}
+
+const ownOf = (head: Head) => ({
+  unread: Number(head.unread),
+  unseen: Number(head.unseen),
+  bytes: Number(head.bytes),
+  remainingNew: Number(head.fresh),
+});
+
 function groupByReader(rows: readonly ({ reader: string } & (Head | PageRow))[], readers: number) {
-  const answers = Array.from({ length: readers }, (): { head?: Head; page: PageRow[] } => ({
-    page: [],
-  }));
+  const answers = Array.from({ length: readers }, (): Answer => ({ page: [] }));
   for (const row of rows) {
     const answer = answers[Number(row.reader) - 1];
     if (!answer) continue;

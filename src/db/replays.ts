@@ -77,8 +77,8 @@ export function createReplays({
       const start = await now();
       const page = await readInBatch({ ...request, from: start });
       const nothing = { marked: [], removed: [], changes: [], isLast: true };
-      const position = { upto: start.at, present: start.at, remaining: 0, remainingNew: 0 };
-      return { ...page, ...nothing, ...position, isRefused: true };
+      const end = { upto: page.present, remaining: 0, remainingNew: 0 };
+      return { ...page, ...nothing, ...end, isRefused: true };
     }
   }
 

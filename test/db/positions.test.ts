@@ -1,6 +1,9 @@
-import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import type { Pool } from "pg";
+import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
+import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createPool } from "../../src/db/pool.ts";
+import { createReplays } from "../../src/db/replays.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -99,5 +102,40 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
     await reader.adoptRestoredRows();
     expect((await onlyRow()).created).toBe("3");
     expect((await reader.now()).at.xmax).toBeLessThan(9_000_000n);
+  });
+
+  test.each([
+    ["of another history that nobody has read", false, undefined],
+    ["of another history that the feed reads", true, undefined],
+    ["that the database refuses", true, 2n ** 32n],
+  ])("after a position %s is of the same moment as the counts", async (_, isKnown, xmax = 5n) => {
+    await notify();
+    const { epoch } = await reader.now();
+    const pool = createPool({ url: database.url, size: 2, log: createLogger("silent") });
+    onTestFinished(pool.close);
+    const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
+    // Something commits before each query.
+    const busy = Object.assign(pool, {
+      query: async (...args: unknown[]) => {
+        await notify();
+        return await query(...args);
+      },
+    });
+    const read = createReplays({
+      pool: busy as Pool,
+      maxConcurrent: 1,
+      replayLimit: 1000,
+      maxEventBytes: 60_000,
+      knownEpoch: () => (isKnown ? epoch : undefined),
+      room: createBytesInFlight(1_000_000),
+      onRead: () => {},
+    });
+    const reservation = () => ({ recipientId: "1", bytes: 0 });
+    const from = { epoch: xmax === 5n ? "00000000" : epoch, at: { xmax, inProgress: [] } };
+    const found = await read(from, reservation());
+    expect(found).toMatchObject({ changes: [], isLast: true, remaining: 0 });
+    const later = await read({ epoch: found.epoch, at: found.upto }, reservation());
+    expect(later.changes.length).toBeGreaterThan(0);
+    expect(later.unread).toBe(found.unread + later.changes.length);
   });
 });
