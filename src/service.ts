@@ -7,14 +7,15 @@ export interface Service {
   /** The base URL of the API: `http://host:port`. */
   readonly url: string;
   readonly metricsUrl: string;
-  /** Ends the streams over `DRAIN_SECONDS`, then everything else. */
+  /** Closes the streams over `DRAIN_SECONDS`, then everything else. */
   close(): Promise<void>;
 }
 
 /**
- * Runs the service in this process, as `bellwire start` does. `env` has the variables of the README's table; `process.env` and `.env` are
- * read only by the command, and signals and unexpected errors are left to you. Resolves when the service listens. An unavailable
- * database is waited for, as `/readyz` says. Rejects if the configuration is wrong, with every problem, or if a port is taken.
+ * Runs the service in this process, as `bellwire start` does. `env` has the variables of the README's table. Unlike the command, this
+ * reads neither `process.env` nor `.env`, and handles no signals and no unexpected errors. Resolves when the ports are open. If the
+ * database is unavailable, the service waits for it, and `/readyz` says so. Rejects if the configuration is wrong, with every problem,
+ * or if a port is taken.
  */
 export async function startService(
   env: Readonly<Record<string, string | undefined>>,

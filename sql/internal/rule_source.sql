@@ -1,5 +1,5 @@
 -- A rule's query for one event. An insert has no old rows and a delete has no new ones, so PostgreSQL does not provide that
--- transition table; the query gets an empty one, with the columns of the other. A query that does not name it stays as it is.
+-- transition table; the query gets an empty one, with the columns of the other. A query that does not name it is not changed.
 --
 -- Rights   called by bellwire.define_rule(), and by rules, as bellwire_rules
 -- Remove   with the schema

@@ -10,7 +10,7 @@ export function start(config: Config): Promise<void> {
 function greet({ address, embeddedUrl }: App): void {
   if (!embeddedUrl) return;
   createOutput(1).write(`
-  Bellwire is running with a PostgreSQL of its own.
+  Bellwire is running with an embedded PostgreSQL.
 
   page    ${address}
   psql    psql ${embeddedUrl}

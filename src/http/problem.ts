@@ -63,7 +63,7 @@ export function problemHandler(log: Logger): ErrorRequestHandler {
   return (err, _req, res, next) => {
     const problem = toProblem(err);
     const { requestId } = res.locals;
-    // A 503 goes away by itself and is not a bug: a warning.
+    // A 503 is temporary and not a bug, so it is logged as a warning.
     if (problem.status === 503) log.warn({ err, requestId, code: problem.code }, "cannot answer");
     else if (problem.status >= 500) log.error({ err, requestId }, "request failed");
     else if (problem.reason) log.warn({ requestId, reason: problem.reason }, "refused");

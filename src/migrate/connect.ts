@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** Runs work on a connection of its own, and closes it. That rolls back an unfinished transaction. */
+/** Runs work on a new connection, and closes the connection afterwards. That rolls back an unfinished transaction. */
 export async function withConnection<T>(
   connectionString: string,
   work: (client: pg.Client) => Promise<T>,

@@ -14,7 +14,7 @@ public class OkHttpSse {
   public static void main(String[] args) throws Exception {
     // Longer than two heartbeats; the default is 10 s.
     var client = new OkHttpClient.Builder().readTimeout(Duration.ofMinutes(1)).build();
-    while (true) { // it opens one stream and does not come again
+    while (true) { // it opens one stream and does not reconnect
       var request = new Request.Builder()
           .url(System.getenv("STREAM_URL"))
           .header("Authorization", "Bearer " + System.getenv("TOKEN"));

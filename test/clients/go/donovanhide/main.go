@@ -18,7 +18,7 @@ func main() {
 	}
 	request.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
 	stream, err := eventsource.SubscribeWithRequest("", request)
-	for err != nil { // only the first connection: it makes the others by itself
+	for err != nil { // only for the first connection: it makes the others itself
 		time.Sleep(3 * time.Second)
 		stream, err = eventsource.SubscribeWithRequest("", request)
 	}

@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Err(Error::UnexpectedResponse(response, _)) if matches!(response.status(), 401 | 403) => {
                 return Err("sign in again".into());
             }
-            Err(_) => {} // it comes again when it is asked for the next one
+            Err(_) => {} // it reconnects when it is asked for the next event
         }
     }
 }

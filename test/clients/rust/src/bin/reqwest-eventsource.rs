@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Err(Error::InvalidStatusCode(status, _)) if matches!(status.as_u16(), 401 | 403) => {
                     return Err("sign in again".into());
                 }
-                _ => {} // it comes again by itself, except after a status other than 200
+                _ => {} // it reconnects itself, except after a status other than 200
             }
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
