@@ -40,7 +40,11 @@ export function exitOnUnexpectedError(log: Logger): void {
 }
 
 /** Runs the service until a signal ends it. */
-export async function runService(config: Config, greet: (app: App) => void): Promise<void> {
+export async function runService(
+  config: Config,
+  greet: (app: App) => void,
+  start: (config: Config, log: Logger) => Promise<App> = startApp,
+): Promise<void> {
   const log = createLogger(config.logLevel);
   let app: App | undefined;
   let isStopping = false;
@@ -81,7 +85,7 @@ export async function runService(config: Config, greet: (app: App) => void): Pro
   }
 
   try {
-    app = await startApp(config, log);
+    app = await start(config, log);
   } catch (err) {
     log.fatal({ err }, "could not start");
     createOutput(2).write(`${err instanceof Error ? err.message : String(err)}\n`);

@@ -4,7 +4,7 @@ import { asService, createPool } from "../db/pool.ts";
 import { countRuleErrors } from "../db/rule-errors.ts";
 import { createWrites } from "../db/writes.ts";
 import { createDemo, type Demo } from "../demo/marketplace.ts";
-import { startEmbedded } from "../embedded/embedded.ts";
+import { type Embedded, startEmbedded } from "../embedded/embedded.ts";
 import type { Logger } from "../logger.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { migrate } from "../migrate/migrate.ts";
@@ -36,17 +36,26 @@ export interface Database {
   demo?: Demo;
 }
 
+/** What starts the embedded PostgreSQL, or finds one that another process holds. */
+export type StartServer = (
+  options: Parameters<typeof startEmbedded>[0],
+) => Promise<Pick<Embedded, "url" | "close">>;
+
 /**
  * Opens every part, lowest floor first, and closes them in reverse. Rejects if only a person can solve the problem (a port is taken,
  * the schema is old). Does not reject if the problem can pass (the database is unavailable).
  */
-export function startApp(config: Config, log: Logger): Promise<App> {
+export function startApp(
+  config: Config,
+  log: Logger,
+  startServer: StartServer = startEmbedded,
+): Promise<App> {
   return openAll(async (onClose) => {
     if (config.database.kind === "external")
       return openService(config.database, config, log, onClose);
     if (!LOOPBACK.has(config.host))
       log.warn({ host: config.host }, "anyone who can reach the demo may act as any of its users");
-    const embedded = await openEmbedded(config.database, log, onClose);
+    const embedded = await openEmbedded(config.database, startServer, log, onClose);
     const service = await openService(embedded, config, log, onClose);
     return { ...service, embeddedUrl: embedded.ownerUrl };
   });
@@ -60,10 +69,11 @@ export function startAppOn(database: Database, config: Config, log: Logger): Pro
 /** Our own PostgreSQL, with the marketplace in it. The service uses it with the same rights that it has on any other database. */
 async function openEmbedded(
   { dir, port }: { dir: string; port: number },
+  startServer: StartServer,
   log: Logger,
   onClose: OnClose,
 ): Promise<Database & { ownerUrl: string }> {
-  const embedded = await startEmbedded({ dir, port, log });
+  const embedded = await startServer({ dir, port, log });
   onClose(embedded.close);
   await migrate({ url: embedded.url, folders: ["sql/example", "sql/rules"], log });
   const pool = createPool({ url: embedded.url, size: 2, log });
