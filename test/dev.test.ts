@@ -31,7 +31,7 @@ async function startDev(folder: string) {
   return { child, ended, said: () => said };
 }
 
-test("npm run dev applies an edit of sql/ and src/ on the same server, survives a mistake, and leaves nothing running", async () => {
+test("npm run dev applies an edit of sql/ on the same server, survives a mistake, and leaves nothing running", async () => {
   const folder = await copyCheckout();
   const { child, ended, said } = await startDev(folder);
   const data = join(folder, ".bellwire/pg/data");
