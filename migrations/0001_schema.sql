@@ -1,4 +1,5 @@
 -- Everything in schema bellwire that holds data. The functions, triggers and views on top of it are in sql/.
+-- Over 200 lines, because nothing was released before: a first database needs one file, and later changes get files of their own.
 --
 --   notifications       one row for each notification of one recipient
 --   preferences         the notification types that a recipient has muted
