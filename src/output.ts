@@ -157,10 +157,10 @@ interface Target {
 
 /** A descriptor that never blocks a write, unless it is a file. */
 function openTarget(fd: 1 | 2): Target {
+  // Packages write as well: Express's deprecations go to standard error. No such write may end the process either.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  // If it is a pipe or a socket, Node has now made it non-blocking, and restores it at exit.
   const stream = fd === 1 ? process.stdout : process.stderr;
-  // If it is a pipe or a socket, Node has now made it non-blocking, and restores it at exit. Node also writes to it, for
-  // example warnings, and such a write must not end the process either.
-  stream.on("error", () => {});
   if (!stream.isTTY) return { isFile: fstatSync(fd).isFile(), descriptor: fd };
   // A terminal can block, for example after Ctrl-S, so it gets its own non-blocking descriptor.
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;

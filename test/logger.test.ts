@@ -49,3 +49,21 @@ test("the process never waits for a reader of its log, and writes the remaining 
   expect(lines).toHaveLength(2001);
   expect(lines.at(-1)).toContain("the last");
 });
+
+test("another package's write to a closed standard error does not end the process", async () => {
+  // As the deprecations of Express's packages are written.
+  const script = `
+    import { createLogger } from "./dist/logger.js";
+    createLogger("info").info("up");
+    process.stdin.once("data", () => {
+      process.stderr.write("a warning", () => setImmediate(() => process.exit(0)));
+    });
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", script]);
+  onTestFinished(() => void child.kill("SIGKILL"));
+  await once(child.stdout, "data");
+  child.stderr.destroy();
+  await once(child.stderr, "close");
+  child.stdin.write("now");
+  expect(await once(child, "exit")).toEqual([0, null]);
+});
