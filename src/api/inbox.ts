@@ -1,7 +1,7 @@
 import { type Response, Router } from "express";
 import { encodeCursor } from "../changes/cursor.ts";
 import type { Inbox } from "../db/inbox.ts";
-import { type AnswerRoom, openAnswer } from "../http/answer.ts";
+import { type AnswerLimits, createAnswer } from "../http/answer.ts";
 import { positionOf, recipientOf } from "../http/auth/identify.ts";
 import { encodeAnswer, type NotificationEncoder } from "../http/notification-json.ts";
 import { parse } from "../http/parse.ts";
@@ -13,12 +13,12 @@ import type { ListJson } from "../http/response-schemas.ts";
 const LIST_BYTES = 1_048_576;
 
 /** The routes of the inbox. Mount them after `identify`. */
-export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers: AnswerRoom) {
+export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers: AnswerLimits) {
   /** Reserves the bytes for this notification's response. Undefined if the client has left. */
   async function answerWith(res: Response, id: bigint, as: "whole" | "marked") {
     const bytes = await inbox.sizeOf(recipientOf(res), id, as);
     if (bytes === undefined) throw unknown();
-    const answer = openAnswer(res, answers);
+    const answer = createAnswer(res, answers);
     return (await answer?.reserve(answer.openReservation(), bytes)) ? answer : undefined;
   }
 
@@ -27,7 +27,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
     const { limit, ...query } = parse(ListQuery, req.query);
     const position = positionOf(res);
     if (!position) throw unavailable();
-    const answer = openAnswer(res, answers);
+    const answer = createAnswer(res, answers);
     const reservation = answer?.openReservation();
     const read = (maxBytes: number) =>
       inbox.list({
@@ -42,11 +42,11 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
     // The newest notification alone is larger. Hold nothing while waiting for its size. A still larger one may arrive meanwhile.
     while (list.bytes > reservation.bytes) {
       const { bytes } = list;
-      answers.room.resize(reservation, 0);
+      answers.bytesInFlight.resize(reservation, 0);
       if (!(await answer.reserve(reservation, bytes))) return;
       list = await read(bytes);
     }
-    answers.room.resize(reservation, list.bytes);
+    answers.bytesInFlight.resize(reservation, list.bytes);
     const rest: Omit<ListJson, "notifications"> = {
       nextBefore: list.nextBefore?.toString() ?? null,
       unread: list.unread,

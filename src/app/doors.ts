@@ -42,10 +42,10 @@ export function createDoors(options: DoorsOptions) {
   const { config, reading, access, writes, demo, version, onClose, log } = options;
   const { maxReplayBytesInFlight, maxEventBytes, stalledMs } = config;
   const encoder = createNotificationEncoder({ maxEventBytes, log });
-  const replayRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
+  const replayBytes = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
   // Lists have their own limit, so that they do not wait behind all the clients that reconnect.
-  const answerRoom = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
-  const { registry, transports, polls } = createTransports(options, encoder, replayRoom);
+  const answerBytes = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
+  const { registry, transports, polls } = createTransports(options, encoder, replayBytes);
   const inbox = createInbox(reading.pools.requests, maxEventBytes);
   onClose(inbox.close);
   const app = createHttpApp({
@@ -57,7 +57,10 @@ export function createDoors(options: DoorsOptions) {
     transports,
     poll: polls.route,
     issueTicket: access.issueTicket,
-    inbox: inboxRoutes(watchWrites(inbox, writes), encoder, { room: answerRoom, stalledMs }),
+    inbox: inboxRoutes(watchWrites(inbox, writes), encoder, {
+      bytesInFlight: answerBytes,
+      stalledMs,
+    }),
     demo: demo && demoRoutes({ demo, mintToken: access.mintToken }),
     log,
   });
@@ -65,20 +68,20 @@ export function createDoors(options: DoorsOptions) {
     app,
     registry,
     polls,
-    bytesInFlight: () => replayRoom.reserved() + answerRoom.reserved(),
+    bytesInFlight: () => replayBytes.reserved() + answerBytes.reserved(),
   };
 }
 
 function createTransports(
   options: DoorsOptions,
   encoder: NotificationEncoder,
-  room: BytesInFlight,
+  bytesInFlight: BytesInFlight,
 ) {
   const { config, reading, access, version, log } = options;
   const { replayLimit, maxBufferedBytes, stalledMs } = config;
   const { limits, rollCall, registry, admission, followers, read } = createConnections(
     options,
-    room,
+    bytesInFlight,
   );
   const shared = { admission, registry, followers, version, encoder, maxBufferedBytes, log };
   const transports = {
@@ -89,7 +92,7 @@ function createTransports(
     read,
     replayLimit,
     encoder,
-    answers: { room, stalledMs },
+    answers: { bytesInFlight, stalledMs },
     limits,
     rollCall,
     findStanding: access.findStanding,
@@ -98,7 +101,7 @@ function createTransports(
 }
 
 /** The parts that all transports share. */
-function createConnections(options: DoorsOptions, room: BytesInFlight) {
+function createConnections(options: DoorsOptions, bytesInFlight: BytesInFlight) {
   const { config, reading, access, metrics, log } = options;
   const { maxStreams, maxStreamsPerRecipient, maxNewStreamsPerSecond, replayLimit } = config;
   const { hub, feed, pools } = reading;
@@ -127,7 +130,7 @@ function createConnections(options: DoorsOptions, room: BytesInFlight) {
     log,
   });
   const read = createReplays({
-    room,
+    bytesInFlight,
     pool: pools.streams,
     // One connection of the pool is left for admissions.
     maxConcurrent: Math.max(1, pools.streamsSize - 1),
@@ -140,7 +143,7 @@ function createConnections(options: DoorsOptions, room: BytesInFlight) {
     registry,
     hub,
     read,
-    room,
+    bytesInFlight,
     replayLimit,
     findStanding,
     onEvent: metrics.onEvent,

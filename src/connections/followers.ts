@@ -15,7 +15,7 @@ export interface FollowersOptions {
   hub: Hub;
   read: Replays;
   /** Holds the bytes of each follower's last page until its client has read them. */
-  room: BytesInFlight;
+  bytesInFlight: BytesInFlight;
   replayLimit: number;
   findStanding: FindStanding;
   onEvent: (event: RecipientEvent, isLive: boolean) => void;
@@ -36,7 +36,8 @@ export type Followers = ReturnType<typeof createFollowers>;
 
 /** Starts the followers of every transport, and reports what they send to the metrics. */
 export function createFollowers(options: FollowersOptions) {
-  const { registry, hub, read, room, replayLimit, findStanding, onEvent, onReset, log } = options;
+  const { registry, hub, read, bytesInFlight, replayLimit, findStanding, onEvent, onReset, log } =
+    options;
 
   return {
     /** It ends when the registry removes the member, or the connection. */
@@ -74,7 +75,7 @@ export function createFollowers(options: FollowersOptions) {
           },
           async drained() {
             await outlet.drained();
-            room.resize(reservation, 0);
+            bytesInFlight.resize(reservation, 0);
           },
           fail(err) {
             log.warn({ err, requestId }, "replay failed");
@@ -84,7 +85,7 @@ export function createFollowers(options: FollowersOptions) {
       });
       return registry.addMember(entry, admitted.identity, () => {
         stop();
-        room.close(reservation);
+        bytesInFlight.close(reservation);
         leave();
       });
     },

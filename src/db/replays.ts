@@ -16,7 +16,7 @@ export interface ReplaysOptions {
   /** The history that the feed reads; undefined until its first read. */
   knownEpoch: () => string | undefined;
   /** Limits the pages that are being read, and those that clients have not taken yet. */
-  room: BytesInFlight;
+  bytesInFlight: BytesInFlight;
   /** Called after each query, with the number of readers that it read a page for. */
   onRead: (readers: number) => void;
 }
@@ -47,7 +47,7 @@ export function createReplays({
   replayLimit,
   maxEventBytes,
   knownEpoch,
-  room,
+  bytesInFlight,
   onRead,
 }: ReplaysOptions) {
   const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch);
@@ -56,7 +56,7 @@ export function createReplays({
       const evenBytes = Math.floor(PAGES_BYTES / requests.length);
       const sized = requests.map(({ reservation, ...request }) => ({
         ...request,
-        pageBytes: room.grow(reservation, evenBytes),
+        pageBytes: bytesInFlight.grow(reservation, evenBytes),
       }));
       const pages = await readRecipients(sized, { pageSize: PAGE_SIZE, maxNew: replayLimit });
       onRead(sized.length);
@@ -86,16 +86,17 @@ export function createReplays({
   return async (from: Cursor, reservation: Reservation): Promise<RecipientPage> => {
     const { recipientId } = reservation;
     for (let bytes = PAGE_BYTES; ; ) {
-      if (!(await room.reserve(reservation, bytes))) throw new Error("The reader has left");
+      if (!(await bytesInFlight.reserve(reservation, bytes)))
+        throw new Error("The reader has left");
       const page = await readPage({ from, recipientId, reservation }).catch((err: unknown) => {
-        room.resize(reservation, 0);
+        bytesInFlight.resize(reservation, 0);
         throw err;
       });
       const isEmpty = !lastPlace(page);
       const isTooSmall =
         isEmpty && page.bytes > reservation.bytes && page.remainingNew <= replayLimit;
       // The first row alone is larger than the reservation: ask for its size, and hold nothing while waiting for that.
-      room.resize(reservation, isEmpty ? 0 : page.bytes);
+      bytesInFlight.resize(reservation, isEmpty ? 0 : page.bytes);
       if (!isTooSmall) return page;
       bytes = page.bytes;
     }

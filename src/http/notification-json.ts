@@ -21,7 +21,7 @@ const FRAME_BYTES = 256;
  * string, it leaves fields out and logs the notification's id.
  */
 export function createNotificationEncoder({ maxEventBytes, log }: NotificationEncoderOptions) {
-  const room = maxEventBytes - FRAME_BYTES;
+  const maxBytes = maxEventBytes - FRAME_BYTES;
 
   function encodeWhole(notification: Notification): string {
     let err: unknown;
@@ -43,8 +43,8 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
     encode(notification: Notification): string {
       const json = encodeWhole(notification);
       // A UTF-16 unit is at most three bytes in UTF-8; a surrogate pair, two units, is four.
-      const isSmall = json.length * 3 <= room || Buffer.byteLength(json) <= room;
-      return isSmall ? json : encode(cut(notification, room));
+      const isSmall = json.length * 3 <= maxBytes || Buffer.byteLength(json) <= maxBytes;
+      return isSmall ? json : encode(cut(notification, maxBytes));
     },
     encodeWhole,
   };
@@ -71,9 +71,9 @@ function encode(notification: Notification): string {
  * Keeps what fits, the most important fields first. Texts keep their beginning; other fields are whole or missing, because
  * half a link leads elsewhere and half an id is another user.
  */
-function cut(notification: Notification, room: number): Notification {
+function cut(notification: Notification, maxBytes: number): Notification {
   const empty = { type: "", actorId: null, link: null, title: null, data: "{}", body: null };
-  let left = room - Buffer.byteLength(encode({ ...notification, ...empty, isCut: true }));
+  let left = maxBytes - Buffer.byteLength(encode({ ...notification, ...empty, isCut: true }));
 
   function fits(json: string): boolean {
     const bytes = Buffer.byteLength(json);

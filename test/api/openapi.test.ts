@@ -4,7 +4,7 @@ import { inboxRoutes } from "../../src/api/inbox.ts";
 import { openApi } from "../../src/api/openapi.ts";
 import { createHttpApp, type HttpOptions } from "../../src/api/router.ts";
 import type { Inbox } from "../../src/db/inbox.ts";
-import type { AnswerRoom } from "../../src/http/answer.ts";
+import type { AnswerLimits } from "../../src/http/answer.ts";
 import type { NotificationEncoder } from "../../src/http/notification-json.ts";
 import { PROBLEM_CODES, type PublicCode, statusOf } from "../../src/http/problem-codes.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -146,7 +146,7 @@ const WITHOUT_PARTS: HttpOptions = {
   transports: { "/stream": unused },
   poll: unused,
   issueTicket: unused,
-  inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder, {} as AnswerRoom),
+  inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder, {} as AnswerLimits),
   demo: undefined,
   log: createLogger("silent"),
 };

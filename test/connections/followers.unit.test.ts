@@ -42,7 +42,7 @@ function openConnection() {
       },
     },
     read: () => new Promise(() => {}),
-    room: createBytesInFlight(1),
+    bytesInFlight: createBytesInFlight(1),
     replayLimit: 1,
     findStanding: () => Promise.reject(new Error("nobody asks")),
     onEvent() {},

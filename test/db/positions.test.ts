@@ -127,7 +127,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
       replayLimit: 1000,
       maxEventBytes: 60_000,
       knownEpoch: () => (isKnown ? epoch : undefined),
-      room: createBytesInFlight(1_000_000),
+      bytesInFlight: createBytesInFlight(1_000_000),
       onRead: () => {},
     });
     const reservation = () => ({ recipientId: "1", bytes: 0 });

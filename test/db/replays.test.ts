@@ -36,7 +36,7 @@ test("a position that the database refuses fails no other reader, and its own re
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
-    room: createBytesInFlight(100_000_000),
+    bytesInFlight: createBytesInFlight(100_000_000),
     onRead: () => queries++,
   });
   const pages = await Promise.all(
@@ -59,7 +59,7 @@ test("sixty refused positions in a second keep no other reader out, and cost a f
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
-    room: createBytesInFlight(100_000_000),
+    bytesInFlight: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
   const hostile: Promise<unknown>[] = [];
@@ -81,7 +81,7 @@ test("a recipient id that the database cannot represent fails no other reader", 
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
-    room: createBytesInFlight(100_000_000),
+    bytesInFlight: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
   const findStanding = createBatchedFindStanding(pool, 0);

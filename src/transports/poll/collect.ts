@@ -2,7 +2,7 @@ import { type Cursor, parseCursor } from "../../changes/cursor.ts";
 import type { Reservation } from "../../db/bytes-in-flight.ts";
 import type { Replays } from "../../db/replays.ts";
 import type { FindStanding, Standing } from "../../db/revocations.ts";
-import type { AnswerRoom } from "../../http/answer.ts";
+import type { AnswerLimits } from "../../http/answer.ts";
 import { type Identity, tokenInvalid } from "../../http/auth/verify-token.ts";
 import type { NotificationEncoder } from "../../http/notification-json.ts";
 import { unavailable } from "../../http/problem.ts";
@@ -15,7 +15,7 @@ export interface CollectOptions {
   read: Replays;
   replayLimit: number;
   encoder: NotificationEncoder;
-  room: AnswerRoom["room"];
+  bytesInFlight: AnswerLimits["bytesInFlight"];
   findStanding: FindStanding;
   openReservation: (onWait: () => void) => Reservation;
   identity: Identity;
@@ -27,7 +27,7 @@ export interface CollectOptions {
 
 /** Follows like a stream until `close`. `answer` resolves when `createPolls` says that a poll is answered. */
 export function collect(options: CollectOptions) {
-  const { identity, admitted, since, position, waitMs, room, findStanding } = options;
+  const { identity, admitted, since, position, waitMs, bytesInFlight, findStanding } = options;
   const { hub, read, replayLimit, openReservation } = options;
   const content = createPollAnswer(options.encoder, position);
   const { promise: answer, resolve, reject } = withResolvers<string>();
@@ -86,7 +86,7 @@ export function collect(options: CollectOptions) {
       },
       async drained() {
         // The answer has nothing of the page: the poll came without `since`, or gets a reset.
-        if (reservation && content.isEmpty()) room.resize(reservation, 0);
+        if (reservation && content.isEmpty()) bytesInFlight.resize(reservation, 0);
       },
       fail: (cause) => reject(unavailable(cause)),
     },

@@ -3,7 +3,7 @@ import { type Leave, type Limits, overloaded, tooManyStreams } from "../../conne
 import type { RollCall } from "../../connections/roll-call.ts";
 import type { Replays } from "../../db/replays.ts";
 import type { FindStanding } from "../../db/revocations.ts";
-import { type AnswerRoom, noRoom, openAnswer } from "../../http/answer.ts";
+import { type AnswerLimits, createAnswer, tooManyUnread } from "../../http/answer.ts";
 import { identityOf, positionOf, standingOf } from "../../http/auth/identify.ts";
 import type { Identity } from "../../http/auth/verify-token.ts";
 import type { NotificationEncoder } from "../../http/notification-json.ts";
@@ -18,7 +18,7 @@ export interface PollOptions {
   read: Replays;
   replayLimit: number;
   encoder: NotificationEncoder;
-  answers: AnswerRoom;
+  answers: AnswerLimits;
   limits: Limits;
   rollCall: RollCall;
   findStanding: FindStanding;
@@ -56,14 +56,14 @@ export function createPolls(options: PollOptions) {
     if (!start) throw unavailable();
     const { recipientId } = identity;
     const leave = await takePlaces(recipientId);
-    const answer = openAnswer(res, answers);
+    const answer = createAnswer(res, answers);
     if (!answer) return leave();
     // The poll keeps its places until its client has the answer, because until then the answer is in memory.
     res.on("close", leave);
     const waitMs = isClosed ? 0 : waitLimitMs(identity, wait);
     const poll = collect({
       ...following,
-      room: answers.room,
+      bytesInFlight: answers.bytesInFlight,
       openReservation: answer.openReservation,
       identity,
       admitted: standingOf(res),
@@ -79,8 +79,8 @@ export function createPolls(options: PollOptions) {
     try {
       answer.send(await poll.answer);
     } catch (err) {
-      if (answer.hasWaitedTooLong()) throw noRoom();
-      // A client that left while it waited for room gets no answer.
+      if (answer.hasWaitedTooLong()) throw tooManyUnread();
+      // A client that left while it waited for its bytes gets no answer.
       if (!res.destroyed) throw err;
     } finally {
       poll.close();

@@ -98,7 +98,7 @@ test("a list does not end early if a larger notification arrives during each rea
     ids.push(...(await notify("grower", arriving.splice(0, 1))));
     return read;
   };
-  const answers = { room: createBytesInFlight(1_000_000), stalledMs: 1000 };
+  const answers = { bytesInFlight: createBytesInFlight(1_000_000), stalledMs: 1000 };
   const url = await serve(
     "grower",
     position,
@@ -163,7 +163,7 @@ test("a poll without `since` reserves nothing for what it skips while it waits",
   onTestFinished(pool.close);
   const position = await createChangesReader(pool, 60_000).now();
   await notify("starter", [40]);
-  const room = createBytesInFlight(1_000_000);
+  const bytesInFlight = createBytesInFlight(1_000_000);
   const taken: number[] = [];
   const read = createReplays({
     pool,
@@ -171,7 +171,7 @@ test("a poll without `since` reserves nothing for what it skips while it waits",
     replayLimit: 1000,
     maxEventBytes: 60_000,
     knownEpoch: () => position.epoch,
-    room,
+    bytesInFlight,
     onRead: () => {},
   });
   const limits = createLimits({ maxStreams: 10, maxStreamsPerRecipient: 10 });
@@ -179,12 +179,12 @@ test("a poll without `since` reserves nothing for what it skips while it waits",
     hub: createHub(),
     read: async (...args) => {
       const page = await read(...args);
-      taken.push(room.reserved());
+      taken.push(bytesInFlight.reserved());
       return page;
     },
     replayLimit: 1000,
     encoder: createNotificationEncoder({ maxEventBytes: 60_000, log }),
-    answers: { room, stalledMs: 1000 },
+    answers: { bytesInFlight, stalledMs: 1000 },
     limits,
     rollCall: createRollCall(limits),
     findStanding: async () => ({ isRefused: false, isAhead: false, revokedAt: null }),
@@ -193,7 +193,7 @@ test("a poll without `since` reserves nothing for what it skips while it waits",
   const answered = fetch(`${url}/?wait=30`);
   await expect.poll(() => taken.length).toBe(1);
   expect(taken[0]).toBeGreaterThan(40_000);
-  await expect.poll(() => room.reserved()).toBe(0);
+  await expect.poll(() => bytesInFlight.reserved()).toBe(0);
   polls.close();
   expect(await (await answered).json()).toMatchObject({ notifications: [], unread: 1 });
 });
