@@ -4,7 +4,6 @@ import { parseArgs } from "node:util";
 import { migrate } from "./commands/migrate.ts";
 import { plan } from "./commands/plan.ts";
 import { prune } from "./commands/prune.ts";
-import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { token } from "./commands/token.ts";
 import { USAGE, UsageError } from "./commands/usage.ts";
@@ -20,7 +19,8 @@ async function run([command = "", ...args]: string[], ttl: string): Promise<void
   const folders = args.map((folder) => resolve(folder));
   switch (command) {
     case "start":
-      return start(config);
+      // Loaded only here, because the service takes longer to load than all the rest.
+      return (await import("./commands/start.ts")).start(config);
     case "migrate":
       return print(await migrate(config, folders));
     case "plan":

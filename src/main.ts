@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type App, startApp } from "./app/app.ts";
+import type { App } from "./app/app.ts";
 import { type Config, ConfigError, type ConfigNeeds, readConfig } from "./config.ts";
 import { killAfter } from "./last-resort.ts";
 import { createLogger, type Logger } from "./logger.ts";
@@ -43,7 +43,7 @@ export function exitOnUnexpectedError(log: Logger): void {
 export async function runService(
   config: Config,
   greet: (app: App) => void,
-  start: (config: Config, log: Logger) => Promise<App> = startApp,
+  start: (config: Config, log: Logger) => Promise<App>,
 ): Promise<void> {
   const log = createLogger(config.logLevel);
   let app: App | undefined;

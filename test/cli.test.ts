@@ -279,7 +279,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
 
   async function start(further: Record<string, string> = {}) {
     const { child, said, ended } = begin(further);
-    await waitFor(() => expect(said.stdout).toContain('"listening"'));
+    await waitFor(() => expect(said.stdout).toMatch(/^ +stream .*\n/m));
     const find = (pattern: RegExp) => pattern.exec(said.stdout)?.[1] ?? "";
     return {
       child,

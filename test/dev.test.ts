@@ -42,7 +42,8 @@ test("npm run dev applies an edit of sql/ on the same server, survives a refused
     await ended;
   });
   const starts = () => said().match(/ started /g)?.length ?? 0;
-  await expect.poll(starts, { timeout: 30_000 }).toBe(1);
+  await expect.poll(said, { timeout: 30_000 }).toMatch(/psql postgres:\S+\n/);
+  expect(starts()).toBe(1);
   const [, url = ""] = /psql (postgres:\S+)/.exec(said()) ?? [];
   const server = await postmaster();
 

@@ -1,10 +1,10 @@
-import type { App } from "../app/app.ts";
+import { type App, startApp } from "../app/app.ts";
 import type { Config } from "../config.ts";
 import { runService } from "../main.ts";
 import { createOutput } from "../output.ts";
 
 export function start(config: Config): Promise<void> {
-  return runService(config, greet);
+  return runService(config, greet, startApp);
 }
 
 function greet({ address, embeddedUrl }: App): void {
