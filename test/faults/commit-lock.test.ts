@@ -115,6 +115,24 @@ test("with wake-ups suspended neither the service nor its triggers wait for the 
   expectExact(verdict, { minReconnects: 0 });
 });
 
+test("a writer with a lock_timeout loses its commit to one that waits for its standby, unless wake-ups are suspended", async () => {
+  const { postgres, databaseUrl, query } = await openDatabase();
+  const stuck = await openClient(databaseUrl, "stuck");
+  const writer = await openClient(databaseUrl, "writer");
+  await writer.query("set synchronous_commit = local");
+  await writer.query("set lock_timeout = '100ms'");
+  const { committed } = await freezeCommits(postgres, stuck, NOTIFY);
+  await expect(writer.query(NOTIFY, ["a writer"])).rejects.toMatchObject({ code: "55P03" });
+  await writer.query("select bellwire.suspend_wakeups()");
+  await writer.query(NOTIFY, ["the same writer"]);
+  await thawCommits(postgres);
+  await committed;
+  expect(await query("select body from bellwire.notifications order by id")).toEqual([
+    { body: "stuck 0" },
+    { body: "the same writer" },
+  ]);
+});
+
 test("while commits hang /readyz is 503, and the service's probes do not pile up", async () => {
   const { postgres, databaseUrl, service, judge, readers } = await openWatched();
   const stuck = await openClient(databaseUrl, "stuck");
