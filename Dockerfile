@@ -1,6 +1,5 @@
 # syntax=docker/dockerfile:1
-ARG NODE_VERSION=24
-FROM node:${NODE_VERSION}-bookworm-slim AS base
+FROM node:24-bookworm-slim AS base
 WORKDIR /app
 
 # Runtime packages only: no compilers, no Prisma CLI (a devDependency), no embedded PostgreSQL (an optional dependency).

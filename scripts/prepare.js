@@ -13,7 +13,9 @@ if (areInstalled && spawnSync("tsc --version", { shell: true }).status === 0) {
   process.exitCode = status ?? 1;
 } else {
   console.log(
-    "Bellwire was not built, because not all development dependencies are installed. To build it:\n" +
-      "npm ci --include=dev && npm run build",
+    "Bellwire was not built, because not all packages for the build are installed. To build it:\n" +
+      "npm ci --include=dev --include=optional && npm run build",
   );
+  // A package without a build, or with an old one, must not be made.
+  if (["pack", "publish"].includes(process.env.npm_command ?? "")) process.exitCode = 1;
 }

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -235,7 +235,7 @@ describe("on a database", () => {
     onTestFinished(empty.close);
     const { code, stderr } = await runOn(empty, "start");
     expect(code).toBe(1);
-    expect(stderr).toContain("Run npx bellwire migrate, then start again.");
+    expect(stderr).toContain("Run bellwire migrate, then start again.");
   });
 
   test("without its database a command exits with 1 and prints no password", async () => {
@@ -288,7 +288,8 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
       page: find(/^ +page +(\S+)$/m).replace("localhost", "127.0.0.1"),
       url: find(/^ +psql +psql (\S+)$/m),
       insert: find(/^ +(insert into messages .*;)$/m),
-      tokenArgs: find(/^ +token +npx bellwire (token \S+)$/m).split(" "),
+      program: resolve(folder, find(/^ +token +node (\S+) token \S+$/m)),
+      tokenArgs: find(/^ +token +node \S+ (token \S+)$/m).split(" "),
     };
   }
 
@@ -317,6 +318,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     const page = await fetch(started.page);
     expect(page.headers.get("content-type")).toMatch(/^text\/html/);
 
+    expect(started.program).toBe(CLI);
     const { code, stdout } = await run(started.tokenArgs, env());
     expect(code).toBe(0);
     const stream = await fetch(`${started.page}/api/notifications/stream`, {

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
@@ -13,6 +13,28 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SECRET = "a secret that is long enough for HS256";
 /** A process that takes longer is killed, and its test fails. npm may have to ask the registry. */
 const LIMIT_MS = 150_000;
+
+/** What a build and a package need, and some that a package must not have. */
+const COPIED = [
+  ...[
+    "src",
+    "sql",
+    "migrations",
+    "scripts",
+    "docs",
+    "packages",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+  ],
+  ...[
+    "package.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "tsconfig.types.json",
+    "prisma.config.ts",
+  ],
+];
 
 /** Has a copy of the checkout, and the project into which its package is installed. */
 let folder: string;
@@ -43,8 +65,7 @@ afterAll(async () => {
 /** A build in the checkout itself would change files that other tests read. */
 async function copyCheckout(): Promise<string> {
   const copy = join(folder, "checkout");
-  const left = new Set(["node_modules", "dist", ".git", ".bellwire", ".cache", "findings"]);
-  await cp(ROOT, copy, { recursive: true, filter: (path) => !left.has(basename(path)) });
+  for (const name of COPIED) await cp(join(ROOT, name), join(copy, name), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"));
   await mkdir(join(copy, "dist"));
   await writeFile(join(copy, "dist/removed-long-ago.js"), "");
@@ -116,13 +137,13 @@ test("a TypeScript program starts and closes the service, and can import nothing
   expect(JSON.parse(stdout)).toEqual([200, 200, "ERR_PACKAGE_PATH_NOT_EXPORTED"]);
 });
 
-test("without the development dependencies prepare succeeds, and says how to build", async () => {
-  const { stdout } = await run(
-    await copyFiles("package.json"),
-    process.execPath,
-    script("prepare"),
+test("without the development dependencies prepare succeeds, and says how to build; npm pack fails", async () => {
+  const copy = await copyFiles("package.json", "scripts/prepare.js");
+  const { stdout } = await run(copy, process.execPath, script("prepare"));
+  expect(stdout).toMatch(
+    /was not built[\s\S]*\nnpm ci --include=dev --include=optional && npm run build\n$/,
   );
-  expect(stdout).toMatch(/was not built[\s\S]*\nnpm ci --include=dev && npm run build\n$/);
+  await expect(run(copy, "npm", "pack")).rejects.toThrow("sh -c node scripts/prepare.js");
 });
 
 test("publishing is refused while OWNER stands for the repository's owner", async () => {

@@ -14,9 +14,18 @@ import { readable } from "./readable.ts";
 const config = loadConfig({ needsKey: true });
 const log = createLogger(config.logLevel, { write: print });
 const stopping = new AbortController();
-const stop = () => stopping.abort();
+let stoppingAt = 0;
+const stop = () => {
+  // A second signal does not wait for the server. One Ctrl-C arrives twice, from the terminal and from npm.
+  if (stopping.signal.aborted) {
+    if (performance.now() - stoppingAt > 500) process.exit(1);
+    return;
+  }
+  stoppingAt = performance.now();
+  stopping.abort();
+};
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
-process.stdout.on("error", stop);
+process.stdout.on("error", () => stopping.abort());
 
 function print(line: string) {
   process.stdout.write(`${readable(line.trimEnd())}\n`);
@@ -29,7 +38,7 @@ try {
 } finally {
   await server?.close();
 }
-process.exit();
+process.exit(stopping.signal.aborted ? 0 : 1);
 
 async function watch(serverArgs: string[]) {
   const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
@@ -41,7 +50,7 @@ async function watch(serverArgs: string[]) {
     {
       // tsx kills the service at a second signal, and Ctrl-C would send one to each process of our group.
       detached: true,
-      env: { ...process.env, DRAIN_SECONDS: "0" },
+      env: { DRAIN_SECONDS: "0", ...process.env },
       stdio: ["ignore", "pipe", "inherit"],
     },
   );

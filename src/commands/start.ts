@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import { type App, startApp } from "../app/app.ts";
 import type { Config } from "../config.ts";
 import { runService } from "../main.ts";
@@ -9,14 +10,16 @@ export function start(config: Config): Promise<void> {
 
 function greet({ address, embeddedUrl }: App): void {
   if (!embeddedUrl) return;
+  // The program that was started, in a checkout or in an installed package.
+  const bellwire = `node ${relative("", process.argv[1] ?? "")}`;
   createOutput(1).write(`
   Bellwire is running with an embedded PostgreSQL.
 
   page    ${address}
   psql    psql ${embeddedUrl}
           insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
-  token   npx bellwire token 2
-  stream  curl -N -H "Authorization: Bearer $(npx bellwire token 2)" ${address}/api/notifications/stream
+  token   ${bellwire} token 2
+  stream  curl -N -H "Authorization: Bearer $(${bellwire} token 2)" ${address}/api/notifications/stream
 
 `);
 }

@@ -6,7 +6,7 @@ export const USAGE = `bellwire <command>
   status [folder…]               migrations, edited functions, rules, roles; exit 1 on an edit or a broken rule
   token <recipient> [--ttl 1h]   print a token for a recipient (s, m, h, d)
   prune                          delete notifications older than RETENTION_DAYS
-  --version                      print the version
+  --help, --version              print this, or the version
 `;
 
 /** The command line is wrong. Its message is printed with the usage. */

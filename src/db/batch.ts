@@ -23,8 +23,8 @@ const GAP_MS = 60;
 
 /**
  * Turns a call for many items into a function for one item. Items share a call when they come while earlier calls run, or faster
- * than calls may start. The first to come are served first. However many items come, there are at most 27 calls in the first
- * second, and 17 in each later one.
+ * than calls may start. The first to come are served first. However many items come, at most 27 calls start in the first
+ * second after a quiet time, and 17 in each later one.
  *
  * If one item may have made a call fail, the call is repeated in halves, down to that item. The halves run one after the other, in
  * the place of the failed call, so `maxConcurrent` still holds. So a bad item fails alone, and costs a few calls.

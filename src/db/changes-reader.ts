@@ -134,7 +134,7 @@ export function createChangesReader(
   }
 
   /**
-   * For readers of another history: where they go on, without rows. They are read once more, because a position and the counts
+   * For readers of another history: the position from which they continue, without rows. They are read once more, because a position and the counts
    * there must come from one snapshot.
    */
   async function restart(

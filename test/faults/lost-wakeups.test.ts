@@ -133,7 +133,7 @@ async function deafen(postgres: Postgres, service: ServiceProcess) {
   expect((await service.metrics())("bellwire_listener_up")).toBe(0);
 }
 
-/** The service listens again, and the log reports the end and the new begin once. */
+/** The service listens again, and the log reports the end and the new beginning once. */
 async function expectListening(service: ServiceProcess) {
   await expect.poll(async () => (await service.readiness()).status, { timeout: 20_000 }).toBe(200);
   expect((await service.metrics())("bellwire_listener_up")).toBe(1);

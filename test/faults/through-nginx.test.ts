@@ -11,7 +11,7 @@ import {
 import { runTrial } from "./support/run-trial.ts";
 
 test.skipIf(!hasNginx).each(seeds())(
-  "a client behind Debian's nginx with its defaults loses nothing in a restart, seed %i",
+  "a client behind Debian's nginx with its defaults loses nothing when sessions are killed and PostgreSQL and the service restart, seed %i",
   async (seed) => {
     await runTrial({
       fault: "through nginx",

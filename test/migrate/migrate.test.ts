@@ -208,7 +208,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
     const { connect } = await createMigrated();
     const root = createPackage({ ...FILES, "migrations/0002_new.sql": "" });
     await expect(checkSchema(await connect(), { root })).rejects.toThrow(
-      "lacks migrations/0002_new.sql. Run npx bellwire migrate",
+      "lacks migrations/0002_new.sql. Run bellwire migrate",
     );
     const empty = await createEmpty();
     await expect(checkSchema(await empty.connect(), { root })).rejects.toThrow(MigrationError);
