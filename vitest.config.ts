@@ -11,8 +11,8 @@ export default defineConfig({
     expect: { poll: { timeout: 15_000 } },
     // Nothing here keeps a state in a module, so one module graph serves all files of a worker.
     isolate: false,
-    // By itself vitest leaves a core out. Most tests wait most of their time.
-    maxWorkers: 2,
+    // Most tests wait half of their time, so that two cores are busy with four files at a time.
+    maxWorkers: 4,
     projects: [
       {
         extends: true,

