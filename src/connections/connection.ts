@@ -9,8 +9,8 @@ export type Notice = "ping" | "expiring";
 export interface Connection {
   /** The client was told that it is open. Until then, only `close` may send something. */
   readonly hasBegun: boolean;
-  /** The TCP connection: how many bytes are unsent, and the address of its peer. */
-  readonly socket: Pick<Socket, "writableLength" | "remoteAddress" | "remotePort">;
+  /** The TCP connection: whether bytes are unsent, and the address of its peer. */
+  readonly socket: Socket;
   /** How long the client has left data unread, in milliseconds; `now` is `performance.now()`. */
   blockedMs(now: number): number;
   tell(notice: Notice): void;
@@ -19,7 +19,7 @@ export interface Connection {
 }
 
 /** What one follower writes to. If a connection carries one follower only, it can be the outlet itself. */
-export interface Outlet extends Pick<Sink, "ready" | "reset" | "drained"> {
+export interface Outlet extends Pick<Sink, "ready" | "reset"> {
   /** False when so much is unsent that the follower should stop and read the rest again later. */
   send(event: Parameters<Sink["send"]>[0]): boolean;
   /** The follower has ended: its token was revoked, or the database did not answer. */

@@ -8,6 +8,7 @@ import type { Hub } from "../hub/hub.ts";
 import type { Logger } from "../logger.ts";
 import type { Admitted } from "./admission.ts";
 import type { Outlet } from "./connection.ts";
+import { drained } from "./drained.ts";
 import type { Entry, Member, Registry } from "./registry.ts";
 
 export interface FollowersOptions {
@@ -74,7 +75,7 @@ export function createFollowers(options: FollowersOptions) {
             );
           },
           async drained() {
-            await outlet.drained();
+            await drained(entry.connection.socket);
             bytesInFlight.resize(reservation, 0);
           },
           fail(err) {

@@ -26,6 +26,10 @@ export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptio
     else perRecipient.set(recipientId, left);
   }
 
+  const leave = (): void => {
+    open--;
+  };
+
   return {
     hasPlaceFor: (recipientId: string) => countOf(recipientId) < maxStreamsPerRecipient,
 
@@ -39,9 +43,7 @@ export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptio
     takePlace(): Leave | undefined {
       if (open >= maxStreams) return undefined;
       open++;
-      return () => {
-        open--;
-      };
+      return leave;
     },
   };
 }

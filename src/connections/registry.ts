@@ -30,8 +30,8 @@ export interface RegistryOptions {
 export interface Entry {
   readonly connection: Connection;
   readonly leave: Leave;
-  /** One for each follower; none until the client has sent a token. */
-  readonly members: Member[];
+  /** One for each follower; none until the client has sent a token. Replaced and not pushed to: a push makes room for 16 more. */
+  members: readonly Member[];
   pingAt: number;
   readonly agedAt: number;
 }
@@ -50,6 +50,7 @@ export type Registry = ReturnType<typeof createRegistry>;
 /** A client is warned a minute before its token expires. */
 const WARNING_MS = 60_000;
 const TICK_MS = 1000;
+const NONE: readonly Member[] = [];
 
 /** All open connections of this process, over every transport: sends pings, and closes those that expire, are too old or stall. */
 export function createRegistry(options: RegistryOptions) {
@@ -111,7 +112,7 @@ export function createRegistry(options: RegistryOptions) {
       const entry: Entry = {
         connection,
         leave,
-        members: [],
+        members: NONE,
         pingAt: now + untilPing(),
         agedAt: now + jittered(maxAgeMs),
       };
@@ -120,7 +121,7 @@ export function createRegistry(options: RegistryOptions) {
     },
 
     /** The connection now carries notifications for this recipient too. It is closed when the first of its tokens expires. */
-    addMember({ members }: Entry, { recipientId, expiresAt }: Identity, leave: Leave): Member {
+    addMember(entry: Entry, { recipientId, expiresAt }: Identity, leave: Leave): Member {
       const leftMs = expiresAt.getTime() - Date.now();
       const member = {
         recipientId,
@@ -128,13 +129,13 @@ export function createRegistry(options: RegistryOptions) {
         expiresAt: performance.now() + leftMs,
         hasBeenWarned: false,
       };
-      members.push(member);
+      entry.members = entry.members.concat(member);
       return member;
     },
 
     /** The connection no longer carries notifications for this member. It stays open. */
-    removeMember({ members }: Entry, member: Member): void {
-      members.splice(members.indexOf(member), 1);
+    removeMember(entry: Entry, member: Member): void {
+      entry.members = entry.members.filter((other) => other !== member);
       member.leave();
       rollCall.placeLeft(member.recipientId);
     },

@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { Outlet } from "../../src/connections/connection.ts";
 import { createFollowers } from "../../src/connections/followers.ts";
@@ -53,13 +54,12 @@ function openConnection() {
     ready() {},
     send: () => true,
     reset() {},
-    drained: async () => {},
     close() {},
   };
   const entry = registry.add(
     {
       hasBegun: true,
-      socket: { writableLength: 0, remoteAddress: "192.0.2.1", remotePort: 1 },
+      socket: new Socket(),
       blockedMs: () => 0,
       tell() {},
       close() {},

@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { CloseReason } from "../../src/connections/close-reason.ts";
 import type { Connection } from "../../src/connections/connection.ts";
@@ -36,7 +37,7 @@ function createWire({ hasBegun = true } = {}) {
   let isOpen = true;
   const wire: Connection = {
     hasBegun,
-    socket: { writableLength: 0, remoteAddress: "192.0.2.1", remotePort: 1 },
+    socket: new Socket(),
     blockedMs: () => 0,
     tell: (notice) => void (isOpen && told.push(notice)),
     close(reason) {

@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Connection, Outlet } from "../../connections/connection.ts";
-import { drained } from "../../connections/drained.ts";
 import type { Frames } from "../../connections/frames.ts";
 import { type Frame, LAST_CHUNK } from "./frame.ts";
 
@@ -88,8 +87,6 @@ export function openEventStream(socket: Socket, options: EventStreamOptions): Co
     reset: (...args: Parameters<Outlet["reset"]>) => void write(frames.reset(...args)),
 
     tell: (notice: Parameters<Connection["tell"]>[0]) => void write(frames.notice(notice)),
-
-    drained: () => drained(socket),
 
     blockedMs: (now: number) => (socket.writableNeedDrain ? now - blockedSince : 0),
 

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { CloseReason } from "../../../src/connections/close-reason.ts";
+import { drained } from "../../../src/connections/drained.ts";
 import type { RecipientEvent } from "../../../src/hub/events.ts";
 import { openEventStream } from "../../../src/transports/sse/event-stream.ts";
 import { encodeFrame, type Frame } from "../../../src/transports/sse/frame.ts";
@@ -140,7 +141,7 @@ test("for a client that does not read, the stream knows how much is unread and s
   expect(stream.write(encodeFrame("more"))).toBe(false);
   expect(stream.blockedMs(now + 1000)).toBeGreaterThanOrEqual(1000);
   read();
-  await stream.drained();
+  await drained(stream.socket);
   expect(stream.blockedMs(now + 1000)).toBe(0);
   expect(stream.socket.writableLength).toBe(0);
   await expect.poll(() => heard().length).toBeGreaterThanOrEqual(written);
@@ -156,7 +157,7 @@ test("the end comes once, after everything that was written in the same turn", a
   await once(client, "end");
   expect(heard()).toMatch(/^ready\na\nlast\n$/);
   client.destroy();
-  await stream.drained();
+  await drained(stream.socket);
   expect(reasons).toEqual(["shutdown"]);
 });
 
@@ -174,7 +175,7 @@ test.each(["slow", "vanished"] as const)(
   async (reason) => {
     const pair = await openPair();
     await fill(pair);
-    const waiting = pair.stream.drained();
+    const waiting = drained(pair.stream.socket);
     pair.stream.close(reason);
     await waiting;
     expect(pair.socket.destroyed).toBe(true);
