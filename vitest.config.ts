@@ -11,7 +11,7 @@ export default defineConfig({
     expect: { poll: { timeout: 15_000 } },
     // Nothing here keeps a state in a module, so one module graph serves all files of a worker.
     isolate: false,
-    // Most tests wait half of their time, so that two cores are busy with four files at a time.
+    // Many tests wait, so two files at a time leave two cores idle for a third of the time.
     maxWorkers: 4,
     projects: [
       {

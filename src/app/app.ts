@@ -37,7 +37,7 @@ export interface Database {
 }
 
 /** What starts the embedded PostgreSQL, or finds one that another process holds. */
-export type StartServer = (
+type StartServer = (
   options: Parameters<typeof startEmbedded>[0],
 ) => Promise<Pick<Embedded, "url" | "close">>;
 
