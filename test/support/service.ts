@@ -1,5 +1,5 @@
 import { PassThrough } from "node:stream";
-import { expect, onTestFinished } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
 import { startAppOn } from "../../src/app/app.ts";
 import { readConfig } from "../../src/config.ts";
 import { asService, createPool } from "../../src/db/pool.ts";
@@ -18,11 +18,18 @@ export interface ServiceOptions {
   env?: Record<string, string>;
 }
 
+/** A service for one test, closed when the test ends, if not before. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const service = await openService(options);
+  onTestFinished(service.close);
+  return service;
+}
+
 /**
  * The whole service in this process, on a real database and real sockets, with only the rights of bellwire_service. Resolves when it
- * is ready. Closed when the test ends, if not before.
+ * is ready. The caller closes it.
  */
-export async function startService({ databaseUrl, demo, port = 0, env = {} }: ServiceOptions) {
+export async function openService({ databaseUrl, demo, port = 0, env = {} }: ServiceOptions) {
   const config = readConfig({
     DATABASE_URL: asService(databaseUrl),
     JWT_SECRET: SECRET,
@@ -54,10 +61,12 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
     closing ??= app.close().then(pool.close);
     return closing;
   };
-  onTestFinished(close);
 
   const url = app.address.replace("localhost", "127.0.0.1");
-  await expect.poll(async () => (await fetch(`${url}/readyz`)).status).toBe(200);
+  await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200), {
+    timeout: 15_000,
+    interval: 10,
+  });
 
   const mint = createMinter({ ...config.token, key: { kind: "secret", secret: SECRET } });
   return {
@@ -70,7 +79,7 @@ export async function startService({ databaseUrl, demo, port = 0, env = {} }: Se
   };
 }
 
-export type Service = Awaited<ReturnType<typeof startService>>;
+export type Service = Awaited<ReturnType<typeof openService>>;
 
 /** What a client needs of a service, which may run in this process or in another. */
 export type Reachable = Pick<Service, "url" | "token">;
