@@ -17,7 +17,7 @@ export interface AdmissionOptions {
   findStanding: FindStanding;
   limits: Limits;
   rate: OpeningRate;
-  rollCall: Pick<RollCall, "awaitPlace" | "takePlace">;
+  rollCall: Pick<RollCall, "awaitPlace" | "takePlace" | "leavePlace">;
   isDraining: () => boolean;
   /** Where the feed stands; undefined until its first read. */
   position: () => Cursor | undefined;
@@ -31,7 +31,6 @@ export interface Admitted {
   readonly standing: Standing;
   /** The feed's position before the token's standing was checked. A follower that starts there sees every later revocation. */
   readonly position: Cursor;
-  readonly leave: Leave;
 }
 
 /** The connection cannot be opened now. The client should reconnect in `retryMs`. */
@@ -90,11 +89,14 @@ export function createAdmission(options: AdmissionOptions) {
       const position = options.position();
       const standing = await options.findStanding(identity).then(requireStanding).catch(explain);
       // The place is taken only now. If the database hangs, waiting requests would otherwise hold all places, and 429 is permanent.
-      const leave = (await rollCall.takePlace(recipientId)) ?? refuseFull();
-      if (position && standing) return { identity, standing, position, leave };
-      leave();
+      if (!(await rollCall.takePlace(recipientId))) refuseFull();
+      if (position && standing) return { identity, standing, position };
+      rollCall.leavePlace(recipientId);
       return refuse("unavailable");
     },
+
+    /** Gives the recipient's place back, if no follower was started. */
+    leave: ({ identity }: Admitted): void => rollCall.leavePlace(identity.recipientId),
 
     /** Takes one of the process's places. Open the wire in the same turn of the event loop. */
     enter(): Leave | Refusal {

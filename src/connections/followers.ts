@@ -43,7 +43,6 @@ export function createFollowers(options: FollowersOptions) {
   return {
     /** It ends when the registry removes the member, or the connection. */
     start({ entry, admitted, since, outlet, requestId }: Following): Member {
-      const { leave } = admitted;
       const { recipientId } = admitted.identity;
       // Thousands of these closures are open. So they keep a number and not a Date, which takes 96 bytes.
       const issuedMs = admitted.identity.issuedAt.getTime();
@@ -87,7 +86,6 @@ export function createFollowers(options: FollowersOptions) {
       return registry.addMember(entry, admitted.identity, () => {
         stop();
         bytesInFlight.close(reservation);
-        leave();
       });
     },
   };

@@ -7,7 +7,7 @@ export interface LimitsOptions {
 
 export type Limits = ReturnType<typeof createLimits>;
 
-/** Gives a place back. */
+/** Gives one of the process's places back. */
 export type Leave = () => void;
 
 /**
@@ -20,12 +20,6 @@ export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptio
 
   const countOf = (recipientId: string) => perRecipient.get(recipientId) ?? 0;
 
-  function leaveRecipient(recipientId: string): void {
-    const left = countOf(recipientId) - 1;
-    if (left === 0) perRecipient.delete(recipientId);
-    else perRecipient.set(recipientId, left);
-  }
-
   const leave = (): void => {
     open--;
   };
@@ -34,9 +28,15 @@ export function createLimits({ maxStreams, maxStreamsPerRecipient }: LimitsOptio
     hasPlaceFor: (recipientId: string) => countOf(recipientId) < maxStreamsPerRecipient,
 
     /** Takes one of the recipient's places. Call `hasPlaceFor` first, in the same turn of the event loop. */
-    takePlaceFor(recipientId: string): Leave {
+    takePlaceFor(recipientId: string): void {
       perRecipient.set(recipientId, countOf(recipientId) + 1);
-      return () => leaveRecipient(recipientId);
+    },
+
+    /** Gives one of the recipient's places back. */
+    leavePlaceOf(recipientId: string): void {
+      const left = countOf(recipientId) - 1;
+      if (left > 0) perRecipient.set(recipientId, left);
+      else perRecipient.delete(recipientId);
     },
 
     /** Takes one of the process's places; undefined if none is free. */

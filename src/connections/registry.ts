@@ -7,7 +7,7 @@ import type { RollCall } from "./roll-call.ts";
 import { watchSilence } from "./silence.ts";
 
 export interface RegistryOptions {
-  rollCall: Pick<RollCall, "add" | "placeLeft">;
+  rollCall: Pick<RollCall, "add" | "leavePlace">;
   /**
    * Each connection gets a ping this often, plus or minus a fifth, so that no proxy closes it. A connection that has not begun
    * at its first ping is closed.
@@ -39,8 +39,8 @@ export interface Entry {
 /** A recipient that a connection carries notifications for, and when its token expires. */
 export interface Member {
   readonly recipientId: string;
-  /** Ends its follower and gives its place back. */
-  readonly leave: Leave;
+  /** Ends its follower. */
+  readonly end: () => void;
   readonly expiresAt: number;
   hasBeenWarned: boolean;
 }
@@ -101,6 +101,11 @@ export function createRegistry(options: RegistryOptions) {
       if (entry.members.some(({ recipientId }) => isMeant(recipientId))) ping(entry);
   }
 
+  function leave({ end, recipientId }: Member): void {
+    end();
+    rollCall.leavePlace(recipientId);
+  }
+
   rollCall.add({ call: pingAll, times: 3 });
   const ticking = setInterval(tick, TICK_MS);
   const silence = options.hasDirectClients ? watchSilence(connections, stalledMs) : undefined;
@@ -120,12 +125,15 @@ export function createRegistry(options: RegistryOptions) {
       return entry;
     },
 
-    /** The connection now carries notifications for this recipient too. It is closed when the first of its tokens expires. */
-    addMember(entry: Entry, { recipientId, expiresAt }: Identity, leave: Leave): Member {
+    /**
+     * The connection now carries notifications for this recipient too, whose place is taken. It is closed when the first of its tokens
+     * expires.
+     */
+    addMember(entry: Entry, { recipientId, expiresAt }: Identity, end: () => void): Member {
       const leftMs = expiresAt.getTime() - Date.now();
       const member = {
         recipientId,
-        leave,
+        end,
         expiresAt: performance.now() + leftMs,
         hasBeenWarned: false,
       };
@@ -133,11 +141,10 @@ export function createRegistry(options: RegistryOptions) {
       return member;
     },
 
-    /** The connection no longer carries notifications for this member. It stays open. */
+    /** The connection no longer carries notifications for this member, whose place is given back. It stays open. */
     removeMember(entry: Entry, member: Member): void {
       entry.members = entry.members.filter((other) => other !== member);
-      member.leave();
-      rollCall.placeLeft(member.recipientId);
+      leave(member);
     },
 
     /** Call it once, when the connection has closed. */
@@ -145,8 +152,7 @@ export function createRegistry(options: RegistryOptions) {
       entries.delete(entry);
       onClosed(reason);
       entry.leave();
-      for (const { leave } of entry.members) leave();
-      for (const { recipientId } of entry.members) rollCall.placeLeft(recipientId);
+      entry.members.forEach(leave);
     },
 
     size: () => entries.size,

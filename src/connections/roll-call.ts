@@ -1,4 +1,4 @@
-import type { Leave, Limits } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 
 export type RollCall = ReturnType<typeof createRollCall>;
 
@@ -27,7 +27,9 @@ const MAX_WAITING = 20;
  * left only when it writes to it. So without this, pages that were reloaded would keep all places. However many requests wait, a
  * recipient's clients are called at most five times a second.
  */
-export function createRollCall(limits: Pick<Limits, "hasPlaceFor" | "takePlaceFor">) {
+export function createRollCall(
+  limits: Pick<Limits, "hasPlaceFor" | "takePlaceFor" | "leavePlaceOf">,
+) {
   const callers: Caller[] = [];
   const waiting = new Map<string, Set<Waiter>>();
   let ticking: NodeJS.Timeout | undefined;
@@ -67,15 +69,16 @@ export function createRollCall(limits: Pick<Limits, "hasPlaceFor" | "takePlaceFo
 
     awaitPlace,
 
-    /** Takes one of the recipient's places; undefined if none becomes free. */
-    async takePlace(recipientId: string): Promise<Leave | undefined> {
-      while (!limits.hasPlaceFor(recipientId))
-        if (!(await awaitPlace(recipientId))) return undefined;
-      return limits.takePlaceFor(recipientId);
+    /** Takes one of the recipient's places; false if none becomes free. */
+    async takePlace(recipientId: string): Promise<boolean> {
+      while (!limits.hasPlaceFor(recipientId)) if (!(await awaitPlace(recipientId))) return false;
+      limits.takePlaceFor(recipientId);
+      return true;
     },
 
-    /** One of the recipient's places is free: its waiting requests check again. */
-    placeLeft(recipientId: string): void {
+    /** Gives one of the recipient's places back. Its waiting requests check again. */
+    leavePlace(recipientId: string): void {
+      limits.leavePlaceOf(recipientId);
       for (const { wake } of waiting.get(recipientId) ?? []) wake();
     },
   };

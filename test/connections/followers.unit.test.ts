@@ -66,19 +66,20 @@ function openConnection() {
     },
     () => {},
   );
-  const start = (recipientId: string) =>
-    followers.start({
+  const start = (recipientId: string) => {
+    limits.takePlaceFor(recipientId);
+    return followers.start({
       entry,
       admitted: {
         identity: { recipientId, issuedAt: new Date(0), expiresAt: new Date(8.64e15) },
         standing: { isRefused: false, isAhead: false, revokedAt: null },
         position: { epoch: "e", at: { xmax: 3n, inProgress: [] } },
-        leave: limits.takePlaceFor(recipientId),
       },
       since: "now",
       outlet,
       requestId: "",
     });
+  };
   return { registry, limits, entry, following, start };
 }
 

@@ -36,15 +36,14 @@ export function createPolls(options: PollOptions) {
 
   /** Takes one of the recipient's places and one of the process's. Throws a Problem if none is free. */
   async function takePlaces(recipientId: string): Promise<Leave> {
-    const leaveRecipient = await rollCall.takePlace(recipientId);
-    if (!leaveRecipient) throw tooManyStreams();
+    if (!(await rollCall.takePlace(recipientId))) throw tooManyStreams();
     const leave = limits.takePlace();
     if (leave)
       return () => {
-        leaveRecipient();
+        rollCall.leavePlace(recipientId);
         leave();
       };
-    leaveRecipient();
+    rollCall.leavePlace(recipientId);
     throw overloaded();
   }
 

@@ -53,15 +53,15 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
     if (isRefusal(admitted)) return refuse(admitted);
 
     // Await nothing from here on. Otherwise the client could leave after this check, unnoticed.
-    if (res.destroyed) return admitted.leave();
+    if (res.destroyed) return admission.leave(admitted);
     const leave = lentSocketOf(res) ? admission.enter() : admission.refuse("unavailable");
     if (isRefusal(leave)) {
-      admitted.leave();
+      admission.leave(admitted);
       return refuse(leave);
     }
     if (req.method === "HEAD") {
       leave();
-      admitted.leave();
+      admission.leave(admitted);
       writeHead(res);
       return void res.end();
     }
