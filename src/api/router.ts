@@ -61,9 +61,11 @@ const requireHost: RequestHandler = (req, _res, next) => {
   next();
 };
 
+/** Makes the document at the first request, because it would take a good part of the service's start. */
 function describeApi(version: string): RequestHandler {
-  const document = JSON.stringify(openApi(version));
+  let document: string | undefined;
   return (_req, res) => {
+    document ??= JSON.stringify(openApi(version));
     res.type("json").send(document);
   };
 }
