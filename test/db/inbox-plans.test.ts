@@ -5,6 +5,7 @@ import { createInbox, type Inbox } from "../../src/db/inbox.ts";
 import type { ListOptions } from "../../src/db/inbox-list.ts";
 import { asService } from "../../src/db/pool.ts";
 import { createDatabase } from "../support/database.ts";
+import { vacuumNotifications } from "../support/vacuum.ts";
 
 /**
  * 250,000 rows. The first 50,000 belong to `old`: 40 are unread and 15 archived. Of the others, every second belongs to `busy`, all
@@ -56,10 +57,8 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   beforeAll(async () => {
     const database = await createDatabase(server);
-    // Until the commit is on disk, vacuum cannot mark any page as all-visible.
-    await database.query("set synchronous_commit = on");
     await database.query(SEED);
-    await database.query("vacuum analyze bellwire.notifications");
+    await vacuumNotifications(database);
     service = new pg.Client(asService(database.url));
     await service.connect();
     const { rows } = await service.query("select pg_snapshot_xmax(pg_current_snapshot()) as xmax");
@@ -167,11 +166,10 @@ describe.each(inject("servers"))("on $name", (server) => {
   test("also when one transaction has written the whole table", async () => {
     const [, beside] = await statementsOf(list({ recipientId: "busy", limit: 20 }));
     const imported = await createDatabase(server);
-    await imported.query("set synchronous_commit = on");
     await imported.query(
       "insert into bellwire.notifications (recipient_id, type) select 'busy', 'test' from generate_series(1, 20000)",
     );
-    await imported.query("vacuum analyze bellwire.notifications");
+    await vacuumNotifications(imported);
     const reading = await imported.connect();
     const xmax = await reading.query(
       "select pg_snapshot_xmax(pg_current_snapshot())::text as xmax",

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { vacuumNotifications } from "../support/vacuum.ts";
 
 /**
  * 100,000 rows of 1,000 transactions. The first 20,000 belong to one recipient, the others to 500. Only the last 2,000 are unread,
@@ -75,10 +76,8 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   beforeAll(async () => {
     database = await createDatabase(server);
-    // Until the commit is on disk, vacuum cannot mark any page as all-visible.
-    await database.query("set synchronous_commit = on");
     await database.query(SEED);
-    await database.query("vacuum analyze bellwire.notifications");
+    await vacuumNotifications(database);
     client = await database.connect();
     return () => database.close();
   });
@@ -144,7 +143,7 @@ describe.each(inject("servers"))("on $name", (server) => {
       select to_char(n / 200, '000'), 'test', repeat('a body ', 50), xid::text::xid8, xid::text::xid8
         from generate_series(1, 100000) n
        cross join lateral (select 3 + n % 400 as xid) x`);
-    await database.query("vacuum analyze bellwire.notifications");
+    await vacuumNotifications(database);
     const read = "select * from bellwire.changes_since('500:510:502,505')";
     await blocksOf(read);
     expect(await blocksOf(read)).toBeLessThan(100);

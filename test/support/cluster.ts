@@ -95,6 +95,8 @@ async function startThrowaway(name: string, binaries: Binaries): Promise<Running
       full_page_writes: "off",
       // Debian's 15 would compile the expensive plans of test/http/settings.test.ts, for 15 s of CPU.
       jit: "off",
+      // A worker's snapshot would keep the VACUUM of a test from marking pages as all-visible, and its ANALYZE would change plans midway.
+      autovacuum: "off",
       max_connections: 300,
       max_prepared_transactions: 10,
     };
