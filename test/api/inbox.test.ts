@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import request from "supertest";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readVersion } from "../../src/version.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { call, openService, type Service } from "../support/service.ts";
 
 const BIGGEST = (2n ** 63n - 1n).toString();
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -13,20 +13,21 @@ const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createDatabase();
+  return database.close;
 });
-afterAll(() => database.close());
 
 let service: Service;
+beforeAll(async () => {
+  service = await openService({ databaseUrl: database.url });
+  return service.close;
+});
+
 /** Each test has its own recipient. */
 let me: string;
 let recipients = 0;
 beforeEach(() => {
   me = `recipient ${++recipients}`;
 });
-
-async function start(): Promise<void> {
-  service = await startService({ databaseUrl: database.url });
-}
 
 interface Listed {
   id: string;
@@ -35,15 +36,11 @@ interface Listed {
 
 /** Inserts one notification for each title and returns their ids. */
 async function notify(recipientId: string, titles: string[], type = "note"): Promise<string[]> {
-  const ids: string[] = [];
-  for (const title of titles) {
-    const [row] = await database.query<{ id: string }>(
-      "select bellwire.notify($1, $2, title => $3)::text as id",
-      [recipientId, type, title],
-    );
-    ids.push(row?.id ?? "");
-  }
-  return ids;
+  const rows = await database.query<{ id: string | null }>(
+    "select bellwire.notify($1, $2, title => title)::text as id from unnest($3::text[]) title",
+    [recipientId, type, titles],
+  );
+  return rows.map(({ id }) => id ?? "");
 }
 
 const list = async (query = "", recipientId = me) =>
@@ -56,7 +53,6 @@ const markAll = (body?: unknown) => call(service, me, "/mark-all-read", { method
 
 describe("GET /", () => {
   test("a notification has the contract's fields, ids as strings and times as RFC 3339", async () => {
-    await start();
     const data = { messageId: 9, quote: "\"'\\\n😀" };
     await database.query(
       "select bellwire.notify($1, 'message.received', '7', 'Title', 'Body 😀\n\"', '/messages/7', $2)",
@@ -87,7 +83,6 @@ describe("GET /", () => {
   });
 
   test("an empty inbox is a list, not an error", async () => {
-    await start();
     expect(await list()).toMatchObject({
       notifications: [],
       nextBefore: null,
@@ -97,7 +92,6 @@ describe("GET /", () => {
   });
 
   test("pages are newest first, without gap or repeat, while new notifications arrive", async () => {
-    await start();
     await notify(me, ["1", "2", "3", "4", "5"]);
     const first = await list("?limit=2");
     expect(titlesOf(first)).toEqual(["5", "4"]);
@@ -112,13 +106,11 @@ describe("GET /", () => {
   });
 
   test("an exactly full last page has no nextBefore", async () => {
-    await start();
     await notify(me, ["1", "2"]);
     expect((await list("?limit=2")).nextBefore).toBeNull();
   });
 
   test("the default limit is 20 and the maximum 100", async () => {
-    await start();
     await notify(
       me,
       Array.from({ length: 101 }, (_, i) => `${i}`),
@@ -133,7 +125,6 @@ describe("GET /", () => {
   });
 
   test("filters: all but archived ones, unread ones, archived ones only, one type", async () => {
-    await start();
     const [unread = "", read = "", archived = ""] = await notify(me, ["unread", "read", "gone"]);
     await notify(me, ["other"], "other.type");
     await patch(read, { read: true });
@@ -152,7 +143,6 @@ describe("GET /", () => {
   });
 
   test("a recipient sees only its own notifications", async () => {
-    await start();
     await notify("somebody else", ["theirs"]);
     await notify(me, ["mine"]);
     expect(titlesOf(await list())).toEqual(["mine"]);
@@ -160,7 +150,6 @@ describe("GET /", () => {
   });
 
   test("a stream from the list's cursor gets exactly what came after the list", async () => {
-    await start();
     const [first = ""] = await notify(me, ["before"]);
     // Its id was assigned before the list was read, and it commits afterwards, so the list cannot have it.
     const late = await database.connect();
@@ -194,7 +183,6 @@ describe("GET /", () => {
   });
 
   test("nothing is lost between the list and the stream, whenever it is inserted", async () => {
-    await start();
     let inserted = 0;
     let isDone = false;
     const writing = (async () => {
@@ -235,7 +223,6 @@ describe("GET /", () => {
     "?recipientId=1",
     "?__proto__=1",
   ])("%s is refused with 400", async (query) => {
-    await start();
     expectProblem(await call(service, me, `/${query}`), 400, "request_invalid");
   });
 
@@ -246,13 +233,11 @@ describe("GET /", () => {
     "?before=0",
     `?before=${BIGGEST}`,
   ])("%s is unusual but valid", async (query) => {
-    await start();
     expect((await call(service, me, `/${query}`)).status).toBe(200);
   });
 });
 
 test("GET /unread-count counts the unread notifications, and the unseen ones among them", async () => {
-  await start();
   const [one = "", two = "", three = ""] = await notify(me, ["1", "2", "3", "4"]);
   const count = async () => (await call(service, me, "/unread-count")).body;
   expect(await count()).toEqual({ count: 4, unseen: 4 });
@@ -268,7 +253,6 @@ test("GET /unread-count counts the unread notifications, and the unseen ones amo
 
 describe("PATCH /:id", () => {
   test("marking read also marks seen, and returns the notification", async () => {
-    await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { status, body } = await patch(id, { read: true });
     expect(status).toBe(200);
@@ -279,7 +263,6 @@ describe("PATCH /:id", () => {
   });
 
   test("marking unread leaves it seen; seen and archived can be undone too", async () => {
-    await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { seenAt } = (await patch(id, { read: true })).body;
     expect((await patch(id, { read: false })).body).toMatchObject({ readAt: null, seenAt });
@@ -290,7 +273,6 @@ describe("PATCH /:id", () => {
   });
 
   test("a read notification is seen, whatever else the request says", async () => {
-    await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { body } = await patch(id, { read: true, seen: false, archived: true });
     expect(body.seenAt).toBe(body.readAt);
@@ -298,7 +280,6 @@ describe("PATCH /:id", () => {
   });
 
   test("a mark that is already set keeps its time, and no event is sent", async () => {
-    await start();
     const [id = ""] = await notify(me, ["hello"]);
     const { body: before } = await patch(id, { read: true, seen: true, archived: true });
     const stream = await openStream(service, me);
@@ -313,7 +294,6 @@ describe("PATCH /:id", () => {
   });
 
   test("an unknown notification and another recipient's get the same response, and nothing changes", async () => {
-    await start();
     const [theirs = ""] = await notify("their owner", ["theirs"]);
     const unknown = await patch(BIGGEST, { read: true });
     const anothers = await patch(theirs, { read: true });
@@ -335,7 +315,6 @@ describe("PATCH /:id", () => {
     "1%00",
     "%20",
   ])("the id %s is refused with 400", async (id) => {
-    await start();
     expectProblem(await patch(id, { read: true }), 400, "request_invalid");
   });
 
@@ -347,7 +326,6 @@ describe("PATCH /:id", () => {
     ["an unknown field", '{"read": true, "title": "x"}'],
     ["a prototype", '{"__proto__": {"read": true}}'],
   ])("a body that is %s is refused with 400", async (_, body) => {
-    await start();
     expectProblem(await send(body), 400, "request_invalid");
   });
 
@@ -359,7 +337,6 @@ describe("PATCH /:id", () => {
     ["17 KB", `{"x": "${"x".repeat(17_000)}"}`, "application/json", 413, "body_too_large"],
     ["another charset", "{}", "application/json; charset=latin1", 415, "body_encoding"],
   ])("%s is a problem of the client, with its own code", async (_, body, type, status, code) => {
-    await start();
     expectProblem(await send(body, type), status, code);
   });
 
@@ -378,12 +355,10 @@ describe("PATCH /:id", () => {
   );
 
   test("a URL that cannot be decoded is 400", async () => {
-    await start();
     expectProblem(await patch("%E0%A4%A", { read: true }), 400, "request_malformed");
   });
 
   async function sendOpenEnded(header: string, beginning: string) {
-    await start();
     const { hostname, port } = new URL(service.url);
     const socket = connect(Number(port), hostname);
     let answer = "";
@@ -422,7 +397,6 @@ describe("PATCH /:id", () => {
 
 describe("POST /mark-all-read", () => {
   test("marks everything unread as read, and returns how many", async () => {
-    await start();
     const [, read = "", archived = ""] = await notify(me, ["1", "2", "3"]);
     await notify("a bystander", ["theirs"]);
     const { readAt } = (await patch(read, { read: true })).body;
@@ -437,14 +411,12 @@ describe("POST /mark-all-read", () => {
   });
 
   test("with `before`, newer notifications stay unread", async () => {
-    await start();
     const [, second = ""] = await notify(me, ["1", "2", "3"]);
     expect((await markAll({ before: second })).body).toEqual({ changed: 2 });
     expect(titlesOf(await list("?filter=unread"))).toEqual(["3"]);
   });
 
   test("with `type`, other types stay unread", async () => {
-    await start();
     await notify(me, ["1", "2"], "other.type");
     const [last = ""] = await notify(me, ["3"]);
     const body = { type: "other.type", before: last };
@@ -475,7 +447,6 @@ describe("POST /mark-all-read", () => {
     test.each(["read", "seen"])(
       "a notification that commits late is not marked %s, although its id is smaller",
       async (as) => {
-        await start();
         const { cursor, shown } = await listBeforeLateCommit();
         await notify(me, ["next"]);
         expect((await markWith(as, { cursor, before: shown })).body).toEqual({ changed: 1 });
@@ -495,7 +466,6 @@ describe("POST /mark-all-read", () => {
     );
 
     test("the id of any event is a valid cursor, also in the middle of a read", async () => {
-      await start();
       const stream = await openStream(service, me);
       await stream.waitFor(({ event }) => event === "ready");
       await database.query(
@@ -508,7 +478,6 @@ describe("POST /mark-all-read", () => {
     });
 
     test("a malformed cursor, or one of another history, is 400 and marks nothing", async () => {
-      await start();
       await notify(me, ["1"]);
       const { cursor } = await list();
       const [version, epoch] = cursor.split(".");
@@ -540,7 +509,6 @@ describe("POST /mark-all-read", () => {
     null,
     [],
   ])("%j is refused with 400", async (body) => {
-    await start();
     expectProblem(await markAll(body), 400, "request_invalid");
   });
 });
@@ -550,7 +518,6 @@ describe("POST /mark-all-seen", () => {
     call(service, me, "/mark-all-seen", { method: "POST", body });
 
   test("marks everything unseen as seen, leaves it unread, and returns how many", async () => {
-    await start();
     const [, seen = "", read = "", archived = ""] = await notify(me, ["1", "2", "3", "4"]);
     await notify("a bystander of this", ["theirs"]);
     const { seenAt } = (await patch(seen, { seen: true })).body;
@@ -566,7 +533,6 @@ describe("POST /mark-all-seen", () => {
   });
 
   test("with `before` and `type`, newer notifications and other types stay unseen", async () => {
-    await start();
     await notify(me, ["1"], "other.type");
     const [, second = ""] = await notify(me, ["2", "3"]);
     await notify(me, ["4"]);
@@ -587,7 +553,6 @@ describe("preferences", () => {
   const told = async () => titlesOf(await list());
 
   test("nothing is muted by default, and muting applies to one recipient", async () => {
-    await start();
     expect((await call(service, me, "/preferences")).body).toEqual({ mutedTypes: [] });
     expect((await mute(["b.type", "a.type", "b.type"])).body).toEqual({
       mutedTypes: ["a.type", "b.type"],
@@ -599,7 +564,6 @@ describe("preferences", () => {
   });
 
   test("a rule creates no row of a muted type, until it is unmuted", async () => {
-    await start();
     me = "2"; // a user of the marketplace
     const send = (body: string) =>
       database.query("insert into messages (sender_id, recipient_id, body) values (1, $1, $2)", [
@@ -618,7 +582,6 @@ describe("preferences", () => {
   });
 
   test("bellwire.notify() respects them as well", async () => {
-    await start();
     await mute(["note"]);
     expect(await notify(me, ["muted"])).toEqual([""]);
     await notify(me, ["told"], "another.type");
@@ -634,13 +597,11 @@ describe("preferences", () => {
     ["a type of 201 characters", ["x".repeat(201)]],
     ["201 types", Array.from({ length: 201 }, (_, i) => `${i}`)],
   ])("%s is refused with 400", async (_, types) => {
-    await start();
     expectProblem(await mute(types), 400, "request_invalid");
   });
 });
 
 test("a change made by the API, in another tab or in psql reaches every open stream of its recipient", async () => {
-  await start();
   const [one = "", two = "", three = ""] = await notify(me, ["1", "2", "3"]);
   const tabs = await Promise.all([openStream(service, me), openStream(service, me)]);
   const other = await openStream(service, "a bystander");
@@ -677,7 +638,6 @@ test("a change made by the API, in another tab or in psql reaches every open str
 });
 
 test("a problem never quotes the request", async () => {
-  await start();
   const canary = "canary-4711";
   const answers = [
     await call(service, me, `/?limit=${canary}`),
@@ -697,7 +657,6 @@ test("a problem never quotes the request", async () => {
 
 describe("headers", () => {
   test("every response has the version and a request id, and reveals no internals", async () => {
-    await start();
     const ids = new Set<string>();
     const token = `Bearer ${await service.token(me)}`;
     const routes: [method: "get" | "patch" | "post" | "delete", path: string][] = [
@@ -726,13 +685,11 @@ describe("headers", () => {
   });
 
   test("no cache may store an inbox", async () => {
-    await start();
     for (const path of ["/", "/unread-count", "/?limit=x"])
       expect((await call(service, me, path)).headers.get("cache-control")).toBe("no-store");
   });
 
   test("the service makes the request id, and ignores the client's", async () => {
-    await start();
     const { headers } = await request(service.url).get("/livez").set("X-Request-Id", "mine");
     expect(headers["x-request-id"]).toMatch(/^[0-9a-f-]{36}$/);
   });
