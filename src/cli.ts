@@ -1,36 +1,31 @@
 #!/usr/bin/env node
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { migrate } from "./commands/migrate.ts";
-import { plan } from "./commands/plan.ts";
-import { prune } from "./commands/prune.ts";
-import { status } from "./commands/status.ts";
-import { token } from "./commands/token.ts";
 import { USAGE, UsageError } from "./commands/usage.ts";
-import { loadConfig } from "./main.ts";
 import { createOutput } from "./output.ts";
 import { readVersion } from "./version.ts";
 
 /** Only these verify or sign tokens. */
 const NEEDS_KEY = ["start", "token"];
 
+/** Loads only the command that runs, because loading takes most of the time of all commands except `start`. */
 async function run([command = "", ...args]: string[], ttl: string): Promise<void> {
+  const { loadConfig } = await import("./main.ts");
   const config = loadConfig({ needsKey: NEEDS_KEY.includes(command) });
   const folders = args.map((folder) => resolve(folder));
   switch (command) {
     case "start":
-      // Loaded only here, because the service takes longer to load than all the rest.
       return (await import("./commands/start.ts")).start(config);
     case "migrate":
-      return print(await migrate(config, folders));
+      return print(await (await import("./commands/migrate.ts")).migrate(config, folders));
     case "plan":
-      return print(await plan(config, folders));
+      return print(await (await import("./commands/plan.ts")).plan(config, folders));
     case "status":
-      return print(await status(config, folders));
+      return print(await (await import("./commands/status.ts")).status(config, folders));
     case "token":
-      return print(await token(config, args[0], ttl));
+      return print(await (await import("./commands/token.ts")).token(config, args[0], ttl));
     case "prune":
-      return print(await prune(config));
+      return print(await (await import("./commands/prune.ts")).prune(config));
     default:
       throw new UsageError(command ? `there is no command ${command}` : "no command");
   }
