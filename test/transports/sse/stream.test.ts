@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { encodeCursor, parseCursor } from "../../../src/changes/cursor.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { LAST_WORDS, openStream, REFUSAL } from "../../support/event-source.ts";
-import { call, type Service, startService } from "../../support/service.ts";
+import { call, openService, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
 
@@ -25,8 +25,14 @@ const notify = (recipientId: string, title: string) =>
 const titles = (events: { data: { title: string } }[]) => events.map(({ data }) => data.title);
 
 describe("an open stream", () => {
+  let service: Service;
+  beforeAll(async () => {
+    const env = { ALLOWED_ORIGINS: "https://shop.example" };
+    service = await openService({ databaseUrl: database.url, env });
+    return service.close;
+  });
+
   test("begins with its headers, retry, and ready", async () => {
-    const service = await start();
     const stream = await openStream(service, newRecipient());
     const ready = await stream.waitFor(({ event }) => event === "ready");
     expect(stream.status).toBe(200);
@@ -51,7 +57,6 @@ describe("an open stream", () => {
     ["is bytes up to its end to Node's fetch behind HAProxy", "HTTP/1.1", "host", [NODE]],
     ["is bytes up to its end", "HTTP/1.0", "Host", []],
   ])("%s: %s %s %s", async (what, version, host, more) => {
-    const service = await start({ ALLOWED_ORIGINS: "https://shop.example" });
     const socket = connect(Number(new URL(service.url).port), "127.0.0.1");
     onTestFinished(() => void socket.destroy());
     let heard = "";
@@ -100,7 +105,6 @@ describe("an open stream", () => {
   });
 
   test("sends what is committed, only to its recipient, with the contract's fields", async () => {
-    const service = await start();
     const [anna, boris] = [newRecipient(), newRecipient()];
     const [toAnna, toBoris] = [await openStream(service, anna), await openStream(service, boris)];
     await Promise.all([toAnna, toBoris].map((s) => s.waitFor(({ event }) => event === "ready")));
@@ -130,7 +134,6 @@ describe("an open stream", () => {
   });
 
   test("never sends what was rolled back", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const stream = await openStream(service, recipient);
     await stream.waitFor(({ event }) => event === "ready");
@@ -147,7 +150,6 @@ describe("an open stream", () => {
   });
 
   test("sends an early id that commits late, live and after a resume", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const staying = await openStream(service, recipient);
     await staying.waitFor(({ event }) => event === "ready");
@@ -166,7 +168,6 @@ describe("an open stream", () => {
   });
 
   test("sends a change made in psql as state, with the recipient's count", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const stream = await openStream(service, recipient);
     await stream.waitFor(({ event }) => event === "ready");
@@ -226,6 +227,21 @@ describe("an open stream", () => {
     }
     expect((await wakeUps(service)) - before).toBe(1);
   });
+
+  test("shares one LISTEN connection with all others, and that is never in a transaction", async () => {
+    const streams = await Promise.all(
+      Array.from({ length: 30 }, () => openStream(service, newRecipient())),
+    );
+    await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
+    await expect
+      .poll(() =>
+        database.query(
+          `select state, xact_start, query from pg_stat_activity
+            where datname = current_database() and query ilike 'listen%'`,
+        ),
+      )
+      .toEqual([{ state: "idle", xact_start: null, query: expect.stringMatching(/^LISTEN/) }]);
+  });
 });
 
 /**
@@ -254,8 +270,13 @@ async function prune(): Promise<void> {
 }
 
 describe("a resumed stream", () => {
+  let service: Service;
+  beforeAll(async () => {
+    service = await openService({ databaseUrl: database.url });
+    return service.close;
+  });
+
   test("sends the fifty events that it missed, once and in order, and then what comes", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
     await first.waitFor(({ event }) => event === "ready");
@@ -274,7 +295,6 @@ describe("a resumed stream", () => {
   });
 
   test("continues from every single event, without loss or repeat", async () => {
-    const service = await start();
     const recipient = newRecipient();
     await notify(recipient, "zero");
     const whole = await openStream(service, recipient);
@@ -306,25 +326,7 @@ describe("a resumed stream", () => {
     }
   });
 
-  test("can resume on another instance and after a restart", async () => {
-    const recipient = newRecipient();
-    const [one, other] = [await start(), await start()];
-    const stream = await openStream(one, recipient);
-    await stream.waitFor(({ event }) => event === "ready");
-    await notify(recipient, "on one");
-    await stream.take(1);
-    await one.close();
-    await notify(recipient, "between");
-    const moved = await openStream(other, recipient, { lastEventId: stream.lastId() ?? "" });
-    expect(titles(await moved.take(1))).toEqual(["between"]);
-    await other.close();
-    await notify(recipient, "while nothing runs");
-    const again = await openStream(await start(), recipient, { lastEventId: moved.lastId() ?? "" });
-    expect(titles(await again.take(1))).toEqual(["while nothing runs"]);
-  });
-
   test("prefers the Last-Event-ID header to the URL, which is as old as the page", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
     const { id: old } = await first.waitFor(({ event }) => event === "ready");
@@ -361,7 +363,6 @@ describe("a resumed stream", () => {
   });
 
   test("is reset when what it missed was pruned, and not when only older rows were", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const { cursor } = (await call(service, recipient, "/")).body;
     // No transaction in progress, of any database, is as old as the rows that are pruned here.
@@ -421,7 +422,6 @@ describe("a resumed stream", () => {
   });
 
   test("is reset by a cursor of another history", async () => {
-    const service = await start();
     const recipient = newRecipient();
     const first = await openStream(service, recipient);
     const { id } = await first.waitFor(({ event }) => event === "ready");
@@ -448,7 +448,6 @@ describe("a resumed stream", () => {
     "v1.00000000.rs.zzzz_",
     "x".repeat(8000),
   ])("answers the id %j with 200, ready and reset, and goes on", async (lastEventId) => {
-    const service = await start();
     const recipient = newRecipient();
     const stream = await openStream(service, recipient, { lastEventId });
     expect(stream.status).toBe(200);
@@ -462,7 +461,6 @@ describe("a resumed stream", () => {
   });
 
   test("a stream that is cut after ready, before its reset, is reset again", async () => {
-    const service = await start();
     const stream = await openStream(service, newRecipient(), { lastEventId: "abc" });
     const ready = await stream.waitFor(({ event }) => event === "ready");
     const again = await openStream(service, newRecipient(), { lastEventId: ready.id ?? "" });
@@ -678,6 +676,23 @@ describe("a quiet stream", () => {
   });
 });
 
+test("a stream can resume on another instance and after a restart", async () => {
+  const recipient = newRecipient();
+  const [one, other] = [await start(), await start()];
+  const stream = await openStream(one, recipient);
+  await stream.waitFor(({ event }) => event === "ready");
+  await notify(recipient, "on one");
+  await stream.take(1);
+  await one.close();
+  await notify(recipient, "between");
+  const moved = await openStream(other, recipient, { lastEventId: stream.lastId() ?? "" });
+  expect(titles(await moved.take(1))).toEqual(["between"]);
+  await other.close();
+  await notify(recipient, "while nothing runs");
+  const again = await openStream(await start(), recipient, { lastEventId: moved.lastId() ?? "" });
+  expect(titles(await again.take(1))).toEqual(["while nothing runs"]);
+});
+
 test("revocations and times are correct whatever the database's time zone", async () => {
   const elsewhere = await createDatabase();
   onTestFinished(() => elsewhere.close());
@@ -701,22 +716,6 @@ test("revocations and times are correct whatever the database's time zone", asyn
   await elsewhere.query("select bellwire.revoke('7')");
   await stream.ended;
   expect((await openStream(service, "7", { token })).status).toBe(401);
-});
-
-test("there is one LISTEN connection however many streams there are, and it is never in a transaction", async () => {
-  const service = await start();
-  const streams = await Promise.all(
-    Array.from({ length: 30 }, () => openStream(service, newRecipient())),
-  );
-  await Promise.all(streams.map((s) => s.waitFor(({ event }) => event === "ready")));
-  await expect
-    .poll(() =>
-      database.query(
-        `select state, xact_start, query from pg_stat_activity
-          where datname = current_database() and query ilike 'listen%'`,
-      ),
-    )
-    .toEqual([{ state: "idle", xact_start: null, query: expect.stringMatching(/^LISTEN/) }]);
 });
 
 async function metric(service: Service, name: string): Promise<number> {
