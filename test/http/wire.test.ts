@@ -1,14 +1,19 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { call, openService, type Service, startService } from "../support/service.ts";
 
 let database: TestDatabase;
+let service: Service;
 beforeAll(async () => {
   database = await createDatabase();
+  service = await openService({ databaseUrl: database.url });
+  return async () => {
+    await service.close();
+    await database.close();
+  };
 });
-afterAll(() => database.close());
 
 /** Each test has its own recipient. */
 let me: string;
@@ -100,7 +105,6 @@ describe("data arrives with the digits that PostgreSQL prints:", () => {
     ["a bare text", '"a \\" \\\\ \\n \\u0001 😀"'],
     ["null", "null"],
   ])("%s, in whatever way", async (_, data) => {
-    const service = await startService({ databaseUrl: database.url });
     const [row] = await database.query<{ text: string }>("select $1::jsonb::text as text", [data]);
     const ways = await everyWay(service, () =>
       database.query("select bellwire.notify($1, 'note', data => $2)", [me, data]),
@@ -124,7 +128,6 @@ describe("a time is on the wire", () => {
     ["1969-12-31 23:59:59.9999+00", "1969-12-31T23:59:59.999Z"],
     ["2026-06-30 12:00:00.000001+05:30", "2026-06-30T06:30:00.000Z"],
   ])("%s as %s, in whatever way and whichever time it is", async (stored, sent) => {
-    const service = await startService({ databaseUrl: database.url });
     const ways = await everyWay(service, () =>
       database.query(
         `insert into bellwire.notifications (recipient_id, type, created_at, seen_at, read_at, archived_at)
@@ -146,7 +149,6 @@ describe("a time is on the wire", () => {
 });
 
 test("characters that some readers take for a line end are escaped: U+0085, U+2028, U+2029", async () => {
-  const service = await startService({ databaseUrl: database.url });
   const text = "a\u0085b\u2028c\u2029d";
   const ways = await everyWay(service, () =>
     database.query("select bellwire.notify($1, 'note', null, $2, $2, $2, $3)", [
@@ -164,8 +166,12 @@ test("characters that some readers take for a line end are escaped: U+0085, U+20
 
 describe("a notification larger than MAX_EVENT_BYTES", () => {
   const MAX = 2000;
-  const start = () =>
-    startService({ databaseUrl: database.url, env: { MAX_EVENT_BYTES: String(MAX) } });
+  let limited: Service;
+  beforeAll(async () => {
+    const env = { MAX_EVENT_BYTES: String(MAX) };
+    limited = await openService({ databaseUrl: database.url, env });
+    return limited.close;
+  });
   const notify = (body: string, data: string) => () =>
     database.query("select bellwire.notify($1, 'note', '7', 'Title', $2, '/link', $3)", [
       me,
@@ -180,9 +186,8 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
     ["escaped", "\u0001"],
     ["escaped by us", "\u2028"],
   ])("has its body cut, in whatever way, and GET /:id has the whole: %s", async (_, character) => {
-    const service = await start();
     const body = `x${character.repeat(10_000)}`;
-    const ways = await everyWay(service, notify(body, '{"a": 1e30}'));
+    const ways = await everyWay(limited, notify(body, '{"a": 1e30}'));
     for (const [way, text] of ways) {
       const answer = JSON.parse(text);
       const { notifications: [got] = [answer] } = answer;
@@ -200,15 +205,14 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
     }
     const [[, live] = ["", ""]] = ways;
     expect(Buffer.byteLength(live) + "data: \n".length).toBeLessThanOrEqual(MAX);
-    const whole = JSON.parse(await get(service, `/${JSON.parse(live).id}`));
+    const whole = JSON.parse(await get(limited, `/${JSON.parse(live).id}`));
     expect(whole).toMatchObject({ body, title: "Title" });
     expect(whole).not.toHaveProperty("truncated");
   });
 
   test("loses its data if that is too large, and keeps its body", async () => {
-    const service = await start();
     const data = JSON.stringify({ text: "d".repeat(1900) });
-    const ways = await everyWay(service, notify("The body.", data));
+    const ways = await everyWay(limited, notify("The body.", data));
     for (const [way, text] of ways)
       expect(text, way).toMatch(
         /"body":"The body\.","link":"\/link","data":\{\},.*"truncated":true/,
@@ -216,10 +220,8 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
   });
 
   test("is whole if it just fits, or if there is no limit", async () => {
-    const fitting = await start();
-    for (const [way, text] of await everyWay(fitting, notify("b".repeat(1400), "{}")))
+    for (const [way, text] of await everyWay(limited, notify("b".repeat(1400), "{}")))
       expect(text, way).not.toContain("truncated");
-    await fitting.close();
     const unlimited = await startService({
       databaseUrl: database.url,
       env: { MAX_EVENT_BYTES: "0" },
@@ -231,15 +233,14 @@ describe("a notification larger than MAX_EVENT_BYTES", () => {
   });
 
   test("is not found if it is another recipient's or does not exist", async () => {
-    const service = await start();
     const [row] = await database.query<{ id: string }>(
       "select bellwire.notify('somebody else', 'note')::text as id",
     );
     for (const id of [row?.id, "999999999"]) {
-      const { status, body } = await call(service, me, `/${id}`);
+      const { status, body } = await call(limited, me, `/${id}`);
       expect([status, body.code]).toEqual([404, "notification_unknown"]);
     }
-    expect((await call(service, me, "/nonsense")).status).toBe(400);
-    expect((await call(service, "somebody else", `/${row?.id}`)).status).toBe(200);
+    expect((await call(limited, me, "/nonsense")).status).toBe(400);
+    expect((await call(limited, "somebody else", `/${row?.id}`)).status).toBe(200);
   });
 });
