@@ -1,19 +1,26 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
-import { call, type Service, startService } from "../../support/service.ts";
+import { call, openService, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
+let shared: Service;
 beforeAll(async () => {
   database = await createDatabase();
+  shared = await openService({ databaseUrl: database.url });
+  return async () => {
+    await shared.close();
+    await database.close();
+  };
 });
-afterAll(() => database.close());
 
+/** The shared service, unless the test starts its own. */
 let service: Service;
 /** Each test has its own recipient. */
 let me: string;
 let recipients = 0;
-beforeEach(async () => {
+beforeEach(() => {
+  service = shared;
   me = `recipient ${++recipients}`;
 });
 
@@ -46,7 +53,6 @@ const titlesOf = ({ notifications }: { notifications: { title: string }[] }) =>
 
 describe("a poll", () => {
   test("without a cursor begins now, and returns the badge", async () => {
-    await start();
     await notify("before");
     const { cursor, ...rest } = await poll();
     expect(rest).toEqual({
@@ -63,7 +69,6 @@ describe("a poll", () => {
   });
 
   test("returns what came and what changed since, once, with the badge and the next cursor", async () => {
-    await start();
     const first = await notify("first");
     const { cursor } = await poll();
     const second = await notify("second");
@@ -86,7 +91,6 @@ describe("a poll", () => {
   });
 
   test("accepts the list's cursor and the stream's ids, and the stream accepts its cursors", async () => {
-    await start();
     const { cursor } = (await call(service, me, "/")).body;
     await notify("one");
     const polled = await poll(cursor);
@@ -100,7 +104,6 @@ describe("a poll", () => {
   });
 
   test("returns what commits late, as the stream does", async () => {
-    await start();
     const late = await database.connect();
     await late.query("begin");
     await late.query("select bellwire.notify($1, 'note', title => 'late')", [me]);
@@ -161,7 +164,6 @@ describe("a poll", () => {
     ["of another history", "v1.00000000.3._"],
     ["very long", "x".repeat(10_000)],
   ])("since a cursor that is %s is a reset", async (_, since) => {
-    await start();
     await notify("there");
     const answer = await poll(since);
     expect(answer.reset).toBe(since.startsWith("v1.") ? "epoch_changed" : "cursor_unknown");
@@ -170,7 +172,6 @@ describe("a poll", () => {
   });
 
   test("uses the last of several cursors", async () => {
-    await start();
     const { cursor } = await poll();
     await notify("new");
     const { body } = await call(service, me, `/poll?since=abc&since=${cursor}`);
@@ -183,7 +184,6 @@ describe("a poll", () => {
   test.each(["?wait=-1", "?wait=x", "?wait=1&wait=2", "?since[]=a", "?ticket=x"])(
     "%s is refused",
     async (query) => {
-      await start();
       expect((await call(service, me, `/poll${query}`)).body.code).toBe("request_invalid");
     },
   );
@@ -249,14 +249,12 @@ describe("a poll that waits", () => {
   });
 
   test("does not wait if there is something already", async () => {
-    await start();
     const { cursor } = await poll();
     await notify("one");
     expect(titlesOf(await poll(cursor, 30))).toEqual(["one"]);
   });
 
   test("is answered with nothing after its wait, and the next poll continues from there", async () => {
-    await start();
     const { cursor } = await poll();
     const answer = await poll(cursor, 0.2);
     expect(answer).toMatchObject({ notifications: [], changes: [], reset: null });
@@ -296,7 +294,6 @@ describe("a poll that waits", () => {
   });
 
   test("waits no longer than its token is valid", async () => {
-    await start();
     const token = await service.token(me, 3);
     const response = await fetch(`${service.url}/api/notifications/poll?wait=30`, {
       headers: { authorization: `Bearer ${token}` },
