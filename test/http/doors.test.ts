@@ -1,7 +1,7 @@
 import { SignJWT } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { type Service, startService } from "../support/service.ts";
+import { openService, type Service } from "../support/service.ts";
 
 const SECRET = Buffer.from("a secret that is long enough for HS256");
 const AUDIENCE = "bellwire";
@@ -32,7 +32,11 @@ beforeAll(async () => {
     revoked: await sign("the revoked"),
   };
   await database.query("select bellwire.revoke('the revoked')");
-  return () => database.close();
+  service = await openService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
+  return async () => {
+    await service.close();
+    await database.close();
+  };
 });
 
 const seconds = () => Math.floor(Date.now() / 1000);
@@ -116,7 +120,6 @@ const DETAILS: Record<string, string> = {
 
 describe.each(Object.entries(ROUTES))("%s", (_, route) => {
   test("refuses a token that is missing, expired, revoked, for another audience or of another algorithm", async () => {
-    service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
     for (const [state, [status, code]] of Object.entries(REFUSALS)) {
       const answer = await ask(route, tokens[state]);
       expect(answer.status, state).toBe(status);
@@ -137,7 +140,6 @@ describe.each(Object.entries(ROUTES))("%s", (_, route) => {
   });
 
   test("returns none of the owner's data to another recipient", async () => {
-    service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
     const answer = await ask(route, tokens["somebody else's"]);
     expect(answer.status).toBe(route.other);
     expect(answer.text).not.toContain("secret");
@@ -146,7 +148,6 @@ describe.each(Object.entries(ROUTES))("%s", (_, route) => {
 });
 
 test("after all these requests, the owner's data is unchanged", async () => {
-  service = await startService({ databaseUrl: database.url, env: { JWT_AUDIENCE: AUDIENCE } });
   const { text } = await ask(ROUTES.list as Route, tokens.good);
   expect(JSON.parse(text)).toMatchObject({
     notifications: [{ id, title: "secret of the owner", seenAt: null, archivedAt: null }],
