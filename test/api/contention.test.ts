@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { pruneAll } from "../../src/commands/prune.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { call, openService, type Service, startService } from "../support/service.ts";
 
 let database: TestDatabase;
 
@@ -10,9 +10,11 @@ beforeAll(async () => {
   return () => database.close();
 });
 
+// TRUNCATE of the notifications would begin another history, and a shared service would notice that during the test.
 beforeEach(() =>
   database.query(
-    `truncate bellwire.notifications, bellwire.removals, bellwire.preferences, bellwire.revocations, bellwire.tickets,
+    `delete from bellwire.notifications;
+     truncate bellwire.preferences, bellwire.revocations, bellwire.tickets,
               public.users, public.tasks, public.responses restart identity cascade`,
   ),
 );
@@ -22,8 +24,6 @@ async function setDefaultIsolation(isolation: string) {
   const name = new URL(database.url).pathname.slice(1);
   await database.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`);
 }
-
-const start = () => startService({ databaseUrl: database.url, demo: true });
 
 /** Makes this many notifications for recipient 1. */
 const notify = (count: number) =>
@@ -88,7 +88,12 @@ const offer = () =>
   );
 
 describe.each(["repeatable read", "serializable"])("where %s is the default", (isolation) => {
-  beforeAll(() => setDefaultIsolation(isolation));
+  let service: Service;
+  beforeAll(async () => {
+    await setDefaultIsolation(isolation);
+    service = await openService({ databaseUrl: database.url, demo: true });
+    return service.close;
+  });
 
   test.each([
     ["PATCH", "/:id", { read: true }, { title: "changed" }],
@@ -97,7 +102,6 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
   ])(
     "%s %s waits for a writer of the same rows, and succeeds",
     async (method, path, body, answer) => {
-      const service = await start();
       await notify(3);
       const [row] = await database.query<{ id: string }>("select id from bellwire.notifications");
       const asked = await meet("update bellwire.notifications set title = 'changed'", () =>
@@ -108,7 +112,6 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
   );
 
   test("two clients that set the preferences at the same time both succeed", async () => {
-    const service = await start();
     const wanted = { mutedTypes: ["wanted"] };
     const asked = await meet("select bellwire.mute_types('1', '{other}')", () =>
       ask(service, "PUT", "/preferences", wanted),
@@ -117,7 +120,6 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
   });
 
   test("a ticket whose row another transaction has just changed opens its stream", async () => {
-    const service = await start();
     const { ticket } = (await call(service, "1", "/tickets", { method: "POST" })).body;
     const abort = new AbortController();
     onTestFinished(() => abort.abort());
@@ -130,7 +132,6 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
 
   test("if two offers are accepted at the same time, one succeeds and the other is refused", async () => {
     await offer();
-    const service = await start();
     const accept = async (id: string) => (await act(service, { act: "acceptResponse", id })).status;
     const statuses = await meet(
       "select from public.tasks for update",
@@ -155,7 +156,7 @@ describe.each(["repeatable read", "serializable"])("where %s is the default", (i
 
 test("under serializable a read that conflicts with two writers succeeds", async () => {
   await setDefaultIsolation("serializable");
-  const service = await start();
+  const service = await startService({ databaseUrl: database.url });
   await database.query(
     `insert into bellwire.revocations (recipient_id, revoked_at, revoked_xid)
      values ('1', now() - interval '1 day', pg_current_xact_id())`,
@@ -183,45 +184,57 @@ test("under serializable a read that conflicts with two writers succeeds", async
 });
 
 describe("where serializable is the default, the service's reads and writes fail no transaction of the application:", () => {
-  beforeAll(() => setDefaultIsolation("serializable"));
+  let service: Service;
+  beforeAll(async () => {
+    await setDefaultIsolation("serializable");
+    service = await openService({ databaseUrl: database.url, env: { SWEEP_MS: "600000" } });
+    return service.close;
+  });
 
-  async function readFeedTwice(service: Service) {
-    const reads = async () =>
-      Number(
-        /^bellwire_reads_total (\d+)/m.exec(await (await fetch(service.metricsUrl)).text())?.[1],
-      );
-    const before = await reads();
-    await expect.poll(reads, { timeout: 10_000 }).toBeGreaterThan(before + 1);
-  }
-
-  test.each<
-    [what: string, doIt: (service: Service, cursor: string) => Promise<unknown>, sweepMs?: string]
-  >([
-    ["the feed", readFeedTwice, "50"],
-    ["a count", (service) => ask(service, "GET", "/unread-count")],
-    ["a list", (service) => ask(service, "GET", "/")],
-    ["a poll", (service, cursor) => ask(service, "GET", `/poll?wait=0&since=${cursor}`)],
-    ["a mark-all", (service) => ask(service, "POST", "/mark-all-read", {})],
-  ])("%s", async (_, doIt, sweepMs = "600000") => {
-    const service = await startService({
-      databaseUrl: database.url,
-      env: { SWEEP_MS: sweepMs },
-    });
-    const { cursor } = (await call(service, "1", "/")).body;
+  async function doAmidstWriters(doIt: () => Promise<unknown>) {
     const [early, late] = [await database.connect(), await database.connect()];
     await late.query("begin; select from public.users; select bellwire.notify('1', 'test')");
     // `late` has not seen this, so it comes before `early`. A serializable read that sees `early` and not `late` fits nowhere.
     await early.query("insert into public.users (name) values ('Anna')");
-    await doIt(service, cursor);
+    await doIt();
     await late.query("commit");
+  }
+
+  test("the feed", async () => {
+    const reading = await startService({ databaseUrl: database.url, env: { SWEEP_MS: "50" } });
+    const reads = async () =>
+      Number(
+        /^bellwire_reads_total (\d+)/m.exec(await (await fetch(reading.metricsUrl)).text())?.[1],
+      );
+    await doAmidstWriters(async () => {
+      const before = await reads();
+      await expect.poll(reads, { timeout: 10_000 }).toBeGreaterThan(before + 1);
+    });
+  });
+
+  test("a poll", async () => {
+    const { cursor } = (await call(service, "1", "/")).body;
+    await doAmidstWriters(() => ask(service, "GET", `/poll?wait=0&since=${cursor}`));
+  });
+
+  test.each([
+    ["a count", "GET", "/unread-count"],
+    ["a list", "GET", "/"],
+    ["a mark-all", "POST", "/mark-all-read", {}],
+  ])("%s", async (_, method, path, body?: object) => {
+    await doAmidstWriters(() => ask(service, method, path, body));
   });
 });
 
 describe("where read committed is the default", () => {
-  beforeAll(() => setDefaultIsolation("read committed"));
+  let service: Service;
+  beforeAll(async () => {
+    await setDefaultIsolation("read committed");
+    service = await openService({ databaseUrl: database.url, demo: true });
+    return service.close;
+  });
 
   test("a mark-all that deadlocks with a writer is retried, and both succeed", async () => {
-    const service = await start();
     await notify(4000);
     const asked = await meet(
       "update bellwire.notifications set title = 'changed' where id = (select max(id) from bellwire.notifications)",
@@ -237,7 +250,6 @@ describe("where read committed is the default", () => {
   });
 
   test("a list that deadlocks with a table lock is retried", async () => {
-    const service = await start();
     await notify(3);
     const asked = await meet(
       "lock bellwire.removals in access exclusive mode",
@@ -268,7 +280,6 @@ describe("where read committed is the default", () => {
       onTestFinished(async () => {
         await database.query("drop function public.be_in_the_way() cascade; drop sequence tries");
       });
-      const service = await start();
       const marked = await ask(service, "POST", "/mark-all-read", {});
       expect(marked).toMatchObject({ status: 503, answer: { code: "unavailable" } });
       expect(marked.retryAfter).toBeGreaterThan(0);
