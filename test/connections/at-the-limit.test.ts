@@ -3,19 +3,27 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream, REFUSAL } from "../support/event-source.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { call, openService, type Service, startService } from "../support/service.ts";
+
+const LIMIT = { MAX_STREAMS_PER_RECIPIENT: "3" };
 
 let database: TestDatabase;
+let shared: Service;
 let recipients = 0;
 const newRecipient = () => `recipient ${++recipients}`;
 
 beforeAll(async () => {
   database = await createDatabase();
-  return () => database.close();
+  shared = await openService({ databaseUrl: database.url, env: LIMIT });
+  return async () => {
+    await shared.close();
+    await database.close();
+  };
 });
 
+/** For a test that needs other limits, or that counts the waiting polls. */
 const start = (env: Record<string, string> = {}) =>
-  startService({ databaseUrl: database.url, env: { MAX_STREAMS_PER_RECIPIENT: "3", ...env } });
+  startService({ databaseUrl: database.url, env: { ...LIMIT, ...env } });
 
 /** A proxy like HAProxy, Apache, Varnish and lighttpd: it notices that a client left at the second write after it. */
 async function startLateProxy(service: Service): Promise<Service> {
@@ -52,7 +60,7 @@ async function load(service: Service, recipient: string) {
 
 describe("behind a proxy that notices late that a client left", () => {
   test("a page that is reloaded again and again always gets its stream", async () => {
-    const proxied = await startLateProxy(await start());
+    const proxied = await startLateProxy(shared);
     const recipient = newRecipient();
     const statuses: number[] = [];
     for (let i = 0; i < 12; i++) {
@@ -65,7 +73,7 @@ describe("behind a proxy that notices late that a client left", () => {
   });
 
   test("all tabs that are reloaded at once get their streams", async () => {
-    const proxied = await startLateProxy(await start());
+    const proxied = await startLateProxy(shared);
     const recipient = newRecipient();
     for (let round = 0; round < 3; round++) {
       const streams = await Promise.all([1, 2, 3].map(() => load(proxied, recipient)));
@@ -95,7 +103,7 @@ describe("behind a proxy that notices late that a client left", () => {
   });
 
   test("a page that is reloaded while no stream can begin is never refused for good", async () => {
-    const proxied = await startLateProxy(await start());
+    const proxied = await startLateProxy(shared);
     const recipient = newRecipient();
     await withoutReads(async () => {
       const statuses: number[] = [];
@@ -135,12 +143,11 @@ describe("behind a proxy that notices late that a client left", () => {
 
 describe("while all clients are connected", () => {
   test("one more is refused within about a second, and the others get only a few pings", async () => {
-    const service = await start();
     const recipient = newRecipient();
-    const streams = await Promise.all([1, 2, 3].map(() => load(service, recipient)));
+    const streams = await Promise.all([1, 2, 3].map(() => load(shared, recipient)));
     const askedAt = performance.now();
     // All of them share the same pings.
-    const late = await Promise.all([1, 2, 3, 4].map(() => openStream(service, recipient)));
+    const late = await Promise.all([1, 2, 3, 4].map(() => openStream(shared, recipient)));
     expect(late.map(({ status }) => status)).toEqual([429, 429, 429, 429]);
     expect(performance.now() - askedAt).toBeLessThan(3000);
     for (const { events } of streams) {

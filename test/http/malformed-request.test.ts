@@ -1,20 +1,23 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { readVersion } from "../../src/version.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { type Service, startService } from "../support/service.ts";
+import { openService, type Service } from "../support/service.ts";
 
 let database: TestDatabase;
+let service: Service;
 beforeAll(async () => {
   database = await createDatabase();
+  service = await openService({ databaseUrl: database.url });
+  return async () => {
+    await service.close();
+    await database.close();
+  };
 });
-afterAll(() => database.close());
-
-const start = () => startService({ databaseUrl: database.url });
 
 /** Sends bytes on a new connection, and `more` after it has received `until`. Resolves at its end with everything received. */
-async function say(service: Service, bytes: string, until?: string, more = ""): Promise<string> {
+async function say(bytes: string, until?: string, more = ""): Promise<string> {
   const { hostname, port } = new URL(service.url);
   const socket = connect(Number(port), hostname);
   let heard = "";
@@ -31,7 +34,7 @@ async function say(service: Service, bytes: string, until?: string, more = ""): 
   return heard;
 }
 
-async function head(service: Service, line: string, ...headers: string[]) {
+async function head(line: string, ...headers: string[]) {
   const authorization = `Authorization: Bearer ${await service.token("1")}`;
   return [`${line} HTTP/1.1`, "Host: bell", authorization, ...headers, "\r\n"].join("\r\n");
 }
@@ -45,7 +48,7 @@ test.each([
   ["a URL that cannot be decoded", "GET http://[::1/livez HTTP/1.1\r\nHost: bell\r\n\r\n"],
   ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: bell\r\nx y\r\n\r\n"],
 ])("%s is answered with a problem", async (_, bytes) => {
-  const heard = await say(await start(), bytes);
+  const heard = await say(bytes);
   expect(heard).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
   expect(heard).toContain(`X-Service-Version: ${readVersion()}\r\n`);
   const problem = JSON.parse(heard.slice(heard.indexOf("{")));
@@ -57,16 +60,14 @@ test.each([
   ["a body of broken chunks", "Transfer-Encoding: chunked", "ZZ\r\n{}\r\n0\r\n\r\n"],
   ["an unknown transfer coding", "Transfer-Encoding: canary", "{}"],
 ])("%s is answered with a problem, too", async (_, header, body) => {
-  const service = await start();
-  const heard = await say(service, (await head(service, POST, JSON_TYPE, header)) + body);
+  const heard = await say((await head(POST, JSON_TYPE, header)) + body);
   expect(heard).toMatch(/^HTTP\/1\.1 400 /);
   expect(heard).toContain('"code":"request_malformed"');
 });
 
 test("an endless body is cut after any refusal, also without a token", async () => {
-  const service = await start();
   const lines = [`${POST} HTTP/1.1`, "Host: bell", "Content-Length: 10000000000", "\r\n"];
-  expect(await say(service, lines.join("\r\n"))).toMatch(/^HTTP\/1\.1 401 /);
+  expect(await say(lines.join("\r\n"))).toMatch(/^HTTP\/1\.1 401 /);
 });
 
 test.each([
@@ -75,9 +76,8 @@ test.each([
 ])(
   "garbage on an open stream, with %s in its request, closes it without a second response",
   async (_, headers) => {
-    const service = await start();
-    const stream = await head(service, "GET /api/notifications/stream", ...headers);
-    const heard = await say(service, stream, "event: ready", "GARBAGE\r\n\r\n");
+    const stream = await head("GET /api/notifications/stream", ...headers);
+    const heard = await say(stream, "event: ready", "GARBAGE\r\n\r\n");
     expect(heard).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(heard.match(/HTTP\/1\.1/g)).toHaveLength(1);
   },

@@ -3,22 +3,20 @@ import { connect } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
-import { call, type Service, startService } from "../../support/service.ts";
+import { call, openService, type Service } from "../../support/service.ts";
 
 let database: TestDatabase;
 let service: Service;
 
 beforeAll(async () => {
   database = await createDatabase();
-  return () => database.close();
+  const env = { MAX_STREAMS_PER_RECIPIENT: "1000" };
+  service = await openService({ databaseUrl: database.url, env });
+  return async () => {
+    await service.close();
+    await database.close();
+  };
 });
-
-const start = async () => {
-  service = await startService({
-    databaseUrl: database.url,
-    env: { MAX_STREAMS_PER_RECIPIENT: "1000" },
-  });
-};
 
 /** Sends a request as bytes, because no client would send these. Resolves with the response up to `until`, or with all of it. */
 async function ask(request: Buffer, until?: string): Promise<string> {
@@ -100,13 +98,11 @@ describe("a Last-Event-ID that is not a cursor gets 200, ready and reset", () =>
     /^HTTP\/1\.1 200 OK\r\n.*event: ready\n.*event: reset\ndata: {"reason":"cursor_unknown"/s;
 
   test("in the header", async () => {
-    await start();
     for (const [name, value] of Object.entries(HOSTILE))
       expect(await askWithHeader(Buffer.from(value)), name).toMatch(RESET);
   });
 
   test("in the URL, which can carry any characters", async () => {
-    await start();
     const more = ["\0", "v1.00000000.rs._\0", "\r\n\r\n", "\u2028", "v1.00000000.rs._\n"];
     const paths = [...Object.values(HOSTILE), ...more].map(encodeURIComponent);
     for (const path of [...paths, "a&lastEventId=b", "%ff%fe"]) {
@@ -117,7 +113,6 @@ describe("a Last-Event-ID that is not a cursor gets 200, ready and reset", () =>
 });
 
 test("an id that was cut anywhere gets a reset, never silence", async () => {
-  await start();
   const first = await openStream(service, "7");
   await first.waitFor(({ event }) => event === "ready");
   await database.query(
@@ -142,7 +137,6 @@ test("an id that was cut anywhere gets a reset, never silence", async () => {
 });
 
 test("an empty one in the URL counts as missing", async () => {
-  await start();
   for (const path of ["", "?lastEventId=", "?last_event_id=", "?lastEventId=&last_event_id="]) {
     const text = await ask(Buffer.from(`${await head("9", path)}\r\n\r\n`), "event: ready");
     expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
@@ -151,7 +145,6 @@ test("an empty one in the URL counts as missing", async () => {
 });
 
 test("an empty header is what a cut left of an id: it gets a reset, unless the URL has an id", async () => {
-  await start();
   expect(await askWithHeader(Buffer.from(""))).toMatch(
     /event: reset\ndata: {"reason":"cursor_unkn/,
   );
@@ -164,7 +157,6 @@ test("an empty header is what a cut left of an id: it gets a reset, unless the U
 });
 
 test("of several in the URL the last one counts, whatever its name, and the header comes before all", async () => {
-  await start();
   const { cursor } = (await call(service, "5", "")).body;
   await database.query("select bellwire.notify('5', 'test', title => 'missed')");
   const resumes = [
@@ -200,7 +192,6 @@ test("of several in the URL the last one counts, whatever its name, and the head
 });
 
 test("a NUL byte in any header is not valid HTTP (RFC 9110 §5.5), and harms nobody else", async () => {
-  await start();
   const other = await openStream(service, "8");
   await other.waitFor(({ event }) => event === "ready");
   for (const name of ["Last-Event-ID", "X-Anything"])
@@ -210,7 +201,6 @@ test("a NUL byte in any header is not valid HTTP (RFC 9110 §5.5), and harms nob
 });
 
 test("another recipient's cursor is only a position, and shows none of that recipient's data", async () => {
-  await start();
   const anna = await openStream(service, "anna");
   await anna.waitFor(({ event }) => event === "ready");
   await database.query("select bellwire.notify('anna', 'test', title => 'for Anna')");
