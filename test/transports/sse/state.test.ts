@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
-import { call, startService } from "../../support/service.ts";
+import { call, openService, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
 
@@ -12,8 +12,6 @@ beforeAll(async () => {
 
 const start = (env: Record<string, string> = {}) =>
   startService({ databaseUrl: database.url, env });
-
-type Service = Awaited<ReturnType<typeof start>>;
 
 /** One more recipient nobody else in this file uses. */
 let last = 1000;
@@ -75,8 +73,13 @@ const countsIn = ({ events }: Page) => {
 };
 
 describe("a deleted notification", () => {
+  let service: Service;
+  beforeAll(async () => {
+    service = await openService({ databaseUrl: database.url });
+    return service.close;
+  });
+
   test("is removed from an open page, and the count stays that of the database", async () => {
-    const service = await start();
     const me = newRecipient();
     const [first = "", second = ""] = await notify(me, ["1", "2", "3"]);
     const page = await openPage(service, me);
@@ -89,7 +92,6 @@ describe("a deleted notification", () => {
   });
 
   test("is removed from a page that was offline, and by a poll", async () => {
-    const service = await start();
     const me = newRecipient();
     const [gone = "", read = ""] = await notify(me, ["1", "2"]);
     const { cursor } = (await call(service, me, "/")).body;
@@ -117,7 +119,6 @@ describe("a deleted notification", () => {
   });
 
   test("is removed by prune() too, even if it is unread", async () => {
-    const service = await start();
     const me = newRecipient();
     const ids = await notify(me, ["1", "2"]);
     const page = await openPage(service, me);
@@ -128,7 +129,6 @@ describe("a deleted notification", () => {
   });
 
   test("is not removed one by one after a TRUNCATE: open pages fetch their lists again", async () => {
-    const service = await start();
     const me = newRecipient();
     await notify(me, ["1", "2"]);
     const page = await openPage(service, me);
