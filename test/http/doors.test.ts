@@ -99,7 +99,7 @@ async function firstEvent(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk as Uint8Array, { stream: true });
-    if (/\n\n.*\n\n/s.test(text)) break;
+    if (text.includes("\n\n")) break;
   }
   return text;
 }
