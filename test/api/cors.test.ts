@@ -1,26 +1,27 @@
 import { once } from "node:events";
 import { type IncomingMessage, type OutgoingHttpHeaders, request } from "node:http";
 import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { OPERATIONS } from "../../src/api/operations.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { call, openService, type Service, startService } from "../support/service.ts";
 
 const API = "/api/notifications";
 const SHOP = "https://shop.example";
 const LOCAL = "http://localhost:5173";
+const ENV = { JWT_COOKIE: "session", ALLOWED_ORIGINS: `${SHOP},${LOCAL}` };
 
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createDatabase();
+  return database.close;
 });
-afterAll(() => database.close());
 
-const start = (env: Record<string, string> = {}) =>
-  startService({
-    databaseUrl: database.url,
-    env: { JWT_COOKIE: "session", ALLOWED_ORIGINS: `${SHOP},${LOCAL}`, ...env },
-  });
+let service: Service;
+beforeAll(async () => {
+  service = await openService({ databaseUrl: database.url, env: ENV });
+  return service.close;
+});
 
 /** `notify` returns the new notification's id. */
 async function notify(recipientId: string): Promise<string> {
@@ -100,7 +101,6 @@ describe("only pages of an allowed origin may read a response", () => {
   ];
 
   test.each(ORIGINS)("%s", async (_, origin, isAllowed) => {
-    const service = await start();
     const given = origin === undefined ? {} : { origin };
     const expected = {
       vary: "Origin",
@@ -140,7 +140,6 @@ describe("only pages of an allowed origin may read a response", () => {
   });
 
   test("a page of another origin may not read health or the OpenAPI document", async () => {
-    const service = await start();
     for (const path of ["/livez", "/readyz", "/openapi.json", "/nowhere"])
       for (const method of ["GET", "OPTIONS"]) {
         const { headers } = await send(service, path, { method, headers: { origin: SHOP } });
@@ -151,7 +150,8 @@ describe("only pages of an allowed origin may read a response", () => {
   });
 
   test("without ALLOWED_ORIGINS no origin is allowed", async () => {
-    const own = await start({ ALLOWED_ORIGINS: "" });
+    const env = { ...ENV, ALLOWED_ORIGINS: "" };
+    const own = await startService({ databaseUrl: database.url, env });
     const token = await bearer(own, "1");
     for (const origin of [SHOP, own.url, "null", "*"])
       for (const method of ["GET", "OPTIONS"]) {
@@ -173,7 +173,6 @@ describe("a preflight", () => {
   const list = (value: string | string[] | undefined) => `${value}`.toLowerCase().split(/\s*,\s*/);
 
   test("is answered for every route, also the stream, and allows what a page needs", async () => {
-    const service = await start();
     for (const { method, path } of ROUTES) {
       const of = `${method} ${path}`;
       // eventsource-polyfill sends the second header, react-native-sse the last one.
@@ -203,7 +202,6 @@ describe("a preflight", () => {
   });
 
   test("from any other origin allows nothing", async () => {
-    const service = await start();
     for (const origin of ["https://evil.example", "null", "https://shop.example.evil.example"])
       for (const { method, path } of ROUTES) {
         const headers = ask(origin, method, "authorization");
@@ -214,12 +212,13 @@ describe("a preflight", () => {
   });
 
   test("needs no token, and changes nothing, whatever it contains", async () => {
-    const service = await start();
+    // Of its own, whose log shows that no stream was opened.
+    const own = await startService({ databaseUrl: database.url, env: ENV });
     const recipientId = "preflight";
     const id = await notify(recipientId);
-    const { body } = await call(service, recipientId, "/tickets", { method: "POST" });
+    const { body } = await call(own, recipientId, "/tickets", { method: "POST" });
     const before = await stateOf();
-    const token = await service.token(recipientId);
+    const token = await own.token(recipientId);
     const credentials = [
       {},
       { authorization: "Bearer bad" },
@@ -231,17 +230,17 @@ describe("a preflight", () => {
         const headers = { ...ask(SHOP, method, "content-type"), ...credential, ...JSON_TYPE };
         const question = { method: "OPTIONS", headers, body: sent };
         const { status } = await send(
-          service,
+          own,
           `${path.replace(/1$/, id)}?ticket=${body.ticket}`,
           question,
         );
         expect(status).toBe(204);
       }
     expect(await stateOf()).toEqual(before);
-    expect(service.logged()).not.toContain("stream opened");
+    expect(own.logged()).not.toContain("stream opened");
     // The ticket is still unused.
     const path = `${API}/stream?ticket=${body.ticket}`;
-    expect((await send(service, path, { headers: { origin: SHOP } })).status).toBe(200);
+    expect((await send(own, path, { headers: { origin: SHOP } })).status).toBe(200);
   });
 });
 
@@ -337,7 +336,6 @@ describe("a cookie counts only if the page's origin is allowed", () => {
   });
 
   test.each(PAGES)("%s: %j may %s", async (what, from, may) => {
-    const service = await start();
     const recipientId = `page of ${what}`;
     const id = await notify(recipientId);
     const before = await stateOf(recipientId);
@@ -376,7 +374,6 @@ describe("a cookie counts only if the page's origin is allowed", () => {
   });
 
   test("a bearer token or a ticket needs no allowed origin, even beside another recipient's cookie", async () => {
-    const service = await start();
     const recipientId = "bearer";
     const token = await bearer(service, recipientId);
     const cookie = `session=${await service.token("somebody else")}`;
@@ -408,7 +405,6 @@ describe("a cookie counts only if the page's origin is allowed", () => {
   });
 
   test("a page of the request's own host is allowed, whatever its scheme", async () => {
-    const service = await start();
     const token = await service.token("1");
     const ask = async (host: string, origin: string) => {
       const headers = { ...JSON_TYPE, host, origin, cookie: `session=${token}` };
