@@ -5,6 +5,7 @@ import type { Cursor } from "../../src/changes/cursor.ts";
 import { createFeed, type Feed } from "../../src/feed/feed.ts";
 import { createLogger } from "../../src/logger.ts";
 
+const log = createLogger("silent");
 const SWEEP_MS = 2000;
 const TICK_MS = 10;
 /** For this long after its start the feed does not rely on wake-ups alone. */
@@ -96,7 +97,7 @@ function createWorld(way: () => number) {
         sweepMs: SWEEP_MS,
         tickMs: TICK_MS,
         wakeupsPerSecondBusy,
-        log: createLogger("silent"),
+        log,
       });
       void feed.start();
       if (!isDeaf) listening.add(feed);

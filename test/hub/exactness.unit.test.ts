@@ -8,6 +8,7 @@ import { createHub } from "../../src/hub/hub.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createHistory } from "../support/history.ts";
 
+const log = createLogger("silent");
 const RECIPIENTS = ["1", "2"];
 const index = fc.nat({ max: 5 });
 
@@ -150,7 +151,7 @@ async function run(
     sweepMs: 1_000_000,
     tickMs: 1e-6,
     wakeupsPerSecondBusy: 0,
-    log: createLogger("silent"),
+    log,
   });
   feed.wake();
   await settle();
