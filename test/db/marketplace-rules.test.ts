@@ -1,4 +1,4 @@
-import { beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 /** The columns of a notification, without nulls and empty data. */
@@ -23,6 +23,13 @@ const SETUP = `
   insert into public.responses (task_id, user_id) values (1, 2);
   insert into public.hire_requests (customer_id, executor_id, task_id) values (1, 2, 1);
   truncate bellwire.notifications, bellwire.revocations;
+`;
+
+/** Begins a transaction for one test, with the ids that follow those of SETUP: a rollback leaves sequences as they are. */
+const BEGIN = `
+  begin;
+  select setval('public.messages_id_seq', 1, false), setval('public.responses_id_seq', 1), setval('public.hire_requests_id_seq', 1),
+         setval('public.reviews_id_seq', 1, false);
 `;
 
 /** One write, and the notifications that it makes. */
@@ -324,10 +331,12 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
   beforeAll(async () => {
     database = await createDatabase(server);
     query = database.query;
+    await query(SETUP);
     return () => database.close();
   });
 
-  beforeEach(() => query(SETUP));
+  beforeEach(() => query(BEGIN));
+  afterEach(() => query("rollback"));
 
   /** All notifications. Fails when a rule failed. */
   async function listTold() {
@@ -388,7 +397,7 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
 
   test("one statement that changes many rows tells each recipient of its own row", async () => {
     await query("insert into responses (task_id, user_id) values (1, 3), (2, 3)");
-    await query("truncate bellwire.notifications");
+    await query("delete from bellwire.notifications");
     await query(
       "update responses set status = case when user_id = 3 then 'rejected' else 'accepted' end",
     );
@@ -415,12 +424,11 @@ describe.each(inject("servers"))("the marketplace on $name", (server) => {
   });
 
   test("blocking a user succeeds when the revocation fails, and the error is recorded", async () => {
-    const client = await database.connect();
-    await client.query("begin; alter table bellwire.revocations rename to lost");
-    await client.query("update users set blocked = true where id = 1");
-    const { rows } = await client.query("select rule, sqlstate from bellwire.rule_errors");
-    expect(rows).toEqual([{ rule: "user_blocked", sqlstate: "42P01" }]);
-    await client.query("rollback");
+    await query("alter table bellwire.revocations rename to lost");
+    await query("update users set blocked = true where id = 1");
+    expect(await query("select rule, sqlstate from bellwire.rule_errors")).toEqual([
+      { rule: "user_blocked", sqlstate: "42P01" },
+    ]);
   });
 
   test("all of its rules are enabled", async () => {
