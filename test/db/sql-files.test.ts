@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { beforeAll, describe, expect, inject, test } from "vitest";
+import type pg from "pg";
+import { afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { PACKAGE_ROOT, readFiles } from "../../src/migrate/files.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -148,35 +149,49 @@ const CATALOG = `
     from public.users u
   union all
   select 'task', t.id::text, t.title, null, null, null
-    from public.tasks t
+    from public.tasks t`;
+
+/** What CATALOG lists now and did not at the start, and the reverse. */
+const CHANGES = `
+    with now as (${CATALOG})
+  (table now except table pg_temp.at_start)
+   union all
+  (table pg_temp.at_start except table now)
    order by 1, 2, 3`;
 
 describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
   let database: TestDatabase;
   let query: TestDatabase["query"];
+  /** For tests that roll back what they did. */
+  let psql: pg.Client;
 
   beforeAll(async () => {
     database = await createDatabase(server);
     query = database.query;
+    psql = await database.connect();
     return () => database.close();
   });
 
-  test.each(FILES)("%s runs once more by hand, and changes nothing", async (name) => {
-    const before = await query(CATALOG);
-    expect(before.length).toBeGreaterThan(50);
-    const psql = await database.connect();
-    await psql.query("begin");
-    await psql.query(readFileSync(join(PACKAGE_ROOT, name), "utf8"));
-    await psql.query("commit");
-    expect(await query(CATALOG)).toEqual(before);
-  });
+  describe("run once more by hand,", () => {
+    beforeAll(async () => {
+      const { rowCount } = await psql.query(`create temp table at_start as ${CATALOG}`);
+      expect(rowCount).toBeGreaterThan(50);
+    });
+    beforeEach(() => psql.query("begin"));
+    afterEach(() => psql.query("rollback"));
 
-  test("a changed function would fail the test above", async () => {
-    const before = await query(CATALOG);
-    const psql = await database.connect();
-    await psql.query("begin; revoke execute on function bellwire.preview(text) from public");
-    expect((await psql.query(CATALOG)).rows).not.toEqual(before);
-    await psql.query("rollback");
+    test.each(FILES)("%s changes nothing", async (name) => {
+      await psql.query(readFileSync(join(PACKAGE_ROOT, name), "utf8"));
+      expect((await psql.query(CHANGES)).rows).toEqual([]);
+    });
+
+    test("a changed function would fail the test above", async () => {
+      await psql.query("revoke execute on function bellwire.preview(text) from public");
+      expect((await psql.query(CHANGES)).rows).toMatchObject([
+        { name: "bellwire.preview(text)" },
+        { name: "bellwire.preview(text)" },
+      ]);
+    });
   });
 
   // A body is read when it is called, by the caller's standard_conforming_strings.
@@ -366,6 +381,9 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
   });
 
   describe("bellwire_rules", () => {
+    beforeEach(() => psql.query("begin; set local role bellwire_rules"));
+    afterEach(() => psql.query("rollback"));
+
     test.each([
       "select * from bellwire.notifications",
       "update bellwire.notifications set read_at = now()",
@@ -386,19 +404,15 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       "select * from public.messages",
       "update public.tasks set status = 'completed'",
     ])("may not: %s", async (sql) => {
-      const rules = await database.connect();
-      await rules.query("begin; set role bellwire_rules");
-      await expect(rules.query(sql)).rejects.toMatchObject({ code: "42501" });
+      await expect(psql.query(sql)).rejects.toMatchObject({ code: "42501" });
     });
   });
 
   describe("bellwire_service", () => {
-    /** Runs the statement in a transaction that never commits. */
-    async function actAsService() {
-      const client = await database.connect();
-      await client.query("begin; select bellwire.notify('1', 'test'); set role bellwire_service");
-      return client;
-    }
+    beforeEach(() =>
+      psql.query("begin; select bellwire.notify('1', 'test'); set local role bellwire_service"),
+    );
+    afterEach(() => psql.query("rollback"));
 
     test.each([
       "insert into bellwire.notifications (recipient_id, type) values ('1', 'x')",
@@ -426,8 +440,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       "drop function bellwire.prune(timestamptz)",
       "select * from public.messages",
     ])("may not: %s", async (sql) => {
-      const service = await actAsService();
-      await expect(service.query(sql)).rejects.toMatchObject({ code: "42501" });
+      await expect(psql.query(sql)).rejects.toMatchObject({ code: "42501" });
     });
 
     test.each([
@@ -442,7 +455,6 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     });
 
     test("may read, change a notification's state and a recipient's preferences, and run maintenance", async () => {
-      const service = await actAsService();
       for (const sql of [
         "select * from bellwire.notifications, bellwire.revocations",
         "select * from bellwire.rules, bellwire.rule_errors",
@@ -454,13 +466,13 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
         "select bellwire.suspend_wakeups_for(0), bellwire.wakeups_suspended_ms()",
         "select bellwire.epoch(), bellwire.prune('2000-01-01')",
       ]) {
-        await service.query(sql);
+        await psql.query(sql);
       }
-      const { rows } = await service.query(
+      const { rows } = await psql.query(
         "select changed_xid = pg_current_xact_id() as stamped from bellwire.notifications where read_at is not null",
       );
       expect(rows).toEqual([{ stamped: true }]);
-      await service.query("select bellwire.adopt_restored_rows()");
+      await psql.query("select bellwire.adopt_restored_rows()");
     });
   });
 
