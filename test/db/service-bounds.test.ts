@@ -1,20 +1,18 @@
-import { beforeAll, describe, expect, inject, test } from "vitest";
+import type pg from "pg";
+import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 /** Limits for an attacker who has the service's login and passes extreme arguments. */
 describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   let database: TestDatabase;
+  let service: pg.Client;
 
   beforeAll(async () => {
     database = await createDatabase(server);
+    service = await database.connect();
+    await service.query("set role bellwire_service");
     return () => database.close();
   });
-
-  async function actAsService() {
-    const client = await database.connect();
-    await client.query("set role bellwire_service");
-    return client;
-  }
 
   test.each(["'infinity'", "now() + interval '10 years'", "now()", "now() - interval '23 hours'"])(
     "cannot prune notifications younger than the owner's minimum age: %s",
@@ -22,7 +20,6 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
       await database.query(
         "insert into bellwire.notifications (recipient_id, type, created_at) values ('1', 'x', now() - interval '23 hours 30 minutes')",
       );
-      const service = await actAsService();
       await expect(service.query(`select bellwire.prune(${before})`)).rejects.toMatchObject({
         code: "22023",
         message: "notifications younger than 1 day are not pruned",
@@ -35,7 +32,6 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   );
 
   test("may prune up to the minimum age, which only the schema's owner can change", async () => {
-    const service = await actAsService();
     await service.query("select bellwire.prune(now() - interval '1 day')");
     await expect(
       service.query("update bellwire.retention set minimum_age = '0'"),
@@ -54,7 +50,6 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   test.each(["10 years", "61 s", null])(
     "issues tickets valid for at most a minute: %s",
     async (ttl) => {
-      const service = await actAsService();
       const { rows } = await service.query<{ short: boolean }>(
         `select bellwire.issue_ticket($1, '1', now(), 'infinity', $2) <= clock_timestamp() + interval '60 s' as short`,
         [`${ttl}`, ttl],
@@ -64,7 +59,6 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   );
 
   test("issues no ticket for a token from the future, which no revocation would refuse", async () => {
-    const service = await actAsService();
     await service.query("select bellwire.issue_ticket('f', '1', 'infinity', 'infinity', '30 s')");
     const { rows } = await service.query<{ bounded: boolean }>(
       "select issued_at <= clock_timestamp() + interval '60 s' as bounded from bellwire.redeem_ticket('f')",
@@ -76,7 +70,6 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
     ["more types than the API takes", "select array_agg(n::text) from generate_series(1, 201) n"],
     ["a longer type than the API takes", "select array[repeat('x', 201)]"],
   ])("mutes no %s, which every rule would have to read", async (_, types) => {
-    const service = await actAsService();
     await expect(
       service.query(`select bellwire.mute_types('1', (${types}))`),
     ).rejects.toMatchObject({ code: "22023" });
@@ -87,7 +80,6 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   });
 
   test("suspends wake-ups for at most a second, whatever it passes", async () => {
-    const service = await actAsService();
     for (const ms of ["2147483647", "-2147483648", "null"]) {
       const { rows } = await service.query<{ ms: number }>(
         `select bellwire.wakeups_suspended_ms() as ms from bellwire.suspend_wakeups_for(${ms})`,
@@ -99,7 +91,9 @@ describe.each(inject("servers"))("bellwire_service on $name", (server) => {
   test.each(["access exclusive", "exclusive", "share row exclusive", "share", "row exclusive"])(
     "can lock no table in %s mode",
     async (mode) => {
-      const service = await actAsService();
+      onTestFinished(async () => {
+        await service.query("rollback");
+      });
       const tables = await database.query<{ name: string }>(
         "select oid::regclass::text as name from pg_class where relnamespace = 'bellwire'::regnamespace and relkind in ('r', 'v')",
       );
