@@ -77,11 +77,14 @@ test("a connection that is lost during work of several statements fails only tha
 test.each(["read committed", "repeatable read", "serializable"])(
   "when the default is %s, every statement is read committed, including the first",
   async (isolation) => {
-    const own = await createDatabase();
-    onTestFinished(own.close);
-    const name = new URL(own.url).pathname.slice(1);
-    await own.query(`alter database ${name} set default_transaction_isolation = '${isolation}'`);
-    const pool = createPool({ url: asService(own.url), size: 2, log });
+    const name = new URL(database.url).pathname.slice(1);
+    await database.query(
+      `alter database ${name} set default_transaction_isolation = '${isolation}'`,
+    );
+    onTestFinished(async () => {
+      await database.query(`alter database ${name} reset default_transaction_isolation`);
+    });
+    const pool = open();
     const show = "select current_setting('transaction_isolation') as isolation";
     for (const asked of [pool.query(show), pool.query(show), pool.query({ text: show })])
       expect((await asked).rows).toEqual([{ isolation: "read committed" }]);
