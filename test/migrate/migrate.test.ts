@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/logger.ts";
 import { checkSchema } from "../../src/migrate/check-schema.ts";
 import { MigrationError } from "../../src/migrate/error.ts";
@@ -11,7 +11,7 @@ import { migrate, plan } from "../../src/migrate/migrate.ts";
 import { createPrerequisites } from "../../src/migrate/opening.ts";
 import { refuseOldServer } from "../../src/migrate/server-version.ts";
 import { formatStatus, status } from "../../src/migrate/status.ts";
-import { createDatabase } from "../support/database.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 const log = createLogger("silent");
 
@@ -37,47 +37,48 @@ function createPackage(files: Record<string, string> = FILES): string {
 }
 
 describe.each(inject("servers"))("migrate on $name", (server) => {
-  async function createEmpty() {
-    const database = await createDatabase(server, { empty: true });
-    onTestFinished(() => database.close());
-    return database;
-  }
+  let database: TestDatabase;
+  let url: string;
+  let query: TestDatabase["query"];
 
-  type Database = Awaited<ReturnType<typeof createEmpty>>;
+  beforeAll(async () => {
+    database = await createDatabase(server, { empty: true });
+    ({ url, query } = database);
+    return () => database.close();
+  });
 
-  /** A database migrated with FILES, or with the given files. */
-  async function createMigrated(files?: Record<string, string>) {
-    const database = await createEmpty();
-    await migrate({ url: database.url, root: createPackage(files), log });
-    return database;
-  }
+  afterEach(() =>
+    // Ends the transactions that a test left open, also after a failure.
+    query(`
+      select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid();
+      drop schema if exists bellwire cascade;
+    `),
+  );
 
-  /** The same database through its own login, which is dropped after the test. */
-  async function createLogin(database: Database, attributes = "") {
+  const applyFiles = (files?: Record<string, string>) =>
+    migrate({ url, root: createPackage(files), log });
+
+  /** The database through its own login, which is dropped after the test. */
+  async function createLogin(attributes = "") {
     const name = `bellwire_test_${randomBytes(6).toString("hex")}`;
-    await database.query(`create role ${name} login password 'secret' ${attributes}`);
+    await query(`create role ${name} login password 'secret' ${attributes}`);
     onTestFinished(async () => {
-      const other = await createDatabase(server, { empty: true });
-      await database.close();
-      await other.query(`drop role ${name}`);
-      await other.close();
+      await query(`drop owned by ${name}; drop role ${name}`);
     });
-    const url = database.url.replace(/^([^:]+:\/\/)([^@/]*@)?/, `$1${name}:secret@`);
-    return { name, url };
+    return { name, loginUrl: url.replace(/^([^:]+:\/\/)([^@/]*@)?/, `$1${name}:secret@`) };
   }
 
-  async function listForeign(database: Database) {
-    return database.query<{ name: string }>(
+  const listForeign = () =>
+    query<{ name: string }>(
       `select oid::regclass::text as name from pg_class
         where relnamespace = 'bellwire'::regnamespace and relowner <> 'bellwire_owner'::regrole
        union all
        select oid::regprocedure::text from pg_proc
         where pronamespace = 'bellwire'::regnamespace and proowner <> 'bellwire_owner'::regrole`,
     );
-  }
 
   test("an empty database gets every file in order, and bellwire_owner owns everything that they create", async () => {
-    const { url, query, ...database } = await createEmpty();
     const root = createPackage({
       ...FILES,
       "sql/internal/counted.sql":
@@ -97,11 +98,10 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
       ],
     });
     expect(await query("select bellwire.count_things()::int as things")).toEqual([{ things: 1 }]);
-    expect(await listForeign({ url, query, ...database })).toEqual([]);
+    expect(await listForeign()).toEqual([]);
   });
 
   test("two folders whose files would have one name in the history are refused", async () => {
-    const { url, query } = await createEmpty();
     const outside = createPackage({
       "a/rules/x.sql": "select 'a';",
       "b/rules/x.sql": "select 'b';",
@@ -114,7 +114,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a second run does nothing", async () => {
-    const { url, query } = await createMigrated();
+    await applyFiles();
     const [before] = await query("select max(applied_at) as at from bellwire.schema_history");
     expect(await migrate({ url, root: createPackage(), log })).toEqual({ applied: [] });
     expect(await query("select max(applied_at) as at from bellwire.schema_history")).toEqual([
@@ -123,7 +123,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a changed repeatable file is applied again; different line ends are not a change", async () => {
-    const { url } = await createMigrated();
+    await applyFiles();
     const root = createPackage({
       "migrations/0001_things.sql": TABLE.replaceAll("\n", "\r\n"),
       "sql/public/count_things.sql": COUNT.replace("count(*)", "count(id)"),
@@ -143,7 +143,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
       "sql/internal/other.sql": "",
       "sql/public/c.sql": "",
     };
-    const { url } = await createMigrated(files);
+    await applyFiles(files);
     const change = (name: string, text: string) => {
       files = { ...files, [name]: text };
       return migrate({ url, root: createPackage(files), log });
@@ -157,9 +157,9 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("installed rules are rewritten when any part of the release's rule function has changed", async () => {
-    const database = await createDatabase(server);
-    onTestFinished(() => database.close());
-    await database.query(`
+    const installed = await createDatabase(server);
+    onTestFinished(() => installed.close());
+    await installed.query(`
       select bellwire.define_rule('gone', 'public.messages', 'delete', $$
         select m.recipient_id, 'k' as dedupe_key from old_rows m
       $$, action => 'retract')`);
@@ -168,25 +168,25 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
       rmSync(join(root, folder), { recursive: true });
       cpSync(join(PACKAGE_ROOT, folder), join(root, folder), { recursive: true });
     }
-    expect(await migrate({ url: database.url, root, log })).toEqual({ applied: [] });
+    expect(await migrate({ url: installed.url, root, log })).toEqual({ applied: [] });
     const part = join(root, "sql/internal/rule_retraction.sql");
     writeFileSync(
       part,
       readFileSync(part, "utf8").replace("$retract$  ", "$retract$  -- New.\n  "),
     );
 
-    expect((await migrate({ url: database.url, root, log })).applied).toContain(
+    expect((await migrate({ url: installed.url, root, log })).applied).toContain(
       "sql/internal/renew_rules.sql",
     );
-    const bodies = await database.query(
+    const bodies = await installed.query(
       "select position('-- New.' in prosrc) > 0 as is_new from pg_proc where proname = 'rule_gone'",
     );
     expect(bodies).toEqual([{ is_new: true }]);
-    expect(await status({ url: database.url, root })).toMatchObject({ drifted: false });
+    expect(await status({ url: installed.url, root })).toMatchObject({ drifted: false });
   });
 
   test("an edited versioned file is refused", async () => {
-    const { url } = await createMigrated();
+    await applyFiles();
     const root = createPackage({ ...FILES, "migrations/0001_things.sql": `${TABLE}select 1;` });
     await expect(migrate({ url, root, log })).rejects.toThrow(
       /^migrations\/0001_things.sql was edited after it was applied \(applied \w{8}, now \w{8}\)/,
@@ -195,35 +195,35 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a database newer than the code is refused, but a service may start on it", async () => {
-    const { url, connect } = await createMigrated({ ...FILES, "migrations/0002_new.sql": "" });
+    await applyFiles({ ...FILES, "migrations/0002_new.sql": "" });
     const root = createPackage();
     await expect(migrate({ url, root, log })).rejects.toThrow("Deploy the newer Bellwire");
 
-    const service = await connect();
+    const service = await database.connect();
     await service.query("set role bellwire_service");
     expect(await checkSchema(service, { root })).toEqual({ newer: ["migrations/0002_new.sql"] });
   });
 
   test("a service does not start on a database that lacks a migration, or that was never migrated", async () => {
-    const { connect } = await createMigrated();
+    const client = await database.connect();
     const root = createPackage({ ...FILES, "migrations/0002_new.sql": "" });
-    await expect(checkSchema(await connect(), { root })).rejects.toThrow(
+    await expect(checkSchema(client, { root })).rejects.toThrow(MigrationError);
+    await applyFiles(FILES);
+    await expect(checkSchema(client, { root })).rejects.toThrow(
       "lacks migrations/0002_new.sql. Run bellwire migrate",
     );
-    const empty = await createEmpty();
-    await expect(checkSchema(await empty.connect(), { root })).rejects.toThrow(MigrationError);
   });
 
   test("a service's user without the role gets an error that names the role to grant", async () => {
-    const database = await createMigrated();
+    await applyFiles(FILES);
     const client = await database.connect();
-    const { name } = await createLogin(database);
+    const { name } = await createLogin();
     await client.query(`set role ${name}`);
     await expect(checkSchema(client)).rejects.toThrow("grant bellwire_service to");
   });
 
   test("a new file with a lower number than an applied one is refused", async () => {
-    const { url } = await createMigrated({ "migrations/0002_later.sql": "" });
+    await applyFiles({ "migrations/0002_later.sql": "" });
     await expect(
       migrate({
         url,
@@ -237,7 +237,6 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a schema that was not made by migrate is refused", async () => {
-    const { url, query } = await createEmpty();
     await query("create schema bellwire");
     await query("create table bellwire.notifications ()");
     for (const run of [migrate, plan]) {
@@ -248,7 +247,6 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a failing file changes nothing, and the error names its line", async () => {
-    const { url, query } = await createEmpty();
     const root = createPackage({
       ...FILES,
       "migrations/0002_bad.sql": "-- 🔔 two units, one character\nselect 1;\nselect 'x'::txet;\n",
@@ -260,7 +258,6 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a file's warnings are logged; its notices are not", async () => {
-    const { url } = await createEmpty();
     const lines: string[] = [];
     const root = createPackage({
       "sql/public/warn.sql":
@@ -273,7 +270,6 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a file that ends the transaction is refused", async () => {
-    const { url, query } = await createEmpty();
     const obvious = createPackage({ "migrations/0001_commit.sql": "select 1;\ncommit;\n" });
     await expect(migrate({ url, root: obvious, log })).rejects.toThrow("ends a transaction");
     expect(await query("select to_regnamespace('bellwire') as schema")).toEqual([{ schema: null }]);
@@ -285,21 +281,22 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("when two runs start at once, the second has nothing to do", async () => {
-    const { url } = await createEmpty();
     const root = createPackage();
     const runs = await Promise.all([migrate({ url, root, log }), migrate({ url, root, log })]);
     expect(runs.map(({ applied }) => applied.length).sort()).toEqual([0, 2]);
   });
 
   test.each([
-    ["a first run", createEmpty, "create schema bellwire", 2],
-    ["a later run", createMigrated, "lock table bellwire.schema_history in row exclusive mode", 0],
-  ])("no timeout ends the wait for another run: %s", async (_, create, held, applied) => {
-    const { url, query, connect } = await create();
-    await query(
-      "do $$ begin execute format('alter database %I set lock_timeout = 1', current_database()); end $$",
-    );
-    const other = await connect();
+    ["a first run", async () => {}, "create schema bellwire", 2],
+    ["a later run", applyFiles, "lock table bellwire.schema_history in row exclusive mode", 0],
+  ])("no timeout ends the wait for another run: %s", async (_, prepare, held, applied) => {
+    await prepare();
+    const name = new URL(url).pathname.slice(1);
+    await query(`alter database ${name} set lock_timeout = 1`);
+    onTestFinished(async () => {
+      await query(`alter database ${name} reset lock_timeout`);
+    });
+    const other = await database.connect();
     await other.query("begin");
     await other.query(held);
     const waiting = migrate({ url, root: createPackage(), log });
@@ -316,8 +313,8 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("a role without the right to write the history cannot block a run", async () => {
-    const { url, connect } = await createMigrated();
-    const stranger = await connect();
+    await applyFiles();
+    const stranger = await database.connect();
     await stranger.query("set role bellwire_service");
     await stranger.query("begin; select * from bellwire.schema_history");
     // What a release waited for until 2026-11-28.
@@ -326,26 +323,29 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("the printed plan does the same as migrate, and stops when it is run a second time", async () => {
-    const [planned, migrated] = [await createEmpty(), await createMigrated()];
     const root = createPackage();
-    const text = await plan({ url: planned.url, root });
-    const client = await planned.connect();
-    await client.query(text);
+    const read = async () => ({
+      status: await status({ url, root }),
+      history: await query(
+        `select name, kind, checksum, version from bellwire.schema_history
+         union all select name, 'function', checksum, null from bellwire.schema_functions order by name`,
+      ),
+    });
+    await migrate({ url, root, log });
+    const migrated = await read();
+    await query("drop schema bellwire cascade");
 
-    const read = ({ query }: Database) =>
-      query(`select name, kind, checksum, version from bellwire.schema_history
-             union all select name, 'function', checksum, null from bellwire.schema_functions order by name`);
-    expect(await read(planned)).toEqual(await read(migrated));
-    expect(await status({ url: planned.url, root })).toEqual(
-      await status({ url: migrated.url, root }),
-    );
-    expect(await listForeign(planned)).toEqual([]);
-    expect(await plan({ url: planned.url, root })).toContain("-- No file to apply.");
+    const text = await plan({ url, root });
+    const client = await database.connect();
+    await client.query(text);
+    expect(await read()).toEqual(migrated);
+    expect(await listForeign()).toEqual([]);
+    expect(await plan({ url, root })).toContain("-- No file to apply.");
     await expect(client.query(text)).rejects.toThrow("schema_history_pkey");
   });
 
   test("functions that were edited, dropped or added by hand are drift; migrate restores its own", async () => {
-    const { url, query } = await createMigrated({
+    await applyFiles({
       ...FILES,
       "sql/public/dropped.sql":
         "create or replace function bellwire.dropped() returns int language sql as 'select 1';",
@@ -385,7 +385,7 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
       "sql/public/rule_x.sql": `create or replace function bellwire.rule_x() returns trigger language plpgsql
         as 'begin return null; end';`,
     };
-    const { url, query } = await createMigrated(files);
+    await applyFiles(files);
     const root = createPackage(files);
     expect((await status({ url, root })).functions).toEqual([]);
     await query(
@@ -397,19 +397,18 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   });
 
   test("an ordinary user gets the SQL that an administrator must run, and succeeds after it", async () => {
-    const database = await createEmpty();
-    const { name, url } = await createLogin(database);
+    const { name, loginUrl } = await createLogin();
     const root = createPackage();
-    const refused = await migrate({ url, root, log }).catch((err: unknown) => err);
+    const refused = await migrate({ url: loginUrl, root, log }).catch((err: unknown) => err);
     expect(refused).toBeInstanceOf(MigrationError);
     const { message } = refused as MigrationError;
     expect(message).toContain(`The user "${name}" may not prepare this database`);
     const sql = message.slice(message.indexOf("do $"));
-    expect(await plan({ url, root })).toContain(sql);
+    expect(await plan({ url: loginUrl, root })).toContain(sql);
 
-    await database.query(sql);
-    expect((await migrate({ url, root, log })).applied).toHaveLength(2);
-    expect(await listForeign(database)).toEqual([]);
+    await query(sql);
+    expect((await migrate({ url: loginUrl, root, log })).applied).toHaveLength(2);
+    expect(await listForeign()).toEqual([]);
   });
 
   test.each([
@@ -420,7 +419,6 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   ])(
     "%s as %s is refused, because functions would have its rights; the error says how to change it",
     async (role, is) => {
-      const database = await createEmpty();
       const client = await database.connect();
       // All tests share the role, so this stays in a transaction that nobody else sees.
       await client.query(`begin; alter role ${role} ${is}`);
@@ -434,24 +432,19 @@ describe.each(inject("servers"))("migrate on $name", (server) => {
   );
 
   test("a user who may manage roles needs no administrator", async () => {
-    const database = await createEmpty();
-    const { name, url } = await createLogin(database, "createrole");
-    await database.query(
-      `do $$ begin execute format('grant create on database %I to ${name}', current_database()); end $$`,
-    );
+    const { name, loginUrl } = await createLogin("createrole");
+    await query(`grant create on database ${new URL(url).pathname.slice(1)} to ${name}`);
     // Since PostgreSQL 16 the creator of a role may grant it, but does not have its rights.
-    const [{ modern } = { modern: false }] = await database.query<{ modern: boolean }>(
+    const [{ modern } = { modern: false }] = await query<{ modern: boolean }>(
       "select current_setting('server_version_num')::int >= 160000 as modern",
     );
     if (modern) {
-      await database.query(
-        `grant bellwire_owner to ${name} with admin true, inherit false, set false`,
-      );
+      await query(`grant bellwire_owner to ${name} with admin true, inherit false, set false`);
     }
     const root = createPackage();
-    expect((await migrate({ url, root, log })).applied).toHaveLength(2);
-    expect(await migrate({ url, root, log })).toEqual({ applied: [] });
-    expect(await listForeign(database)).toEqual([]);
+    expect((await migrate({ url: loginUrl, root, log })).applied).toHaveLength(2);
+    expect(await migrate({ url: loginUrl, root, log })).toEqual({ applied: [] });
+    expect(await listForeign()).toEqual([]);
   });
 });
 
