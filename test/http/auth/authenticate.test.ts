@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { CompactEncrypt, exportJWK, type JWK, type JWTPayload, SignJWT } from "jose";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream, REFUSAL } from "../../support/event-source.ts";
-import { type Service, startService } from "../../support/service.ts";
+import { openService, type Service, startService } from "../../support/service.ts";
 
 const SECRET = "a secret that is long enough for HS256";
 const COUNT = "/api/notifications/unread-count";
@@ -20,9 +20,16 @@ const ed = generateKeyPairSync("ed25519");
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createDatabase();
+  return database.close;
 });
-afterAll(() => database.close());
 
+let service: Service;
+beforeAll(async () => {
+  service = await openService({ databaseUrl: database.url });
+  return service.close;
+});
+
+/** A service of its own, for one test. */
 function start(env: Record<string, string> = {}): Promise<Service> {
   return startService({ databaseUrl: database.url, env });
 }
@@ -65,7 +72,6 @@ const pem = (key: KeyObject) => key.export({ type: "spki", format: "pem" }).toSt
 
 describe("keys", () => {
   test("JWT_SECRET verifies HS256", async () => {
-    const service = await start();
     expect(await askAs(service, await sign(secret, "HS256"))).toMatchObject({
       status: 200,
       body: { count: 0, unseen: 0 },
@@ -77,8 +83,8 @@ describe("keys", () => {
     ["ES256", ec],
     ["EdDSA", ed],
   ])("JWT_PUBLIC_KEY verifies %s and nothing else", async (alg, { publicKey, privateKey }) => {
-    const service = await start({ JWT_SECRET: "", JWT_PUBLIC_KEY: pem(publicKey) });
-    expect((await askAs(service, await sign(privateKey, alg))).status).toBe(200);
+    const own = await start({ JWT_SECRET: "", JWT_PUBLIC_KEY: pem(publicKey) });
+    expect((await askAs(own, await sign(privateKey, alg))).status).toBe(200);
 
     // The oldest attack: the public key, which everybody has, used as a shared secret.
     const confused = await sign(Buffer.from(pem(publicKey)), "HS256");
@@ -89,7 +95,7 @@ describe("keys", () => {
     ] as const;
     const forged = await Promise.all(others.map(([key, other]) => sign(key, other)));
     for (const token of [confused, ...forged])
-      expect(await askAs(service, token)).toMatchObject({ status: 401, body: INVALID });
+      expect(await askAs(own, token)).toMatchObject({ status: 401, body: INVALID });
   });
 
   test("JWT_JWKS_URL verifies with the key that the token names", async () => {
@@ -98,14 +104,14 @@ describe("keys", () => {
       ["e", ec.publicKey],
       ["d", ed.publicKey],
     ]);
-    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    const own = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     const signers = [
       [rsa.privateKey, "RS256", "r"],
       [ec.privateKey, "ES256", "e"],
       [ed.privateKey, "EdDSA", "d"],
     ] as const;
     for (const [key, alg, kid] of signers)
-      expect((await askAs(service, await sign(key, alg, {}, { kid }))).status).toBe(200);
+      expect((await askAs(own, await sign(key, alg, {}, { kid }))).status).toBe(200);
     expect(keys.requests()).toBe(1);
   });
 
@@ -114,10 +120,10 @@ describe("keys", () => {
       ["old", rsa.publicKey],
       ["new", otherRsa.publicKey],
     ]);
-    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    const own = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     for (const header of [{}, { kid: "unknown" }, { kid: "new" }]) {
       const token = await sign(rsa.privateKey, "RS256", {}, header);
-      expect(await askAs(service, token)).toMatchObject({ status: 401, body: INVALID });
+      expect(await askAs(own, token)).toMatchObject({ status: 401, body: INVALID });
     }
   });
 });
@@ -134,28 +140,26 @@ describe("while the keys cannot be fetched", () => {
   test.each(FAULTS)("with a key server that %s, a request gets 503, not 401", async (_, answer) => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     keys.answer = answer;
-    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
-    await expectKeysUnavailable(service);
+    const own = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    await expectKeysUnavailable(own);
   });
 
   test("with a key server that is down, a request gets 503, not 401", async () => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     await keys.close();
-    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
-    await expectKeysUnavailable(service);
+    const own = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    await expectKeysUnavailable(own);
   });
 
   test("the service recovers by itself when the keys can be fetched", async () => {
     const keys = await startKeyServer([["r", rsa.publicKey]]);
     const serve = keys.answer;
     keys.answer = (res) => res.writeHead(503).end();
-    const service = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
+    const own = await start({ JWT_SECRET: "", JWT_JWKS_URL: keys.url });
     const token = await sign(rsa.privateKey, "RS256", {}, { kid: "r" });
-    expect((await askAs(service, token)).status).toBe(503);
+    expect((await askAs(own, token)).status).toBe(503);
     keys.answer = serve;
-    await expect
-      .poll(async () => (await askAs(service, token)).status, { timeout: 10_000 })
-      .toBe(200);
+    await expect.poll(async () => (await askAs(own, token)).status, { timeout: 10_000 }).toBe(200);
   });
 
   async function expectKeysUnavailable(service: Service) {
@@ -178,7 +182,6 @@ describe("while the keys cannot be fetched", () => {
 
 describe("where the token is", () => {
   test("without a token the response says where to put it", async () => {
-    const service = await start();
     for (const headers of [{}, { authorization: "Basic dXNlcjpwYXNz" }, { cookie: "session=x" }]) {
       const { status, headers: answered, body } = await ask(service, headers);
       expect({ status, code: body.code }).toEqual({ status: 401, code: "token_missing" });
@@ -188,7 +191,6 @@ describe("where the token is", () => {
   });
 
   test("the case of the Bearer scheme does not matter", async () => {
-    const service = await start();
     const token = await sign(secret, "HS256");
     for (const scheme of ["bearer", "BEARER", "Bearer "])
       expect((await ask(service, { authorization: `${scheme} ${token}` })).status).toBe(200);
@@ -197,31 +199,29 @@ describe("where the token is", () => {
   test("a cookie counts only where JWT_COOKIE names it, for the API and the stream", async () => {
     const token = await sign(secret, "HS256");
     const cookie = `theme=dark; session=${token}; other=1`;
-    const without = await start();
-    expect((await ask(without, { cookie })).body.code).toBe("token_missing");
+    expect((await ask(service, { cookie })).body.code).toBe("token_missing");
 
-    const service = await start({ JWT_COOKIE: "session" });
-    expect((await ask(service, { cookie })).status).toBe(200);
-    expect((await ask(service, { cookie: `sessions=${token}` })).body).toMatchObject({
+    const own = await start({ JWT_COOKIE: "session" });
+    expect((await ask(own, { cookie })).status).toBe(200);
+    expect((await ask(own, { cookie: `sessions=${token}` })).body).toMatchObject({
       code: "token_missing",
       detail: "Send an Authorization: Bearer header, or the cookie session.",
     });
-    expect((await ask(service, { cookie: "session=x" })).body).toEqual(INVALID);
+    expect((await ask(own, { cookie: "session=x" })).body).toEqual(INVALID);
     const abort = new AbortController();
     const { signal } = abort;
-    const stream = await fetch(service.url + STREAM, { headers: { cookie }, signal });
+    const stream = await fetch(own.url + STREAM, { headers: { cookie }, signal });
     expect(stream.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
     abort.abort();
   });
 
   test("the header comes before the cookie, even with a bad token", async () => {
-    const service = await start({ JWT_COOKIE: "session" });
+    const own = await start({ JWT_COOKIE: "session" });
     const cookie = `session=${await sign(secret, "HS256")}`;
-    expect((await ask(service, { cookie, authorization: "Bearer x" })).body).toEqual(INVALID);
+    expect((await ask(own, { cookie, authorization: "Bearer x" })).body).toEqual(INVALID);
   });
 
   test("an access token in the URL is ignored", async () => {
-    const service = await start();
     const token = await sign(secret, "HS256");
     for (const name of ["token", "access_token", "ticket", "jwt"])
       expect((await ask(service, {}, `${STREAM}?${name}=${token}`)).status).toBe(401);
@@ -229,31 +229,35 @@ describe("where the token is", () => {
 });
 
 describe("claims", () => {
-  test.each([
-    ["a string", "42", "42"],
-    ["an integer", 42, "42"],
-    ["a uuid", "0b6f0a52-0e1c-4a6e-9a5c-1a3f0d6a3f11", "0b6f0a52-0e1c-4a6e-9a5c-1a3f0d6a3f11"],
-    ["200 characters", "x".repeat(200), "x".repeat(200)],
-  ])(
-    "JWT_USER_CLAIM names the claim that holds the recipient: %s",
-    async (_, userId, recipient) => {
-      const service = await start({ JWT_USER_CLAIM: "userId" });
+  describe("JWT_USER_CLAIM names the claim that holds the recipient:", () => {
+    let own: Service;
+    beforeAll(async () => {
+      own = await openService({ databaseUrl: database.url, env: { JWT_USER_CLAIM: "userId" } });
+      return own.close;
+    });
+
+    test.each([
+      ["a string", "43", "43"],
+      ["an integer", 44, "44"],
+      ["a uuid", "0b6f0a52-0e1c-4a6e-9a5c-1a3f0d6a3f11", "0b6f0a52-0e1c-4a6e-9a5c-1a3f0d6a3f11"],
+      ["200 characters", "x".repeat(200), "x".repeat(200)],
+    ])("%s", async (_, userId, recipient) => {
       await database.query("select bellwire.notify($1, 'greeting')", [recipient]);
       const token = await sign(secret, "HS256", { sub: "somebody else", userId });
-      const { body } = await askAs(service, token);
+      const { body } = await askAs(own, token);
       expect(body.count).toBeGreaterThan(0);
-      expect((await askAs(service, await sign(secret, "HS256"))).body).toEqual(INVALID);
-    },
-  );
+      expect((await askAs(own, await sign(secret, "HS256"))).body).toEqual(INVALID);
+    });
+  });
 
   test("issuer and audience are required if they are set", async () => {
-    const service = await start({ JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "bellwire" });
+    const own = await start({ JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "bellwire" });
     const good = { iss: "https://id.example", aud: "bellwire" };
     const askWith = async (claims: JWTPayload) =>
-      (await askAs(service, await sign(secret, "HS256", claims))).status;
+      (await askAs(own, await sign(secret, "HS256", claims))).status;
     expect(await askWith(good)).toBe(200);
     expect(await askWith({ ...good, aud: ["other", "bellwire"] })).toBe(200);
-    expect((await askAs(service, await service.token("42"))).status).toBe(200);
+    expect((await askAs(own, await own.token("42"))).status).toBe(200);
     for (const claims of [{}, { iss: good.iss }, { aud: good.aud }]) {
       expect(await askWith(claims)).toBe(401);
       expect(await askWith({ ...good, ...claims, aud: "bell" })).toBe(401);
@@ -263,7 +267,6 @@ describe("claims", () => {
 });
 
 describe("a bad token is refused without a reason:", () => {
-  let service: Service;
   const unsigned = (header: object, payload: object) =>
     [header, payload]
       .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
@@ -360,7 +363,6 @@ describe("a bad token is refused without a reason:", () => {
   }
 
   test.each(BAD)("%s", async (_, make) => {
-    service = await start();
     const token = await make();
     for (const path of [COUNT, STREAM, "/api/notifications"]) {
       const { status, headers, body } = await askAs(service, token, path);
@@ -373,13 +375,11 @@ describe("a bad token is refused without a reason:", () => {
 });
 
 test("a token may have the type of an access token, or no type", async () => {
-  const service = await start();
   for (const typ of ["JWT", "jwt", "at+jwt", "application/at+jwt"])
     expect((await askAs(service, await sign(secret, "HS256", {}, { typ }))).status).toBe(200);
 });
 
 test("a token with an extreme `exp` and `iat` opens a stream", async () => {
-  const service = await start();
   const token = await sign(secret, "HS256", { exp: 1e15, iat: -1e15 });
   const stream = await openStream(service, "42", { token });
   await stream.waitFor(({ event }) => event === "ready");
@@ -391,13 +391,13 @@ test("a token with an extreme `exp` and `iat` opens a stream", async () => {
 });
 
 test("after a revocation the recipient's older tokens are refused, newer ones and other recipients' are accepted", async () => {
-  const service = await start({ JWT_LEEWAY_SECONDS: "1" });
+  const own = await start({ JWT_LEEWAY_SECONDS: "1" });
   const [older, other] = [
     await sign(secret, "HS256", { sub: "7" }),
     await sign(secret, "HS256", { sub: "8" }),
   ];
   const undated = await sign(secret, "HS256", { sub: "7", iat: undefined as never });
-  const stream = await openStream(service, "7", { token: older });
+  const stream = await openStream(own, "7", { token: older });
   await stream.waitFor(({ event }) => event === "ready");
 
   await database.query("select bellwire.revoke('7')");
@@ -406,14 +406,14 @@ test("after a revocation the recipient's older tokens are refused, newer ones an
 
   const revokedAt = seconds();
   for (const path of [COUNT, STREAM]) {
-    expect((await askAs(service, older, path)).body).toEqual(INVALID);
-    expect((await askAs(service, undated, path)).body).toEqual(INVALID);
+    expect((await askAs(own, older, path)).body).toEqual(INVALID);
+    expect((await askAs(own, undated, path)).body).toEqual(INVALID);
   }
   await expect.poll(seconds, { timeout: 5000 }).toBeGreaterThan(revokedAt + 1);
   const newer = await sign(secret, "HS256", { sub: "7", iat: seconds() });
-  expect((await askAs(service, newer)).status).toBe(200);
-  expect((await askAs(service, other)).status).toBe(200);
-  const again = await openStream(service, "7", { token: newer });
+  expect((await askAs(own, newer)).status).toBe(200);
+  expect((await askAs(own, other)).status).toBe(200);
+  const again = await openStream(own, "7", { token: newer });
   await again.waitFor(({ event }) => event === "ready");
 
   // The revocation is a row, so another instance knows it, and this one after a restart.
