@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream, REFUSAL } from "../../support/event-source.ts";
-import { call, type Service, startService } from "../../support/service.ts";
+import { call, openService, type Service, startService } from "../../support/service.ts";
 
 const isReady = ({ event }: { event: string }) => event === "ready";
 
@@ -12,6 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
+/** A service of its own, for one test. */
 const start = (env: Record<string, string> = {}) =>
   startService({ databaseUrl: database.url, env });
 
@@ -39,8 +40,13 @@ async function knock({ url }: Service, ticket: string, headers: Record<string, s
 const REFUSED = { status: 401, code: "token_invalid" };
 
 describe("a ticket", () => {
+  let service: Service;
+  beforeAll(async () => {
+    service = await openService({ databaseUrl: database.url });
+    return service.close;
+  });
+
   test("has 256 random bits, is valid for 30 seconds, and is stored as a digest only", async () => {
-    const service = await start();
     const { status, body } = await call(service, "1", "/tickets", { method: "POST" });
     expect(status).toBe(200);
     expect(Buffer.from(body.ticket, "base64url")).toHaveLength(32);
@@ -55,7 +61,6 @@ describe("a ticket", () => {
   });
 
   test("opens its recipient's stream, and resumes where the URL says", async () => {
-    const service = await start();
     const { cursor } = (await call(service, "2", "/")).body;
     await database.query("select bellwire.notify('2', 'note', title => 'missed')");
     const ticket = await buy(service, "2");
@@ -72,10 +77,10 @@ describe("a ticket", () => {
   });
 
   test("can be used once, on any instance", async () => {
-    const services = [await start(), await start()] as const;
-    const ticket = await buy(services[0], "3");
+    const another = await start();
+    const ticket = await buy(service, "3");
     const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, i) => knock(services[i % 2] as Service, ticket)),
+      Array.from({ length: 10 }, (_, i) => knock(i % 2 ? another : service, ticket)),
     );
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ status }) => status !== 200)).toEqual(Array(9).fill(REFUSED));
@@ -84,14 +89,13 @@ describe("a ticket", () => {
   });
 
   test("may be redeemed after a restart", async () => {
-    const service = await start();
-    const ticket = await buy(service, "3");
-    await service.close();
+    const own = await start();
+    const ticket = await buy(own, "3");
+    await own.close();
     expect((await knock(await start(), ticket)).status).toBe(200);
   });
 
   test("is refused after it has expired", async () => {
-    const service = await start();
     const ticket = await buy(service, "4");
     await database.query(
       "update bellwire.tickets set expires_at = clock_timestamp() where recipient_id = '4'",
@@ -100,14 +104,12 @@ describe("a ticket", () => {
   });
 
   test("is refused if its recipient was revoked meanwhile", async () => {
-    const service = await start();
     const ticket = await buy(service, "5");
     await database.query("select bellwire.revoke('5')");
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
   test("expires with the token that it was issued for, and so does its stream", async () => {
-    const service = await start();
     const token = await service.token("6", 2);
     const response = await fetch(`${service.url}/api/notifications/tickets`, {
       method: "POST",
@@ -131,12 +133,10 @@ describe("a ticket", () => {
     ["SQL", "' or true --"],
     ["with a NUL", `${"A".repeat(42)}\0`],
   ])("that is %s is refused", async (_, ticket) => {
-    const service = await start();
     expect(await knock(service, ticket)).toEqual(REFUSED);
   });
 
   test("that occurs twice in one URL is refused", async () => {
-    const service = await start();
     const ticket = await buy(service, "7");
     expect(await knock(service, `${ticket}&ticket=${ticket}`)).toEqual(REFUSED);
     const twice = await fetch(
@@ -146,16 +146,14 @@ describe("a ticket", () => {
   });
 
   test("is ignored beside a bearer token, and comes before a cookie", async () => {
-    const service = await start({ JWT_COOKIE: "session" });
-    const ticket = await buy(service, "8");
-    const authorization = `Bearer ${await service.token("9")}`;
-    expect((await knock(service, ticket, { authorization })).status).toBe(200);
-    expect((await knock(service, ticket, { authorization: "Bearer x" })).code).toBe(
-      "token_invalid",
-    );
+    const own = await start({ JWT_COOKIE: "session" });
+    const ticket = await buy(own, "8");
+    const authorization = `Bearer ${await own.token("9")}`;
+    expect((await knock(own, ticket, { authorization })).status).toBe(200);
+    expect((await knock(own, ticket, { authorization: "Bearer x" })).code).toBe("token_invalid");
     await database.query("select bellwire.notify('8', 'note'), bellwire.notify('8', 'note')");
-    const cookie = `session=${await service.token("9")}`;
-    const response = await fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`, {
+    const cookie = `session=${await own.token("9")}`;
+    const response = await fetch(`${own.url}/api/notifications/stream?ticket=${ticket}`, {
       headers: { cookie },
     });
     const reader = response.body?.getReader();
@@ -166,7 +164,6 @@ describe("a ticket", () => {
   });
 
   test("opens only a stream", async () => {
-    const service = await start();
     const ticket = await buy(service, "10");
     for (const path of ["", "/poll", "/unread-count"]) {
       const response = await fetch(`${service.url}/api/notifications${path}?ticket=${ticket}`);
@@ -174,29 +171,30 @@ describe("a ticket", () => {
     }
     expect((await knock(service, ticket)).status).toBe(200);
   });
+});
 
-  test("stays unused if the service cannot stream for now", async () => {
-    // The clock stands still, so all requests fall into one second: the first is let in, and the next one is not. It is faked before the
-    // start, because the fake clock begins at 0, and a service must not see its clock go back.
-    vi.useFakeTimers({ toFake: ["performance"] });
-    onTestFinished(() => void vi.useRealTimers());
-    const service = await start({ MAX_NEW_STREAMS_PER_SECOND: "1" });
-    const ticket = await buy(service, "11");
-    const first = await openStream(service, "12");
-    await first.waitFor(isReady);
-    const open = () => fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`);
-    expect(await (await open()).text()).toMatch(REFUSAL);
-    vi.advanceTimersByTime(1000);
-    const reader = (await open()).body?.getReader();
-    let text = "";
-    for (;;) {
-      const { done, value } = (await reader?.read()) ?? { done: true };
-      text += Buffer.from(value ?? []);
-      if (done || text.includes("event: ready")) break;
-    }
-    expect(text).toContain("event: ready");
-    await reader?.cancel();
-  });
+test("a ticket stays unused if the service cannot stream for now", async () => {
+  // The clock stands still, so all requests fall into one second: the first is let in, and the next one is not. It is faked before the
+  // start, and while the service of the tests above is closed, because the fake clock begins at 0, and a service must not see its clock go
+  // back.
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const service = await start({ MAX_NEW_STREAMS_PER_SECOND: "1" });
+  const ticket = await buy(service, "11");
+  const first = await openStream(service, "12");
+  await first.waitFor(isReady);
+  const open = () => fetch(`${service.url}/api/notifications/stream?ticket=${ticket}`);
+  expect(await (await open()).text()).toMatch(REFUSAL);
+  vi.advanceTimersByTime(1000);
+  const reader = (await open()).body?.getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true };
+    text += Buffer.from(value ?? []);
+    if (done || text.includes("event: ready")) break;
+  }
+  expect(text).toContain("event: ready");
+  await reader?.cancel();
 });
 
 test("expired tickets are deleted, ten at a time", async () => {
