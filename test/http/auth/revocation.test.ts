@@ -1,8 +1,8 @@
 import { SignJWT } from "jose";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
-import { type Service, startService } from "../../support/service.ts";
+import { openService, type Service, startService } from "../../support/service.ts";
 
 const SECRET = Buffer.from("a secret that is long enough for HS256");
 const COUNT = "/api/notifications/unread-count";
@@ -11,11 +11,19 @@ const LEEWAY = 5;
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createDatabase();
+  return database.close;
 });
-afterAll(() => database.close());
 
-const start = (leeway = LEEWAY) =>
-  startService({ databaseUrl: database.url, env: { JWT_LEEWAY_SECONDS: `${leeway}` } });
+const withLeeway = (seconds: number) => ({
+  databaseUrl: database.url,
+  env: { JWT_LEEWAY_SECONDS: `${seconds}` },
+});
+
+let service: Service;
+beforeAll(async () => {
+  service = await openService(withLeeway(LEEWAY));
+  return service.close;
+});
 
 /** A token for a recipient from a clock that is this many seconds ahead. */
 function sign(sub: string, ahead: number, claims: object = {}): Promise<string> {
@@ -53,7 +61,6 @@ const lastReason = (service: Service) =>
     .findLast(({ reason }) => reason?.includes("iat"))?.reason;
 
 test("a token issued ahead within the leeway is accepted; a revocation ends its stream and refuses it", async () => {
-  const service = await start();
   const token = await sign("ahead", LEEWAY - 1);
   const stream = await openStream(service, "ahead", { token });
   await stream.waitFor(({ event }) => event === "ready");
@@ -67,28 +74,26 @@ test("a token issued ahead within the leeway is accepted; a revocation ends its 
 });
 
 test("a token issued further ahead is refused everywhere; the log says why, the response does not", async () => {
-  const service = await start();
+  const own = await startService(withLeeway(LEEWAY));
   for (const claims of [{}, { nbf: Math.floor(Date.now() / 1000) + 60 }]) {
     const token = await sign("far", claims.nbf ? 0 : LEEWAY + 10, claims);
     for (const path of [COUNT, "/api/notifications/stream", "/api/notifications/poll"]) {
-      const { status, body } = await ask(service, token, path);
+      const { status, body } = await ask(own, token, path);
       expect({ status, detail: body.detail }).toEqual({
         status: 401,
         detail: "The token is not valid, or is no longer valid.",
       });
     }
   }
-  expect(lastReason(service)).toMatch(/further ahead of our clock than JWT_LEEWAY_SECONDS/);
+  expect(lastReason(own)).toMatch(/further ahead of our clock than JWT_LEEWAY_SECONDS/);
 });
 
 test("the leeway does not apply to an expired token", async () => {
-  const service = await start();
   const ended = await sign("ended", -60, { exp: Math.floor(Date.now() / 1000) - 1 });
   expect((await ask(service, ended)).status).toBe(401);
 });
 
 test("after a revocation every token issued within the leeway is refused, and a later one is accepted", async () => {
-  const service = await start();
   await revoke("back");
   for (const ahead of [-3600, -1, 0, LEEWAY - 1])
     expect((await ask(service, await sign("back", ahead))).status).toBe(401);
@@ -98,7 +103,6 @@ test("after a revocation every token issued within the leeway is refused, and a 
 });
 
 test("a stream with a newer token stays open, although its replay begins before a revocation", async () => {
-  const service = await start();
   const { cursor } = (await ask(service, await sign("new", 0), "/api/notifications")).body;
   await revoke("new");
   await age("new", LEEWAY + 2);
@@ -115,17 +119,17 @@ test("a stream with a newer token stays open, although its replay begins before 
 });
 
 test("a revocation ends every open stream, however late it commits and whatever the token says", async () => {
-  const service = await start(0);
+  const own = await startService(withLeeway(0));
   const slow = await database.connect();
   await slow.query("begin");
   await slow.query("select bellwire.revoke('late')");
   // Issued after the revocation, which has not committed yet.
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const token = await sign("late", 0);
-  const stream = await openStream(service, "late", { token });
+  const stream = await openStream(own, "late", { token });
   await stream.waitFor(({ event }) => event === "ready");
   await slow.query("commit");
   await stream.ended;
   expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
-  expect((await ask(service, token)).status).toBe(200);
+  expect((await ask(own, token)).status).toBe(200);
 });
