@@ -133,7 +133,7 @@ function keepWriting(database: TestDatabase): () => Promise<void> {
   const write = async () => {
     while (!isOver) {
       await database.query("select bellwire.notify($1, 'beat')", [FUZZER]);
-      await delay(50);
+      await delay(200);
     }
   };
   const written = write();

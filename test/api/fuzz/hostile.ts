@@ -16,6 +16,7 @@ import {
   BODIES,
   BROKEN_UTF8,
   CANARY,
+  CHARACTER,
   encodeBytes,
   LITERALS,
   LONG_BODIES,
@@ -35,7 +36,7 @@ export function hostileParts(operation: Operation, schemas: Schemas, known: Know
     { weight: 3, arbitrary: fc.constantFrom(...TEXTS, ...BROKEN_UTF8) },
     { weight: 2, arbitrary: fc.constantFrom(...known.words) },
     { weight: 2, arbitrary: nearlyOneOf(known.words) },
-    { weight: 1, arbitrary: fc.string({ unit: "binary" }).map(utf8) },
+    { weight: 1, arbitrary: fc.string({ unit: CHARACTER }).map(utf8) },
   );
   const headers = fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom(...HEADERS) },

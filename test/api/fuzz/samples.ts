@@ -1,3 +1,5 @@
+import fc from "fast-check";
+
 /**
  * Values that may do harm. Each character of these strings is one byte. Where possible a value contains this word, which must not
  * come back in a problem or in a line of the log.
@@ -6,6 +8,15 @@ export const CANARY = "canary";
 
 /** The UTF-8 bytes of a text. */
 export const utf8 = (text: string): string => Buffer.from(text).toString("latin1");
+
+/** Any character. For `unit: "binary"` fast-check first fills a map with the million of them, which takes most of a second. */
+export const CHARACTER = fc.nat({ max: 0x10_f7ff }).map(
+  (n) => String.fromCodePoint(n < 0xd800 ? n : n + 0x800), // without the surrogates
+  (character) => {
+    const code = String(character).codePointAt(0) ?? 0;
+    return code < 0xd800 ? code : code - 0x800;
+  },
+);
 
 /** Percent-encodes any bytes. */
 export const encodeBytes = (bytes: string): string =>

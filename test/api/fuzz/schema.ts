@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { CHARACTER } from "./samples.ts";
 
 /** The part of JSON Schema that the document uses for requests. */
 export interface Schema {
@@ -66,7 +67,7 @@ function stringsOf({ pattern, minLength = 0, maxLength }: Schema, words: readonl
   const longest = { ...(maxLength === undefined ? {} : { maxLength }) };
   const texts = pattern
     ? fc.stringMatching(format, longest)
-    : fc.string({ unit: "binary", minLength, ...longest });
+    : fc.string({ unit: CHARACTER, minLength, ...longest });
   const known = words.filter(isAllowed);
   return known.length > 0
     ? fc.oneof(texts.filter(isAllowed), fc.constantFrom(...known))
