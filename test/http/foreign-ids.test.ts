@@ -1,8 +1,9 @@
-import { describe, expect, onTestFinished, test } from "vitest";
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPERATIONS } from "../../src/api/operations.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream, type StreamEvent } from "../support/event-source.ts";
-import { call, type Service, startService } from "../support/service.ts";
+import { call, openService, type Service } from "../support/service.ts";
 
 const BASE = "/api/notifications";
 
@@ -66,6 +67,17 @@ function markAll(path: string, { id, type }: Found): Ask[] {
   }));
 }
 
+let database: TestDatabase;
+let service: Service;
+beforeAll(async () => {
+  database = await createDatabase();
+  service = await openService({ databaseUrl: database.url });
+});
+afterAll(async () => {
+  await service.close();
+  await database.close();
+});
+
 const requestsWith = (found: Found) => Object.values(REQUESTS).flatMap((list) => list(found));
 
 test("the requests here cover every operation that requires a token", () => {
@@ -76,9 +88,9 @@ test("the requests here cover every operation that requires a token", () => {
 describe.each([
   ["a%", "ab"],
   ["Ab", "ab"],
-])("%s and another, %s", (me, they) => {
+])("%s and another, %s", (...names) => {
   test("another recipient's id gets the same response as an unknown id", async () => {
-    const { theirs, nothing } = await start(me, they);
+    const { me, theirs, nothing } = await start(...names);
     const ofNothing = requestsWith(nothing);
     for (const [i, request] of requestsWith(theirs).entries()) {
       await restore(me);
@@ -93,7 +105,7 @@ describe.each([
   });
 
   test("another recipient's notification is unknown, whatever its state and the request", async () => {
-    const { theirs, archived } = await start(me, they);
+    const { me, theirs, archived } = await start(...names);
     for (const id of [theirs.id, archived])
       for (const request of REQUESTS.mark?.({ ...theirs, id }) ?? []) {
         const { status, text } = await ask(me, request);
@@ -105,7 +117,7 @@ describe.each([
   });
 
   test("no response contains another recipient's data, and no request changes it", async () => {
-    const { theirs, archived } = await start(me, they);
+    const { me, they, theirs, archived } = await start(...names);
     const before = await everythingOf(they);
     for (const id of [theirs.id, archived])
       for (const request of requestsWith({ ...theirs, id })) {
@@ -117,7 +129,7 @@ describe.each([
   });
 
   test("another recipient's notifications are in no count", async () => {
-    const { mine } = await start(me, they);
+    const { me, they, mine } = await start(...names);
     for (const request of requestsWith(mine)) {
       await restore(me);
       const before = await ask(me, request);
@@ -129,7 +141,7 @@ describe.each([
   });
 
   test("a mark-all is sent to the recipient's own streams only", async () => {
-    await start(me, they);
+    const { me, they } = await start(...names);
     const own = await openStream(service, me);
     const other = await openStream(service, they);
     for (const stream of [own, other]) await stream.waitFor(isReady);
@@ -141,7 +153,7 @@ describe.each([
   });
 
   test("another recipient's cursor is only a position: it returns one's own notifications", async () => {
-    const { cursors } = await start(me, they);
+    const { me, they, cursors } = await start(...names);
     const mine = await notify(me, "mine");
     await notify(they, SECRET);
     expect(cursors.length).toBeGreaterThanOrEqual(3);
@@ -164,7 +176,7 @@ describe.each([
   });
 
   test("another recipient's ticket beside one's own token is ignored and stays unused", async () => {
-    await start(me, they);
+    const { me, they } = await start(...names);
     const query = `?ticket=${await issueTicket(they)}`;
     expect((await openStream(service, me, { query, token: "forged" })).status).toBe(401);
     const own = await openStream(service, me, { query });
@@ -182,23 +194,22 @@ describe.each([
 });
 
 test("a ticket opens a stream and nothing else, and a refused attempt does not use it", async () => {
-  const { theirs } = await start("anna", "boris");
-  const ticket = await issueTicket("boris");
+  const { they, theirs } = await start("anna", "boris");
+  const ticket = await issueTicket(they);
   for (const request of requestsWith(theirs).filter(({ path }) => !path.startsWith("/stream"))) {
     const path = withQuery(request.path, `ticket=${ticket}`);
     const { status, text } = await ask(undefined, { ...request, path });
     expect({ status, code: codeOf(text) }, path).toEqual({ status: 401, code: "token_missing" });
   }
   const query = `?ticket=${ticket}`;
-  const stream = await openStream(service, "boris", { query, token: NONE });
+  const stream = await openStream(service, they, { query, token: NONE });
   await stream.waitFor(isReady);
 });
 
 test.each(["recipientId", "recipient_id", "userId", "user", "sub"])(
   "only the token names the recipient: a %s elsewhere is refused or ignored",
   async (name) => {
-    const [me, they] = ["anna", "boris"];
-    const { mine } = await start(me, they);
+    const { me, they, mine } = await start("anna", "boris");
     const before = await everythingOf(they);
     for (const request of requestsWith(mine)) {
       await restore(me);
@@ -232,9 +243,6 @@ test.each(["recipientId", "recipient_id", "userId", "user", "sub"])(
   },
 );
 
-let database: TestDatabase;
-let service: Service;
-
 /** An empty bearer token counts as no token. */
 const NONE = "";
 
@@ -243,22 +251,24 @@ const codeOf = (text: string) => JSON.parse(text).code;
 const withQuery = (path: string, query: string) =>
   `${path}${path.includes("?") ? "&" : "?"}${query}`;
 
-/** Two of the recipient's own notifications. Between them are two of another recipient, and the gap of a deleted third one. */
-async function start(me: string, they: string) {
-  const own = await createDatabase();
-  onTestFinished(own.close);
-  database = own;
-  service = await startService({ databaseUrl: own.url });
+/**
+ * Two new recipients of these names, with a word before each. The first has two notifications. Between them are two of the other, and
+ * the gap of a deleted one.
+ */
+async function start(name: string, anothersName: string) {
+  const word = randomBytes(4).toString("hex");
+  const me = word + name;
+  const they = word + anothersName;
   await notify(me, "first");
   const { cursor } = (await call(service, they, "/")).body;
   const theirId = await notify(they, SECRET, "theirs");
   const archived = await notify(they, SECRET, "theirs");
-  await own.query("update bellwire.notifications set archived_at = now() where id = $1", [
+  await database.query("update bellwire.notifications set archived_at = now() where id = $1", [
     archived,
   ]);
-  await own.query("select bellwire.mute_types($1, '{muted}')", [they]);
+  await database.query("select bellwire.mute_types($1, '{muted}')", [they]);
   const gap = await notify(me, "gone");
-  await own.query("delete from bellwire.notifications where id = $1", [gap]);
+  await database.query("delete from bellwire.notifications where id = $1", [gap]);
   const id = await notify(me, "second");
 
   const stream = await openStream(service, they, { lastEventId: cursor });
@@ -266,6 +276,8 @@ async function start(me: string, they: string) {
   const list = (await call(service, they, "/")).body;
   const ownList = (await call(service, me, "/")).body;
   return {
+    me,
+    they,
     theirs: { id: theirId, type: "theirs", cursor: list.cursor },
     nothing: { id: gap, type: "of-no-one", cursor: ownList.cursor },
     mine: { id, type: "note", cursor: ownList.cursor },
@@ -290,11 +302,12 @@ const issueTicket = async (recipientId: string): Promise<string> =>
 /** Restores the state: nothing is read, seen, archived or muted. */
 async function restore(recipientId: string): Promise<void> {
   await database.query(
-    `update bellwire.notifications set read_at = null, seen_at = null, archived_at = null
-      where recipient_id = $1 and coalesce(read_at, seen_at, archived_at) is not null`,
+    `with restored as (
+       update bellwire.notifications set read_at = null, seen_at = null, archived_at = null
+        where recipient_id = $1 and coalesce(read_at, seen_at, archived_at) is not null)
+     delete from bellwire.preferences where recipient_id = $1`,
     [recipientId],
   );
-  await database.query("delete from bellwire.preferences where recipient_id = $1", [recipientId]);
 }
 
 const everythingOf = async (recipientId: string) => [
