@@ -1,11 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/logger.ts";
 import { PACKAGE_ROOT, readFiles } from "../../src/migrate/files.ts";
 import { migrate } from "../../src/migrate/migrate.ts";
-import { createDatabase } from "../support/database.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
 import { call, startService } from "../support/service.ts";
 
@@ -27,17 +27,30 @@ test("our SQL is ASCII, which every encoding can represent", () => {
 });
 
 describe.each(inject("servers"))("on $name", (server) => {
-  async function createEncoded(encoding: string) {
-    const database = await createDatabase(server, { empty: true, encoding });
-    onTestFinished(() => database.close());
+  const createEncoded = (encoding: string) => createDatabase(server, { empty: true, encoding });
+
+  const databases = new Map<string, Promise<TestDatabase>>();
+  afterAll(async () => {
+    for (const database of databases.values()) await (await database).close();
+  });
+
+  /** The migrated database in an encoding, which is the same for all tests. */
+  function migrated(encoding: string): Promise<TestDatabase> {
+    const database = databases.get(encoding) ?? createMigrated(encoding);
+    databases.set(encoding, database);
+    return database;
+  }
+
+  async function createMigrated(encoding: string) {
+    const database = await createEncoded(encoding);
+    await migrate({ url: database.url, folders: EVERYTHING, log });
     return database;
   }
 
   test.each(ENCODINGS)(
     "a database in $encoding is migrated, and texts that it can hold are streamed and listed",
     async ({ encoding, has, hasNot }) => {
-      const database = await createEncoded(encoding);
-      await migrate({ url: database.url, folders: EVERYTHING, log });
+      const database = await migrated(encoding);
       await database.query("insert into public.users (name) values ('a'), ('b')");
       const service = await startService({ databaseUrl: database.url });
       const stream = await openStream(service, "2");
@@ -67,8 +80,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     ["EUC_JP", `${"x".repeat(137)}...`],
     ["SQL_ASCII", `${"x".repeat(137)}...`],
   ])("a preview in %s has 140 characters with its ellipsis", async (encoding, expected) => {
-    const database = await createEncoded(encoding);
-    await migrate({ url: database.url, log });
+    const database = await migrated(encoding);
     const preview = async (text: string) =>
       (await database.query("select bellwire.preview($1) as text", [text]))[0]?.text;
     expect(await preview("x".repeat(141))).toBe(expected);
@@ -80,6 +92,7 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   test("a rule's file with a character that the database cannot represent is refused with the reason", async () => {
     const database = await createEncoded("LATIN1");
+    onTestFinished(database.close);
     const folder = mkdtempSync(join(tmpdir(), "bellwire-rules-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, "greet.sql"), "select 'Жанна';\n");
