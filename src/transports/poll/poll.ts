@@ -37,13 +37,15 @@ export function createPolls(options: PollOptions) {
   /** Takes one of the recipient's places and one of the process's. Throws a Problem if none is free. */
   async function takePlaces(recipientId: string): Promise<Leave> {
     if (!(await rollCall.takePlace(recipientId))) throw tooManyStreams();
+    // Wakes no request that waits for a place: the client of an answered poll polls again, and keeps its place.
+    const leaveRecipient = () => limits.leavePlaceOf(recipientId);
     const leave = limits.takePlace();
     if (leave)
       return () => {
-        rollCall.leavePlace(recipientId);
+        leaveRecipient();
         leave();
       };
-    rollCall.leavePlace(recipientId);
+    leaveRecipient();
     throw overloaded();
   }
 
