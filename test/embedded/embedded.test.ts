@@ -25,15 +25,30 @@ async function createFolder(mode = 0o755): Promise<string> {
   return folder;
 }
 
-/** A database created once, for the tests that only start and stop it. */
+/** A database created once, for the tests that only start and stop it. Its copy is never started, only copied. */
 let made: string;
+let unused: string;
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-embedded-"));
   await chmod(folder, 0o755);
   made = join(folder, ".bellwire/pg");
   await (await startEmbedded({ dir: made, port: 0, log: silent })).close();
+  unused = join(folder, "unused");
+  copy(made, unused);
   return () => rm(folder, { recursive: true });
 });
+
+/** With the owner, because the server runs as the owner of its data. */
+function copy(from: string, to: string): void {
+  expect(spawnSync("cp", ["-a", from, to]).status).toBe(0);
+}
+
+/** A new database that its test may break. An initdb would take several times as long. */
+async function createData(): Promise<string> {
+  const dir = join(await createFolder(), "pg");
+  copy(unused, dir);
+  return dir;
+}
 
 async function start(dir: string, options: { port?: number; log?: typeof silent } = {}) {
   const embedded = await startEmbedded({ dir, port: 0, log: silent, ...options });
@@ -146,7 +161,7 @@ test("the next start uses the server of a Bellwire that was killed, and closes i
 });
 
 test("a server that was killed with its Bellwire recovers at the next start", async () => {
-  const dir = join(await createFolder(), "pg");
+  const dir = await createData();
   const { process: child, text: url } = await startElsewhere(dir);
   await query(url, "create table kept as select 1 as one");
   // First the server, while its parent lives: an orphan keeps its pid until init has waited for it.
@@ -163,7 +178,7 @@ test("a server that was killed with its Bellwire recovers at the next start", as
 test("a killed server is restarted on its port with its data, and the log says so", async () => {
   const lines: { msg: string }[] = [];
   const log = createLogger("info", { write: (line) => void lines.push(JSON.parse(line)) });
-  const dir = join(await createFolder(), "pg");
+  const dir = await createData();
   const { url } = await start(dir, { log });
   await query(url, "create table lasting as select 1 as one");
   for (let round = 1; round <= 2; round++) {
@@ -179,7 +194,7 @@ test("a killed server is restarted on its port with its data, and the log says s
 });
 
 test("a server that is closed during a restart stays closed", async () => {
-  const dir = join(await createFolder(), "pg");
+  const dir = await createData();
   const embedded = await start(dir);
   process.kill(await readPid(dir), "SIGKILL");
   await embedded.close();
@@ -239,7 +254,7 @@ test("the leftover of a killed initdb is not used as data", async () => {
 });
 
 test("close stops the server even after its folder was removed", async () => {
-  const dir = join(await createFolder(), "pg");
+  const dir = await createData();
   const { url, close } = await start(dir);
   await rm(dir, { recursive: true });
   await close();
@@ -273,7 +288,7 @@ describe.skipIf(!isRoot)("as root", () => {
   });
 
   test("data of another user keeps its owner", async () => {
-    const dir = join(await createFolder(), "pg");
+    const dir = await createData();
     const first = await start(dir);
     await first.close();
     spawnSync("chown", ["-R", "4711:4711", dir]);
