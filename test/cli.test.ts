@@ -8,6 +8,8 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { token } from "../src/commands/token.ts";
+import { readConfig } from "../src/config.ts";
 import { asService } from "../src/db/pool.ts";
 import { readVersion } from "../src/version.ts";
 import { CLI } from "./support/cli.ts";
@@ -313,6 +315,9 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     return rows;
   }
 
+  /** With the folder's key, as the printed line makes a token, but without a process. */
+  const authorize = async () => `Bearer ${await token(readConfig(env()), "2", "1h")}`;
+
   test("prints a page, a psql line and a token line that work together", async () => {
     const started = await start();
     const page = await fetch(started.page);
@@ -339,7 +344,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
 
   test("SIGINT ends it like SIGTERM; the next start has the data and accepts the old tokens", async () => {
     const started = await start();
-    const authorization = `Bearer ${(await run(started.tokenArgs, env())).stdout.trim()}`;
+    const authorization = await authorize();
     await query(
       started.url,
       "insert into messages (sender_id, recipient_id, body) values (1, 2, 'Kept')",
@@ -365,8 +370,8 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
   });
 
   test("a later signal ends it at once, however long the drain would take", async () => {
-    const { child, ended, page, tokenArgs } = await start({ DRAIN_SECONDS: "300" });
-    const authorization = `Bearer ${(await run(tokenArgs, env())).stdout.trim()}`;
+    const { child, ended, page } = await start({ DRAIN_SECONDS: "300" });
+    const authorization = await authorize();
     const open = () => fetch(`${page}/api/notifications/stream`, { headers: { authorization } });
     const streams = await Promise.all([open(), open()]);
     let isEnded = false;
@@ -416,7 +421,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     const started = await start();
     started.child.stdout.destroy();
     started.child.stderr.destroy();
-    const authorization = `Bearer ${(await run(started.tokenArgs, env())).stdout.trim()}`;
+    const authorization = await authorize();
     for (let i = 0; i < 5; i++) {
       const url = `${started.page}/api/notifications/unread-count`;
       expect((await fetch(url, { headers: { authorization } })).status).toBe(200);
