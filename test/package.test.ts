@@ -101,7 +101,7 @@ test("the package has what it needs to run, and nothing else", async () => {
 test("its command says the version, and plans the rules of the working directory", async () => {
   await writeFile(join(project, "rules/mine.sql"), "select 'a rule of this project';\n");
   const [version, plan] = await Promise.all([
-    run(project, "npx", "bellwire", "--version"),
+    run(project, join(project, "node_modules/.bin/bellwire"), "--version"),
     run(project, "npx", "bellwire", "plan", "rules"),
   ]);
   expect(version.stdout).toBe(`${readVersion()}\n`);
