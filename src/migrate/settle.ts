@@ -54,7 +54,8 @@ begin
     select format('alter routine %s owner to bellwire_owner', p.oid::regprocedure)
       from pg_proc p
       join bellwire.schema_functions installed on installed.name = p.oid::regprocedure::text
-     where p.proowner <> 'bellwire_owner'::regrole
+     where p.pronamespace = 'bellwire'::regnamespace
+       and p.proowner <> 'bellwire_owner'::regrole
   loop
     execute change;
   end loop;
