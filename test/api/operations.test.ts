@@ -261,18 +261,16 @@ test("every unknown route is a problem, at the root as in the API", async () => 
 test.each(["PORT", "METRICS_PORT"])(
   "if the port of %s is taken, the error names port and variable, and nothing stays open",
   async (variable) => {
-    const own = await createDatabase();
-    onTestFinished(own.close);
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     onTestFinished(() => void taken.close());
     const { port } = taken.address() as AddressInfo;
     const env = { [variable]: `${port}` };
-    await expect(startService({ databaseUrl: own.url, env })).rejects.toThrow(
+    await expect(startService({ databaseUrl: database.url, env })).rejects.toThrow(
       `Another process already uses port ${port} on 127.0.0.1. Stop it, or set ${variable}.`,
     );
     await eventually(async () => {
-      const open = await own.query(
+      const open = await database.query(
         `select application_name from pg_stat_activity
           where datname = current_database() and application_name like 'bellwire%'`,
       );
