@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, inject, onTestFinished, test } from "vites
 import { createLogger } from "../../src/logger.ts";
 import { migrate, plan } from "../../src/migrate/migrate.ts";
 import { formatStatus, status } from "../../src/migrate/status.ts";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { createDatabase } from "../support/database.ts";
 import { NO_MATTER, ODD, ODD_FORMS, OVERRIDE } from "../support/odd-settings.ts";
 import { startService } from "../support/service.ts";
 import { tour } from "../support/tour.ts";
@@ -62,14 +62,8 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
     return new Map(rows.map(({ name, setting }) => [name, setting]));
   }
 
-  /** For one setting after another. */
-  let shared: TestDatabase;
-
   beforeAll(async () => {
     known = await readSettings(server.url);
-    shared = await createDatabase(server);
-    await shared.query(OVERRIDE);
-    return shared.close;
   });
 
   test("every setting of the server has an odd value here, or a reason to have none", () => {
@@ -79,7 +73,7 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
   });
 
   test("without any of these settings", async () => {
-    const { url } = shared;
+    const url = await prepare([], "database");
     expected = await tour(url, await startService({ databaseUrl: url }));
     expect(expected.filter((line) => / [45]\d\d /.test(line))).toEqual([]);
   });
@@ -87,11 +81,8 @@ describe.each(inject("servers"))("on $name the service is the same", (server) =>
   const isFirst = server.url === inject("servers")[0]?.url;
 
   // Settings that change a text or a result are tested one by one, on one server. All others are tested together.
-  test.skipIf(!isFirst).each(Object.entries(ODD_FORMS))("with %s = %s", async (name, value) => {
-    const { url, query } = shared;
-    const alter = `alter database ${new URL(url).pathname.slice(1)}`;
-    onTestFinished(async () => void (await query(`${alter} reset all`)));
-    if (known.has(name)) await query(`${alter} set ${name} = ${value}`);
+  test.skipIf(!isFirst).each(Object.entries(ODD_FORMS))("with %s = %s", async (...setting) => {
+    const url = await prepare([setting], "database");
     expect(await tour(url, await startService({ databaseUrl: url }))).toEqual(expected);
   });
 

@@ -12,7 +12,7 @@ const plain = (value: unknown) =>
       Math.abs(Date.parse(time.slice(1, -1)) - Date.now()) < 120_000 ? "now" : time,
     )
     .replaceAll(/"v1\.[^"]+_"/g, "cursor")
-    .replaceAll(/"(id|ticket|nextBefore)":"[^"]+"/g, '"$1"')
+    .replaceAll(/"(id|ticket)":"[^"]+"/g, '"$1"')
     .replaceAll(/"ids?":\["\d+"\]/g, "ids");
 
 /** Every request that a client can send, and every response. `url` is the application's connection, with the settings under test. */
@@ -79,8 +79,7 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   await notify("last");
   await Promise.all([stream.take(1), resumed.take(1)]);
   await tourRules(query, me);
-  const page = await ask("?limit=2");
-  expect(page.nextBefore).toBe(page.notifications[1].id);
+  await ask("?limit=2");
   await query("select bellwire.revoke($1)", [me]);
   await Promise.all([stream.ended, resumed.ended]);
   // Chance decides whether one read returns two changes or two reads do.
@@ -91,31 +90,27 @@ export async function tour(url: string, service: Reachable): Promise<string[]> {
   return said;
 }
 
-/** Rules: one that notifies, one with dedupe keys, one that fails, and one that define_rule refuses. Their names are the recipient's own. */
+/** Rules: one that notifies, one with dedupe keys, one that fails, and one that define_rule refuses. */
 async function tourRules(
   query: (sql: string, values?: unknown[]) => Promise<pg.QueryResult>,
   me: string,
 ): Promise<void> {
-  const [things, writes, told] = [`public.things_${me}`, `public.writes_${me}()`, `told_${me}`];
-  await query(`create table ${things} (owner_id text, n int)`);
-  await query(`create function ${writes} returns text volatile begin atomic select 'x'; end`);
+  await query("create table public.things (owner_id text, n int)");
+  await query("create function public.writes() returns text volatile begin atomic select 'x'; end");
   const define = (name: string, type: string) =>
     query(`
-      select bellwire.define_rule('${name}', '${things}', 'insert or update', $$
+      select bellwire.define_rule('${name}', 'public.things', 'insert or update', $$
         select n.owner_id as recipient_id, ${type} as type, 'k' || n.n as dedupe_key,
                jsonb_build_object('n', n.n, 'even', n.n = 2, 'old', o.n) as data
           from new_rows n
           left join old_rows o on false
          where 6 / n.n > 0
       $$)`);
-  await define(told, "'thing'");
-  await expect(define(`writes_${me}`, writes)).rejects.toThrow("volatile");
-  for (const n of [2, 2, 1, 0]) await query(`insert into ${things} values ($1, $2)`, [me, n]);
-  const errors = await query(
-    "select rule, sqlstate, message, errors from bellwire.rule_errors where rule like '%' || $1",
-    [me],
-  );
+  await define("told", "'thing'");
+  await expect(define("writes", "public.writes()")).rejects.toThrow("volatile");
+  for (const n of [2, 2, 1, 0]) await query("insert into public.things values ($1, $2)", [me, n]);
+  const errors = await query("select rule, sqlstate, message, errors from bellwire.rule_errors");
   expect(errors.rows).toEqual([
-    { rule: told, sqlstate: "22012", message: "division by zero", errors: "1" },
+    { rule: "told", sqlstate: "22012", message: "division by zero", errors: "1" },
   ]);
 }
