@@ -4,6 +4,12 @@ import { createDatabase } from "../support/database.ts";
 import { startService } from "../support/service.ts";
 import { LAUNCH, testInBrowser } from "./support/chromium.ts";
 
+/** Without the endless animation of the page, and with few pixels: both cost a processor without a GPU. */
+const CHEAP: BrowserContextOptions = {
+  reducedMotion: "reduce",
+  viewport: { width: 800, height: 600 },
+};
+
 const MESSAGE = "insert into messages (sender_id, recipient_id, body) values (1, 2, $1)";
 
 const inBrowser = testInBrowser("the demo");
@@ -133,7 +139,7 @@ async function openDemo() {
 
   /** Each page has its own profile. A script error or a CSP violation fails the test. */
   async function openPage(url: string, options: BrowserContextOptions = {}): Promise<Page> {
-    const context = await browser.newContext({ locale: "en-US", ...options });
+    const context = await browser.newContext({ ...CHEAP, locale: "en-US", ...options });
     const page = await context.newPage();
     const errors: unknown[] = [];
     page.on("pageerror", (error) => errors.push(error));
