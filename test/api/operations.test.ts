@@ -164,7 +164,7 @@ describe("metrics", () => {
     await open[2]?.ended;
     expect(await read('bellwire_stream_closes_total{reason="revoked"}')).toBe(1);
 
-    const brief = await openStream(service, "2", { token: await service.token("2", 1) });
+    const brief = await openStream(service, "2", { token: await service.token("2", 5) });
     await brief.ended;
     expect(brief.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "expired" } });
     expect(await read('bellwire_stream_closes_total{reason="expired"}')).toBe(1);

@@ -70,7 +70,7 @@ describe("the expiry of a token", () => {
     let lastEventId: string | undefined;
     let sent = 0;
     for (let tokens = 0; tokens < 3; tokens++) {
-      const token = await service.token("1", 3);
+      const token = await service.token("1", 5);
       const [, claims = ""] = token.split(".");
       const expiresAt = JSON.parse(Buffer.from(claims, "base64url").toString()).exp * 1000;
       const stream = await openStream(service, "1", {

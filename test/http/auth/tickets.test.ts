@@ -110,7 +110,7 @@ describe("a ticket", () => {
   });
 
   test("expires with the token that it was issued for, and so does its stream", async () => {
-    const token = await service.token("6", 2);
+    const token = await service.token("6", 5);
     const response = await fetch(`${service.url}/api/notifications/tickets`, {
       method: "POST",
       headers: { authorization: `Bearer ${token}` },
