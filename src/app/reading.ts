@@ -1,5 +1,6 @@
 import type { Config } from "../config.ts";
 import { createChangesReader } from "../db/changes-reader.ts";
+import { createFeedSession } from "../db/feed-session.ts";
 import { createListener } from "../db/listener.ts";
 import { watchNotifyQueue } from "../db/notify-queue.ts";
 import { createPool } from "../db/pool.ts";
@@ -38,11 +39,17 @@ export async function openReading({ database, config, metrics, onClose, log }: R
 
   const hub = createHub();
   const { adoptRestoredRows, now, readAll } = createChangesReader(pools.feed, config.maxEventBytes);
+  const session = createFeedSession({
+    url: database.directUrl,
+    maxEventBytes: config.maxEventBytes,
+    log,
+  });
+  onClose(session.close);
   const suspendWakeups = (ms: number) => suspendWakeupsFor(pools.feed, ms);
   const feed = createFeed({
     adoptRestoredRows,
     now,
-    read: readAll,
+    read: async (from) => (await session.readNewRows(from)) ?? (await readAll(from)),
     publish: hub.publish,
     readAgain: hub.readAgain,
     suspendWakeups,
@@ -68,7 +75,10 @@ export async function openReading({ database, config, metrics, onClose, log }: R
       metrics.onWakeUp();
       feed.wake();
     },
-    onListening: feed.catchUp,
+    onListening() {
+      session.renew();
+      feed.catchUp();
+    },
     pool: pools.feed,
     log,
   });

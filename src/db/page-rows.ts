@@ -1,7 +1,9 @@
 import type { Change, MarkAll, Page, Removal } from "../changes/changes.ts";
-import { type Cursor, type Stage, stageByNumber } from "../changes/cursor.ts";
+import { type Cursor, type Stage, stageByNumber, stageNumber } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "../changes/snapshot.ts";
+
+const NEW = stageNumber("new");
 
 /** The first row that `bellwire.changes_since()` and `changes_for()` return. The rows of the page follow. */
 export interface Head {
@@ -40,6 +42,52 @@ export interface PageRow {
   archived_at: string | null;
   created_xid: string;
   changed_xid: string;
+}
+
+/** What `bellwire.new_rows_since()` returns: a head in each row, and a new notification, if there is one. */
+export type NewRow = Pick<Head, "snapshot" | "newest" | "suspended_ms"> & {
+  file: string | null;
+  is_complete: boolean;
+} & (
+    | { id: null }
+    | (Omit<PageRow, "stage" | "is_cut" | "unread" | "unseen"> & { is_plain: boolean })
+  );
+
+/** Undefined if there is more than new notifications whose texts and data are each no longer than `longest`. */
+export function toNewRowsPage(
+  rows: readonly NewRow[],
+  { epoch, at }: Cursor,
+  longest: number,
+): Page | undefined {
+  const [head] = rows;
+  if (!head?.is_complete) return undefined;
+  const moment = parseSnapshot(head.snapshot);
+  if (moment.xmax < at.xmax) return undefined;
+  const changes: Change[] = [];
+  for (const row of rows) {
+    if (row.id === null) break;
+    // Data can be much longer as text than it is stored.
+    if (!row.is_plain || row.data.length > longest) return undefined;
+    changes.push(toChange({ ...row, stage: NEW, is_cut: false, unread: null, unseen: null }));
+  }
+  const upto = endOfRead(at, moment, head.newest);
+  return {
+    epoch,
+    from: at,
+    upto,
+    present: upto,
+    moment,
+    marked: [],
+    removed: [],
+    changes: changes.sort((a, b) => (a.id < b.id ? -1 : 1)),
+    isLast: true,
+    remaining: changes.length,
+    revoked: [],
+    counts: new Map(),
+    suspendedMs: head.suspended_ms,
+    isForeign: false,
+    isExpired: false,
+  };
 }
 
 /** Whether the cursor's transactions belong to another history than the database's. */

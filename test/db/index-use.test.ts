@@ -1,5 +1,6 @@
 import type pg from "pg";
 import { beforeAll, describe, expect, inject, test } from "vitest";
+import { SETTINGS } from "../../src/db/feed-session.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { vacuumNotifications } from "../support/vacuum.ts";
 
@@ -144,8 +145,12 @@ describe.each(inject("servers"))("on $name", (server) => {
         from generate_series(1, 100000) n
        cross join lateral (select 3 + n % 400 as xid) x`);
     await vacuumNotifications(database);
-    const read = "select * from bellwire.changes_since('500:510:502,505')";
-    await blocksOf(read);
-    expect(await blocksOf(read)).toBeLessThan(100);
+    for (const read of [
+      "select * from bellwire.changes_since('500:510:502,505')",
+      "select * from bellwire.new_rows_since('500:510:502,505', 200, 4096)",
+    ]) {
+      await blocksOf(read, SETTINGS);
+      expect(await blocksOf(read, SETTINGS)).toBeLessThan(100);
+    }
   });
 });

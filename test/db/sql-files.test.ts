@@ -41,6 +41,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.issue_ticket(bytea,text,timestamp with time zone,timestamp with time zone,interval)",
   "bellwire.mark_all(text,text,bigint,text,pg_snapshot,text,pg_snapshot,bigint)",
   "bellwire.mute_types(text,text[])",
+  "bellwire.new_rows_since(pg_snapshot,integer,integer)",
   "bellwire.newest_change()",
   "bellwire.preview(text)",
   "bellwire.prune(timestamp with time zone)",

@@ -55,8 +55,9 @@ test.skipIf(!hasPgbouncer)(
     expect(verdict.longestSilenceMs).toBeLessThan(1000);
     await expectInbox(database, service);
     expect(await postgres.backendPids("bellwire listener")).toHaveLength(1);
+    expect(await postgres.backendPids("bellwire feed")).toHaveLength(1);
     const pooled = await postgres.query(
-      "select from pg_stat_activity where usename = 'app' and application_name <> 'bellwire listener'",
+      "select from pg_stat_activity where usename = 'app' and application_name not in ('bellwire listener', 'bellwire feed')",
     );
     expect(pooled).toHaveLength(SESSIONS);
     expect((await service.readiness()).status).toBe(200);

@@ -1,0 +1,131 @@
+-- The feed's read in the ordinary case: a few new notifications since a snapshot, and nothing else. bellwire.changes_since() explains why
+-- this is exact; it reads what this one leaves out.
+--
+-- Returns one row for each new notification, in no order, or one row without an `id` if there is none. The columns up to
+-- `is_complete` are the same in each row:
+--   snapshot, newest       the moment of this call, and bellwire.newest_change()
+--   file                   the table's file, null if the table was replaced: another file means another history, as in bellwire.epoch()
+--   suspended_ms           for how long no wake-ups will be sent
+--   is_complete            false if the read has more than these rows: mark-alls, removals, revocations, or rows that were pruned
+-- A notification that is not new, or whose texts are long, has `is_plain` false and no texts. A caller that finds one, or as many rows as
+-- `at_most`, or an incomplete read, calls bellwire.changes_since() instead.
+--
+-- It is one flat query without settings, so that PostgreSQL inlines it into a prepared statement and plans it once. The session
+-- must have the settings of bellwire.changes_since().
+--
+-- Cost     one probe of eight indexes, and one for each transaction in progress in `since`
+-- Rights   bellwire_service
+-- Remove   drop function bellwire.new_rows_since;
+-- requires: stored_bytes.sql
+-- requires: wakeups_suspended_ms.sql
+-- requires: wire_time.sql
+create or replace function bellwire.new_rows_since(since pg_snapshot, at_most integer, longest integer)
+  returns table (
+    snapshot     pg_snapshot,
+    file         oid,
+    newest       xid8,
+    suspended_ms double precision,
+    is_complete  boolean,
+    is_plain     boolean,
+    id           bigint,
+    recipient_id text,
+    type         text,
+    actor_id     text,
+    title        text,
+    body         text,
+    link         text,
+    data         text,
+    created_at   text,
+    seen_at      text,
+    read_at      text,
+    archived_at  text,
+    created_xid  xid8,
+    changed_xid  xid8
+  )
+  language sql
+  stable
+begin atomic
+  with ends as (
+    select (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as changed_xid,
+           (
+             select n.created_xid
+               from bellwire.notifications n
+              where n.created_xid > n.changed_xid
+              order by n.created_xid desc
+              limit 1
+           ) as created_xid,
+           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as removed_xid,
+           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as marked_xid,
+           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as revoked_xid,
+           (select k.pruned_xid from bellwire.retention k limit 1) as pruned_xid,
+           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as began_xid
+  ),
+  head as (
+    select pg_current_snapshot() as snapshot,
+           -- The constant is the table that this function reads, also after another one took its name.
+           case
+             when to_regclass('bellwire.notifications') = 'bellwire.notifications'::regclass
+               then pg_relation_filenode('bellwire.notifications'::regclass)
+           end as file,
+           greatest(e.changed_xid, e.created_xid, e.removed_xid, e.marked_xid, e.revoked_xid, e.began_xid, e.pruned_xid, '0') as newest,
+           bellwire.wakeups_suspended_ms() as suspended_ms,
+           case
+             -- The snapshot sees everything older than its oldest transaction in progress.
+             when greatest(e.removed_xid, e.marked_xid, e.revoked_xid, e.pruned_xid, '0') < pg_snapshot_xmin(since) then true
+             when greatest(e.removed_xid, e.marked_xid, e.revoked_xid, e.pruned_xid, '0') >= pg_snapshot_xmax(since) then false
+             else not exists (select from pg_snapshot_xip(since) as missing (xid) where missing.xid <= e.pruned_xid)
+                  and not exists (select from bellwire.removals r where r.removed_xid = any (array(select pg_snapshot_xip(since))))
+                  and not exists (select from bellwire.mark_alls m where m.marked_xid = any (array(select pg_snapshot_xip(since))))
+                  and not exists (select from bellwire.revocations v where v.revoked_xid = any (array(select pg_snapshot_xip(since))))
+           end as is_complete
+      from ends e
+  ),
+  rows as (
+    select n.*
+      from bellwire.notifications n
+     where n.changed_xid >= pg_snapshot_xmax(since)
+     union all
+    select n.*
+      from bellwire.notifications n
+     where n.changed_xid = any (array(select pg_snapshot_xip(since)))
+  ),
+  found as (
+    select r.*,
+           not pg_visible_in_snapshot(r.created_xid, since)
+             and bellwire.stored_bytes(1, r.type, r.actor_id, r.title, r.body, r.link, r.data, null) <= longest as is_plain
+      from rows r
+     where pg_visible_in_snapshot(
+             case when pg_visible_in_snapshot(r.created_xid, since) then r.changed_xid else r.created_xid end,
+             pg_current_snapshot()
+           )
+     limit at_most
+  )
+  select h.snapshot,
+         h.file,
+         h.newest,
+         h.suspended_ms,
+         h.is_complete,
+         f.is_plain,
+         f.id,
+         f.recipient_id,
+         f.type,
+         f.actor_id,
+         f.title,
+         f.body,
+         f.link,
+         f.data::text,
+         bellwire.wire_time(f.created_at),
+         bellwire.wire_time(f.seen_at),
+         bellwire.wire_time(f.read_at),
+         bellwire.wire_time(f.archived_at),
+         f.created_xid,
+         f.changed_xid
+    from head h
+    left join found f on true;
+end;
+
+comment on function bellwire.new_rows_since is
+  'Internal. The feed''s read in the ordinary case: a few new notifications since a snapshot, and nothing else.';
+
+revoke all on function bellwire.new_rows_since from public;
+grant execute on function bellwire.new_rows_since to bellwire_service;
