@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream, REFUSAL } from "../support/event-source.ts";
+import { throughRollCall } from "../support/roll-call.ts";
 import { call, openService, type Service, startService } from "../support/service.ts";
 
 const LIMIT = { MAX_STREAMS_PER_RECIPIENT: "3" };
@@ -167,10 +168,11 @@ describe("while all clients are connected", () => {
       while (!isOver)
         statuses.push((await call(service, recipient, `/poll?since=${cursor}&wait=3`)).status);
     });
-    const open = async () =>
+    const areOpen = async () =>
       /^bellwire_waiting_polls 3$/m.test(await (await fetch(service.metricsUrl)).text());
-    await expect.poll(open).toBe(true);
-    expect((await openStream(service, recipient)).status).toBe(429);
+    const back = () => expect.poll(areOpen).toBe(true);
+    await back();
+    expect((await throughRollCall(() => openStream(service, recipient), back)).status).toBe(429);
     isOver = true;
     await Promise.all(present);
     expect(new Set(statuses)).toEqual(new Set([200]));

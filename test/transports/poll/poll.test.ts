@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
+import { throughRollCall } from "../../support/roll-call.ts";
 import { call, openService, type Service, startService } from "../../support/service.ts";
 
 let database: TestDatabase;
@@ -308,13 +309,14 @@ describe("a poll that waits", () => {
     const waiting = pollUntilToldOf("one");
     await untilWaiting(1);
 
-    const refused = await call(service, me, "/poll");
+    const back = () => untilWaiting(1);
+    const refused = await throughRollCall(() => call(service, me, "/poll"), back);
     expect({ status: refused.status, code: refused.body.code }).toEqual({
       status: 429,
       code: "too_many_streams",
     });
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(30);
-    expect((await openStream(service, me)).status).toBe(429);
+    expect((await throughRollCall(() => openStream(service, me), back)).status).toBe(429);
 
     const third = call(service, "another", "/poll?wait=30");
     await untilWaiting(2);
@@ -344,8 +346,9 @@ describe("a poll that waits", () => {
         });
     };
     const gone = ask();
-    await untilWaiting(1);
-    expect((await call(service, me, "/poll")).status).toBe(429);
+    const back = () => untilWaiting(1);
+    await back();
+    expect((await throughRollCall(() => call(service, me, "/poll"), back)).status).toBe(429);
     abort.abort();
     await expect(gone).rejects.toThrow();
     await expect.poll(async () => (await call(service, me, "/poll")).status).toBe(200);
