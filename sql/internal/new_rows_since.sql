@@ -7,7 +7,7 @@
 --   file                   the table's file, null if the table was replaced: another file means another history, as in bellwire.epoch()
 --   suspended_ms           for how long no wake-ups will be sent
 --   is_complete            false if the read has more than these rows: mark-alls, removals, revocations, or rows that were pruned
--- A notification that is not new, or whose texts are long, has `is_plain` false and no texts. A caller that finds one, or as many rows as
+-- A notification that is not new, or whose texts or data are long, has `is_plain` false and no texts. A caller that finds one, or as many rows as
 -- `at_most`, or an incomplete read, calls bellwire.changes_since() instead.
 --
 -- It is one flat query without settings, so that PostgreSQL inlines it into a prepared statement and plans it once. The session
@@ -92,7 +92,9 @@ begin atomic
   found as (
     select r.*,
            not pg_visible_in_snapshot(r.created_xid, since)
-             and bellwire.stored_bytes(1, r.type, r.actor_id, r.title, r.body, r.link, r.data, null) <= longest as is_plain
+             and bellwire.stored_bytes(1, r.type, r.actor_id, r.title, r.body, r.link, r.data, null) <= longest
+             -- Data can be much longer as text than it is stored.
+             and octet_length(r.data::text) <= longest as is_plain
       from rows r
      where pg_visible_in_snapshot(
              case when pg_visible_in_snapshot(r.created_xid, since) then r.changed_xid else r.created_xid end,
@@ -108,12 +110,12 @@ begin atomic
          f.is_plain,
          f.id,
          f.recipient_id,
-         f.type,
-         f.actor_id,
-         f.title,
-         f.body,
-         f.link,
-         f.data::text,
+         plain.type,
+         plain.actor_id,
+         plain.title,
+         plain.body,
+         plain.link,
+         plain.data,
          bellwire.wire_time(f.created_at),
          bellwire.wire_time(f.seen_at),
          bellwire.wire_time(f.read_at),
@@ -121,7 +123,12 @@ begin atomic
          f.created_xid,
          f.changed_xid
     from head h
-    left join found f on true;
+    left join found f on true
+    -- The texts of a row that is read again by bellwire.changes_since() may be huge, and stay in the database.
+    left join lateral (
+           select f.type, f.actor_id, f.title, f.body, f.link, f.data::text as data
+            where f.is_plain
+         ) plain on true;
 end;
 
 comment on function bellwire.new_rows_since is

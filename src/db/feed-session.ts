@@ -32,9 +32,9 @@ const PAUSE_MS = 5000;
 const LIFETIME_MS = 600_000;
 const GOODBYE_MS = 1000;
 
-/** With more rows than this, `bellwire.changes_since()` reads a page. */
+/** With this many rows, `bellwire.changes_since()` reads a page. */
 const AT_MOST = 200;
-/** So long may the texts of a row be together. */
+/** The most bytes that a row's texts, and its data, may have. */
 const LONGEST = 4096;
 
 const NEW_ROWS = {
@@ -51,7 +51,7 @@ export const SETTINGS = `
   set random_page_cost = 0.1;
   set jit = off`;
 
-/** A pooler makes a process id up. */
+/** `pid` shows whether this is a direct connection: a pooler begins a connection with a process id of its own making. */
 const BEGIN = `
   select pg_backend_pid() as pid,
          bellwire.epoch(),
@@ -75,7 +75,7 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
   async function open(): Promise<void> {
     isOpening = true;
     const renewalsBefore = renewals;
-    // We create the socket, so that we can destroy it: on a half-open connection `end()` waits for ever.
+    // Our own socket, because a half-open connection never answers `end()` and must be destroyed.
     const socket = new Socket();
     const client = new pg.Client({
       connectionString: url,
@@ -144,7 +144,7 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
           values: [formatSnapshot(from.at), AT_MOST, longest],
         });
         if (!rows[0]?.file || rows[0].file !== used.file) end(used);
-        else if (rows.length < AT_MOST) return toNewRowsPage(rows, from, longest);
+        else if (rows.length < AT_MOST) return toNewRowsPage(rows, from);
       } catch (err) {
         end(used, err);
       }

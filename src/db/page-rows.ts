@@ -53,12 +53,8 @@ export type NewRow = Pick<Head, "snapshot" | "newest" | "suspended_ms"> & {
     | (Omit<PageRow, "stage" | "is_cut" | "unread" | "unseen"> & { is_plain: boolean })
   );
 
-/** Undefined if there is more than new notifications whose texts and data are each no longer than `longest`. */
-export function toNewRowsPage(
-  rows: readonly NewRow[],
-  { epoch, at }: Cursor,
-  longest: number,
-): Page | undefined {
+/** Undefined if there is more than new notifications with short texts. */
+export function toNewRowsPage(rows: readonly NewRow[], { epoch, at }: Cursor): Page | undefined {
   const [head] = rows;
   if (!head?.is_complete) return undefined;
   const moment = parseSnapshot(head.snapshot);
@@ -66,8 +62,7 @@ export function toNewRowsPage(
   const changes: Change[] = [];
   for (const row of rows) {
     if (row.id === null) break;
-    // Data can be much longer as text than it is stored.
-    if (!row.is_plain || row.data.length > longest) return undefined;
+    if (!row.is_plain) return undefined;
     changes.push(toChange({ ...row, stage: NEW, is_cut: false, unread: null, unseen: null }));
   }
   const upto = endOfRead(at, moment, head.newest);

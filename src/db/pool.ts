@@ -11,7 +11,7 @@ export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000
 const LAST_QUERIES_MS = 1000;
 
 /**
- * The connections for everything but LISTEN. They may go through a pooler, so nothing here relies on a session.
+ * The connections for everything but LISTEN and the feed's own session. They may go through a pooler, so nothing here relies on a session.
  *
  * A query that gets no answer within 10 s rejects, and its connection is discarded. `query` runs as read committed, whatever the
  * database's default, and retries conflicts. Prisma's single statements also come through `query`. For a transaction, take a client:
