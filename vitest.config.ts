@@ -1,7 +1,20 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const elsewhere = [...configDefaults.exclude, "test/faults/**", "test/clients/**"];
 const UNIT = "test/**/*.unit.test.ts";
+
+/** The files that take longest. One that started last would run alone. */
+const LONGEST = /(mark-all|exactly-once|fuzz|cross-origin|cli|settings|answer-bytes)\.test\.ts$/;
+
+/** Starts the longest files first, then the others in Vitest's order, which without a cache is by their size. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]) {
+    const isLong = ({ moduleId }: TestSpecification) => LONGEST.test(moduleId);
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export default defineConfig({
   test: {
@@ -13,6 +26,7 @@ export default defineConfig({
     isolate: false,
     // Many tests wait, so two files at a time leave two cores idle for a third of the time.
     maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
