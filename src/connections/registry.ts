@@ -39,10 +39,14 @@ export interface Entry {
 /** A recipient that a connection carries notifications for, and when its token expires. */
 export interface Member {
   readonly recipientId: string;
-  /** Ends its follower. */
-  readonly end: () => void;
+  readonly follower: Follower;
   readonly expiresAt: number;
   hasBeenWarned: boolean;
+}
+
+/** Ends when the registry closes it. */
+interface Follower {
+  close(): void;
 }
 
 export type Registry = ReturnType<typeof createRegistry>;
@@ -101,8 +105,8 @@ export function createRegistry(options: RegistryOptions) {
       if (entry.members.some(({ recipientId }) => isMeant(recipientId))) ping(entry);
   }
 
-  function leave({ end, recipientId }: Member): void {
-    end();
+  function leave({ follower, recipientId }: Member): void {
+    follower.close();
     rollCall.leavePlace(recipientId);
   }
 
@@ -129,11 +133,11 @@ export function createRegistry(options: RegistryOptions) {
      * The connection now carries notifications for this recipient too, whose place is taken. It is closed when the first of its tokens
      * expires.
      */
-    addMember(entry: Entry, { recipientId, expiresAt }: Identity, end: () => void): Member {
+    addMember(entry: Entry, { recipientId, expiresAt }: Identity, follower: Follower): Member {
       const leftMs = expiresAt.getTime() - Date.now();
       const member = {
         recipientId,
-        end,
+        follower,
         expiresAt: performance.now() + leftMs,
         hasBeenWarned: false,
       };

@@ -11,17 +11,11 @@ export interface Subscriber {
   checkToken(): void;
 }
 
-export interface Subscription {
-  /** The subscriber has everything that was published for it so far, and has read these counts itself. */
-  setCounts(counts: CountsAt): void;
-  /** Calling it twice is harmless. */
-  unsubscribe(): void;
-}
-
 /** A recipient with streams here. */
 interface Recipient {
-  readonly subscribers: Set<Subscriber>;
-  counts?: CountsAt | undefined;
+  /** Replaced and not changed: nearly every recipient has one, and a Set takes 160 bytes. */
+  subscribers: readonly Subscriber[];
+  counts: CountsAt | undefined;
 }
 
 export type Hub = ReturnType<typeof createHub>;
@@ -47,21 +41,24 @@ export function createHub() {
   }
 
   return {
-    subscribe(recipientId: string, subscriber: Subscriber): Subscription {
-      const recipient = connected.get(recipientId) ?? { subscribers: new Set() };
-      connected.set(recipientId, recipient);
-      const { subscribers } = recipient;
-      subscribers.add(subscriber);
-      return {
-        setCounts(counts) {
-          recipient.counts = laterCounts(recipient.counts, counts);
-        },
-        unsubscribe() {
-          subscribers.delete(subscriber);
-          if (subscribers.size === 0 && connected.get(recipientId) === recipient)
-            connected.delete(recipientId);
-        },
-      };
+    subscribe(recipientId: string, subscriber: Subscriber): void {
+      const recipient = connected.get(recipientId);
+      if (recipient) recipient.subscribers = recipient.subscribers.concat(subscriber);
+      else connected.set(recipientId, { subscribers: [subscriber], counts: undefined });
+    },
+
+    /** Calling it twice is harmless. */
+    unsubscribe(recipientId: string, subscriber: Subscriber): void {
+      const recipient = connected.get(recipientId);
+      if (!recipient) return;
+      recipient.subscribers = recipient.subscribers.filter((other) => other !== subscriber);
+      if (recipient.subscribers.length === 0) connected.delete(recipientId);
+    },
+
+    /** A subscriber of the recipient has everything that was published for it so far, and has read these counts itself. */
+    setCounts(recipientId: string, counts: CountsAt): void {
+      const recipient = connected.get(recipientId);
+      if (recipient) recipient.counts = laterCounts(recipient.counts, counts);
     },
 
     publish(page: Page, askedAt: number): void {

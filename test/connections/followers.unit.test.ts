@@ -32,14 +32,11 @@ function openConnection() {
       ...hub,
       subscribe(recipientId, subscriber) {
         following.add(recipientId);
-        const subscription = hub.subscribe(recipientId, subscriber);
-        return {
-          ...subscription,
-          unsubscribe() {
-            following.delete(recipientId);
-            subscription.unsubscribe();
-          },
-        };
+        hub.subscribe(recipientId, subscriber);
+      },
+      unsubscribe(recipientId, subscriber) {
+        following.delete(recipientId);
+        hub.unsubscribe(recipientId, subscriber);
       },
     },
     read: () => new Promise(() => {}),

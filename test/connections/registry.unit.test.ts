@@ -49,6 +49,7 @@ function createWire({ hasBegun = true } = {}) {
 }
 
 const nothing = () => {};
+const follower = { close() {} };
 
 /** An identity whose token expires in this many seconds. */
 const holder = (recipientId: string, seconds: number) => ({
@@ -63,7 +64,7 @@ test("a connection may identify itself later, and gets heartbeats until then", (
   const entry = registry.add(wire, nothing);
   vi.advanceTimersByTime(30_000);
   expect(told).toEqual(["ping"]);
-  registry.addMember(entry, holder("1", 65), nothing);
+  registry.addMember(entry, holder("1", 65), follower);
   vi.advanceTimersByTime(6000);
   expect(told).toContain("expiring");
   expect(told).not.toContain("expired");
@@ -83,12 +84,12 @@ test("the first of several members whose token expires ends the connection; a me
   const { registry } = openRegistry();
   const { wire, told } = createWire();
   const entry = registry.add(wire, nothing);
-  registry.addMember(entry, holder("1", 600), nothing);
-  const brief = registry.addMember(entry, holder("2", 5), nothing);
+  registry.addMember(entry, holder("1", 600), follower);
+  const brief = registry.addMember(entry, holder("2", 5), follower);
   registry.removeMember(entry, brief);
   vi.advanceTimersByTime(10_000);
   expect(told).toEqual([]);
-  registry.addMember(entry, holder("3", 5), nothing);
+  registry.addMember(entry, holder("3", 5), follower);
   vi.advanceTimersByTime(6000);
   expect(told).toEqual(["expiring", "expired"]);
 });
@@ -102,8 +103,8 @@ test("a connection gives back its own place and its members' places, each once, 
   registry.add(createWire().wire, take());
   expect(own.takePlace()).toBeUndefined();
   for (const recipientId of ["1", "2"]) own.takePlaceFor(recipientId);
-  const member = registry.addMember(entry, holder("1", 60), nothing);
-  registry.addMember(entry, holder("2", 60), nothing);
+  const member = registry.addMember(entry, holder("1", 60), follower);
+  registry.addMember(entry, holder("2", 60), follower);
   expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([false, false]);
   registry.removeMember(entry, member);
   expect([own.hasPlaceFor("1"), own.hasPlaceFor("2")]).toEqual([true, false]);
@@ -123,7 +124,7 @@ test("a request that waits for a place gets the place of a member that leaves", 
   const { wire, told } = createWire();
   const entry = registry.add(wire, nothing);
   own.takePlaceFor("1");
-  const member = registry.addMember(entry, holder("1", 60), nothing);
+  const member = registry.addMember(entry, holder("1", 60), follower);
   const waiting = rollCall.takePlace("1");
   vi.advanceTimersByTime(200);
   expect(told).toEqual(["ping"]);

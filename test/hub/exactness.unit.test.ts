@@ -157,7 +157,7 @@ async function run(
   await settle();
 
   type Client = ReturnType<typeof createClient>;
-  const clients: { client: Client; disconnect: () => void }[] = [];
+  const clients: { client: Client; follower: ReturnType<typeof follow> }[] = [];
   /** The rows that existed when the client first connected. */
   const existing = new Map<Client, Set<string>>();
   function list(client: Client) {
@@ -167,12 +167,12 @@ async function run(
   }
   async function connect(client: Client) {
     const lastId = client.lastId();
-    const disconnect = follow({
+    const follower = follow({
       hub,
       recipientId: client.recipientId,
       since: lastId === undefined ? "now" : (parseCursor(lastId) ?? "unknown"),
       position: feed.position() ?? expect.fail("the feed has no position"),
-      read,
+      source: { read },
       replayLimit: 1000,
       sink: client.sink(turn),
     });
@@ -181,11 +181,11 @@ async function run(
       await settle();
       list(client);
     }
-    return disconnect;
+    return follower;
   }
   async function resume(connection: (typeof clients)[number] | undefined) {
-    connection?.disconnect();
-    if (connection) connection.disconnect = await connect(connection.client);
+    connection?.follower.close();
+    if (connection) connection.follower = await connect(connection.client);
   }
   const pick = (i: number) => clients[i % Math.max(1, clients.length)];
 
@@ -218,7 +218,7 @@ async function run(
       const lastId = step.hasList ? encodeCursor(history.now()) : undefined;
       const client = createClient(step.who, lastId);
       if (step.hasList) list(client);
-      clients.push({ client, disconnect: await connect(client) });
+      clients.push({ client, follower: await connect(client) });
     }
   }
   history.endAll();
@@ -227,7 +227,7 @@ async function run(
   const badges = clients.map(({ client }) => client.badge());
   for (const connection of clients) await resume(connection);
   await settle();
-  for (const { disconnect } of clients) disconnect();
+  for (const { follower } of clients) follower.close();
   feed.close();
   return clients.map(({ client }, i) => ({
     ...client,

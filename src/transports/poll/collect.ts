@@ -52,15 +52,17 @@ export function collect(options: CollectOptions) {
     if (hasCaughtUp) give();
   }
 
-  const stop = follow({
+  const follower = follow({
     hub,
     recipientId: identity.recipientId,
     since: since === undefined ? "now" : (parseCursor(since) ?? "unknown"),
     position,
     replayLimit,
-    read(from) {
-      reservation = openReservation(giveWhatThereIs);
-      return read(from, reservation);
+    source: {
+      read(from) {
+        reservation = openReservation(giveWhatThereIs);
+        return read(from, reservation);
+      },
     },
     sink: {
       ready: content.ready,
@@ -97,7 +99,7 @@ export function collect(options: CollectOptions) {
     answerNow,
     close(): void {
       clearTimeout(timer);
-      stop();
+      follower.close();
     },
   };
 }

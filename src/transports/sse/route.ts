@@ -6,6 +6,7 @@ import {
   isRefusal,
   type Refusal,
 } from "../../connections/admission.ts";
+import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Followers } from "../../connections/followers.ts";
 import { createFrames, type Frames } from "../../connections/frames.ts";
 import { readLastEventId } from "../../connections/last-event-id.ts";
@@ -93,20 +94,17 @@ function createOpener(
   frames: Frames<Frame>,
 ) {
   const { maxBufferedBytes, log } = options;
-  const retryMs = () => RETRY_MS.opened(registry.size());
+  const settings = { maxBufferedBytes, frames, retryMs: () => RETRY_MS.opened(registry.size()) };
+  const refusalFor = (since: Opening["since"]) => () => frames.refusal(since, RETRY_MS.refused());
 
   return ({ socket, isChunked, requestId, since, admitted, leave }: Opening): void => {
-    const stream = openEventStream(socket, {
-      isChunked,
-      maxBufferedBytes,
-      frames,
-      refusal: () => frames.refusal(since, RETRY_MS.refused()),
-      retryMs,
-      onClose(reason) {
-        registry.remove(entry, reason);
-        log.info({ requestId, reason }, "stream closed");
-      },
-    });
+    function onClose(reason: CloseReason) {
+      registry.remove(entry, reason);
+      log.info({ requestId, reason }, "stream closed");
+    }
+    // The refusal is dropped when the stream begins, so it must not be in the scope of `onClose`, which stays.
+    const refusal = refusalFor(since);
+    const stream = openEventStream(socket, { isChunked, refusal, onClose }, settings);
     const entry = registry.add(stream, leave);
     log.info({ requestId, streams: registry.size() }, "stream opened");
     followers.start({ entry, admitted, since, outlet: stream, requestId });

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { CloseReason } from "../../../src/connections/close-reason.ts";
+import type { Notice } from "../../../src/connections/connection.ts";
 import { drained } from "../../../src/connections/drained.ts";
 import type { RecipientEvent } from "../../../src/hub/events.ts";
 import { openEventStream } from "../../../src/transports/sse/event-stream.ts";
@@ -28,26 +29,30 @@ async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun
   const reasons: CloseReason[] = [];
   const toKernel = [vi.spyOn(socket, "_write"), vi.spyOn(socket, "_writev")];
   let lastWords: Frame | undefined;
-  const opened = openEventStream(socket, {
-    isChunked,
-    maxBufferedBytes,
-    frames: {
-      ready: () => encodeFrame(isChunked ? "ready" : "ready\n"),
-      event: (event) => event as unknown as Frame,
-      reset: () => encodeFrame("reset\n"),
-      notice: (notice) => encodeFrame(`${notice}\n`),
-      farewell: () => lastWords,
+  const frames = {
+    ready: () => encodeFrame(isChunked ? "ready" : "ready\n"),
+    event: (event: RecipientEvent) => event as unknown as Frame,
+    reset: () => encodeFrame("reset\n"),
+    notice: (notice: Notice) => encodeFrame(`${notice}\n`),
+    farewell: () => lastWords,
+  };
+  const opened = openEventStream(
+    socket,
+    {
+      isChunked,
+      refusal: () => encodeFrame("come again\n"),
+      onClose: (reason) => reasons.push(reason),
     },
-    refusal: () => encodeFrame("come again\n"),
-    retryMs: () => 1000,
-    onClose: (reason) => reasons.push(reason),
-  });
+    { maxBufferedBytes, frames, retryMs: () => 1000 },
+  );
   const begin = () => opened.ready({ unread: 0, unseen: 0 }, "unknown");
   if (hasBegun) begin();
   return {
     begin,
     stream: {
-      ...opened,
+      socket,
+      hasBegun: () => opened.hasBegun,
+      blockedMs: (now: number) => opened.blockedMs(now),
       /** Whether the client keeps up. */
       write: (frame: Frame) => opened.send(frame as unknown as RecipientEvent),
       close(reason: CloseReason, last?: Frame) {
@@ -107,7 +112,7 @@ test("a chunked stream sends each frame as one chunk in one piece, and ends with
 test("a stream that ends before it has begun sends what a refused stream sends", async () => {
   const { stream, client, read, heard } = await openPair({ isChunked: true, hasBegun: false });
   read();
-  expect(stream.hasBegun).toBe(false);
+  expect(stream.hasBegun()).toBe(false);
   stream.close("shutdown", encodeFrame("last\n"));
   await once(client, "end");
   expect(heard()).toBe("b\r\ncome again\n\r\n0\r\n\r\n");
