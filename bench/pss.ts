@@ -19,13 +19,16 @@ export async function settledPss(pid: number, leastMs: number): Promise<number> 
     if (now - start > LIMIT_MS)
       throw new Error(`the memory of process ${pid} has not settled in ${LIMIT_MS / 1000} s`);
     seen = seen.filter(({ at }) => now - at <= SETTLED_MS);
-    seen.push({ at: now, kb: await pssOf(await withDescendants(pid)) });
+    seen.push({ at: now, kb: await currentPss(pid) });
     const sizes = seen.map(({ kb }) => kb);
     const isFlat = Math.max(...sizes) <= Math.min(...sizes) * (1 + TOLERANCE);
     if (isFlat && now - start >= leastMs + SETTLED_MS) return quantile(sizes, 0.5);
     await delay(PAUSE_MS);
   }
 }
+
+/** The same at this moment. */
+export const currentPss = async (pid: number) => await pssOf(await withDescendants(pid));
 
 async function pssOf(pids: number[]): Promise<number> {
   const sizes = pids.map(async (pid) => {

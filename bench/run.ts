@@ -10,6 +10,7 @@ import { idleStreams } from "./idle-streams.ts";
 import { inbox } from "./inbox.ts";
 import { latency } from "./latency.ts";
 import { load, sustained } from "./load.ts";
+import { manyStreams } from "./many-streams.ts";
 import { keep, type Result, toMarkdown } from "./result.ts";
 import { scale } from "./scale.ts";
 import { storm } from "./storm.ts";
@@ -24,6 +25,7 @@ const SCENARIOS = new Map<string, () => Promise<Result>>(
     sustained,
     bulk,
     "idle-streams": idleStreams,
+    "many-streams": manyStreams,
     storm,
     "fan-out": fanOut,
     scale,

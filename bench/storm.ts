@@ -10,15 +10,17 @@ import { type Database, startDatabase, startInstance } from "./service.ts";
 
 const STREAMS = Number(process.env.BENCH_STREAMS ?? 10_000);
 /** How many of the streams have missed something, and how many messages each. */
-const [MISSING, MISSED] = [STREAMS / 10, 20];
+const MISSING = STREAMS / 10;
+export const MISSED = 20;
 
 /** How long to wait for what has not come. */
 const LIMIT_MS = 60_000;
 
-const INSERT = `
+/** Messages for every tenth of this many users. */
+export const insertMissed = (users: number) => `
   insert into public.messages (sender_id, recipient_id, body)
-  select 1 + u * 10 % ${STREAMS}, u * 10, 'Message ' || u || '/' || n || ' of a few words, as they are'
-    from generate_series(1, ${MISSING}) u, generate_series(1, ${MISSED}) n`;
+  select 1 + u * 10 % ${users}, u * 10, 'Message ' || u || '/' || n || ' of a few words, as they are'
+    from generate_series(1, ${users / 10}) u, generate_series(1, ${MISSED}) n`;
 
 interface Running {
   address: string;
@@ -77,7 +79,7 @@ async function measure({ url, wanted, start }: Contender): Promise<Record<string
   await clients.forget();
   const cutAt = now();
   await first.kill();
-  await query(url, INSERT);
+  await query(url, insertMissed(STREAMS));
   const second = await start(Number(new URL(first.address).port));
   const listeningAt = now();
   const expected = MISSING * MISSED;
