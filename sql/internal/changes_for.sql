@@ -13,9 +13,12 @@
 --   most           a reader that has missed more notifications than this has to fetch its list again. So the search stops there,
 --                  and which rows it finds is undefined. Changed and removed notifications have no limit. Null: no limit
 --   cut_at         as in changes_since()
+-- and to count less:
+--   counted        for each reader, a snapshot of which the caller has the recipient's counts
+--   counted_in     the history of these snapshots
 --
 -- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head `unread` and `unseen` are
--- the recipient's counts, `revoked` has the recipient or nobody, `fresh` is how many of the remaining rows are new, and `bytes` is the
+-- the recipient's counts, or null if they are still those of `counted`. `revoked` has the recipient or nobody, `fresh` is how many of the remaining rows are new, and `bytes` is the
 -- size of the page. If the first row alone is larger than page_bytes, the page is empty, and `bytes` is the size of that row.
 --
 -- It has more than 200 lines because it is one statement: pages are cut from the rows that were counted, and between two
@@ -28,6 +31,7 @@
 -- requires: count_unread.sql
 -- requires: expiry_of.sql
 -- requires: is_in_read.sql
+-- requires: is_unchanged.sql
 -- requires: newest_change.sql
 -- requires: recipient_changes_since.sql
 -- requires: stored_bytes.sql
@@ -40,7 +44,9 @@ create or replace function bellwire.changes_for(
   page_size     integer       default 1000,
   most          integer       default null,
   cut_at        integer       default null,
-  page_bytes    bigint[]      default null
+  page_bytes    bigint[]      default null,
+  counted       pg_snapshot[] default null,
+  counted_in    text          default null
 )
   returns setof bellwire.read_row
   language plpgsql
@@ -70,6 +76,7 @@ begin
            coalesce(r.after_stage, -1) as after_stage,
            coalesce(r.after_id, 0) as after_id,
            coalesce(r.page_bytes, shared_bytes) as page_bytes,
+           r.counted,
            (
              select m
                from bellwire.mark_alls m
@@ -80,8 +87,8 @@ begin
                 and pg_visible_in_snapshot(m.marked_xid, present)
                 and bellwire.can_send_as_one_event(m, r.since)
            ) as mark
-      from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes) with ordinality
-           as r (since, recipient_id, upto, after_stage, after_id, page_bytes, reader)
+      from unnest(since, for_recipient, upto, after_stage, after_id, page_bytes, counted) with ordinality
+           as r (since, recipient_id, upto, after_stage, after_id, page_bytes, counted, reader)
   ),
   -- Only ids, so that a backlog of a million rows is counted and sorted without reading its texts.
   found as materialized (
@@ -228,11 +235,6 @@ begin
       from sized s
      group by s.reader
   ),
-  counts as materialized (
-    select told.recipient_id, badge.unread, badge.unseen
-      from (select distinct r.recipient_id from readers r) told
-     cross join lateral bellwire.count_unread(told.recipient_id) badge
-  ),
   ended as materialized (
     select r.reader, e.recipient_id, e.revoked_xid
       from readers r
@@ -251,6 +253,22 @@ begin
            n.newest,
            n.pruned_xid
       from bellwire.newest_change() n
+  ),
+  uncounted as materialized (
+    select distinct r.recipient_id
+      from readers r
+     cross join server s
+     cross join lateral bellwire.is_unchanged(r.recipient_id, r.counted, s.pruned_xid) u
+     where (
+             s.epoch = counted_in
+             and pg_snapshot_xmax(r.counted) <= pg_snapshot_xmax(present)
+             and u.is_unchanged
+           ) is not true
+  ),
+  counts as materialized (
+    select u.recipient_id, badge.unread, badge.unseen
+      from uncounted u
+     cross join lateral bellwire.count_unread(u.recipient_id) badge
   )
   select r.reader,
          s.epoch,

@@ -46,7 +46,7 @@ export function createDoors(options: DoorsOptions) {
   // Lists have their own limit, so that they do not wait behind all the clients that reconnect.
   const answerBytes = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.25));
   const { registry, transports, polls } = createTransports(options, encoder, replayBytes);
-  const inbox = createInbox(reading.pools.requests, maxEventBytes);
+  const inbox = createInbox(reading.pools.requests, maxEventBytes, reading.knownCounts);
   onClose(inbox.close);
   const app = createHttpApp({
     version,
@@ -104,7 +104,7 @@ function createTransports(
 function createConnections(options: DoorsOptions, bytesInFlight: BytesInFlight) {
   const { config, reading, access, metrics, log } = options;
   const { maxStreams, maxStreamsPerRecipient, maxNewStreamsPerSecond, replayLimit } = config;
-  const { hub, feed, pools } = reading;
+  const { hub, knownCounts, feed, pools } = reading;
   const { authenticate, findStanding } = access.connections;
   const limits = createLimits({ maxStreams, maxStreamsPerRecipient });
   const rollCall = createRollCall(limits);
@@ -137,6 +137,7 @@ function createConnections(options: DoorsOptions, bytesInFlight: BytesInFlight) 
     replayLimit,
     maxEventBytes: config.maxEventBytes,
     knownEpoch: () => feed.position()?.epoch,
+    knownCounts,
     onRead: metrics.onReplayRead,
   });
   const followers = createFollowers({

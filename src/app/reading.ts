@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { createChangesReader } from "../db/changes-reader.ts";
 import { createFeedSession } from "../db/feed-session.ts";
+import { createKnownCounts } from "../db/known-counts.ts";
 import { createListener } from "../db/listener.ts";
 import { watchNotifyQueue } from "../db/notify-queue.ts";
 import { createPool } from "../db/pool.ts";
@@ -38,6 +39,7 @@ export async function openReading({ database, config, metrics, onClose, log }: R
   await warnOfMissingLimits(pools.requests, log);
 
   const hub = createHub();
+  const knownCounts = createKnownCounts();
   const { adoptRestoredRows, now, readAll } = createChangesReader(pools.feed, config.maxEventBytes);
   const session = createFeedSession({
     url: database.directUrl,
@@ -76,6 +78,7 @@ export async function openReading({ database, config, metrics, onClose, log }: R
       feed.wake();
     },
     onListening() {
+      knownCounts.forget();
       session.renew();
       feed.catchUp();
     },
@@ -83,7 +86,7 @@ export async function openReading({ database, config, metrics, onClose, log }: R
     log,
   });
   onClose(listener.close);
-  return { pools, hub, feed, queue, listener };
+  return { pools, hub, knownCounts, feed, queue, listener };
 }
 
 /**

@@ -3,6 +3,7 @@ import type { MeasuredPage, Page } from "../changes/changes.ts";
 import { type Cursor, START, stageNumber } from "../changes/cursor.ts";
 import { cutAtOf } from "../changes/notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
+import { createKnownCounts } from "./known-counts.ts";
 import { type Head, isForeign, type PageRow, toForeignPage, toPage } from "./page-rows.ts";
 
 /** One recipient's read, of several that one query answers. */
@@ -28,7 +29,9 @@ const CHANGES_FOR = `
     from bellwire.changes_for(
            $1, $2,
            array(select nullif(upto, '')::pg_snapshot from unnest($3::text[]) with ordinality as u (upto, reader) order by reader),
-           $4, $5, $6, $7, $8, $9
+           $4, $5, $6, $7, $8, $9,
+           array(select nullif(counted, '')::pg_snapshot from unnest($10::text[]) with ordinality as u (counted, reader) order by reader),
+           $11
          )`;
 
 /**
@@ -42,6 +45,7 @@ export function createChangesReader(
   pool: Pool,
   maxEventBytes: number,
   knownEpoch: () => string | undefined = () => undefined,
+  knownCounts = createKnownCounts(),
 ) {
   const cutAt = cutAtOf(maxEventBytes);
 
@@ -108,6 +112,7 @@ export function createChangesReader(
     { pageSize, maxNew }: PageLimits,
   ): Promise<MeasuredPage[]> {
     const readings = readers.map(({ from }) => from.reading);
+    const known = readers.map(({ recipientId }) => knownCounts.find(recipientId));
     const { rows } = await pool.query<{ reader: string } & (Head | PageRow)>({
       text: CHANGES_FOR,
       values: [
@@ -120,16 +125,26 @@ export function createChangesReader(
         maxNew,
         cutAt,
         readers.map(({ pageBytes }) => pageBytes),
+        known.map((counts) => counts?.at ?? ""),
+        knownCounts.epoch(),
       ],
     });
     const answers = groupByReader(rows, readers.length);
     const foreign = readers.filter(({ from }, i) => isForeign(headOf(answers[i]), from));
     // In one call: at most one history is begun for all of them.
     const restarted = await restart(foreign, answers[0]?.head?.epoch);
-    return readers.map(({ from }, i) => {
+    return readers.map(({ from, recipientId }, i) => {
       const head = headOf(answers[i]);
       if (isForeign(head, from)) return restarted.shift() as MeasuredPage;
-      return { ...toPage(head, answers[i]?.page ?? [], from), ...ownOf(head) };
+      const { unread, unseen } = knownCounts.after(recipientId, known[i], head);
+      const page = toPage(head, answers[i]?.page ?? [], from);
+      return {
+        ...page,
+        unread,
+        unseen,
+        bytes: Number(head.bytes),
+        remainingNew: Number(head.fresh),
+      };
     });
   }
 
@@ -159,13 +174,6 @@ function headOf(answer: Answer | undefined): Head {
   if (!answer?.head) throw new Error("bellwire.changes_for() returned no head for a reader");
   return answer.head;
 }
-
-const ownOf = (head: Head) => ({
-  unread: Number(head.unread),
-  unseen: Number(head.unseen),
-  bytes: Number(head.bytes),
-  remainingNew: Number(head.fresh),
-});
 
 function groupByReader(rows: readonly ({ reader: string } & (Head | PageRow))[], readers: number) {
   const answers = Array.from({ length: readers }, (): Answer => ({ page: [] }));

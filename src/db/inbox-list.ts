@@ -1,7 +1,8 @@
 import type { Cursor } from "../changes/cursor.ts";
 import type { Counts, Notification } from "../changes/notification.ts";
-import { formatSnapshot, parseSnapshot } from "../changes/snapshot.ts";
+import { parseSnapshot } from "../changes/snapshot.ts";
 import { Prisma, type PrismaClient } from "./generated/client.ts";
+import { type KnownCounts, readCounts } from "./known-counts.ts";
 import { bytesCutAt, columnsCutAt } from "./notification-sql.ts";
 import { endOfRead } from "./page-rows.ts";
 import { retryConflicts } from "./retry.ts";
@@ -43,7 +44,11 @@ const MAX_BIGINT = 2n ** 63n - 1n;
 const ONE_SNAPSHOT = { isolationLevel: Prisma.TransactionIsolationLevel.RepeatableRead };
 
 /** One page of a recipient's list, with the counts and the cursor of the same snapshot. Throws DatabaseUnavailableError. */
-export function createInboxList(prisma: PrismaClient, cutAt: number | null) {
+export function createInboxList(
+  prisma: PrismaClient,
+  cutAt: number | null,
+  knownCounts: KnownCounts,
+) {
   const columns = columnsCutAt(cutAt);
   const bytesOfRow = bytesCutAt(cutAt);
 
@@ -71,19 +76,13 @@ export function createInboxList(prisma: PrismaClient, cutAt: number | null) {
              ) shown on true
        order by page.id desc`;
 
-  const querySnapshot = ({ recipientId, position }: ListOptions) =>
-    prisma.$queryRaw<SnapshotRow[]>`
-      select epoch, snapshot::text, newest::text, unread::integer, unseen::integer
-        from bellwire.changes_for(array[${formatSnapshot(position.at)}]::pg_snapshot[], array[${recipientId}], page_size => 0, most => 0)`;
-
   return async (options: ListOptions): Promise<List> => {
-    const { limit, maxBytes, position } = options;
-    const read = () =>
-      prisma.$transaction([queryRows(options), querySnapshot(options)], ONE_SNAPSHOT);
-    const [rows, [snapshot]] = await orUnavailable(retryConflicts(read));
-    if (!snapshot) throw new Error("bellwire.changes_for() returned no row");
-    const { epoch, unread, unseen, newest } = snapshot;
-    const now = parseSnapshot(snapshot.snapshot);
+    const { limit, maxBytes, position, recipientId } = options;
+    const counts = readCounts(prisma, knownCounts, recipientId);
+    const read = () => prisma.$transaction([queryRows(options), counts.query()], ONE_SNAPSHOT);
+    const [rows, heads] = await orUnavailable(retryConflicts(read));
+    const { epoch, snapshot, newest, unread, unseen } = counts.take(heads);
+    const now = parseSnapshot(snapshot);
     // The feed does not know this history yet. A stream that resumes at the old position is sent a reset (`epoch_changed`).
     const cursor =
       epoch === position.epoch ? { epoch, at: endOfRead(position.at, now, newest) } : position;
@@ -100,10 +99,4 @@ interface ListRow extends Notification {
   pageId: bigint;
   /** The bytes of all rows up to and including this one. */
   upto: number;
-}
-
-interface SnapshotRow extends Counts {
-  epoch: string;
-  snapshot: string;
-  newest: string;
 }

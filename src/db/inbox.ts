@@ -5,6 +5,7 @@ import { type Counts, cutAtOf, type Notification } from "../changes/notification
 import { formatSnapshot } from "../changes/snapshot.ts";
 import { Prisma, PrismaClient } from "./generated/client.ts";
 import { createInboxList } from "./inbox-list.ts";
+import { type KnownCounts, MANY, readCounts } from "./known-counts.ts";
 import { bytesCutAt, columnsCutAt } from "./notification-sql.ts";
 import { orUnavailable } from "./unavailable.ts";
 
@@ -29,14 +30,14 @@ export type Inbox = ReturnType<typeof createInbox>;
  * notification is not found. The table's triggers stamp and announce each write, as they do for a write in psql. Throws
  * DatabaseUnavailableError.
  */
-export function createInbox(pool: Pool, maxEventBytes: number) {
+export function createInbox(pool: Pool, maxEventBytes: number, knownCounts: KnownCounts) {
   const cutAt = cutAtOf(maxEventBytes);
   const columns = columnsCutAt(cutAt);
   // "minimal", because otherwise an error quotes the query's values.
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool), errorFormat: "minimal" });
 
   return {
-    list: createInboxList(prisma, cutAt),
+    list: createInboxList(prisma, cutAt, knownCounts),
 
     /** The bytes of a notification, whole or as `mark` returns it; undefined when the recipient has no such notification. */
     async sizeOf(
@@ -61,14 +62,20 @@ export function createInbox(pool: Pool, maxEventBytes: number) {
       return found;
     },
 
+    /** A few are counted sooner than it is found out whether they have changed. */
     async counts(recipientId: string): Promise<Counts> {
-      const [counts] = await orUnavailable(
-        prisma.$queryRaw<Counts[]>`
-          select unread::integer, unseen::integer
-            from bellwire.count_unread(${recipientId})`,
-      );
-      if (!counts) throw new Error("a count returned no row");
-      return counts;
+      if (!knownCounts.has(recipientId)) {
+        const [counts] = await orUnavailable(
+          prisma.$queryRaw<Counts[]>`
+            select unread::integer, unseen::integer
+              from bellwire.count_unread(${recipientId})`,
+        );
+        if (!counts) throw new Error("a count returned no row");
+        if (counts.unread < MANY) return counts;
+      }
+      const { query, take } = readCounts(prisma, knownCounts, recipientId);
+      const { unread, unseen } = take(await orUnavailable(query()));
+      return { unread, unseen };
     },
 
     /** Undefined when the recipient has no such notification. A mark that is already set keeps its time. */

@@ -4,6 +4,7 @@ import { type Cursor, lastPlace } from "../changes/cursor.ts";
 import { batch } from "./batch.ts";
 import type { BytesInFlight, Reservation } from "./bytes-in-flight.ts";
 import { createChangesReader, type PageRequest } from "./changes-reader.ts";
+import type { KnownCounts } from "./known-counts.ts";
 import { isArgumentError } from "./read-errors.ts";
 
 export interface ReplaysOptions {
@@ -15,6 +16,7 @@ export interface ReplaysOptions {
   maxEventBytes: number;
   /** The history that the feed reads; undefined until its first read. */
   knownEpoch: () => string | undefined;
+  knownCounts: KnownCounts;
   /** Limits the pages that are being read, and those that clients have not taken yet. */
   bytesInFlight: BytesInFlight;
   /** Called after each query, with the number of readers that it read a page for. */
@@ -47,10 +49,11 @@ export function createReplays({
   replayLimit,
   maxEventBytes,
   knownEpoch,
+  knownCounts,
   bytesInFlight,
   onRead,
 }: ReplaysOptions) {
-  const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch);
+  const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch, knownCounts);
   const readInBatch = batch({
     call: async (requests: readonly ReplayRequest[]) => {
       const evenBytes = Math.floor(PAGES_BYTES / requests.length);

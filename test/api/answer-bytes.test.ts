@@ -9,6 +9,7 @@ import { createRollCall } from "../../src/connections/roll-call.ts";
 import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createInbox, type Inbox } from "../../src/db/inbox.ts";
+import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createReplays } from "../../src/db/replays.ts";
 import { createNotificationEncoder } from "../../src/http/notification-json.ts";
@@ -89,7 +90,7 @@ test("a list does not end early if a larger notification arrives during each rea
   const log = createLogger("silent");
   const pool = createPool({ url: database.url, size: 2, log });
   onTestFinished(pool.close);
-  const inbox = createInbox(pool, Number.POSITIVE_INFINITY);
+  const inbox = createInbox(pool, Number.POSITIVE_INFINITY, createKnownCounts());
   const position = await createChangesReader(pool, 60_000).now();
   const ids = await notify("grower", [1, 1100]);
   const arriving = [1200, 1300];
@@ -171,6 +172,7 @@ test("a poll without `since` reserves nothing for what it skips while it waits",
     replayLimit: 1000,
     maxEventBytes: 60_000,
     knownEpoch: () => position.epoch,
+    knownCounts: createKnownCounts(),
     bytesInFlight,
     onRead: () => {},
   });

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, inject, test } from "vitest";
 import type { Cursor } from "../../src/changes/cursor.ts";
 import { createInbox, type Inbox } from "../../src/db/inbox.ts";
 import type { ListOptions } from "../../src/db/inbox-list.ts";
+import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { asService } from "../../src/db/pool.ts";
 import { createDatabase } from "../support/database.ts";
 import { vacuumNotifications } from "../support/vacuum.ts";
@@ -68,7 +69,7 @@ describe.each(inject("servers"))("on $name", (server) => {
     const empty = await createDatabase(server);
     const pool = new pg.Pool({ connectionString: asService(empty.url) });
     pool.on("connect", (client) => record(client, sent));
-    inbox = createInbox(pool, 60_000);
+    inbox = createInbox(pool, 60_000, createKnownCounts());
     return async () => {
       await Promise.all([inbox.close(), service.end()]);
       await pool.end();
@@ -171,12 +172,13 @@ describe.each(inject("servers"))("on $name", (server) => {
     );
     await vacuumNotifications(imported);
     const reading = await imported.connect();
-    const xmax = await reading.query(
-      "select pg_snapshot_xmax(pg_current_snapshot())::text as xmax",
+    const { rows: known } = await reading.query(
+      "select pg_current_snapshot()::text as at, bellwire.epoch()",
     );
-    const values = (beside?.values ?? []).with(0, `${xmax.rows[0].xmax}:${xmax.rows[0].xmax}:`);
+    const values = [beside?.values[0], known[0].at, known[0].epoch];
     await reading.query("begin");
-    await reading.query(beside?.text ?? "", values);
+    const counted = await reading.query(beside?.text ?? "", values);
+    expect(counted.rows).toMatchObject([{ unread: null }]);
     const { rows } = await reading.query(
       "select idx_tup_fetch::integer as read from pg_stat_xact_user_tables where relid = 'bellwire.notifications'::regclass",
     );

@@ -2,6 +2,7 @@ import type { Pool } from "pg";
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
 import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
+import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createReplays } from "../../src/db/replays.ts";
 import { createLogger } from "../../src/logger.ts";
@@ -127,6 +128,7 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
       replayLimit: 1000,
       maxEventBytes: 60_000,
       knownEpoch: () => (isKnown ? epoch : undefined),
+      knownCounts: createKnownCounts(),
       bytesInFlight: createBytesInFlight(1_000_000),
       onRead: () => {},
     });

@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import type { Cursor } from "../../src/changes/cursor.ts";
 import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
+import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
 import { createReplays } from "../../src/db/replays.ts";
 import { createBatchedFindStanding } from "../../src/db/revocations.ts";
@@ -36,6 +37,7 @@ test("a position that the database refuses fails no other reader, and its own re
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
+    knownCounts: createKnownCounts(),
     bytesInFlight: createBytesInFlight(100_000_000),
     onRead: () => queries++,
   });
@@ -59,6 +61,7 @@ test("sixty refused positions in a second keep no other reader out, and cost a f
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
+    knownCounts: createKnownCounts(),
     bytesInFlight: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
@@ -81,6 +84,7 @@ test("a recipient id that the database cannot represent fails no other reader", 
     replayLimit: 100,
     maxEventBytes: 60_000,
     knownEpoch: () => start.epoch,
+    knownCounts: createKnownCounts(),
     bytesInFlight: createBytesInFlight(100_000_000),
     onRead: () => {},
   });
