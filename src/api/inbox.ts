@@ -3,7 +3,11 @@ import { encodeCursor } from "../changes/cursor.ts";
 import type { Inbox } from "../db/inbox.ts";
 import { type AnswerLimits, createAnswer } from "../http/answer.ts";
 import { positionOf, recipientOf } from "../http/auth/identify.ts";
-import { encodeAnswer, type NotificationEncoder } from "../http/notification-json.ts";
+import {
+  encodeAnswer,
+  encodeInParts,
+  type NotificationEncoder,
+} from "../http/notification-json.ts";
 import { parse } from "../http/parse.ts";
 import { Problem, unavailable } from "../http/problem.ts";
 import { Id, ListQuery, MAX_LIMIT, MarkAll, Marks, Preferences } from "../http/request-schemas.ts";
@@ -53,7 +57,7 @@ export function inboxRoutes(inbox: Inbox, encoder: NotificationEncoder, answers:
       unseen: list.unseen,
       cursor: encodeCursor(list.cursor),
     };
-    answer.send(encodeAnswer(list.notifications.map(encoder.encode), rest));
+    answer.send(encodeAnswer(await encodeInParts(list.notifications, encoder), rest));
   });
 
   router.get("/unread-count", async (_req, res) => {

@@ -41,6 +41,10 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
   return {
     /** For streams, lists and polls: cut if it is too large for an event. */
     encode(notification: Notification): string {
+      const { type, title, body } = notification;
+      // No JSON is shorter than its text.
+      if (Math.max(type.length, title?.length ?? 0, body?.length ?? 0) > maxBytes)
+        return encode(cut(notification, maxBytes));
       const json = encodeWhole(notification);
       // A UTF-16 unit is at most three bytes in UTF-8; a surrogate pair, two units, is four.
       const isSmall = json.length * 3 <= maxBytes || Buffer.byteLength(json) <= maxBytes;
@@ -83,9 +87,9 @@ function cut(notification: Notification, maxBytes: number): Notification {
   }
   const whole = (text: string | null) => (text !== null && fits(encodeJson(text)) ? text : null);
   function beginning(text: string): string {
-    const found = startOf(text, left);
-    left -= Buffer.byteLength(encodeJson(found));
-    return found;
+    const start = startOf(text, left);
+    left = start.left;
+    return start.text;
   }
 
   return {
@@ -101,10 +105,10 @@ function cut(notification: Notification, maxBytes: number): Notification {
 }
 
 /**
- * The longest beginning of a text whose JSON has at most this many bytes and that splits no surrogate pair. It is found in
- * pieces that get smaller, so that each part of the text is encoded about once.
+ * The longest beginning of a text whose JSON has at most this many bytes and that splits no surrogate pair, and how many bytes are
+ * left. It is found in pieces that get smaller, so that each part of the text is encoded about once.
  */
-function startOf(text: string, bytes: number): string {
+function startOf(text: string, bytes: number): { text: string; left: number } {
   let left = bytes - QUOTES;
   let end = 0;
   for (let size = 4096; size >= 1; size /= 2) {
@@ -116,7 +120,7 @@ function startOf(text: string, bytes: number): string {
       end += piece.length;
     }
   }
-  return text.slice(0, end);
+  return { text: text.slice(0, end), left };
 }
 
 const QUOTES = 2;
@@ -125,6 +129,27 @@ const QUOTES = 2;
 function pieceOf(text: string, from: number, size: number): string {
   const end = from + size;
   return text.slice(from, /^[\ud800-\udbff]/.test(text.slice(end - 1, end)) ? end + 1 : end);
+}
+
+/** So many characters are encoded in one turn of the event loop. */
+const PART_LENGTH = 65_536;
+
+/** A list of a megabyte takes several milliseconds. Other clients' events go out in between. */
+export async function encodeInParts(
+  notifications: readonly Notification[],
+  { encode }: Pick<NotificationEncoder, "encode">,
+): Promise<string[]> {
+  const encoded: string[] = [];
+  let length = 0;
+  for (const notification of notifications) {
+    const json = encode(notification);
+    encoded.push(json);
+    length += json.length;
+    if (length < PART_LENGTH) continue;
+    length = 0;
+    await new Promise(setImmediate);
+  }
+  return encoded;
 }
 
 /** The JSON of a list or a poll: notifications that are already encoded, then the other fields. */

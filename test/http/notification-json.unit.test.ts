@@ -2,7 +2,7 @@ import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { Notification } from "../../src/changes/notification.ts";
-import { createNotificationEncoder } from "../../src/http/notification-json.ts";
+import { createNotificationEncoder, encodeInParts } from "../../src/http/notification-json.ts";
 import { NotificationJson } from "../../src/http/response-schemas.ts";
 import { createLogger } from "../../src/logger.ts";
 
@@ -82,6 +82,31 @@ test("cutting a body encodes it a few times, not once for each halving", () => {
   const characters = measured.mock.calls.reduce((sum, [text]) => sum + String(text).length, 0);
   expect(characters).toBeGreaterThan(body.length);
   expect(characters).toBeLessThan(6 * body.length);
+});
+
+test("of a long list one large notification is encoded in a turn of the event loop, and many small ones are", async () => {
+  let turn = 0;
+  let isOver = false;
+  onTestFinished(() => {
+    isOver = true;
+  });
+  (function nextTurn() {
+    turn++;
+    if (!isOver) setImmediate(nextTurn);
+  })();
+  async function countTurns(body: string): Promise<number> {
+    const turns = new Set<number>();
+    const encoder = createNotificationEncoder({ maxEventBytes: 100_000, log });
+    const rows = Array.from({ length: 10 }, (_, i) => ({ ...PLAIN, id: BigInt(i), body }));
+    const encode = (row: Notification) => {
+      turns.add(turn);
+      return encoder.encode(row);
+    };
+    expect(await encodeInParts(rows, { encode })).toEqual(rows.map(encoder.encode));
+    return turns.size;
+  }
+  expect(await countTurns("x".repeat(80_000))).toBe(10);
+  expect(await countTurns("x")).toBe(1);
 });
 
 test("a field whose JSON is longer than a string can be is left out, and logged with the notification's id", () => {
