@@ -68,7 +68,7 @@ export async function idleStreams(): Promise<Result> {
   await database.close();
 
   const ours: [string, string] = ["Bellwire", PER_STREAM];
-  goals.push(boundGoal(figures, "KB a stream", ours, { atMost: 8 }));
+  goals.push(boundGoal(figures, "KB a stream", ours, { atMost: 5 }));
   if (figures.nchan)
     goals.push(ratioGoal(figures, "nchan's, to ours", ["nchan", PER_STREAM], ours, 1));
   notes.push(
