@@ -80,7 +80,8 @@ const WITHOUT_RULES = "select bellwire.drop_rule(name) from bellwire.rules";
 const WITHOUT_PART = {
   "no trigger": WITHOUT_RULES,
   "rules that do nothing": eachRule(
-    "regexp_replace(body, 'begin.*exception', 'begin return null; exception')",
+    // The rule's own handler is not indented.
+    String.raw`regexp_replace(body, 'begin.*?\nexception', E'begin\n  return null;\nexception')`,
   ),
   "with a second rule, which tells nobody": `select bellwire.define_rule('nobody', 'public.messages', 'insert',
      'select recipient_id, ''nobody'' as type from new_rows where task_id is not null')`,
