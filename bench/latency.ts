@@ -26,7 +26,7 @@ interface Contender {
  * The time from a commit to the client on an idle machine, compared with what PostgreSQL itself needs.
  *
  * One writer inserts a message, waits until all listeners have it, and inserts the next: first after 20 ms, and in a second part at
- * once. That is faster than one read a tick (TICK_MS), so most messages wait for their tick. The clock starts when the commit is
+ * once. The clock starts when the commit is
  * acknowledged to the writer (a listener may hear earlier), and stops when this process has received the message.
  */
 export async function latency(): Promise<Result> {

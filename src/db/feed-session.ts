@@ -33,7 +33,7 @@ const LIFETIME_MS = 600_000;
 const GOODBYE_MS = 1000;
 
 /** With this many rows, `bellwire.changes_since()` reads a page. */
-const AT_MOST = 200;
+const AT_MOST = 2000;
 /** The most bytes that a row's texts, and its data, may have. */
 const LONGEST = 4096;
 

@@ -39,8 +39,8 @@ export function createFeed(options: FeedOptions) {
 
   function onPage(page: Page, askedAt: number) {
     onRead(page);
-    pace.recordRead(page, askedAt);
     lastReadAt = performance.now();
+    pace.recordRead(page, askedAt, lastReadAt);
     if (pace.isWorthSuspending(lastReadAt)) suspendWakeups(lastReadAt);
   }
 
@@ -102,7 +102,8 @@ export function createFeed(options: FeedOptions) {
     if (problem) return startIn(sweepMs, "retry");
     const now = performance.now();
     const pollMs = pace.pollMs(now);
-    startIn(Math.max(0, startedAt + pollMs - now), pollMs < sweepMs ? "tick" : "sweep");
+    const ms = Math.max(pace.restMs(now), startedAt + pollMs - now, 1);
+    startIn(ms, pollMs < sweepMs ? "tick" : "sweep");
   }
 
   function wake(reason: ReadReason) {
@@ -111,7 +112,7 @@ export function createFeed(options: FeedOptions) {
     // In busy mode the next read is at most a tick away.
     if (running || isScheduled || isClosed || pace.isBusy(now)) return;
     isScheduled = true;
-    const ms = pace.scheduleRead(now);
+    const ms = pace.restMs(now);
     if (ms > 0) return startIn(ms, reason);
     clearTimeout(timer);
     start(reason);
@@ -140,7 +141,7 @@ export function createFeed(options: FeedOptions) {
       if (!running && !isScheduled && !isClosed) sleep();
     },
 
-    /** Whether wake-ups are suspended for now, so that the feed reads every tick. */
+    /** Whether wake-ups are suspended for now, so that the feed reads at least every tick. */
     isBusy: () => pace.isBusy(performance.now()),
 
     position: reader.position,

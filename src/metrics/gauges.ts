@@ -51,7 +51,7 @@ export function observe(observed: Observed, registers: Registry[]): void {
   gauge("bellwire_feed_up", "1 while the feed's reads succeed", () => Number(observed.isReading()));
   gauge(
     "bellwire_busy",
-    "1 while wake-ups are suspended under load and the feed reads every tick",
+    "1 while wake-ups are suspended under load and the feed reads at least every tick",
     () => Number(observed.isBusy()),
   );
   gauge(

@@ -96,7 +96,7 @@ describe.each(inject("servers"))("on $name, the feed's session", (server) => {
       "data that is long as text",
       `select bellwire.notify('1', 'test', data => jsonb_build_object('n', 1e5000))`,
     ],
-    ["200 rows", "select bellwire.notify(n::text, 'test') from generate_series(1, 200) n"],
+    ["2,000 rows", "select bellwire.notify(n::text, 'test') from generate_series(1, 2000) n"],
   ])("leaves %s to changes_since()", async (_, change) => {
     for (let i = 0; i < 12; i++) await notify("1");
     const from = await reader.now();

@@ -17,13 +17,16 @@ const ONLOOKERS = Array.from({ length: 292 }, (_, i) => `onlooker ${i + 1}`);
 /** On a machine without other work 200 ms are enough. */
 const LAST_ROW_MS = 500;
 
+/** Reads take at most this part of one processor's time, but a tick is the longest rest. See `createPace`. */
+const SHARE = 0.2;
+
 test.each([
-  // Thousands of commits a second: the machine may be too busy for a read every 10 ms.
+  // Thousands of commits a second.
   { tickMs: 10, pauseMs: 1 },
-  // Here only the limit holds reads back. The rows of a tick fit in one page; a second page would be a second read.
+  // Here only the share holds reads back.
   { tickMs: 100, pauseMs: 5 },
 ])(
-  "a flood of wake-ups causes at most one read every $tickMs ms, and 300 streams share one LISTEN",
+  "in a flood of wake-ups reads take a fifth of the time, with TICK_MS=$tickMs, and 300 streams share one LISTEN",
   async ({ tickMs, pauseMs }) => {
     const { postgres, databaseUrl, service, judge } = await openTrial({
       // Wake-ups are never suspended, or there would be no flood.
@@ -31,6 +34,7 @@ test.each([
         TICK_MS: `${tickMs}`,
         WAKEUPS_PER_SECOND_BUSY: "0",
         REPLAY_LIMIT: "100000",
+        LOG_LEVEL: "debug",
       },
     });
     const readers = await openReaders(service, {
@@ -53,7 +57,10 @@ test.each([
     const heard = after("bellwire_wakeups_total") - before("bellwire_wakeups_total");
     const reads = after("bellwire_reads_total") - before("bellwire_reads_total");
     expect(heard).toBeGreaterThan(FLOOD_SECONDS * 500); // a flood indeed
-    expect(reads).toBeLessThan((seconds * 1000) / tickMs + 20);
+    const shortestMs = Math.min(
+      ...service.logs().flatMap(({ msg, ms }) => (msg === "read" ? Number(ms) : [])),
+    );
+    expect(reads).toBeLessThan(seconds * 1000 * (SHARE / shortestMs + 1 / tickMs) + 20);
 
     const truth = await readTruth(databaseUrl);
     await readers.until(() => readers.deliveries.length >= truth.length, 30_000);
@@ -61,7 +68,7 @@ test.each([
     const verdict = await judge({ readers, timeoutMs: 30_000 });
     report({ fault: `flood of wake-ups, TICK_MS=${tickMs}`, verdict });
     console.log(
-      `  ${truth.length} commits in ${seconds.toFixed(1)} s, ${heard} wake-ups, ${reads} reads, ` +
+      `  ${truth.length} commits in ${seconds.toFixed(1)} s, ${heard} wake-ups, ${reads} reads of ${shortestMs.toFixed(2)} ms or more, ` +
         `the last row after ${Math.round(lastMs)} ms`,
     );
     expectExact(verdict, { minReconnects: 0 });

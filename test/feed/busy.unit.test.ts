@@ -273,3 +273,14 @@ test("with WAKEUPS_PER_SECOND_BUSY=0 it never suspends wake-ups", async () => {
   expect(lastWaitMs(world, service)).toBeLessThan(2 * TICK_MS + 10);
   service.stop();
 });
+
+test("a writer that waits for each of its rows to arrive keeps nobody waiting, so wake-ups are not suspended", async () => {
+  const world = createWorld(() => 0.2);
+  const service = world.start();
+  for (let i = 0; i < 2000; i++) {
+    world.transact(0);
+    while (service.seenAt.size <= i) await vi.advanceTimersByTimeAsync(0.2);
+  }
+  expect(world.counts.suspensions).toBe(0);
+  service.stop();
+});
