@@ -75,14 +75,41 @@ const PATTERN =
  * `_` is at the end and nowhere else. When a connection is cut within an id, many clients keep the part that arrived. Without an
  * end mark, the first half of an id within a read could look like a whole id, and the rest of that read would be lost.
  */
-export function encodeCursor({ epoch, at, reading }: Cursor): string {
-  if (reading) {
-    const { upto, place } = reading;
-    const lag = encodeNumber(upto.xmax - at.xmax);
-    const mark = `${place.stage.charAt(0)}${encodeNumber(place.id)}`;
-    const full = `v1.${epoch}.${encodeSnapshot(upto)}.${lag}.${encodeGaps(at)}.${mark}_`;
-    if (full.length <= MAX_LENGTH) return full;
+export const encodeCursor = (cursor: Cursor): string => createCursorEncoder()(cursor);
+
+/**
+ * Returns `encodeCursor` for many cursors in a row. The cursors that one read has for all recipients differ only in the place, so the
+ * rest is encoded once.
+ */
+export function createCursorEncoder(): (cursor: Cursor) => string {
+  let read: { epoch: string; at: Snapshot; upto: Snapshot; span: string } | undefined;
+  let end: { epoch: string; at: Snapshot; text: string } | undefined;
+
+  function spanOf(epoch: string, at: Snapshot, upto: Snapshot): string {
+    if (read?.at !== at || read.upto !== upto || read.epoch !== epoch)
+      read = { epoch, at, upto, span: encodeSpan(epoch, at, upto) };
+    return read.span;
   }
+
+  function wholeOf(epoch: string, at: Snapshot): string {
+    if (end?.at !== at || end.epoch !== epoch) end = { epoch, at, text: encodeWhole(epoch, at) };
+    return end.text;
+  }
+
+  return ({ epoch, at, reading }) => {
+    const full = reading && encodePlace(spanOf(epoch, at, reading.upto), reading.place);
+    return full !== undefined && full.length <= MAX_LENGTH ? full : wholeOf(epoch, at);
+  };
+}
+
+/** A cursor within a read, up to its place. */
+const encodeSpan = (epoch: string, at: Snapshot, upto: Snapshot) =>
+  `v1.${epoch}.${encodeSnapshot(upto)}.${encodeNumber(upto.xmax - at.xmax)}.${encodeGaps(at)}.`;
+
+const encodePlace = (span: string, { stage, id }: Place) =>
+  `${span}${stage.charAt(0)}${encodeNumber(id)}_`;
+
+function encodeWhole(epoch: string, at: Snapshot): string {
   let fitting = truncate(at, at.inProgress[MAX_GAPS] ?? at.xmax);
   for (;;) {
     const text = `v1.${epoch}.${encodeSnapshot(fitting)}_`;

@@ -1,6 +1,5 @@
-import { type Cursor, encodeCursor } from "../changes/cursor.ts";
+import { type Cursor, createCursorEncoder, encodeCursor } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
-import type { Snapshot } from "../changes/snapshot.ts";
 import { encodeJson } from "../http/json-line.ts";
 import { type NotificationEncoder, stateJson } from "../http/notification-json.ts";
 import type { EventData, EventName } from "../http/response-schemas.ts";
@@ -33,17 +32,9 @@ export type Frames<Frame> = ReturnType<typeof createFrames<Frame>>;
 /** Encodes every event of one transport. An event that several connections send is encoded once. */
 export function createFrames<Frame>({ version, encoder, toFrame }: FramesOptions<Frame>) {
   const encoded = new WeakMap<RecipientEvent, Frame>();
-  /** The ids of whole snapshots. The last events that one read has for many recipients have the same id. */
-  const ids = new WeakMap<Snapshot, string>();
-
-  function idOf(cursor: Cursor): string {
-    if (cursor.reading) return encodeCursor(cursor);
-    const known = ids.get(cursor.at);
-    if (known !== undefined) return known;
-    const id = encodeCursor(cursor);
-    ids.set(cursor.at, id);
-    return id;
-  }
+  const encodeId = createCursorEncoder();
+  const encode = (event: RecipientEvent) =>
+    toFrame(recipientEventToWire(event, encoder, encodeId(event.cursor)));
 
   const auth = (reason: AuthReason): Frame => toFrame(toWire("auth", { reason }));
 
@@ -66,9 +57,10 @@ export function createFrames<Frame>({ version, encoder, toFrame }: FramesOptions
     },
 
     event(event: RecipientEvent): Frame {
+      if (!event.isShared) return encode(event);
       const known = encoded.get(event);
       if (known !== undefined) return known;
-      const frame = toFrame(recipientEventToWire(event, encoder, idOf(event.cursor)));
+      const frame = encode(event);
       encoded.set(event, frame);
       return frame;
     },

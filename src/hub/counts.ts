@@ -23,19 +23,20 @@ export function countsAfter(
   const counted = counts.get(recipientId);
   if (counted) return { ...counted, at: moment };
   if (!before) return undefined;
-  const inserted = changes.filter((change) => !isVisible(before.at, change.createdXid));
-  // The feed is behind these counts. To the feed such a row is new, so the page has no counts for it. But `before` has counted an
-  // older state of the row.
-  const hasChanged = changes.some(
-    (change) => isVisible(before.at, change.createdXid) && !isVisible(before.at, change.changedXid),
-  );
-  if (hasChanged) return undefined;
-  const unread = inserted.filter(
-    ({ readAt, archivedAt }) => readAt === null && archivedAt === null,
-  );
+  let { unread, unseen } = before;
+  for (const { createdXid, changedXid, seenAt, readAt, archivedAt } of changes) {
+    if (isVisible(before.at, createdXid)) {
+      // The feed is behind these counts. To the feed such a row is new, so the page has no counts for it. But `before` has counted
+      // an older state of the row.
+      if (!isVisible(before.at, changedXid)) return undefined;
+    } else if (readAt === null && archivedAt === null) {
+      unread++;
+      if (seenAt === null) unseen++;
+    }
+  }
   return {
-    unread: before.unread + unread.length,
-    unseen: before.unseen + unread.filter(({ seenAt }) => seenAt === null).length,
+    unread,
+    unseen,
     // Before a read's last page, there are more rows that `upto` sees.
     at: isLast ? union(before.at, upto) : before.at,
   };

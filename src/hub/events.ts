@@ -3,18 +3,31 @@ import type { Cursor, Place, Stage } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { isSubset, isVisible, type Snapshot, union } from "../changes/snapshot.ts";
 
-/** A `state` has a mark-all, removals or changes: one of the three. */
-type EventBody =
-  | { readonly kind: "notification"; readonly change: Change }
-  | {
-      readonly kind: "state";
-      readonly all?: MarkAll;
-      readonly removed: readonly Removal[];
-      readonly changes: readonly Change[];
-    };
+interface EventHead {
+  readonly counts: Counts;
+  readonly cursor: Cursor;
+  /** Several streams send it. */
+  readonly isShared: boolean;
+}
+
+interface NotificationEvent extends EventHead {
+  readonly kind: "notification";
+  readonly change: Change;
+}
+
+/** It has a mark-all, removals or changes: one of the three. */
+interface StateEvent extends EventHead {
+  readonly kind: "state";
+  readonly all?: MarkAll;
+  readonly removed: readonly Removal[];
+  readonly changes: readonly Change[];
+}
 
 /** One event for one recipient, and the position of a stream that has sent it. */
-export type RecipientEvent = EventBody & { readonly counts: Counts; readonly cursor: Cursor };
+export type RecipientEvent = NotificationEvent | StateEvent;
+
+/** An event whose cursor is not final yet. */
+type Draft = RecipientEvent & { cursor: Cursor };
 
 /** The events that one page gives one recipient. All streams of the recipient share them. */
 export interface EventPage extends Required<PageHead>, Content {
@@ -40,32 +53,33 @@ export function toEventPage(
   page: PageHead,
   { marked, removed, changes }: Content,
   { unread, unseen }: Counts,
+  isShared = false,
 ): EventPage {
   const { epoch, from, upto, isLast, moment, askedAt = 0 } = page;
   const counts = { unread, unseen };
-  const bodies = [...toBodies({ marked, removed, changes })];
-  const events = bodies.map(({ place, ...body }, i): RecipientEvent => {
-    const isEnd = isLast && i === bodies.length - 1;
-    const cursor = isEnd ? { epoch, at: upto } : { epoch, at: from, reading: { upto, place } };
-    return { ...body, counts, cursor };
-  });
-  return { epoch, from, upto, isLast, moment, askedAt, marked, removed, changes, events, counts };
-}
-
-/** One event for each mark-all and each new row; removals and changed rows in groups. */
-function* toBodies({ marked, removed, changes }: Content): Generator<EventBody & { place: Place }> {
-  for (const all of marked) {
-    const place: Place = { stage: "marked", id: all.before };
-    yield { kind: "state", all, removed: [], changes: [], place };
+  const events: Draft[] = [];
+  const cursorAt = (place: Place): Cursor => ({ epoch, at: from, reading: { upto, place } });
+  function addState(body: Pick<StateEvent, "all" | "removed" | "changes">, place: Place) {
+    events.push({ kind: "state", ...body, counts, cursor: cursorAt(place), isShared });
   }
+
+  // One event for each mark-all and each new row; removals and changed rows in groups.
+  for (const all of marked)
+    addState({ all, removed: [], changes: [] }, { stage: "marked", id: all.before });
   for (const group of inGroups(removed, REMOVALS_PER_EVENT))
-    yield { kind: "state", removed: group, changes: [], place: endOf("removed", group) };
-  for (const change of changes)
-    if (change.isNew)
-      yield { kind: "notification", change, place: { stage: "new", id: change.id } };
+    addState({ removed: group, changes: [] }, endOf("removed", group));
+  for (const change of changes) {
+    if (!change.isNew) continue;
+    const cursor = cursorAt({ stage: "new", id: change.id });
+    events.push({ kind: "notification", change, counts, cursor, isShared });
+  }
   const updated = changes.filter((change) => !change.isNew);
   for (const group of inGroups(updated, CHANGES_PER_EVENT))
-    yield { kind: "state", removed: [], changes: group, place: endOf("changed", group) };
+    addState({ removed: [], changes: group }, endOf("changed", group));
+
+  const last = events.at(-1);
+  if (isLast && last) last.cursor = { epoch, at: upto };
+  return { epoch, from, upto, isLast, moment, askedAt, marked, removed, changes, events, counts };
 }
 
 function* inGroups<Item>(items: readonly Item[], size: number): Generator<readonly Item[]> {

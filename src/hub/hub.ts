@@ -27,15 +27,13 @@ export type Hub = ReturnType<typeof createHub>;
 export function createHub() {
   const connected = new Map<string, Recipient>();
 
-  function publishTo(recipientId: string, content: RecipientContent, page: AskedPage) {
-    const recipient = connected.get(recipientId);
-    if (!recipient) return;
+  function publishTo(recipient: Recipient, content: RecipientContent, page: AskedPage) {
     const { subscribers } = recipient;
-    const counts = countsAfter(recipient.counts, recipientId, content.changes, page);
+    const counts = countsAfter(recipient.counts, content.recipientId, content.changes, page);
     recipient.counts = counts;
     if (!counts) for (const subscriber of subscribers) subscriber.readAgain();
     else {
-      const eventPage = toEventPage(page, content, counts);
+      const eventPage = toEventPage(page, content, counts, subscribers.length > 1);
       for (const subscriber of subscribers) subscriber.deliver(eventPage);
     }
   }
@@ -67,8 +65,8 @@ export function createHub() {
         for (const subscriber of connected.get(recipientId)?.subscribers ?? [])
           subscriber.checkToken();
       const askedPage = { ...page, askedAt };
-      for (const [recipientId, content] of groupByRecipient(page, connected))
-        publishTo(recipientId, content, askedPage);
+      for (const [recipient, content] of groupByRecipient(page, connected))
+        publishTo(recipient, content, askedPage);
     },
 
     readAgain(): void {
@@ -84,6 +82,7 @@ type AskedPage = Page & { readonly askedAt: number };
 
 /** One recipient's part of a page, in the page's order. */
 interface RecipientContent {
+  readonly recipientId: string;
   readonly marked: MarkAll[];
   readonly removed: Removal[];
   readonly changes: Change[];
@@ -92,13 +91,17 @@ interface RecipientContent {
 /** Skips recipients who are not connected. */
 function groupByRecipient(
   { marked, removed, changes }: Page,
-  connected: ReadonlyMap<string, unknown>,
+  connected: ReadonlyMap<string, Recipient>,
 ) {
-  const groups = new Map<string, RecipientContent>();
+  const groups = new Map<Recipient, RecipientContent>();
   function groupOf(recipientId: string): RecipientContent | undefined {
-    if (!connected.has(recipientId)) return undefined;
-    const group = groups.get(recipientId) ?? { marked: [], removed: [], changes: [] };
-    groups.set(recipientId, group);
+    const recipient = connected.get(recipientId);
+    if (!recipient) return undefined;
+    let group = groups.get(recipient);
+    if (!group) {
+      group = { recipientId, marked: [], removed: [], changes: [] };
+      groups.set(recipient, group);
+    }
     return group;
   }
   for (const mark of marked) groupOf(mark.recipientId)?.marked.push(mark);

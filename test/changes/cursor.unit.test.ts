@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   type Cursor,
+  createCursorEncoder,
   encodeCursor,
   parseCursor,
   STAGES,
@@ -39,7 +40,40 @@ const withinRead = fc
   })
   .filter(({ reading }) => isAssignable(reading?.upto.xmax ?? 0n));
 
+/** Cursors of a few reads, in any order: each has its epoch and snapshots in common with others. */
+const mixed = fc
+  .record({
+    epochs: fc.array(epochs, { minLength: 2, maxLength: 2 }),
+    snapshots: fc.array(snapshots, { minLength: 3, maxLength: 3 }),
+    picks: fc.array(
+      fc.record({
+        epoch: fc.nat(1),
+        at: fc.nat(2),
+        upto: fc.option(fc.nat(2)),
+        stage: fc.constantFrom<Stage>(...STAGES),
+        id: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
+      }),
+      { minLength: 2, maxLength: 20 },
+    ),
+  })
+  .map(({ epochs, snapshots, picks }) =>
+    picks.map(({ epoch, at, upto, stage, id }): Cursor => {
+      const position = { epoch: epochs[epoch] as string, at: snapshots[at] as Snapshot };
+      if (upto === null) return position;
+      const place = { stage, id };
+      return { ...position, reading: { upto: snapshots[upto] as Snapshot, place } };
+    }),
+  );
+
 describe("a cursor", () => {
+  test("is the same after others of the same reads", () => {
+    fc.assert(
+      fc.property(mixed, (cursors) => {
+        expect(cursors.map(createCursorEncoder())).toEqual(cursors.map((c) => encodeCursor(c)));
+      }),
+    );
+  });
+
   test("looks like this", () => {
     const at = { xmax: 1000n, inProgress: [990n, 997n] };
     expect(encodeCursor({ epoch: "4a9a6061", at })).toBe("v1.4a9a6061.rs.3-7_");
