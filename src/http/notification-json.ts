@@ -27,7 +27,7 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
     let err: unknown;
     for (const without of LEFT_OUT) {
       try {
-        const json = encode({ ...notification, ...without });
+        const json = encode(without ? { ...notification, ...without } : notification);
         if (err)
           log.error({ err, notification: `${notification.id}` }, "sent without a part of it");
         return json;
@@ -55,8 +55,8 @@ export function createNotificationEncoder({ maxEventBytes, log }: NotificationEn
 }
 
 /** Tried one after the other until the JSON fits a JavaScript string. */
-const LEFT_OUT: Partial<Notification>[] = [
-  {},
+const LEFT_OUT: (Partial<Notification> | undefined)[] = [
+  undefined,
   { body: null, isCut: true },
   { body: null, data: "{}", isCut: true },
   { body: null, data: "{}", title: null, link: null, actorId: null, isCut: true },
@@ -64,10 +64,11 @@ const LEFT_OUT: Partial<Notification>[] = [
 
 /** `data` is inserted as text, because JavaScript's numbers would round the digits that PostgreSQL stores. */
 function encode(notification: Notification): string {
-  const { id, type, actorId, title, body, link, data, createdAt, isCut } = notification;
+  const { id, type, actorId, title, body, link, data, isCut } = notification;
+  const { createdAt, seenAt, readAt, archivedAt } = notification;
   const before = JSON.stringify({ id: id.toString(), type, actorId, title, body, link });
-  const truncated = isCut ? { truncated: true } : {};
-  const behind = JSON.stringify({ createdAt, ...marksJson(notification), ...truncated });
+  const truncated = isCut ? true : undefined;
+  const behind = JSON.stringify({ createdAt, seenAt, readAt, archivedAt, truncated });
   return onOneLine(`${before.slice(0, -1)},"data":${data},${behind.slice(1)}`);
 }
 

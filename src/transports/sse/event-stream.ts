@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { CloseReason } from "../../connections/close-reason.ts";
 import type { Connection, Outlet } from "../../connections/connection.ts";
 import type { Frames } from "../../connections/frames.ts";
-import { type Frame, LAST_CHUNK } from "./frame.ts";
+import { bytesOf, type Frame, LAST_CHUNK } from "./frame.ts";
 
 /** After the service has ended a stream, its client has this long to read the rest. */
 const LAST_WORDS_MS = 5000;
@@ -85,18 +85,16 @@ class EventStream implements Connection, Outlet {
       process.nextTick(sendGathered, this);
     }
     const wasBlocked = socket.writableNeedDrain;
-    if (!socket.write(this.#bytesOf(frame)) || socket.writableLength > maxBufferedBytes) {
+    if (
+      !socket.write(bytesOf(frame, this.#isChunked)) ||
+      socket.writableLength > maxBufferedBytes
+    ) {
       // There is enough to send now. After the uncork, `writableLength` has only the bytes that the kernel did not take.
       socket.uncork();
       socket.cork();
       if (!wasBlocked) this.#blockedSince = performance.now();
     }
     return socket.writableLength <= maxBufferedBytes;
-  }
-
-  /** A frame is written in one piece, so its chunk is never split. */
-  #bytesOf(frame: Frame): Buffer {
-    return this.#isChunked ? frame.chunk : frame.bytes;
   }
 
   /** Must be the first event: it has an id, and some clients forget their position at a first event without one. */
@@ -131,7 +129,7 @@ class EventStream implements Connection, Outlet {
     const { socket } = this;
     if (reason === "slow" || reason === "vanished") return void socket.destroy();
     const last = this.#refusal?.() ?? this.#settings.frames.farewell(reason, reconnectMs);
-    if (last) socket.write(this.#bytesOf(last));
+    if (last) socket.write(bytesOf(last, this.#isChunked));
     socket.end(this.#isChunked ? LAST_CHUNK : "");
     socket.destroySoon();
     // Without this the end could wait behind unsent data for ever.

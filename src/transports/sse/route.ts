@@ -19,7 +19,7 @@ import type { NotificationEncoder } from "../../http/notification-json.ts";
 import type { FollowOptions } from "../../hub/follow.ts";
 import type { Logger } from "../../logger.ts";
 import { openEventStream } from "./event-stream.ts";
-import { type Frame, toFrame } from "./frame.ts";
+import { bytesOf, type Frame, toFrame } from "./frame.ts";
 import { takeSocket, writeHead } from "./head.ts";
 import { wantsChunks } from "./wants-chunks.ts";
 
@@ -76,7 +76,7 @@ function sendRefusal(res: Response, { retryMs }: Refusal, lastFrame: Frame): voi
   // For clients that are not an EventSource.
   res.set("Retry-After", String(Math.ceil(retryMs / 1000)));
   writeHead(res);
-  res.end(lastFrame.bytes);
+  res.end(bytesOf(lastFrame, false));
 }
 
 interface Opening {

@@ -6,7 +6,7 @@ import type { Notice } from "../../../src/connections/connection.ts";
 import { drained } from "../../../src/connections/drained.ts";
 import type { RecipientEvent } from "../../../src/hub/events.ts";
 import { openEventStream } from "../../../src/transports/sse/event-stream.ts";
-import { encodeFrame, type Frame } from "../../../src/transports/sse/frame.ts";
+import { bytesOf, encodeFrame, type Frame } from "../../../src/transports/sse/frame.ts";
 
 /** A stream on one end of a real connection. The client on the other end reads when the test says so. */
 async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun = true } = {}) {
@@ -119,7 +119,8 @@ test("a stream that ends before it has begun sends what a refused stream sends",
 });
 
 test("a frame and its chunk are the same memory", () => {
-  const { bytes, chunk } = encodeFrame("event: ping\n\n");
+  const frame = encodeFrame("event: ping\n\n");
+  const [bytes, chunk] = [bytesOf(frame, false), bytesOf(frame, true)];
   expect(bytes.buffer).toBe(chunk.buffer);
   expect(`${bytes}`).toBe("event: ping\n\n");
   expect(`${chunk}`).toBe("d\r\nevent: ping\n\n\r\n");
