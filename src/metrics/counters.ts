@@ -6,17 +6,19 @@ import type { ResetReason } from "../hub/follow.ts";
 
 /** Counters, and the callbacks through which the parts report to them. */
 export function createCounters(registers: Registry[]) {
-  const delivered = new Counter({
+  // Added up here, because they are counted for every event of every stream.
+  const delivered = { notification: 0, state: 0 };
+  new Counter({
     name: "bellwire_delivered_total",
     help: "Events written to streams",
     labelNames: ["event"],
     registers,
+    collect() {
+      this.inc({ event: "notification" }, delivered.notification);
+      this.inc({ event: "state" }, delivered.state);
+      Object.assign(delivered, { notification: 0, state: 0 });
+    },
   });
-  // Looked up once, because they are counted for every event of every stream.
-  const deliveredOf = {
-    notification: delivered.labels("notification"),
-    state: delivered.labels("state"),
-  };
   const deliverySeconds = new Histogram({
     name: "bellwire_delivery_seconds",
     help: "Time from a notification's created_at to its write to the socket of a live stream",
@@ -82,7 +84,7 @@ export function createCounters(registers: Registry[]) {
       replayPages.inc(readers);
     },
     onEvent(event: RecipientEvent, isLive: boolean) {
-      deliveredOf[event.kind].inc();
+      delivered[event.kind]++;
       if (isLive && event.kind === "notification") observeDelivery(event.change.createdAt);
     },
     onClosed: (reason: CloseReason) => closes.inc({ reason }),
