@@ -15,16 +15,19 @@ interface Pending<Item, Result> {
   readonly reject: (err: unknown) => void;
 }
 
-/** Burst size: after a quiet time this many calls start without delay, so that a lone item never waits. */
+/** Burst size: after a quiet time this many calls start without delay. */
 const BURST = 10;
 
 /** After the burst one call starts per gap. The more items come, the more of them share a call. */
 const GAP_MS = 60;
 
+/** A call for a lone item, while no other runs, counts as this part of one: a client that polls alone never waits. */
+const LONE = 1 / 20;
+
 /**
  * Turns a call for many items into a function for one item. Items share a call when they come while earlier calls run, or faster
  * than calls may start. The first to come are served first. However many items come, at most 27 calls start in the first
- * second after a quiet time, and 17 in each later one.
+ * second after a quiet time, and 17 in each later one, besides those for a lone item.
  *
  * If one item may have made a call fail, the call is repeated in halves, down to that item. The halves run one after the other, in
  * the place of the failed call, so `maxConcurrent` still holds. So a bad item fails alone, and costs a few calls.
@@ -56,8 +59,9 @@ export function batch<Item, Result>(
   function startCall(): void {
     isScheduled = false;
     refill();
-    callsLeft -= 1;
-    void run(pending.splice(0, maxItems));
+    const group = pending.splice(0, maxItems);
+    callsLeft -= group.length === 1 && running === 0 ? LONE : 1;
+    void run(group);
     scheduleCall();
   }
 

@@ -71,6 +71,17 @@ test("ten thousand items in three seconds share fewer than a hundred calls, and 
   expect(longest).toBeLessThanOrEqual(70);
 });
 
+test("items that come alone never wait, two hundred a second", async () => {
+  const { calls, double } = start({ maxConcurrent: 2, maxItems: 10 });
+  for (let i = 1; i <= 1000; i++) {
+    const asked = double(i);
+    await vi.advanceTimersByTimeAsync(5);
+    expect(calls.length).toBe(i);
+    calls.at(-1)?.answer();
+    expect(await asked).toBe(2 * i);
+  }
+});
+
 test("a failed call fails for the items that shared it, and for no others", async () => {
   const { calls, double } = start({ maxConcurrent: 1, maxItems: 2 });
   const [first, second, third] = [double(1), double(2), double(3)];
