@@ -1,3 +1,5 @@
+import { boundGoal } from "./compare.ts";
+import { measureBesideLists, SEED_LONG } from "./long-lists.ts";
 import type { Result } from "./result.ts";
 import { startService } from "./service.ts";
 
@@ -22,12 +24,14 @@ const SEED = `
 
 /**
  * The time of each route for one recipient with 100,000 notifications, all unread, among 200,000 of other recipients. Over HTTP on
- * kept connections. Before each round of marking all marks are removed, and the table is vacuumed.
+ * kept connections. Before each round of marking all marks are removed, and the table is vacuumed. Then the time until another
+ * recipient has a notification, while four clients request long lists.
  */
 export async function inbox(): Promise<Result> {
   const service = await startService({
     async prepare(database) {
       await database.query(SEED);
+      await database.query(SEED_LONG);
       await database.query("vacuum analyze bellwire.notifications");
     },
   });
@@ -88,15 +92,31 @@ export async function inbox(): Promise<Result> {
     "mark all as seen": await timeMarks("/mark-all-seen"),
     "mark all as read": await timeMarks("/mark-all-read"),
   };
+  const beside = await measureBesideLists(service, ROUNDS);
   await service.close();
+  const figures: Result["figures"] = Object.fromEntries(
+    Object.entries(results).map(([request, times]) => [request, { "ms a request": times }]),
+  );
+  figures["a notification beside four long lists"] = {
+    "median ms to its stream": beside.medians,
+    "maximum ms": beside.longest,
+  };
   return {
     scenario: "inbox",
-    what: `The inbox of a recipient who has ${OWN} of ${3 * OWN} notifications, over one HTTP connection. ${ROUNDS} rounds.`,
-    figures: Object.fromEntries(
-      Object.entries(results).map(([request, times]) => [request, { "ms a request": times }]),
-    ),
-    goals: [],
-    notes: [],
+    what: `The inbox of a recipient who has ${OWN} of ${3 * OWN} notifications, over one HTTP connection. Beside that, four clients at once request lists of 100 rows with bodies of 100 KB, again and again, while another recipient gets notifications. ${ROUNDS} rounds.`,
+    figures,
+    goals: [
+      boundGoal(figures, "poll, nothing new, ms", ["poll, nothing new", "ms a request"], {
+        atMost: 5,
+      }),
+      boundGoal(
+        figures,
+        "a notification beside four long lists, ms",
+        ["a notification beside four long lists", "median ms to its stream"],
+        { atMost: 50 },
+      ),
+    ],
+    notes: ["A list is at most 1 MB, and a longer body is truncated (`MAX_EVENT_BYTES`)."],
     place: service.place,
   };
 }
