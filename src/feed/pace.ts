@@ -41,12 +41,12 @@ const BURST_MS = 50;
  * empty. It does not matter which instance took the lease. So the instances need not agree, and the death of one changes nothing.
  *
  * *Leaving*: no instance renews the lease, so it ends. Wake-ups are sent again, and each causes a read at once. But a transaction
- * that checked the lease before its end and commits later sends no wake-up. So the reads continue and slow down: the pause between
- * two is a twentieth of the time since wake-ups were last seen suspended. The row of a commit that took `t` waits at most a tick or
+ * that checked the lease before its end and commits later sends no wake-up. So there are ticks, which slow down: the pause between
+ * two reads is a twentieth of the time since wake-ups were last seen suspended. The row of a commit that took `t` waits at most a tick or
  * `t / 20`. When the pause reaches the sweep, the pace is idle again.
  *
  * When wake-ups are suspended for good (`bellwire.suspend_wakeups()`), or another part of this process keeps them suspended, the
- * pace is similar: it reads after each rest while reads find rows, slows down while they do not, and never renews a lease.
+ * pace is similar: it ticks while reads find rows, slows down while they do not, and never renews a lease.
  */
 export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOptions, now: number) {
   const perMs = wakeupsPerSecondBusy / 1000;
@@ -65,14 +65,17 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
   /** How long the last reads took. */
   const readsMs: number[] = [];
 
+  const isBusy = (now: number) => now < leaseEndsAt;
+
   return {
+    isBusy,
+
     /** The longest time between the begins of two reads, when no wake-up comes between. */
-    pollMs: (now: number) => Math.min(sweepMs, (now - unannouncedAt) / 20),
+    pollMs: (now: number) =>
+      isBusy(now) ? 0 : Math.min(sweepMs, Math.max(tickMs, (now - unannouncedAt) / 20)),
 
     /** How long the next read must wait, in milliseconds. */
     restMs: (now: number) => Math.max(0, creditedAt - now - creditMs / SHARE),
-
-    isBusy: (now: number) => now < leaseEndsAt,
 
     /** Takes a page into account. The times are when it was asked for, and when it came. */
     recordRead(

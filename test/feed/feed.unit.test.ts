@@ -334,11 +334,11 @@ describe("at LOG_LEVEL=debug the feed", () => {
     expect(logged).toMatchObject([
       { msg: "read", reason: "start", rows: 30, remaining: 0, ms: 0 },
       { msg: "suspending wake-ups", ms: 1000, isRenewal: false },
-      { msg: "sleeping until the next read", ms: 1, reason: "tick" },
+      { msg: "sleeping until the next read", ms: 10, reason: "tick" },
     ]);
     logged.length = 0;
     suspendedMs = 400;
-    await vi.advanceTimersByTimeAsync(1);
+    await vi.advanceTimersByTimeAsync(10);
     await answer();
     expect(logged).toMatchObject([
       { msg: "read", reason: "tick" },
