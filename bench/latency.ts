@@ -26,8 +26,8 @@ interface Contender {
  * The time from a commit to the client on an idle machine, compared with what PostgreSQL itself needs.
  *
  * One writer inserts a message, waits until all listeners have it, and inserts the next: first after 20 ms, and in a second part at
- * once. The clock starts when the commit is
- * acknowledged to the writer (a listener may hear earlier), and stops when this process has received the message.
+ * once. The clock starts when the commit is acknowledged to the writer (a listener may hear earlier), and stops when this process has
+ * received the message.
  */
 export async function latency(): Promise<Result> {
   const database = await startDatabase();

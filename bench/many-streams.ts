@@ -130,8 +130,7 @@ async function storm({ url, running, clients, streams }: Crowd) {
   const expected = (streams / 10) * MISSED;
   const tally = async () => {
     const tallies = await Promise.all(clients.map((each) => each.tally()));
-    const total = (of: "ready" | "frames" | "repeated" | "refused") =>
-      sum(tallies.map((each) => each[of]));
+    const total = (of: "ready" | "frames" | "repeated") => sum(tallies.map((each) => each[of]));
     return {
       ready: total("ready"),
       came: total("frames") - total("repeated"),

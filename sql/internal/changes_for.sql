@@ -18,8 +18,8 @@
 --   counted_in     the history of these snapshots
 --
 -- Returns for each reader (`reader`, from 1) first a head, whose `id` is null, then its page. In the head `unread` and `unseen` are
--- the recipient's counts, or null if they are still those of `counted`. `revoked` has the recipient or nobody, `fresh` is how many of the remaining rows are new, and `bytes` is the
--- size of the page. If the first row alone is larger than page_bytes, the page is empty, and `bytes` is the size of that row.
+-- the recipient's counts, or null if they are still those of `counted`. `revoked` has the recipient or nobody, `fresh` is how many of
+-- the remaining rows are new, and `bytes` is the size of the page. If the first row alone is larger than page_bytes, the page is empty, and `bytes` is the size of that row.
 --
 -- It has more than 200 lines because it is one statement: pages are cut from the rows that were counted, and between two
 -- statements those would have to be kept in arrays. Each part has a name in its WITH list.

@@ -77,27 +77,27 @@ export function createPace({ sweepMs, tickMs, wakeupsPerSecondBusy }: PaceOption
     /** How long the next read must wait, in milliseconds. */
     restMs: (now: number) => Math.max(0, creditedAt - now - creditMs / SHARE),
 
-    /** Takes a page into account. The times are when it was asked for, and when it came. */
+    /** Takes a page into account. `askedAt` and `readAt` are when it was asked for and when it came. */
     recordRead(
       { marked, removed, changes, suspendedMs }: PageRead,
-      now: number,
+      askedAt: number,
       readAt: number,
     ): void {
-      readsMs.push(readAt - now);
+      readsMs.push(readAt - askedAt);
       if (readsMs.length > COMPARED_READS) readsMs.shift();
       const earnedMs = (readAt - creditedAt) * SHARE;
       const leftMs = Math.min(BURST_MS, creditMs + earnedMs) - Math.min(...readsMs);
       creditMs = Math.max(leftMs, -tickMs * SHARE);
       creditedAt = readAt;
-      bucket = Math.max(0, bucket - (now - filledAt) * perMs);
-      filledAt = now;
+      bucket = Math.max(0, bucket - (askedAt - filledAt) * perMs);
+      filledAt = askedAt;
       const xids = new Set(changes.map(({ changedXid }) => changedXid));
       for (const { markedXid } of marked) xids.add(markedXid);
       for (const { removedXid } of removed) xids.add(removedXid);
       bucket = Math.min(full, bucket + Math.max(0, xids.size - 1));
       isForGood = isHeld || suspendedMs === Number.POSITIVE_INFINITY;
-      leaseEndsAt = isForGood ? Number.NEGATIVE_INFINITY : now + suspendedMs;
-      if (isForGood ? xids.size > 0 : suspendedMs > 0) unannouncedAt = now;
+      leaseEndsAt = isForGood ? Number.NEGATIVE_INFINITY : askedAt + suspendedMs;
+      if (isForGood ? xids.size > 0 : suspendedMs > 0) unannouncedAt = askedAt;
     },
 
     /** Whether to take the lease now, or to renew it. */

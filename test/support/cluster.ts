@@ -119,8 +119,8 @@ async function startThrowaway(name: string, binaries: Binaries): Promise<Running
 }
 
 /**
- * Linux's file system in memory, if it has room for both servers, because 150 databases are created and dropped: on a disk that is
- * an eighth of the suite's processor time. A container has only 64 MB of it unless told otherwise.
+ * Linux's file system in memory, if it has room for both servers, because 150 databases are created and dropped: on a disk that takes
+ * 27 s more of the kernel's time. A container has only 64 MB of it unless told otherwise.
  */
 async function findRoom(): Promise<string> {
   const memory = await statfs("/dev/shm").catch(() => undefined);
