@@ -81,13 +81,27 @@ begin atomic
       from ends e
   ),
   rows as (
-    select n.*
-      from bellwire.notifications n
-     where n.changed_xid >= pg_snapshot_xmax(since)
+    (
+      select n.*
+        from bellwire.notifications n
+       where n.changed_xid >= pg_snapshot_xmax(since)
+         and pg_visible_in_snapshot(
+               case when pg_visible_in_snapshot(n.created_xid, since) then n.changed_xid else n.created_xid end,
+               pg_current_snapshot()
+             )
+       -- The planner assumes that a third of the table is new, and for so many rows it would rather read the whole index of the
+       -- recipients. Only the index of changed_xid gives this order without a sort.
+       order by n.changed_xid
+       limit at_most
+    )
      union all
     select n.*
       from bellwire.notifications n
      where n.changed_xid = any (array(select pg_snapshot_xip(since)))
+       and pg_visible_in_snapshot(
+             case when pg_visible_in_snapshot(n.created_xid, since) then n.changed_xid else n.created_xid end,
+             pg_current_snapshot()
+           )
   ),
   found as (
     select r.*,
@@ -96,10 +110,6 @@ begin atomic
              -- Data can be much longer as text than it is stored.
              and octet_length(r.data::text) <= longest as is_plain
       from rows r
-     where pg_visible_in_snapshot(
-             case when pg_visible_in_snapshot(r.created_xid, since) then r.changed_xid else r.created_xid end,
-             pg_current_snapshot()
-           )
      limit at_most
   )
   select h.snapshot,
