@@ -16,6 +16,7 @@
 -- Cost     one probe of eight indexes, and one for each transaction in progress in `since`
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.new_rows_since;
+-- requires: newest_change.sql
 -- requires: stored_bytes.sql
 -- requires: wakeups_suspended_ms.sql
 -- requires: wire_time.sql
@@ -45,40 +46,25 @@ create or replace function bellwire.new_rows_since(since pg_snapshot, at_most in
   language sql
   stable
 begin atomic
-  with ends as (
-    select (select n.changed_xid from bellwire.notifications n order by n.changed_xid desc limit 1) as changed_xid,
-           (
-             select n.created_xid
-               from bellwire.notifications n
-              where n.created_xid > n.changed_xid
-              order by n.created_xid desc
-              limit 1
-           ) as created_xid,
-           (select r.removed_xid from bellwire.removals r order by r.removed_xid desc limit 1) as removed_xid,
-           (select m.marked_xid from bellwire.mark_alls m order by m.marked_xid desc limit 1) as marked_xid,
-           (select v.revoked_xid from bellwire.revocations v order by v.revoked_xid desc limit 1) as revoked_xid,
-           (select k.pruned_xid from bellwire.retention k limit 1) as pruned_xid,
-           pg_sequence_last_value('bellwire.history_began_xid')::text::xid8 as began_xid
-  ),
-  head as (
+  with head as (
     select pg_current_snapshot() as snapshot,
            -- The constant is the table that this function reads, also after another one took its name.
            case
              when to_regclass('bellwire.notifications') = 'bellwire.notifications'::regclass
                then pg_relation_filenode('bellwire.notifications'::regclass)
            end as file,
-           greatest(e.changed_xid, e.created_xid, e.removed_xid, e.marked_xid, e.revoked_xid, e.began_xid, e.pruned_xid, '0') as newest,
+           e.newest,
            bellwire.wakeups_suspended_ms() as suspended_ms,
            case
              -- The snapshot sees everything older than its oldest transaction in progress.
-             when greatest(e.removed_xid, e.marked_xid, e.revoked_xid, e.pruned_xid, '0') < pg_snapshot_xmin(since) then true
-             when greatest(e.removed_xid, e.marked_xid, e.revoked_xid, e.pruned_xid, '0') >= pg_snapshot_xmax(since) then false
+             when e.newest_other < pg_snapshot_xmin(since) then true
+             when e.newest_other >= pg_snapshot_xmax(since) then false
              else not exists (select from pg_snapshot_xip(since) as missing (xid) where missing.xid <= e.pruned_xid)
                   and not exists (select from bellwire.removals r where r.removed_xid = any (array(select pg_snapshot_xip(since))))
                   and not exists (select from bellwire.mark_alls m where m.marked_xid = any (array(select pg_snapshot_xip(since))))
                   and not exists (select from bellwire.revocations v where v.revoked_xid = any (array(select pg_snapshot_xip(since))))
            end as is_complete
-      from ends e
+      from bellwire.newest_change() e
   ),
   rows as (
     (

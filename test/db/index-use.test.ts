@@ -136,6 +136,13 @@ describe.each(inject("servers"))("on $name", (server) => {
     },
   );
 
+  test("the feed's read is one plan, without a call of a SQL function", async () => {
+    const { rows } = await client.query(
+      "explain (verbose, format json) select * from bellwire.new_rows_since(pg_current_snapshot(), 200, 4096)",
+    );
+    expect(JSON.stringify(rows)).not.toMatch(/bellwire\.\w+\(|"Function Name":"(?!pg_)/);
+  });
+
   test.each([
     // After an import or CLUSTER the rows lie in the order of another index, so that walking that index looks cheap.
     ["in its recipients' order", "to_char(n / 200, '000')", "3 + n % 400"],
