@@ -3,20 +3,20 @@
 --
 -- Returns one row for each new notification, in no order, or one row without an `id` if there is none. The columns up to
 -- `is_complete` are the same in each row:
---   snapshot, newest       the moment of this call, and bellwire.newest_change()
---   file                   the table's file, null if the table was replaced: another file means another history, as in bellwire.epoch()
---   suspended_ms           for how long no wake-ups will be sent
---   is_complete            false if the read has more than these rows: mark-alls, removals, revocations, or rows that were pruned
--- A notification that is not new, or whose texts or data are long, has `is_plain` false and no texts. A caller that finds one, or as many rows as
--- `at_most`, or an incomplete read, calls bellwire.changes_since() instead.
+--   snapshot       the moment of this call
+--   file           the table's file, null if the table was replaced: another file means another history, as in bellwire.epoch()
+--   suspended_ms   for how long no wake-ups will be sent
+--   is_complete    false if the read may have more than these rows: mark-alls, removals, revocations, or rows that were pruned
+-- A notification that is not new, that is marked, or whose texts or data are long, has `is_plain` false and no texts. A caller that finds
+-- one, or as many rows as `at_most`, or an incomplete read, calls bellwire.changes_since() instead.
 --
 -- It is one flat query without settings, so that PostgreSQL inlines it into a prepared statement and plans it once. The session
 -- must have the settings of bellwire.changes_since().
 --
--- Cost     one probe of eight indexes, and one for each transaction in progress in `since`
+-- Cost     one probe of five indexes, and one of four for each transaction in progress in `since`
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.new_rows_since;
--- requires: newest_change.sql
+-- requires: newest_other_change.sql
 -- requires: stored_bytes.sql
 -- requires: wakeups_suspended_ms.sql
 -- requires: wire_time.sql
@@ -24,7 +24,6 @@ create or replace function bellwire.new_rows_since(since pg_snapshot, at_most in
   returns table (
     snapshot     pg_snapshot,
     file         oid,
-    newest       xid8,
     suspended_ms double precision,
     is_complete  boolean,
     is_plain     boolean,
@@ -37,9 +36,6 @@ create or replace function bellwire.new_rows_since(since pg_snapshot, at_most in
     link         text,
     data         text,
     created_at   text,
-    seen_at      text,
-    read_at      text,
-    archived_at  text,
     created_xid  xid8,
     changed_xid  xid8
   )
@@ -53,18 +49,25 @@ begin atomic
              when to_regclass('bellwire.notifications') = 'bellwire.notifications'::regclass
                then pg_relation_filenode('bellwire.notifications'::regclass)
            end as file,
-           e.newest,
            bellwire.wakeups_suspended_ms() as suspended_ms,
            case
              -- The snapshot sees everything older than its oldest transaction in progress.
-             when e.newest_other < pg_snapshot_xmin(since) then true
-             when e.newest_other >= pg_snapshot_xmax(since) then false
-             else not exists (select from pg_snapshot_xip(since) as missing (xid) where missing.xid <= e.pruned_xid)
-                  and not exists (select from bellwire.removals r where r.removed_xid = any (array(select pg_snapshot_xip(since))))
-                  and not exists (select from bellwire.mark_alls m where m.marked_xid = any (array(select pg_snapshot_xip(since))))
-                  and not exists (select from bellwire.revocations v where v.revoked_xid = any (array(select pg_snapshot_xip(since))))
+             when o.newest < pg_snapshot_xmin(since) then true
+             when o.newest >= pg_snapshot_xmax(since) then false
+             else (select k.pruned_xid from bellwire.retention k limit 1) < pg_snapshot_xmin(since)
+                  and not exists (
+                        select
+                          from (
+                                 select r.removed_xid from bellwire.removals r
+                                  union all
+                                 select m.marked_xid from bellwire.mark_alls m
+                                  union all
+                                 select v.revoked_xid from bellwire.revocations v
+                               ) other (xid)
+                         where other.xid = any (array(select pg_snapshot_xip(since)))
+                      )
            end as is_complete
-      from bellwire.newest_change() e
+      from bellwire.newest_other_change() o
   ),
   rows as (
     (
@@ -92,6 +95,7 @@ begin atomic
   found as (
     select r.*,
            not pg_visible_in_snapshot(r.created_xid, since)
+             and coalesce(r.seen_at, r.read_at, r.archived_at) is null
              and bellwire.stored_bytes(1, r.type, r.actor_id, r.title, r.body, r.link, r.data, null) <= longest
              -- Data can be much longer as text than it is stored.
              and octet_length(r.data::text) <= longest as is_plain
@@ -100,7 +104,6 @@ begin atomic
   )
   select h.snapshot,
          h.file,
-         h.newest,
          h.suspended_ms,
          h.is_complete,
          f.is_plain,
@@ -113,9 +116,6 @@ begin atomic
          plain.link,
          plain.data,
          bellwire.wire_time(f.created_at),
-         bellwire.wire_time(f.seen_at),
-         bellwire.wire_time(f.read_at),
-         bellwire.wire_time(f.archived_at),
          f.created_xid,
          f.changed_xid
     from head h

@@ -45,13 +45,21 @@ export interface PageRow {
 }
 
 /** What `bellwire.new_rows_since()` returns: a head in each row, and a new notification, if there is one. */
-export type NewRow = Pick<Head, "snapshot" | "newest" | "suspended_ms"> & {
+export type NewRow = Pick<Head, "snapshot" | "suspended_ms"> & {
   file: string | null;
   is_complete: boolean;
-} & (
-    | { id: null }
-    | (Omit<PageRow, "stage" | "is_cut" | "unread" | "unseen"> & { is_plain: boolean })
-  );
+} & ({ id: null } | (Omit<PageRow, keyof typeof PLAIN> & { is_plain: boolean }));
+
+/** What is the same in all plain new notifications. */
+const PLAIN = {
+  unread: null,
+  unseen: null,
+  stage: NEW,
+  is_cut: false,
+  seen_at: null,
+  read_at: null,
+  archived_at: null,
+};
 
 /** Undefined if there is more than new notifications with short texts. */
 export function toNewRowsPage(rows: readonly NewRow[], { epoch, at }: Cursor): Page | undefined {
@@ -60,12 +68,15 @@ export function toNewRowsPage(rows: readonly NewRow[], { epoch, at }: Cursor): P
   const moment = parseSnapshot(head.snapshot);
   if (moment.xmax < at.xmax) return undefined;
   const changes: Change[] = [];
+  let newest = 0n;
   for (const row of rows) {
     if (row.id === null) break;
     if (!row.is_plain) return undefined;
-    changes.push(toChange({ ...row, stage: NEW, is_cut: false, unread: null, unseen: null }));
+    const change = toChange({ ...row, ...PLAIN });
+    changes.push(change);
+    newest = later(newest, later(change.createdXid, change.changedXid));
   }
-  const upto = endOfRead(at, moment, head.newest);
+  const upto = endOfRead(at, moment, newest);
   return {
     epoch,
     from: at,
@@ -84,6 +95,8 @@ export function toNewRowsPage(rows: readonly NewRow[], { epoch, at }: Cursor): P
     isExpired: false,
   };
 }
+
+const later = (a: bigint, b: bigint) => (a > b ? a : b);
 
 /** Whether the cursor's transactions belong to another history than the database's. */
 export function isForeign(head: Head, { epoch, at, reading }: Cursor): boolean {
@@ -127,7 +140,7 @@ export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cu
 }
 
 /** The position at which a read ends: its snapshot, cut at the newest row that it found (see `truncate`). */
-export function endOfRead(from: Snapshot, now: Snapshot, newest: string): Snapshot {
+export function endOfRead(from: Snapshot, now: Snapshot, newest: bigint | string): Snapshot {
   const end = BigInt(newest) + 1n;
   return truncate(now, end > from.xmax ? end : from.xmax);
 }

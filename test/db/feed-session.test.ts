@@ -75,17 +75,12 @@ describe.each(inject("servers"))("on $name, the feed's session", (server) => {
     ]);
   });
 
-  test("reads a new row that was marked meanwhile", async () => {
-    await notify("marked");
-    await database.query(
-      "update bellwire.notifications set read_at = now() where recipient_id = 'marked'",
-    );
-    const { changes } = await expectSame(start);
-    expect(changes).toMatchObject([{ isNew: true, readAt: expect.any(String) }]);
-  });
-
   test.each<[string, string]>([
     ["a changed row", "update bellwire.notifications set read_at = now()"],
+    ...["seen_at", "read_at", "archived_at"].map((mark): [string, string] => [
+      `a new row with ${mark}`,
+      `insert into bellwire.notifications (recipient_id, type, ${mark}) values ('1', 'test', now())`,
+    ]),
     ["a removed row", "delete from bellwire.notifications"],
     ["a row that was moved", "update bellwire.notifications set recipient_id = '2'"],
     ["a mark-all", "select bellwire.mark_all('seen', '1')"],
@@ -111,6 +106,10 @@ describe.each(inject("servers"))("on $name, the feed's session", (server) => {
     [
       "long",
       "select bellwire.notify('whole', 'test', title => 'A title', body => repeat('x', 5000))",
+    ],
+    [
+      "marked",
+      "insert into bellwire.notifications (recipient_id, type, title, read_at) values ('whole', 'test', 'A title', now())",
     ],
     ["long as text", `select bellwire.notify('whole', 'test', data => '{"n": 1e5000}')`],
   ])("fetches no text of a row that is %s", async (_, change) => {

@@ -44,6 +44,7 @@ const SERVICE_FUNCTIONS = [
   "bellwire.mute_types(text,text[])",
   "bellwire.new_rows_since(pg_snapshot,integer,integer)",
   "bellwire.newest_change()",
+  "bellwire.newest_other_change()",
   "bellwire.preview(text)",
   "bellwire.prune(timestamp with time zone)",
   "bellwire.recipient_changes_since(text,pg_snapshot,xid8,xid8[],bellwire.mark_alls)",
