@@ -93,7 +93,7 @@ const WITHOUT_PART = {
   ),
   "wake-ups sent": "select bellwire.resume_wakeups()",
   "without asking whether wake-ups are suspended": eachRule(
-    "replace(body, 'if found and not bellwire.wakeups_are_suspended() then', 'if false then')",
+    "replace(body, 'if found and bellwire.wake_listeners() is null then', 'if false then')",
   ),
   "a row trigger, no NOTIFY": rowTrigger(""),
   "a row trigger, NOTIFY with the row": rowTrigger(

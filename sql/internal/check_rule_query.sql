@@ -1,14 +1,22 @@
 -- Refuses a rule that could not work: a table that cannot have rules, or a query that is not one SELECT, does not fit the table,
 -- reads without the right to, or returns other columns than its action needs.
 --
--- Returns the columns of the query, in the order of bellwire.notifications. No row is read. But even planning a query runs code:
+-- Returns the columns of the query, in the order of bellwire.notifications, and those for whose type bellwire.same_id() has a form of
+-- its own. No row is read. But even planning a query runs code:
 -- the check of a domain behind a literal, an immutable function. That code has the rights of bellwire_rules, as in the rule
 -- later, and cannot set another role. All that it does is rolled back, together with the view that shows the query's columns.
 --
 -- Rights   called by bellwire.define_rule(), and by the command status
 -- Remove   with the schema
-create or replace function bellwire.check_rule_query(rule text, on_table regclass, on_event text, query text, action text)
-  returns text[]
+create or replace function bellwire.check_rule_query(
+  rule     text,
+  on_table regclass,
+  on_event text,
+  query    text,
+  action   text,
+  out columns text[],
+  out typed   text[]
+)
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
@@ -74,6 +82,16 @@ begin
     returned := array(
       select attname from pg_attribute
        where attrelid = 'bellwire.rule_in_question'::regclass and attnum > 0 order by attnum
+    );
+    typed := array(
+      select attname from pg_attribute
+       where attrelid = 'bellwire.rule_in_question'::regclass
+         and attnum > 0
+         and atttypid in (
+               select proargtypes[0] from pg_proc
+                where proname = 'same_id' and pronamespace = 'bellwire'::regnamespace
+             )
+       order by attnum
     );
     -- Read from the stored query, because pg_depend lacks PostgreSQL's own functions and those behind operators.
     select p.oid::regprocedure::text into offender
@@ -169,7 +187,7 @@ begin
             hint = format('It returns %s. Return recipient_id and type, and any of %s.',
                           array_to_string(returned, ', '), array_to_string(known[3:], ', '));
   end if;
-  return array(select c from unnest(known) c where c = any (returned));
+  columns := array(select c from unnest(known) c where c = any (returned));
 end;
 $$;
 

@@ -25,14 +25,9 @@ begin
      order by d.name
   loop
     begin
-      body := bellwire.rule_body(
-        rule.name,
-        rule.query,
-        bellwire.check_rule_query(rule.name, rule.on_table, rule.on_event, rule.query, rule.action),
-        rule.on_error,
-        rule.on_event,
-        rule.action
-      );
+      select bellwire.rule_body(rule.name, rule.query, checked.columns, checked.typed, rule.on_error, rule.on_event, rule.action)
+        into body
+        from bellwire.check_rule_query(rule.name, rule.on_table, rule.on_event, rule.query, rule.action) as checked;
     exception
       -- These errors are temporary: migrate fails, and can be run again.
       when transaction_rollback or lock_not_available then

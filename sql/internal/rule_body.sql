@@ -8,10 +8,12 @@
 -- requires: rule_object_name.sql
 -- requires: rule_retraction.sql
 -- requires: rule_source.sql
+-- requires: same_id.sql
 create or replace function bellwire.rule_body(
   rule     text,
   query    text,
   columns  text[],
+  typed    text[],
   on_error text,
   on_event text,
   action   text
@@ -44,48 +46,44 @@ $revoke$
 $notify$  insert into bellwire.notifications (%1$s)
   select %2$s
     from (
-%%s
-         ) as told
-   -- The ids are used several times. With "offset 0" their expressions are not repeated at each place: starting a statement costs
-   -- time for each function in it, and a statement of one row spends more on that than on its rows.
-   cross join lateral (
+           -- With "offset 0" PostgreSQL does not repeat the query's expressions wherever they are used. Starting a statement costs time
+           -- for each function in it, and a statement of one row spends more on that than on its rows.
            select %3$s
+             from (
+%%s
+                  ) as told
            offset 0
-         ) as ids
+         ) as told
    where told.recipient_id is not null
 %4$s     -- Muted? A subquery, because a session that began with a bulk insert might scan the table of a join from then on.
      and (
-           select told.type::text = any (p.muted_types)
+           select told.type = any (p.muted_types)
              from bellwire.preferences p
-            where p.recipient_id = ids.recipient_id
+            where p.recipient_id = told.recipient_id
          ) is not true%5$s;
 $notify$,
       array_to_string(columns, ', '),
+      (select string_agg('told.' || c, ', ' order by position) from unnest(columns) with ordinality as listed (c, position)),
       (
         select string_agg(
-                 case c
-                   when 'data' then 'coalesce(told.data::jsonb, ''{}'')'
-                   when 'recipient_id' then 'ids.recipient_id'
-                   when 'actor_id' then 'ids.actor_id'
-                   else format('told.%s::text', c)
+                 case
+                   when c = 'data' then 'coalesce(told.data::jsonb, ''{}'') as data'
+                   when c not in ('recipient_id', 'actor_id') then format('told.%1$s::text as %1$s', c)
+                   when c = any (typed) then format('bellwire.same_id(told.%1$s) as %1$s', c)
+                   else format('bellwire.same_id(told.%1$s::text) as %1$s', c)
                  end,
-                 ', ' order by position
+                 e',\n                  ' order by position
                )
           from unnest(columns) with ordinality as listed (c, position)
       ),
-      (
-        select string_agg(format('bellwire.same_id(told.%1$s::text) as %1$s', c), e',\n                  ' order by position)
-          from unnest(columns) with ordinality as listed (c, position)
-         where c in ('recipient_id', 'actor_id')
-      ),
       case
-        when 'actor_id' = any (columns) then e'     and ids.recipient_id is distinct from ids.actor_id\n'
+        when 'actor_id' = any (columns) then e'     and told.recipient_id is distinct from told.actor_id\n'
       end,
       -- Without a key no row can conflict, and "on conflict" would cost a lock and a WAL record per row. With keys, two
       -- statements that wrote them in different orders could deadlock.
       case
         when 'dedupe_key' = any (columns) then $keys$
-   order by ids.recipient_id collate "C", told.dedupe_key::text collate "C", told.type::text collate "C"
+   order by told.recipient_id collate "C", told.dedupe_key collate "C", told.type collate "C"
       on conflict (recipient_id, dedupe_key, type) where dedupe_key is not null
          do nothing$keys$
       end
@@ -172,7 +170,8 @@ begin
   end if;
   -- plpgsql caches the first plan. A plan made for one row is quadratic for thousands; one made for thousands may scan a
   -- table for a single row. Statements of more than 100 rows therefore discard cached plans before and after.
-  many := exists (select from %5$s offset 100);
+  perform from %5$s limit 1 offset 100;
+  many := found;
   if many then
     discard plans;
   end if;
@@ -193,9 +192,9 @@ $template$,
     end,
     case action
       when 'notify' then
-$wake$  -- The function checks the suspension too. Checked here it is an expression; the call is a query, and costs a twentieth of the insert.
-  if found and not bellwire.wakeups_are_suspended() then
-    perform bellwire.wake_listeners();
+$wake$  -- An expression, because a query ("perform") would cost a twentieth of the insert.
+  if found and bellwire.wake_listeners() is null then
+    null;
   end if;
 $wake$
     end
@@ -203,7 +202,7 @@ $wake$
 end;
 $body$;
 
-comment on function bellwire.rule_body(text, text, text[], text, text, text) is
+comment on function bellwire.rule_body(text, text, text[], text[], text, text, text) is
   'Internal. The text of a rule''s trigger function.';
 
-revoke all on function bellwire.rule_body(text, text, text[], text, text, text) from public;
+revoke all on function bellwire.rule_body(text, text, text[], text[], text, text, text) from public;

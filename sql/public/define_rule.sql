@@ -42,7 +42,6 @@ as $define$
 declare
   rule_name    constant text := define_rule.name;
   object_name  text;
-  columns      text[];
   body         text;
   installed    bellwire.rule_definitions;
   has_trigger  boolean;
@@ -71,8 +70,9 @@ begin
 
   object_name := bellwire.rule_object_name(rule_name);
   perform bellwire.lock_rules(rule_name);
-  columns := bellwire.check_rule_query(rule_name, on_table, on_event, query, action);
-  body := bellwire.rule_body(rule_name, query, columns, on_error, on_event, action);
+  select bellwire.rule_body(rule_name, query, checked.columns, checked.typed, on_error, on_event, action)
+    into body
+    from bellwire.check_rule_query(rule_name, on_table, on_event, query, action) as checked;
 
   select d.* into installed from bellwire.rule_definitions d where d.name = rule_name;
   has_trigger := coalesce(

@@ -2,8 +2,9 @@
 -- UTF8 it ends in three dots, because few other encodings have the character.
 --
 -- It is not strict and sets no search_path, so that PostgreSQL can inline it into a rule's query. Its names are resolved when it is
--- created.
+-- created. What only a long text needs is a function of its own, because starting a statement costs time for each function in it.
 --
+-- Cost     a rule's statement spends 1 us on it, and 1 us more on each text that is cut
 -- Rights   anyone; rules call it
 -- Remove   drop function bellwire.preview(text);  (rules that call it then fail, and bellwire.rules shows that)
 create or replace function bellwire.preview(body text)
@@ -13,9 +14,7 @@ create or replace function bellwire.preview(body text)
   parallel safe
   return case
            when length(body) <= 140 then body
-           when getdatabaseencoding() <> 'UTF8' then rtrim(left(body, 137)) || '...'
-           -- Not chr(8230), which the planner would evaluate in every database, and which fails in some encodings.
-           else rtrim(left(body, 139)) || chr(case getdatabaseencoding() when 'UTF8' then 8230 end)
+           else bellwire.shorten(body)
          end;
 
 comment on function bellwire.preview(text) is

@@ -14,9 +14,9 @@ select bellwire.define_rule('message_received', 'public.messages', 'insert', $$
          end as recipient_id,
          case when t.id is null then 'message.received' else 'task.message' end as type,
          m.sender_id as actor_id,
-         'New message' || coalesce(' in "' || t.title || '"', '') as title,
-         coalesce(bellwire.preview(nullif(m.body, '')), m.file_name) as body,
-         coalesce('/tasks/' || t.id, '/messages/' || m.sender_id) as link,
+         coalesce('New message in "' || t.title || '"', 'New message') as title,
+         coalesce(nullif(bellwire.preview(m.body), ''), m.file_name) as body,
+         case when t.id is null then '/messages/' else '/tasks/' end || coalesce(t.id, m.sender_id) as link,
          case
            when t.id is null then jsonb_build_object('messageId', m.id)
            else jsonb_build_object('taskId', t.id, 'messageId', m.id)

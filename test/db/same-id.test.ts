@@ -74,6 +74,51 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(stream.events.at(-1)).toMatchObject({ event: "auth", data: { reason: "revoked" } });
   });
 
+  test.each([
+    ["integer", "7", "7"],
+    ["bigint", "9007199254740993", "9007199254740993"],
+    ["uuid", UPPER, LOWER],
+  ])(
+    "%s is stored as it is printed, also when its column has become a text",
+    async (type, id, kept) => {
+      const { query } = database;
+      await query(`create table public.parcels (owner ${type}, by ${type})`);
+      await query(`select bellwire.define_rule('sent', 'public.parcels', 'insert',
+      'select owner as recipient_id, by as actor_id, ''${type}'' as type from new_rows')`);
+      await query("insert into public.parcels values ($1, null), ($1, $1), (null, $1)", [id]);
+      await query("alter table public.parcels alter owner type text, alter by type text");
+      for (const owner of [UPPER, "007"])
+        await query("insert into public.parcels values ($1, null)", [owner]);
+      await query("insert into public.parcels values ($1, $2)", [UPPER, LOWER]);
+      const told = await query<{ recipient_id: string }>(
+        "select n.recipient_id from bellwire.notifications n where type = $1 order by n.id",
+        [type],
+      );
+      expect(told.map(({ recipient_id }) => recipient_id)).toEqual([kept, LOWER, "007"]);
+      expect(await query("select message from bellwire.rule_errors")).toEqual([]);
+      await query("select bellwire.drop_rule('sent')");
+      await query("drop table public.parcels");
+    },
+  );
+
+  test("an integer that grows to a bigint is still an integer", async () => {
+    const { query } = database;
+    await query("create table public.parcels (owner integer)");
+    await query(`select bellwire.define_rule('sent', 'public.parcels', 'insert',
+      'select owner as recipient_id, ''grown'' as type from new_rows')`);
+    await query("insert into public.parcels values (7)");
+    await query("alter table public.parcels alter owner type bigint");
+    await query("insert into public.parcels values (9007199254740993)");
+    expect(
+      await query(
+        "select recipient_id as id from bellwire.notifications where type = 'grown' order by bellwire.notifications.id",
+      ),
+    ).toEqual([{ id: "7" }, { id: "9007199254740993" }]);
+    expect(await query("select * from bellwire.rule_errors")).toEqual([]);
+    await query("select bellwire.drop_rule('sent')");
+    await query("drop table public.parcels");
+  });
+
   test("an id that cannot be stored is skipped, and the statement's other recipients are told", async () => {
     await database.query(
       "insert into public.orders values ($1, null, 'd'), ((select string_agg(md5(i::text), '') from generate_series(1, 400) as i), null, 'd')",
