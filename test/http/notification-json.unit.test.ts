@@ -84,7 +84,7 @@ test("cutting a body encodes it a few times, not once for each halving", () => {
   expect(characters).toBeLessThan(6 * body.length);
 });
 
-test("of a long list one large notification is encoded in a turn of the event loop, and many small ones are", async () => {
+test("of a long list one large notification is encoded in a turn of the event loop, and as many small ones as make a part", async () => {
   let turn = 0;
   let isOver = false;
   onTestFinished(() => {
@@ -106,6 +106,8 @@ test("of a long list one large notification is encoded in a turn of the event lo
     return turns.size;
   }
   expect(await countTurns("x".repeat(80_000))).toBe(10);
+  // Four of these are more than a part.
+  expect(await countTurns("x".repeat(20_000))).toBe(3);
   expect(await countTurns("x")).toBe(1);
 });
 
