@@ -158,14 +158,9 @@ export function encodeAnswer(notifications: readonly string[], rest: object): st
   return `{"notifications":[${notifications.join()}],${encodeJson(rest).slice(1)}`;
 }
 
-/** A changed notification on the wire: its id and its seen, read and archived times. */
-export const changeJson = (notification: Notification): ChangeJson => ({
-  id: notification.id.toString(),
-  ...marksJson(notification),
-});
-
-/** The three times, null if not set. */
-const marksJson = ({ seenAt, readAt, archivedAt }: Notification) => ({
+/** A changed notification on the wire: its id, and the three times, null if not set. */
+export const changeJson = ({ id, seenAt, readAt, archivedAt }: Notification): ChangeJson => ({
+  id: id.toString(),
   seenAt,
   readAt,
   archivedAt,
