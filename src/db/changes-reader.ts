@@ -3,8 +3,16 @@ import type { MeasuredPage, Page } from "../changes/changes.ts";
 import { type Cursor, START, stageNumber } from "../changes/cursor.ts";
 import { cutAtOf } from "../changes/notification.ts";
 import { FIRST_XID, formatSnapshot, parseSnapshot, truncate } from "../changes/snapshot.ts";
-import { createKnownCounts } from "./known-counts.ts";
+import type { KnownCounts } from "./known-counts.ts";
 import { type Head, isForeign, type PageRow, toForeignPage, toPage } from "./page-rows.ts";
+
+export interface RecipientsReaderOptions {
+  pool: Pool;
+  maxEventBytes: number;
+  /** The history that the feed reads; undefined until its first read. */
+  knownEpoch: () => string | undefined;
+  knownCounts: KnownCounts;
+}
 
 /** One recipient's read, of several that one query answers. */
 export interface PageRequest {
@@ -34,21 +42,8 @@ const CHANGES_FOR = `
            $11
          )`;
 
-/**
- * Reads `bellwire.changes_since()` for the feed, and `changes_for()` for the replays. Throws what `pg` throws; on a standby, whose
- * snapshots cannot be trusted, that is SQLSTATE 55000.
- *
- * `knownEpoch` is the history that the feed reads. If a recipient's position is of another history, and the database still has the
- * feed's, then only the position is old. So no new history is begun.
- */
-export function createChangesReader(
-  pool: Pool,
-  maxEventBytes: number,
-  knownEpoch: () => string | undefined = () => undefined,
-  knownCounts = createKnownCounts(),
-) {
-  const cutAt = cutAtOf(maxEventBytes);
-
+/** Where a reader begins. */
+function createPositions(pool: Pool) {
   async function readNow(): Promise<Cursor> {
     const { rows } = await pool.query<{ epoch: string; snapshot: string; newest: string }>(
       `select bellwire.epoch(), pg_current_snapshot() as snapshot, newest
@@ -67,10 +62,8 @@ export function createChangesReader(
   }
 
   return {
-    /** Marks rows that a restore brought from another history as old. */
-    async adoptRestoredRows(): Promise<void> {
-      await pool.query("select bellwire.adopt_restored_rows()");
-    },
+    readNow,
+    beginHistory,
 
     /**
      * The position of a reader that wants none of the existing rows. In an empty database a restore may be running, and the reader
@@ -79,6 +72,24 @@ export function createChangesReader(
     async now(): Promise<Cursor> {
       const start = await readNow();
       return start.at.xmax > FIRST_XID ? start : await beginHistory();
+    },
+  };
+}
+
+/**
+ * Reads `bellwire.changes_since()` for the feed. Throws what `pg` throws; on a standby, whose snapshots cannot be trusted, that is
+ * SQLSTATE 55000.
+ */
+export function createChangesReader(pool: Pool, maxEventBytes: number) {
+  const cutAt = cutAtOf(maxEventBytes);
+  const { now, beginHistory } = createPositions(pool);
+
+  return {
+    now,
+
+    /** Marks rows that a restore brought from another history as old. */
+    async adoptRestoredRows(): Promise<void> {
+      await pool.query("select bellwire.adopt_restored_rows()");
     },
 
     /** The next page of all recipients' changes since the cursor. */
@@ -102,9 +113,25 @@ export function createChangesReader(
         ? toForeignPage(head, from, await beginHistory())
         : toPage(head, page, from);
     },
-
-    readRecipients,
   };
+}
+
+/**
+ * Reads `bellwire.changes_for()` for the replays. Throws what `pg` throws.
+ *
+ * `knownEpoch` is the history that the feed reads. If a recipient's position is of another history, and the database still has the
+ * feed's, then only the position is old. So no new history is begun.
+ */
+export function createRecipientsReader({
+  pool,
+  maxEventBytes,
+  knownEpoch,
+  knownCounts,
+}: RecipientsReaderOptions) {
+  const cutAt = cutAtOf(maxEventBytes);
+  const { now, readNow, beginHistory } = createPositions(pool);
+
+  return { now, readRecipients };
 
   /** The next page for each request, of its recipient's changes since its cursor. One query reads them all. */
   async function readRecipients(

@@ -1,22 +1,19 @@
-import type { Pool } from "pg";
 import type { MeasuredPage, RecipientPage } from "../changes/changes.ts";
 import { type Cursor, lastPlace } from "../changes/cursor.ts";
 import { batch } from "./batch.ts";
 import type { BytesInFlight, Reservation } from "./bytes-in-flight.ts";
-import { createChangesReader, type PageRequest } from "./changes-reader.ts";
-import type { KnownCounts } from "./known-counts.ts";
+import {
+  createRecipientsReader,
+  type PageRequest,
+  type RecipientsReaderOptions,
+} from "./changes-reader.ts";
 import { isArgumentError } from "./read-errors.ts";
 
-export interface ReplaysOptions {
-  pool: Pool;
+export interface ReplaysOptions extends RecipientsReaderOptions {
   /** Maximum concurrent queries. */
   maxConcurrent: number;
   /** New rows beyond this are not read. Such a reader's first page says so in `remainingNew`. */
   replayLimit: number;
-  maxEventBytes: number;
-  /** The history that the feed reads; undefined until its first read. */
-  knownEpoch: () => string | undefined;
-  knownCounts: KnownCounts;
   /** Limits the pages that are being read, and those that clients have not taken yet. */
   bytesInFlight: BytesInFlight;
   /** Called after each query, with the number of readers that it read a page for. */
@@ -44,16 +41,13 @@ export type Replays = ReturnType<typeof createReplays>;
  * of another one. Throws what `pg` throws.
  */
 export function createReplays({
-  pool,
   maxConcurrent,
   replayLimit,
-  maxEventBytes,
-  knownEpoch,
-  knownCounts,
   bytesInFlight,
   onRead,
+  ...options
 }: ReplaysOptions) {
-  const { readRecipients, now } = createChangesReader(pool, maxEventBytes, knownEpoch, knownCounts);
+  const { readRecipients, now } = createRecipientsReader(options);
   const readInBatch = batch({
     call: async (requests: readonly ReplayRequest[]) => {
       const evenBytes = Math.floor(PAGES_BYTES / requests.length);
