@@ -11,12 +11,12 @@ import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createInbox, type Inbox } from "../../src/db/inbox.ts";
 import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
-import { createReplays } from "../../src/db/replays.ts";
 import { createNotificationEncoder } from "../../src/http/notification-json.ts";
 import { createHub } from "../../src/hub/hub.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createPolls } from "../../src/transports/poll/poll.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openReplays } from "../support/replays.ts";
 import { call, type Service, startService } from "../support/service.ts";
 
 let database: TestDatabase;
@@ -166,16 +166,7 @@ test("a poll without `since` reserves nothing for what it skips while it waits",
   await notify("starter", [40]);
   const bytesInFlight = createBytesInFlight(1_000_000);
   const taken: number[] = [];
-  const read = createReplays({
-    pool,
-    maxConcurrent: 1,
-    replayLimit: 1000,
-    maxEventBytes: 60_000,
-    knownEpoch: () => position.epoch,
-    knownCounts: createKnownCounts(),
-    bytesInFlight,
-    onRead: () => {},
-  });
+  const read = openReplays({ pool, knownEpoch: () => position.epoch, bytesInFlight });
   const limits = createLimits({ maxStreams: 10, maxStreamsPerRecipient: 10 });
   const polls = createPolls({
     hub: createHub(),

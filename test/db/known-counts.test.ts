@@ -1,13 +1,12 @@
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
 import type { Cursor } from "../../src/changes/cursor.ts";
-import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
 import { createInbox } from "../../src/db/inbox.ts";
 import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
-import { createReplays } from "../../src/db/replays.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openReplays } from "../support/replays.ts";
 
 /** Enough that the counts are kept. */
 const MANY = 1200;
@@ -65,16 +64,7 @@ describe.each(inject("servers"))("on $name, the counts of many", (server) => {
     const knownCounts = createKnownCounts();
     const inbox = createInbox(pool, 60_000, knownCounts);
     onTestFinished(inbox.close);
-    const read = createReplays({
-      pool,
-      maxConcurrent: 1,
-      replayLimit: 10,
-      maxEventBytes: 60_000,
-      knownEpoch: () => start.epoch,
-      knownCounts,
-      bytesInFlight: createBytesInFlight(1_000_000),
-      onRead: () => {},
-    });
+    const read = openReplays({ pool, knownEpoch: () => start.epoch, knownCounts });
     const list = { recipientId: "1", limit: 1, filter: "all", maxBytes: 1e6 } as const;
     const ways = {
       count: () => inbox.counts("1"),

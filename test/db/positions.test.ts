@@ -1,12 +1,10 @@
 import type { Pool } from "pg";
 import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
-import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
-import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
-import { createReplays } from "../../src/db/replays.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openReplays } from "../support/replays.ts";
 
 type Xids = { created: string; changed: string };
 
@@ -122,15 +120,9 @@ describe.each(inject("servers"))("on $name, the newest position", (server) => {
         return await query(...args);
       },
     });
-    const read = createReplays({
+    const read = openReplays({
       pool: busy as Pool,
-      maxConcurrent: 1,
-      replayLimit: 1000,
-      maxEventBytes: 60_000,
       knownEpoch: () => (isKnown ? epoch : undefined),
-      knownCounts: createKnownCounts(),
-      bytesInFlight: createBytesInFlight(1_000_000),
-      onRead: () => {},
     });
     const reservation = () => ({ recipientId: "1", bytes: 0 });
     const from = { epoch: xmax === 5n ? "00000000" : epoch, at: { xmax, inProgress: [] } };

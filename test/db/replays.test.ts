@@ -1,14 +1,12 @@
 import type pg from "pg";
 import { beforeAll, expect, test } from "vitest";
 import type { Cursor } from "../../src/changes/cursor.ts";
-import { createBytesInFlight } from "../../src/db/bytes-in-flight.ts";
 import { createChangesReader } from "../../src/db/changes-reader.ts";
-import { createKnownCounts } from "../../src/db/known-counts.ts";
 import { createPool } from "../../src/db/pool.ts";
-import { createReplays } from "../../src/db/replays.ts";
 import { createBatchedFindStanding } from "../../src/db/revocations.ts";
 import { createLogger } from "../../src/logger.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openReplays } from "../support/replays.ts";
 
 let database: TestDatabase;
 let pool: pg.Pool;
@@ -31,16 +29,7 @@ const refused = (): Cursor => ({ ...start, at: { xmax: 2n ** 32n, inProgress: []
 
 test("a position that the database refuses fails no other reader, and its own reader is reset", async () => {
   let queries = 0;
-  const read = createReplays({
-    pool,
-    maxConcurrent: 2,
-    replayLimit: 100,
-    maxEventBytes: 60_000,
-    knownEpoch: () => start.epoch,
-    knownCounts: createKnownCounts(),
-    bytesInFlight: createBytesInFlight(100_000_000),
-    onRead: () => queries++,
-  });
+  const read = openReplays({ pool, knownEpoch: () => start.epoch, onRead: () => queries++ });
   const pages = await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
       read(i % 50 === 7 ? refused() : start, { recipientId: `${i}`, bytes: 0 }),
@@ -55,16 +44,7 @@ test("a position that the database refuses fails no other reader, and its own re
 test("sixty refused positions in a second keep no other reader out, and cost a few queries each", async () => {
   let queries = 0;
   pool.on("acquire", () => queries++);
-  const read = createReplays({
-    pool,
-    maxConcurrent: 2,
-    replayLimit: 100,
-    maxEventBytes: 60_000,
-    knownEpoch: () => start.epoch,
-    knownCounts: createKnownCounts(),
-    bytesInFlight: createBytesInFlight(100_000_000),
-    onRead: () => {},
-  });
+  const read = openReplays({ pool, knownEpoch: () => start.epoch });
   const hostile: Promise<unknown>[] = [];
   const good: Promise<{ changes: readonly unknown[] }>[] = [];
   for (let round = 0; round < 10; round++) {
@@ -78,16 +58,7 @@ test("sixty refused positions in a second keep no other reader out, and cost a f
 }, 60_000);
 
 test("a recipient id that the database cannot represent fails no other reader", async () => {
-  const read = createReplays({
-    pool,
-    maxConcurrent: 2,
-    replayLimit: 100,
-    maxEventBytes: 60_000,
-    knownEpoch: () => start.epoch,
-    knownCounts: createKnownCounts(),
-    bytesInFlight: createBytesInFlight(100_000_000),
-    onRead: () => {},
-  });
+  const read = openReplays({ pool, knownEpoch: () => start.epoch });
   const findStanding = createBatchedFindStanding(pool, 0);
   const strange = "\0"; // like a letter that the database's encoding cannot represent
   const issuedAt = new Date();
