@@ -24,6 +24,6 @@ export interface Counts {
   readonly unseen: number;
 }
 
-/** The database cuts longer texts to this many characters, because one event cannot hold more. Null: no limit. */
+/** The database cuts a text of more bytes than this to as many characters, because one event cannot hold more. Null: no limit. */
 export const cutAtOf = (maxEventBytes: number): number | null =>
   Number.isFinite(maxEventBytes) ? maxEventBytes : null;

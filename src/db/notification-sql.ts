@@ -25,7 +25,10 @@ export const columnsCutAt = (cutAt: number | null): Prisma.Sql => Prisma.sql`
   bellwire.wire_time(read_at) as "readAt",
   bellwire.wire_time(archived_at) as "archivedAt"`;
 
-/** The bytes of such a row, with 256 for its other columns. A cut text counts as `cutAt` bytes. */
+/**
+ * The bytes of such a row in a response, with 256 for its other columns. A cut text counts as `cutAt` bytes: its characters may have
+ * more, but the notification's encoder cuts it again, to bytes.
+ */
 export const bytesCutAt = (cutAt: number | null): Prisma.Sql => Prisma.sql`
   256
     + least(octet_length(type), ${cutAt})
