@@ -46,8 +46,8 @@ async function ask(service: Service, token: string, path = COUNT, method = "GET"
 const revoke = (recipient: string) => database.query("select bellwire.revoke($1)", [recipient]);
 
 /** Makes a revocation this many seconds old. */
-const age = (recipient: string, seconds: number) =>
-  database.query(
+const age = (recipient: string, seconds: number, by: Pick<TestDatabase, "query"> = database) =>
+  by.query(
     "update bellwire.revocations set revoked_at = clock_timestamp() - make_interval(secs => $2) where recipient_id = $1",
     [recipient, seconds],
   );
@@ -123,8 +123,8 @@ test("a revocation ends every open stream, however late it commits and whatever 
   const slow = await database.connect();
   await slow.query("begin");
   await slow.query("select bellwire.revoke('late')");
-  // Issued after the revocation, which has not committed yet.
-  await new Promise((resolve) => setTimeout(resolve, 1100));
+  // So the token is issued after the revocation, which has not committed yet.
+  await age("late", 2, slow);
   const token = await sign("late", 0);
   const stream = await openStream(own, "late", { token });
   await stream.waitFor(({ event }) => event === "ready");

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { pruneAll } from "../../../src/commands/prune.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { openStream } from "../../support/event-source.ts";
 import { call, openService, type Service, startService } from "../../support/service.ts";
@@ -123,7 +124,8 @@ describe("a deleted notification", () => {
     const ids = await notify(me, ["1", "2"]);
     const page = await openPage(service, me);
     await age();
-    await database.query("select bellwire.prune('2001-01-01')");
+    // Rows of other tests may have lower ids.
+    await pruneAll({ url: database.url, retentionDays: 90 });
     await expect.poll(() => removedIn(page)).toEqual(ids);
     expect(countsIn(page)).toEqual({ unread: 0, unseen: 0 });
   });
