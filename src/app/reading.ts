@@ -21,7 +21,7 @@ export interface ReadingOptions {
     Config,
     "poolSize" | "maxEventBytes" | "sweepMs" | "tickMs" | "wakeupsPerSecondBusy"
   >;
-  metrics: Pick<Metrics, "onRead" | "onWakeUp">;
+  metrics: Pick<Metrics, "onRead" | "onFeedRead" | "onWakeUp">;
   onClose: OnClose;
   log: Logger;
 }
@@ -51,7 +51,13 @@ export async function openReading({ database, config, metrics, onClose, log }: R
   const feed = createFeed({
     adoptRestoredRows,
     now,
-    read: async (from) => (await session.readNewRows(from)) ?? (await readAll(from)),
+    async read(from) {
+      const newRows = await session.readNewRows(from);
+      const by = newRows ? "session" : session.isOpen() ? "function" : "no_session";
+      const page = newRows ?? (await readAll(from));
+      metrics.onFeedRead(by);
+      return page;
+    },
     publish: hub.publish,
     readAgain: hub.readAgain,
     suspendWakeups,

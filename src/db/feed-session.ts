@@ -15,6 +15,9 @@ export interface FeedSessionOptions {
   log: Logger;
 }
 
+/** How the feed has read a page; also the metric's label. */
+export type FeedReadBy = "session" | "function" | "no_session";
+
 export type FeedSession = ReturnType<typeof createFeedSession>;
 
 interface Session {
@@ -150,6 +153,8 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
       }
       return undefined;
     },
+
+    isOpen: () => session !== undefined,
 
     close(): void {
       isClosed = true;

@@ -1,6 +1,7 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { Page } from "../changes/changes.ts";
 import type { CloseReason, RefusalReason } from "../connections/close-reason.ts";
+import type { FeedReadBy } from "../db/feed-session.ts";
 import type { RecipientEvent } from "../hub/events.ts";
 import type { ResetReason } from "../hub/follow.ts";
 
@@ -38,6 +39,12 @@ export function createCounters(registers: Registry[]) {
   const reads = new Counter({
     name: "bellwire_reads_total",
     help: "Pages that the feed has read",
+    registers,
+  });
+  const feedReads = new Counter({
+    name: "bellwire_feed_reads_total",
+    help: "The same pages by how they were read: session, by the feed's own session; function, by bellwire.changes_since() because there were more than a few new rows; no_session, by that function because the session was not open",
+    labelNames: ["by"],
     registers,
   });
   const rowsRead = new Counter({
@@ -79,6 +86,7 @@ export function createCounters(registers: Registry[]) {
       reads.inc();
       rowsRead.inc(page.changes.length);
     },
+    onFeedRead: (by: FeedReadBy) => feedReads.inc({ by }),
     onReplayRead(readers: number) {
       replayReads.inc();
       replayPages.inc(readers);

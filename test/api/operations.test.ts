@@ -132,6 +132,7 @@ describe("metrics", () => {
       "bellwire_delivery_seconds_bucket",
       "bellwire_wakeups_total",
       "bellwire_reads_total",
+      "bellwire_feed_reads_total",
       "bellwire_rows_read_total",
       "bellwire_listener_up",
       "bellwire_read_age_seconds",
@@ -172,6 +173,28 @@ describe("metrics", () => {
     const lost = await openStream(service, "2", { lastEventId: "no cursor of ours" });
     await lost.waitFor(({ event }) => event === "reset");
     expect(await read('bellwire_stream_resets_total{reason="cursor_unknown"}')).toBe(1);
+  });
+
+  test("count the feed's reads by how they were read", async () => {
+    const service = await start();
+    const readBy = async (by: string) =>
+      (await readMetrics(service)).get(`bellwire_feed_reads_total{by="${by}"}`) ?? 0;
+    // The first read comes before the session is opened.
+    expect(await readBy("no_session")).toBeGreaterThan(0);
+    await eventually(async () => {
+      await database.query(MESSAGE, [2, "a new row"]);
+      expect(await readBy("session")).toBeGreaterThan(0);
+    });
+    const before = await readBy("function");
+    await database.query("update bellwire.notifications set read_at = now()");
+    await eventually(async () => expect(await readBy("function")).toBeGreaterThan(before));
+    await eventually(async () => {
+      const metrics = await readMetrics(service);
+      const counted = [...metrics].filter(([name]) => name.startsWith("bellwire_feed_reads_total"));
+      expect(counted).toHaveLength(3);
+      const sum = counted.reduce((sum, [, value]) => sum + value, 0);
+      expect(sum).toBe(metrics.get("bellwire_reads_total"));
+    });
   });
 
   test("count and time a delivery once for each stream", async () => {
