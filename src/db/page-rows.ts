@@ -1,9 +1,7 @@
 import type { Change, MarkAll, Page, Removal } from "../changes/changes.ts";
-import { type Cursor, type Stage, stageByNumber, stageNumber } from "../changes/cursor.ts";
+import { type Cursor, type Stage, stageByNumber } from "../changes/cursor.ts";
 import type { Counts } from "../changes/notification.ts";
 import { parseSnapshot, type Snapshot, truncate } from "../changes/snapshot.ts";
-
-const NEW = stageNumber("new");
 
 /** The first row that `bellwire.changes_since()` and `changes_for()` return. The rows of the page follow. */
 export interface Head {
@@ -23,10 +21,8 @@ export interface Head {
   id: null;
 }
 
-export interface PageRow {
-  unread: string | null;
-  unseen: string | null;
-  stage: number;
+/** The columns that every row of a notification has. */
+interface NotificationRow {
   id: string;
   recipient_id: string;
   type: string | null;
@@ -35,31 +31,26 @@ export interface PageRow {
   body: string | null;
   link: string | null;
   data: string;
-  is_cut: boolean;
   created_at: string;
+  created_xid: string;
+  changed_xid: string;
+}
+
+export interface PageRow extends NotificationRow {
+  unread: string | null;
+  unseen: string | null;
+  stage: number;
+  is_cut: boolean;
   seen_at: string | null;
   read_at: string | null;
   archived_at: string | null;
-  created_xid: string;
-  changed_xid: string;
 }
 
 /** What `bellwire.new_rows_since()` returns: a head in each row, and a new notification, if there is one. */
 export type NewRow = Pick<Head, "snapshot" | "suspended_ms"> & {
   file: string | null;
   is_complete: boolean;
-} & ({ id: null } | (Omit<PageRow, keyof typeof PLAIN> & { is_plain: boolean }));
-
-/** What is the same in all plain new notifications. */
-const PLAIN = {
-  unread: null,
-  unseen: null,
-  stage: NEW,
-  is_cut: false,
-  seen_at: null,
-  read_at: null,
-  archived_at: null,
-};
+} & ({ id: null } | (NotificationRow & { is_plain: boolean }));
 
 /** Undefined if there is more than new notifications with short texts. */
 export function toNewRowsPage(rows: readonly NewRow[], { epoch, at }: Cursor): Page | undefined {
@@ -72,7 +63,7 @@ export function toNewRowsPage(rows: readonly NewRow[], { epoch, at }: Cursor): P
   for (const row of rows) {
     if (row.id === null) break;
     if (!row.is_plain) return undefined;
-    const change = toChange({ ...row, ...PLAIN });
+    const change = toChange(row, PLAIN);
     changes.push(change);
     newest = later(newest, later(change.createdXid, change.changedXid));
   }
@@ -128,7 +119,7 @@ export function toPage(head: Head, page: readonly PageRow[], { at, reading }: Cu
     moment,
     marked: marked.map(toMarkAll),
     removed: removed.map(toRemoval),
-    changes: page.slice(marked.length + removed.length).map(toChange),
+    changes: page.slice(marked.length + removed.length).map((row) => toChange(row, stateOf(row))),
     isLast: remaining <= page.length,
     remaining,
     revoked: head.revoked,
@@ -167,7 +158,19 @@ const toRemoval = (row: PageRow): Removal => ({
   removedXid: BigInt(row.changed_xid),
 });
 
-const toChange = (row: PageRow): Change => ({
+type State = Pick<Change, "isCut" | "seenAt" | "readAt" | "archivedAt" | "isNew">;
+
+const PLAIN: State = { isCut: false, seenAt: null, readAt: null, archivedAt: null, isNew: true };
+
+const stateOf = (row: PageRow): State => ({
+  isCut: row.is_cut,
+  seenAt: row.seen_at,
+  readAt: row.read_at,
+  archivedAt: row.archived_at,
+  isNew: stageByNumber(row.stage) === "new",
+});
+
+const toChange = (row: NotificationRow, state: State): Change => ({
   id: BigInt(row.id),
   recipientId: row.recipient_id,
   type: row.type ?? "",
@@ -176,12 +179,12 @@ const toChange = (row: PageRow): Change => ({
   body: row.body,
   link: row.link,
   data: row.data,
-  isCut: row.is_cut,
+  isCut: state.isCut,
   createdAt: row.created_at,
-  seenAt: row.seen_at,
-  readAt: row.read_at,
-  archivedAt: row.archived_at,
-  isNew: stageByNumber(row.stage) === "new",
+  seenAt: state.seenAt,
+  readAt: state.readAt,
+  archivedAt: state.archivedAt,
+  isNew: state.isNew,
   createdXid: BigInt(row.created_xid),
   changedXid: BigInt(row.changed_xid),
 });
