@@ -53,6 +53,7 @@ async function openPair({ maxBufferedBytes = 65_536, isChunked = false, hasBegun
       socket,
       hasBegun: () => opened.hasBegun,
       blockedMs: (now: number) => opened.blockedMs(now),
+      tell: (notice: Notice) => opened.tell(notice),
       /** Whether the client keeps up. */
       write: (frame: Frame) => opened.send(frame as unknown as RecipientEvent),
       close(reason: CloseReason, last?: Frame) {
@@ -91,6 +92,21 @@ test("what is written in one turn of the event loop is one write, and the next t
   stream.write(encodeFrame("c\n"));
   await expect.poll(heard).toMatch(/c\n$/);
   expect(sends()).toBe(2);
+});
+
+test("a ping is written at once if it is alone, and otherwise with what was written before it in the same turn", async () => {
+  const { stream, read, heard, sends } = await openPair();
+  read();
+  stream.tell("ping");
+  expect(sends()).toBe(0);
+  await expect.poll(heard).toBe("ready\nping\n");
+  stream.tell("ping");
+  expect(sends()).toBe(2);
+  stream.write(encodeFrame("a\n"));
+  stream.tell("ping");
+  expect(sends()).toBe(2);
+  await expect.poll(heard).toBe("ready\nping\nping\na\nping\n");
+  expect(sends()).toBe(3);
 });
 
 test("a chunked stream sends each frame as one chunk in one piece, and ends with the last chunk", async () => {
