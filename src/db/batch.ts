@@ -15,19 +15,17 @@ interface Pending<Item, Result> {
   readonly reject: (err: unknown) => void;
 }
 
-/** Burst size: after a quiet time this many calls start without delay. */
-const BURST = 10;
-
-/** After the burst one call starts per gap. The more items come, the more of them share a call. */
-const GAP_MS = 60;
-
-/** A call for a lone item, while no other runs, counts as this part of one: a client that polls alone never waits. */
-const LONE = 1 / 20;
+/** A call is followed by a pause of 5 ms for each of its items: 200 items a second that come one by one never wait. */
+const PAUSE_PER_ITEM_MS = 5;
+const MAX_PAUSE_MS = 1000;
+/** In a pause it looks this often whether items still come. */
+const LOOK_MS = 100;
 
 /**
- * Turns a call for many items into a function for one item. Items share a call when they come while earlier calls run, or faster
- * than calls may start. The first to come are served first. However many items come, at most 27 calls start in the first
- * second after a quiet time, and 17 in each later one, besides those for a lone item.
+ * Turns a call for many items into a function for one item. Items share a call when they come in one turn of the event loop, while
+ * `maxConcurrent` calls run, or in the pause after a call. The first to come are served first. The pause is 5 ms for each item of that
+ * call, at most a second. It ends early when a full call waits, or within 0.2 s when nothing more comes. So a client that comes alone
+ * does not wait, one that comes behind many others waits for at most 0.2 s, and however many come, one call a second starts besides the full ones.
  *
  * If one item may have made a call fail, the call is repeated in halves, down to that item. The halves run one after the other, in
  * the place of the failed call, so `maxConcurrent` still holds. So a bad item fails alone, and costs a few calls.
@@ -38,29 +36,36 @@ export function batch<Item, Result>(
   const { call, isArgumentError, maxConcurrent, maxItems } = options;
   const pending: Pending<Item, Result>[] = [];
   let running = 0;
-  let callsLeft = BURST;
-  let refilledAt = performance.now();
-  let isScheduled = false;
-
-  function refill(): void {
-    const now = performance.now();
-    callsLeft = Math.min(BURST, callsLeft + (now - refilledAt) / GAP_MS);
-    refilledAt = now;
-  }
+  let isStarting = false;
+  let pauseEndsAt = 0;
+  let isPausing = false;
+  /** How many items waited at the last look; -1 before the first. */
+  let seen = -1;
 
   function scheduleCall(): void {
-    if (isScheduled || running >= maxConcurrent || pending.length === 0) return;
-    isScheduled = true;
-    refill();
-    if (callsLeft < 1) setTimeout(startCall, (1 - callsLeft) * GAP_MS);
-    else setImmediate(startCall); // with all items that come in this turn of the event loop
+    if (isStarting || running >= maxConcurrent || pending.length === 0) return;
+    const pauseMs = pending.length < maxItems ? pauseEndsAt - performance.now() : 0;
+    if (pauseMs > 0) {
+      if (!isPausing) setTimeout(look, Math.min(pauseMs, LOOK_MS));
+      isPausing = true;
+      return;
+    }
+    isStarting = true;
+    setImmediate(startCall); // with all items that come in this turn of the event loop
+  }
+
+  function look(): void {
+    isPausing = false;
+    if (pending.length === seen) pauseEndsAt = 0;
+    seen = pending.length;
+    scheduleCall();
   }
 
   function startCall(): void {
-    isScheduled = false;
-    refill();
+    isStarting = false;
     const group = pending.splice(0, maxItems);
-    callsLeft -= group.length === 1 && running === 0 ? LONE : 1;
+    pauseEndsAt = performance.now() + Math.min(MAX_PAUSE_MS, group.length * PAUSE_PER_ITEM_MS);
+    seen = -1;
     void run(group);
     scheduleCall();
   }
