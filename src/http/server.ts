@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { createAcceptQueue } from "./accept-queue.ts";
 import { LentSocket } from "./lent-socket.ts";
 import { answerMalformedRequests } from "./malformed-request.ts";
 
@@ -76,9 +77,10 @@ function lendSockets(server: Server) {
   }
   const [serve] = server.listeners("connection");
   server.removeAllListeners("connection");
+  const serveInTurn = createAcceptQueue((socket) => serve?.call(server, new LentSocket(socket)));
   server.on("connection", (socket) => {
     sockets.add(socket.on("close", forget));
-    serve?.call(server, new LentSocket(socket));
+    serveInTurn(socket);
   });
   return {
     /** Cuts connections on which no request came yet. Browsers open them in advance, and Node does not count them as idle. */
