@@ -22,9 +22,7 @@ const CROWDS = [
 ];
 
 const WARM_UP = 500;
-const [BASE_MS, IDLE_MS] = [10_000, 30_000];
-/** V8 collects what a busy time has left at the latest 100 s after its last full collection (its memory reducer's watchdog). */
-const [SETTLE_BASE_MS, SETTLE_MS] = [30_000, 110_000];
+const [SETTLE_MS, BASE_MS, IDLE_MS] = [20_000, 10_000, 30_000];
 /** How long to wait for clients that do not come back. */
 const LIMIT_MS = 90_000;
 
@@ -51,7 +49,7 @@ export async function manyStreams(): Promise<Result> {
       boundGoal(figures, `${name}: queries while they came back`, [name, QUERIES], { atMost: 300 }),
     ]),
     notes: [
-      `The clients are on the same machine. At the start ${WARM_UP} streams are opened and closed in each process. Memory is the median of ${BASE_MS / 1000} s, ${SETTLE_BASE_MS / 1000} s after that, and of ${IDLE_MS / 1000} s, ${SETTLE_MS / 1000} s after the last stream has opened, when V8 has collected what the opening left; pages are counted as in idle-streams. CPU and event loops are measured in these ${IDLE_MS / 1000} s; the table has the slowest service's event loop, where 10 ms is no delay. The time until all are back runs from when all services listen. Queries are all transactions of the database, also those of the services' start, without the reads of their feeds.`,
+      `The clients are on the same machine. At the start ${WARM_UP} streams are opened and closed in each process. Memory is the median of ${BASE_MS / 1000} s then, and of ${IDLE_MS / 1000} s after the last stream has opened, both ${SETTLE_MS / 1000} s later; pages are counted as in idle-streams. CPU and event loops are measured in these ${IDLE_MS / 1000} s; the table has the slowest service's event loop, where 10 ms is no delay. The time until all are back runs from when all services listen. Queries are all transactions of the database, also those of the services' start, without the reads of their feeds.`,
     ],
     place: database.place,
   };
@@ -72,11 +70,11 @@ async function measure(
   const running = await startAll(url, Array<number>(instances).fill(0));
   for (const { address } of running)
     await (await openEventSources(address, wanted.slice(0, WARM_UP))).close();
-  const before = (await watchIdle(running, SETTLE_BASE_MS, BASE_MS)).kb;
+  const before = (await watchIdle(running, BASE_MS)).kb;
   const clients = await Promise.all(
     running.map(({ address }, i) => openEventSources(address, shares[i] ?? [])),
   );
-  const { kb, cpuMs: ms, lagMs } = await watchIdle(running, SETTLE_MS, IDLE_MS);
+  const { kb, cpuMs: ms, lagMs } = await watchIdle(running, IDLE_MS);
   return {
     [PER_STREAM]: (kb - before) / streams,
     [IDLE]: (ms * 1000) / (IDLE_MS / 1000) / streams,
@@ -98,7 +96,7 @@ const memoryOf = async (running: Instance[]) =>
   sum(await Promise.all(running.map(({ pid }) => currentPss(pid))));
 
 /** What the services use while nothing happens: the median of their memory, their CPU time, and the slowest event loop's delay. */
-async function watchIdle(running: Instance[], settleMs: number, ms: number) {
+async function watchIdle(running: Instance[], ms: number) {
   const cpu = async () => sum(await Promise.all(running.map(({ pid }) => cpuMs(pid))));
   // A scrape begins a new measurement.
   const lags = () =>
@@ -107,7 +105,7 @@ async function watchIdle(running: Instance[], settleMs: number, ms: number) {
         readMetric(metricsAddress, "nodejs_eventloop_lag_p99_seconds"),
       ),
     );
-  await delay(settleMs);
+  await delay(SETTLE_MS);
   await lags();
   const from = await cpu();
   const sizes: number[] = [];
