@@ -51,8 +51,8 @@ const INDEXES: Record<string, string> = {
   pkey: "one notification (a mark, a row of a page), and the oldest (`prune()`)",
   changed_xid_idx: "the feed: `changes_since()`",
   recipient_id_changed_xid_idx: "a replay: `changes_for()`",
-  recipient_id_id_open_idx: "the inbox's page",
-  recipient_id_id_unread_idx: "the badge, and the unread page",
+  recipient_id_id_unread_idx: "the badge, the unread page, and the unread part of the inbox's page",
+  recipient_id_id_read_idx: "the rest of the inbox's page; a new notification adds nothing to it",
   recipient_id_id_archived_idx: "the archived page; a new notification adds nothing to it",
   created_xid_idx:
     "the newest position, and rows of a restored dump; a plain insert adds nothing to it",

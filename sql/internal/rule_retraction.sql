@@ -17,20 +17,34 @@ $retract$  update bellwire.notifications as n
              from (
 %%s
                   ) as told
-             join bellwire.notifications told_of
-               on told_of.recipient_id = bellwire.same_id(told.recipient_id::text)
-              and %s
-            where num_nonnulls(told_of.archived_at) = 0
+            cross join lateral (
+                    -- The unread and the read ones have an index each.
+                    select n.id
+                      from bellwire.notifications n
+                     where n.recipient_id = bellwire.same_id(told.recipient_id::text)
+                       and n.read_at is null
+                       and n.archived_at is null
+                       and %1$s
+                     union all
+                    select n.id
+                      from bellwire.notifications n
+                     where n.recipient_id = bellwire.same_id(told.recipient_id::text)
+                       and n.read_at is not null
+                       and n.archived_at is null
+                       and %1$s
+                  ) as named
+             join bellwire.notifications told_of on told_of.id = named.id
+            where told_of.archived_at is null
             -- Always in the same order, or two statements could deadlock.
             order by told_of.id
               for update of told_of
          );
 $retract$,
            concat_ws(
-             e'\n              and ',
-             case when 'dedupe_key' = any (columns) then 'told_of.dedupe_key = told.dedupe_key::text' end,
-             case when 'type' = any (columns) then 'told_of.type = told.type::text' end,
-             case when 'data' = any (columns) then 'told_of.data @> told.data::jsonb' end
+             e'\n                       and ',
+             case when 'dedupe_key' = any (columns) then 'n.dedupe_key = told.dedupe_key::text' end,
+             case when 'type' = any (columns) then 'n.type = told.type::text' end,
+             case when 'data' = any (columns) then 'n.data @> told.data::jsonb' end
            )
          );
 $$;

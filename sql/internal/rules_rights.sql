@@ -8,7 +8,7 @@
 grant usage on schema bellwire to bellwire_rules;
 
 grant insert (recipient_id, type, actor_id, title, body, link, data, dedupe_key),
-      select (id, recipient_id, type, data, dedupe_key, archived_at),
+      select (id, recipient_id, type, data, dedupe_key, read_at, archived_at),
       update (archived_at)
   on bellwire.notifications
   to bellwire_rules;

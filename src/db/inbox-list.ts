@@ -32,12 +32,11 @@ export interface List extends Counts {
   cursor: Cursor;
 }
 
-/** Each condition has exactly the words of its index's condition (migrations/), so that the planner uses that index. */
-const FILTERS = {
-  all: Prisma.sql`and num_nonnulls(archived_at) = 0`,
-  unread: Prisma.sql`and archived_at is null and read_at is null`,
-  archived: Prisma.sql`and archived_at is not null`,
-};
+const UNREAD = Prisma.sql`and archived_at is null and read_at is null`;
+const READ = Prisma.sql`and archived_at is null and read_at is not null`;
+const ARCHIVED = Prisma.sql`and archived_at is not null`;
+/** Each condition is that of an index (migrations/). A page is merged from the newest of each. */
+const FILTERS = { all: [UNREAD, READ], unread: [UNREAD], archived: [ARCHIVED] };
 const MAX_BIGINT = 2n ** 63n - 1n;
 
 /** Both queries see the same rows. At this level a transaction that only reads never fails with a serialization failure. */
@@ -52,27 +51,40 @@ export function createInboxList(
   const columns = columnsCutAt(cutAt);
   const bytesOfRow = bytesCutAt(cutAt);
 
-  const queryRows = ({ recipientId, before, filter, type, limit, maxBytes }: ListOptions) =>
-    // The condition and the order have the pair of recipient and id. With `recipient_id = …` PostgreSQL might walk the primary key
-    // from its end, over the newer rows of all recipients.
+  // The condition and the order have the pair of recipient and id. With `recipient_id = …` PostgreSQL might walk the primary key
+  // from its end, over the newer rows of all recipients.
+  const newest = (
+    { recipientId, before, type, limit }: ListOptions,
+    condition: Prisma.Sql,
+  ) => Prisma.sql`
+                          (select *
+                             from bellwire.notifications
+                            where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
+                              and recipient_id >= ${recipientId}
+                              ${condition}
+                              ${type === undefined ? Prisma.empty : Prisma.sql`and type = ${type}`}
+                            order by recipient_id desc, id desc
+                            limit ${limit + 1})`;
+
+  const queryRows = (options: ListOptions) =>
     prisma.$queryRaw<ListRow[]>`
       select page.id as "pageId", page.upto, shown.*
         from (
                select n.id, sum(${bytesOfRow}) over (order by n.id desc)::double precision as upto
                  from (
                         select *
-                          from bellwire.notifications
-                         where (recipient_id, id) < (${recipientId}, ${before ?? MAX_BIGINT})
-                           and recipient_id >= ${recipientId}
-                           ${FILTERS[filter]}
-                           ${type === undefined ? Prisma.empty : Prisma.sql`and type = ${type}`}
-                         order by recipient_id desc, id desc
-                         limit ${limit + 1}
+                          from (${Prisma.join(
+                            FILTERS[options.filter].map((condition) => newest(options, condition)),
+                            " union all ",
+                          )}
+                               ) candidates
+                         order by id desc
+                         limit ${options.limit + 1}
                       ) n
              ) page
         -- A row that does not fit is not read.
         left join lateral (
-               select ${columns} from bellwire.notifications where id = page.id and page.upto <= ${maxBytes} limit 1
+               select ${columns} from bellwire.notifications where id = page.id and page.upto <= ${options.maxBytes} limit 1
              ) shown on true
        order by page.id desc`;
 

@@ -46,10 +46,10 @@ const USES: [index: string, use: string, query: string][] = [
     "select created_xid from bellwire.notifications where created_xid > changed_xid order by created_xid desc limit 1",
   ],
   [
-    "recipient_id_id_open_idx",
+    "recipient_id_id_read_idx",
     "the inbox",
     `select * from bellwire.notifications
-      where (recipient_id, id) < ('7', 90000) and recipient_id >= '7' and num_nonnulls(archived_at) = 0
+      where (recipient_id, id) < ('7', 90000) and recipient_id >= '7' and archived_at is null and read_at is not null
       order by recipient_id desc, id desc limit 21`,
   ],
   [
