@@ -36,19 +36,27 @@ function compare(
 
 type Goal = Result["goals"][number];
 
-/** A goal: `one` is at least this many times `other`. */
+type Bound = { atLeast: number } | { atMost: number };
+
+const wordsOf = (bound: Bound) =>
+  "atLeast" in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
+
+const isWithin = (value: number, bound: Bound) =>
+  "atLeast" in bound ? value >= bound.atLeast : value <= bound.atMost;
+
+/** A goal: `one` is so many times `other`. */
 export function ratioGoal(
   figures: Result["figures"],
   goal: string,
   one: Figure,
   other: Figure,
-  atLeast: number,
+  bound: Bound,
 ): Goal {
   const ratio = compare(figures, one, other, (a, b) => a / b);
   return {
-    goal: `${goal}: at least ${atLeast}`,
+    goal: `${goal}: ${wordsOf(bound)}`,
     reached: `${ratio.toFixed(2)} (${one[0]} / ${other[0]}, median of the rounds' ratios)`,
-    isReached: ratio >= atLeast,
+    isReached: isWithin(ratio, bound),
   };
 }
 
@@ -72,10 +80,12 @@ export function boundGoal(
   figures: Result["figures"],
   goal: string,
   one: Figure,
-  bound: { atLeast: number } | { atMost: number },
+  bound: Bound,
 ): Goal {
   const value = median(figuresOf(figures, one));
-  const isReached = "atLeast" in bound ? value >= bound.atLeast : value <= bound.atMost;
-  const words = "atLeast" in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
-  return { goal: `${goal}: ${words}`, reached: String(Number(value.toPrecision(4))), isReached };
+  return {
+    goal: `${goal}: ${wordsOf(bound)}`,
+    reached: String(Number(value.toPrecision(4))),
+    isReached: isWithin(value, bound),
+  };
 }

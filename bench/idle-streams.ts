@@ -70,7 +70,7 @@ export async function idleStreams(): Promise<Result> {
   const ours: [string, string] = ["Bellwire", PER_STREAM];
   goals.push(boundGoal(figures, "KB a stream", ours, { atMost: 5 }));
   if (figures.nchan)
-    goals.push(ratioGoal(figures, "nchan's, to ours", ["nchan", PER_STREAM], ours, 1));
+    goals.push(ratioGoal(figures, "nchan's, to ours", ["nchan", PER_STREAM], ours, { atLeast: 1 }));
   notes.push(
     `The peers run at the same time, each with its own clients. Bellwire runs alone, because it reads the machine's table of connections. At the start ${WARM_UP} streams are opened and closed. Memory is read 20 s after that, and again 50 s after the last stream has opened, when it has stayed within 5 % for 10 s. No garbage collection is forced. Program pages that processes share are not counted, and neither is the kernel's memory for a socket.`,
   );

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { openOneStream } from "./clients/one-stream.ts";
-import { differenceGoal, inTurn, ROUNDS } from "./compare.ts";
+import { differenceGoal, inTurn, ROUNDS, ratioGoal } from "./compare.ts";
 import { startCentrifugo } from "./peers/centrifugo.ts";
 import { startExpressSse, USUAL_TRIGGER } from "./peers/express-sse.ts";
 import { startPgEventserv } from "./peers/pg-eventserv.ts";
@@ -9,6 +9,7 @@ import { quantile } from "./quantile.ts";
 import { addRound, type Result } from "./result.ts";
 import { type Database, mintToken, startDatabase, startInstance } from "./service.ts";
 
+const MEDIAN = "median ms";
 const WARM_UP = 200;
 const INSERTS = 200;
 /** The pause between two inserts, randomly up to half of it more or less. */
@@ -61,7 +62,16 @@ export async function latency(): Promise<Result> {
   for (const contender of contenders) await contender.close();
   await database.close();
 
-  for (const [figure, atMost] of Object.entries({ "median ms": 0.5, "99th ms": 3 }))
+  const ratio = (peer: string, suffix: string, atMost: number) => {
+    const [ours, theirs] = [`Bellwire${suffix}`, `${peer}${suffix}`];
+    if (!figures[theirs]) return;
+    const text = `median ms${suffix}, to ${peer}`;
+    goals.push(ratioGoal(figures, text, [ours, MEDIAN], [theirs, MEDIAN], { atMost }));
+  };
+  ratio("plain Express", "", 1);
+  ratio("Centrifugo", "", 1.3);
+  ratio("plain Express", ", at once", 1.5);
+  for (const [figure, atMost] of Object.entries({ [MEDIAN]: 0.5, "99th ms": 3 }))
     goals.push(
       differenceGoal(
         figures,
@@ -85,7 +95,7 @@ async function measure(contender: Contender, pauseMs: number, figures: Result["f
     if (pauseMs > 0) await delay(pauseMs * (0.5 + Math.random()));
   }
   addRound(figures, pauseMs > 0 ? contender.name : `${contender.name}, at once`, {
-    "median ms": quantile(times, 0.5),
+    [MEDIAN]: quantile(times, 0.5),
     "99th ms": quantile(times, 0.99),
   });
 }

@@ -62,7 +62,7 @@ async function measure(database: Database, pgbench: string, { figures, goals, no
   const goal = (clients: number, other: string, words: string, atLeast: number) => {
     const figure = `inserts/s, ${name(clients)}`;
     const text = `inserts of ${name(clients)} against ${words}`;
-    goals.push(ratioGoal(figures, text, ["Bellwire", figure], [other, figure], atLeast));
+    goals.push(ratioGoal(figures, text, ["Bellwire", figure], [other, figure], { atLeast }));
   };
   goal(64, "row only", "the same rows without any NOTIFY", 0.95);
   goal(64, "the usual trigger", "the usual trigger", 2.5);
