@@ -67,7 +67,8 @@ begin atomic
                          where other.xid = any (array(select pg_snapshot_xip(since)))
                       )
            end as is_complete
-      from bellwire.newest_other_change() o
+      -- Without the offset the planner computes it for each use again.
+      from (select * from bellwire.newest_other_change() offset 0) o
   ),
   rows as (
     (
