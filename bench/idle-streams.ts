@@ -4,7 +4,7 @@ import { expressVersion } from "./peers/express-sse.ts";
 import { startMercure } from "./peers/mercure.ts";
 import { startNchan } from "./peers/nchan.ts";
 import { startScriptServer } from "./peers/script-server.ts";
-import { settledPss } from "./pss.ts";
+import { idlePss } from "./pss.ts";
 import { addRound, type Result } from "./result.ts";
 import { type Database, mintToken, startDatabase, startInstance } from "./service.ts";
 
@@ -72,7 +72,7 @@ export async function idleStreams(): Promise<Result> {
   if (figures.nchan)
     goals.push(ratioGoal(figures, "nchan's, to ours", ["nchan", PER_STREAM], ours, { atLeast: 1 }));
   notes.push(
-    `The peers run at the same time, each with its own clients. Bellwire runs alone, because it reads the machine's table of connections. At the start ${WARM_UP} streams are opened and closed. Memory is read 20 s after that, and again 50 s after the last stream has opened, when it has stayed within 5 % for 10 s. No garbage collection is forced. Program pages that processes share are not counted, and neither is the kernel's memory for a socket.`,
+    `The peers run at the same time, each with its own clients. Bellwire runs alone, because it reads the machine's table of connections. At the start ${WARM_UP} streams are opened and closed. Memory is the median of a minute, 10 s after that, and again 40 s after the last stream has opened. No garbage collection is forced. Program pages that processes share are not counted, and neither is the kernel's memory for a socket.`,
   );
   result.place = [...versions, database.place].join(", ");
   return result;
@@ -83,8 +83,8 @@ const PER_STREAM = "KB a stream";
 /** Several are measured at once, because most of the time is waiting. */
 async function measure(servers: Map<string, IdleServer>) {
   for (const server of servers.values()) await (await open(server, WARM_UP)).close();
-  const readAll = (leastMs: number) =>
-    Promise.all([...servers.values()].map(({ pid }) => settledPss(pid, leastMs)));
+  const readAll = (afterMs: number) =>
+    Promise.all([...servers.values()].map(({ pid }) => idlePss(pid, afterMs)));
   const before = await readAll(10_000);
   const streams: Streams[] = [];
   for (const server of servers.values()) streams.push(await open(server, STREAMS));
