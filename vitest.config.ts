@@ -2,7 +2,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const elsewhere = [...configDefaults.exclude, "test/faults/**", "test/clients/**"];
-const UNIT = "test/**/*.unit.test.ts";
+const UNIT = "**/test/**/*.unit.test.ts";
 
 /** The files that take longest. One that started last would run alone. */
 const LONGEST = /(mark-all|exactly-once|fuzz|cross-origin|cli|settings|answer-bytes)\.test\.ts$/;
@@ -36,7 +36,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
-          include: ["test/**/*.test.ts"],
+          include: ["test/**/*.test.ts", "packages/*/test/**/*.test.ts"],
           exclude: [...elsewhere, UNIT],
           globalSetup: ["test/support/build.ts", "test/support/cluster.ts"],
         },

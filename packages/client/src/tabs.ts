@@ -1,0 +1,104 @@
+export interface TabsOptions<Message> {
+  /** The same in all tabs that may share: the service, and the user. */
+  name: string;
+  /** This tab leads from now on, until the function that it returns is called. */
+  onLead: () => () => void;
+  onMessage: (message: Message) => void;
+  /** The page was shown again, or the network came back. */
+  onWake: () => void;
+}
+
+export interface Tabs<Message> {
+  /** To all other tabs. */
+  tell(message: Message): void;
+  close(): void;
+}
+
+/** A leader tells something at least every 30 s. One that is silent for so long does not run any more, and is replaced. */
+const SILENT_MS = 75_000;
+
+/**
+ * Makes one tab of a browser the leader, so that all of them need one connection: over HTTP/1.1 a browser opens six to an origin. The lock is let go
+ * when the page is frozen or left, because a frozen page keeps it; and the channel is closed, because it would keep the page out of the back/forward cache.
+ */
+export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Message> {
+  const { name, onLead, onMessage, onWake } = options;
+  let visit: ReturnType<typeof enter> | undefined;
+
+  function enter() {
+    const channel = new BroadcastChannel(name);
+    const waiting = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let hasLeft = false;
+    let stopLeading: (() => void) | undefined;
+    let release = () => {};
+
+    function join(steal: boolean) {
+      const how = steal ? { steal } : { signal: waiting.signal };
+      const lead = () =>
+        new Promise<void>((resolve) => {
+          if (hasLeft) return resolve();
+          clearTimeout(timer);
+          release = resolve;
+          stopLeading = onLead();
+        });
+      navigator.locks.request(name, how, lead).catch(() => {
+        // Another tab has taken the lock, or this one has left.
+        stopLeading?.();
+        stopLeading = undefined;
+        if (!hasLeft) join(false);
+      });
+    }
+
+    /** With a random part, so that not every tab takes the lock. */
+    function watch() {
+      clearTimeout(timer);
+      if (!stopLeading) timer = setTimeout(join, SILENT_MS * (1 + Math.random()), true);
+    }
+
+    channel.onmessage = ({ data }) => {
+      watch();
+      onMessage(data);
+    };
+    join(false);
+    watch();
+    return {
+      channel,
+      leave() {
+        hasLeft = true;
+        clearTimeout(timer);
+        channel.close();
+        stopLeading?.();
+        release();
+        waiting.abort();
+      },
+    };
+  }
+
+  function leave() {
+    visit?.leave();
+    visit = undefined;
+  }
+  function comeBack() {
+    visit ??= enter();
+    onWake();
+  }
+  const left = new AbortController();
+  const on = (target: EventTarget, event: string, listener: () => void) =>
+    target.addEventListener(event, listener, { signal: left.signal });
+  on(document, "freeze", leave);
+  on(document, "resume", comeBack);
+  on(globalThis, "pagehide", leave);
+  on(globalThis, "pageshow", comeBack);
+  on(globalThis, "online", onWake);
+  on(document, "visibilitychange", () => document.visibilityState === "visible" && onWake());
+  visit = enter();
+
+  return {
+    tell: (message) => visit?.channel.postMessage(message),
+    close() {
+      left.abort();
+      leave();
+    },
+  };
+}
