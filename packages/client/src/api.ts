@@ -81,7 +81,10 @@ export function createApi({ url, getToken }: ApiOptions) {
 
     async get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
       const response = await ask(path, signal ? { signal } : {}, JSON_TYPE);
-      return await response.json();
+      const answer = await response.json();
+      // An answer that came just before the abort is not wanted either.
+      signal?.throwIfAborted();
+      return answer;
     },
 
     async write<Answer>(method: string, path: string, body: unknown): Promise<Answer> {

@@ -10,7 +10,7 @@ import {
   withNotification,
   withState,
 } from "./inbox.ts";
-import { keepTrying, type Status } from "./keep-trying.ts";
+import { keepTrying, type Status, type Trying } from "./keep-trying.ts";
 import type { ListPage, Marks, Notification } from "./notification.ts";
 import { shareAmongTabs, type Tabs } from "./tabs.ts";
 
@@ -90,7 +90,7 @@ export function createBell({ url, getToken, transport, shareTabs = true, debug }
   let cursor: string | undefined;
   let connection: Connection | undefined;
   let tabs: Tabs<TabMessage> | undefined;
-  let loading: ReturnType<typeof keepTrying> | undefined;
+  let loading: Trying | undefined;
   let isLeading = false;
   let isClosed = false;
   const told = new Set<string>();
@@ -161,6 +161,12 @@ export function createBell({ url, getToken, transport, shareTabs = true, debug }
     );
   }
 
+  /** After this tab has joined the others: what the leader tells from now on is in the list, or comes to this tab. */
+  function begin(): void {
+    tabs?.tell({ kind: "hello" });
+    load();
+  }
+
   function lead(): () => void {
     isLeading = true;
     if (cursor !== undefined) follow(cursor);
@@ -206,7 +212,7 @@ export function createBell({ url, getToken, transport, shareTabs = true, debug }
     loading?.wake(false);
   }
 
-  /** Shows the change at once. When the service does not make it, the list has what is true. */
+  /** Shows the change at once. If the service does not make it, the list is fetched again. */
   async function write<Answer>(
     next: Inbox,
     method: string,
@@ -234,11 +240,15 @@ export function createBell({ url, getToken, transport, shareTabs = true, debug }
   const { locks } = globalThis.navigator ?? {};
   if (shareTabs && locks && globalThis.document) {
     const name = `bellwire ${url}`;
-    // Before the list: what the leader tells from then on is in the list, or comes to this tab.
-    tabs = shareAmongTabs<TabMessage>({ name, onLead: lead, onMessage, onWake: wake });
-    tabs.tell({ kind: "hello" });
+    tabs = shareAmongTabs<TabMessage>({
+      name,
+      onLead: lead,
+      onMessage,
+      onReturn: begin,
+      onWake: wake,
+    });
   } else lead();
-  load();
+  begin();
 
   return {
     /** Calls `listener` after each change of the snapshot. Returns the function that ends that. */

@@ -1,6 +1,6 @@
 import { type Api, Failure } from "./api.ts";
 import { readEvents, type ServerEvent } from "./event-stream.ts";
-import { keepTrying, type Trial } from "./keep-trying.ts";
+import { keepTrying, type Reports } from "./keep-trying.ts";
 import type { Counts, Notification, PollAnswer, StateChange } from "./notification.ts";
 
 /** What has happened, with the position after it, if there is one. All tabs get it. */
@@ -11,7 +11,7 @@ export type BellEvent = { id?: string | undefined } & (
   | { name: "reset" }
 );
 
-export interface ConnectionOptions extends Trial {
+export interface ConnectionOptions extends Reports {
   api: Api;
   /** The position from which it goes on. */
   since: string;

@@ -9,11 +9,11 @@ export interface Inbox extends Counts {
 
 export const EMPTY: Inbox = { notifications: [], nextBefore: null, unread: 0, unseen: 0 };
 
-/** Ids are numbers in text, of any length. */
-const isNewer = (a: string, b: string) => a.length - b.length || (a < b ? -1 : 1);
+/** Ids are numbers in text, of any length. Above zero if `a` is the newer one. */
+const compareIds = (a: string, b: string) => a.length - b.length || (a < b ? -1 : 1);
 
 const newestFirst = (notifications: Notification[]) =>
-  notifications.sort((a, b) => isNewer(b.id, a.id));
+  notifications.sort((a, b) => compareIds(b.id, a.id));
 
 const countsOf = ({ unread, unseen }: Counts): Counts => ({ unread, unseen });
 
@@ -59,7 +59,7 @@ export function withState(
 }
 
 function markedBy(held: Notification, all: NonNullable<StateChange["all"]>): Notification {
-  if (held.readAt !== null || isNewer(held.id, all.before) > 0) return held;
+  if (held.readAt !== null || compareIds(held.id, all.before) > 0) return held;
   return { ...held, seenAt: held.seenAt ?? all.seenAt, readAt: all.readAt ?? null };
 }
 

@@ -6,7 +6,8 @@ import { Failure } from "./api.ts";
  */
 export type Status = "connecting" | "live" | "polling" | "offline" | "signed_out" | "refused";
 
-export interface Trial {
+/** Whom the attempts are reported to. */
+export interface Reports {
   onStatus: (status: Status) => void;
   log: (text: string) => void;
 }
@@ -17,12 +18,12 @@ const [FIRST_MS, LONGEST_MS] = [500, 30_000];
 export type Trying = ReturnType<typeof keepTrying>;
 
 /**
- * Repeats an attempt for ever, unless it resolves to `done`. It resolves to the time until the next one, in milliseconds. After a failure the pause is random, of at most
- * 0.5, 1, 2, … 30 s, or as long as the service asks for. With no valid token, or when it is refused, it waits for `wake`.
+ * Repeats an attempt until it resolves to `done`. Any other attempt resolves to the pause before the next one, in milliseconds. After a failure the
+ * pause is random: at most 0.5, 1, 2, … 30 s, but at least what the service asks for. Without a valid token, or when it is refused, it waits for `wake`.
  */
 export function keepTrying(
   attempt: (signal: AbortSignal) => Promise<number | "done">,
-  { onStatus, log }: Trial,
+  { onStatus, log }: Reports,
 ) {
   let isClosed = false;
   let failures = 0;

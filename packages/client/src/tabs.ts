@@ -4,6 +4,8 @@ export interface TabsOptions<Message> {
   /** This tab leads from now on, until the function that it returns is called. */
   onLead: () => () => void;
   onMessage: (message: Message) => void;
+  /** The page was shown again after it had been left or frozen. It was told nothing meanwhile. */
+  onReturn: () => void;
   /** The page was shown again, or the network came back. */
   onWake: () => void;
 }
@@ -14,15 +16,18 @@ export interface Tabs<Message> {
   close(): void;
 }
 
-/** A leader tells something at least every 30 s. One that is silent for so long does not run any more, and is replaced. */
+/** A hidden tab has one timer a minute. */
+const BEAT_MS = 20_000;
+/** A leader that was silent for so long does not run any more, and is replaced. */
 const SILENT_MS = 75_000;
 
 /**
- * Makes one tab of a browser the leader, so that all of them need one connection: over HTTP/1.1 a browser opens six to an origin. The lock is let go
- * when the page is frozen or left, because a frozen page keeps it; and the channel is closed, because it would keep the page out of the back/forward cache.
+ * Makes one tab of a browser the leader, so that all of them need one connection: over HTTP/1.1 a browser opens six to an origin. When the page
+ * is frozen or left, it lets the lock go, because a frozen page would keep it. It also closes the channel, which would keep the page out of the
+ * back/forward cache. The leader sends an empty message at every beat, because a frozen page can answer messages, but has no timers.
  */
 export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Message> {
-  const { name, onLead, onMessage, onWake } = options;
+  const { name, onLead, onMessage, onReturn, onWake } = options;
   let visit: ReturnType<typeof enter> | undefined;
 
   function enter() {
@@ -40,7 +45,12 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Mes
           if (hasLeft) return resolve();
           clearTimeout(timer);
           release = resolve;
-          stopLeading = onLead();
+          const beat = setInterval(() => channel.postMessage(undefined), BEAT_MS);
+          const stop = onLead();
+          stopLeading = () => {
+            clearInterval(beat);
+            stop();
+          };
         });
       navigator.locks.request(name, how, lead).catch(() => {
         // Another tab has taken the lock, or this one has left.
@@ -58,7 +68,7 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Mes
 
     channel.onmessage = ({ data }) => {
       watch();
-      onMessage(data);
+      if (data !== undefined) onMessage(data);
     };
     join(false);
     watch();
@@ -67,8 +77,8 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Mes
       leave() {
         hasLeft = true;
         clearTimeout(timer);
-        channel.close();
         stopLeading?.();
+        channel.close();
         release();
         waiting.abort();
       },
@@ -80,8 +90,9 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Mes
     visit = undefined;
   }
   function comeBack() {
-    visit ??= enter();
-    onWake();
+    if (visit) return onWake();
+    visit = enter();
+    onReturn();
   }
   const left = new AbortController();
   const on = (target: EventTarget, event: string, listener: () => void) =>

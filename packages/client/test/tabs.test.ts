@@ -9,16 +9,17 @@ import { startService } from "../../../test/support/service.ts";
 
 const inBrowser = testInBrowser("one connection for all tabs");
 
-const [client] = buildSync({
-  entryPoints: [fileURLToPath(new URL("../src/bell.ts", import.meta.url))],
-  bundle: true,
-  format: "esm",
-  write: false,
-}).outputFiles;
+const bundle = (file: string) =>
+  buildSync({
+    entryPoints: [fileURLToPath(new URL(`../src/${file}`, import.meta.url))],
+    bundle: true,
+    format: "esm",
+    write: false,
+  }).outputFiles[0]?.text;
 
 /** A page with a bell, and what a test can see of it. */
-const MODULE = `
-  ${client?.text}
+const WITH_BELL = `
+  ${bundle("bell.ts")}
   const bell = createBell({ url: "/api/notifications" });
   const rang = [];
   bell.on("notification", ({ title }) => rang.push(title));
@@ -26,6 +27,14 @@ const MODULE = `
     const { status, unread, notifications } = bell.getSnapshot();
     return { status, unread, titles: notifications.map(({ title }) => title).reverse(), rang };
   };`;
+
+/** A page that wants to lead, and how often it has led. */
+const WITHOUT_BELL = `
+  ${bundle("tabs.ts")}
+  globalThis.led = 0;
+  const onLead = () => { globalThis.led++; return () => {}; };
+  const ignore = () => {};
+  shareAmongTabs({ name: "tabs", onLead, onMessage: ignore, onReturn: ignore, onWake: ignore });`;
 
 interface Look {
   status: string;
@@ -36,19 +45,24 @@ interface Look {
 
 const look = (page: Page): Promise<Look> => page.evaluate("globalThis.look?.()") as Promise<Look>;
 
-inBrowser("eight tabs have one stream, and the next one leads when a tab is closed", async () => {
+async function openBrowser() {
+  const browser = await chromium.launch(LAUNCH);
+  onTestFinished(() => browser.close());
+  return await browser.newContext();
+}
+
+/** Opens pages of one user. `written` has the titles of all notifications. */
+async function openShop() {
   const database = await createDatabase();
   onTestFinished(database.close);
   const service = await startService({
     databaseUrl: database.url,
     env: { JWT_COOKIE: "session" },
   });
-  const front = await startFront(MODULE);
+  const front = await startFront(WITH_BELL);
   front.pointTo(service.url);
   const origin = front.origin("shop.localhost");
-  const browser = await chromium.launch(LAUNCH);
-  onTestFinished(() => browser.close());
-  const context = await browser.newContext();
+  const context = await openBrowser();
   await context.addCookies([{ name: "session", value: await service.token("1"), url: origin }]);
 
   const written: string[] = [];
@@ -59,22 +73,26 @@ inBrowser("eight tabs have one stream, and the next one leads when a tab is clos
   const streams = async () =>
     /^bellwire_streams (\d+)$/m.exec(await (await fetch(service.metricsUrl)).text())?.[1];
 
-  let pages: Page[] = [];
-  for (let i = 0; i < 8; i++) {
+  async function openPage(): Promise<Page> {
     const page = await context.newPage();
-    pages.push(page);
-    await page.goto(`${origin}/page.html?${i}`);
+    await page.goto(`${origin}/page.html`);
     await expect.poll(async () => (await look(page))?.status).toBe("live");
+    return page;
   }
+  return { written, notify, streams, openPage };
+}
+
+inBrowser("eight tabs have one stream, and the next one leads when a tab is closed", async () => {
+  const { written, notify, streams, openPage } = await openShop();
+  let pages: Page[] = [];
+  for (let i = 0; i < 8; i++) pages.push(await openPage());
   expect(await streams()).toBe("1");
   while (pages.length > 1) {
-    const before = written.length;
     await notify(`to ${pages.length} tabs`);
     for (const page of pages) {
       await expect.poll(async () => (await look(page)).titles).toEqual(written);
       expect((await look(page)).rang).toEqual(written);
     }
-    expect(before).toBe(written.length - 1);
     // The first one leads.
     await pages[0]?.close();
     pages = pages.slice(1);
@@ -82,3 +100,47 @@ inBrowser("eight tabs have one stream, and the next one leads when a tab is clos
     await expect.poll(streams).toBe("1");
   }
 });
+
+inBrowser("a tab that was left and shown again has what it missed", async () => {
+  const { written, notify, openPage } = await openShop();
+  const leader = await openPage();
+  const other = await openPage();
+  await notify("before");
+  await expect.poll(async () => (await look(other)).titles).toEqual(written);
+  await other.evaluate("dispatchEvent(new Event('pagehide'))");
+  await notify("meanwhile");
+  await expect.poll(async () => (await look(leader)).titles).toEqual(written);
+  expect((await look(other)).titles).toEqual(["before"]);
+  await other.evaluate("dispatchEvent(new Event('pageshow'))");
+  await expect.poll(async () => (await look(other)).titles).toEqual(written);
+  await notify("after");
+  await expect.poll(async () => (await look(other)).titles).toEqual(written);
+});
+
+inBrowser(
+  "a leader that has nothing to tell stays, and one that is silent is replaced",
+  async () => {
+    const front = await startFront(WITHOUT_BELL);
+    front.pointTo("http://127.0.0.1:1"); // nothing is there for the browser's own requests
+    const context = await openBrowser();
+    await context.clock.install();
+    const open = async () => {
+      const page = await context.newPage();
+      await page.goto(`${front.origin("shop.localhost")}/page.html`);
+      return page;
+    };
+    const led = (page: Page) => page.evaluate("globalThis.led");
+    const first = await open();
+    await expect.poll(() => led(first)).toBe(1);
+    const second = await open();
+    /** In both pages. */
+    const passMinutes = async (minutes: number) => {
+      for (let i = 0; i < minutes * 4; i++) await context.clock.runFor(15_000);
+    };
+    await passMinutes(10);
+    expect([await led(first), await led(second)]).toEqual([1, 0]);
+    await first.evaluate("BroadcastChannel.prototype.postMessage = () => {}");
+    await passMinutes(3);
+    await expect.poll(() => led(second)).toBe(1);
+  },
+);
