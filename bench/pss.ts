@@ -2,12 +2,12 @@ import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { quantile } from "./quantile.ts";
 
-/** An idle process makes little garbage, and collects it every half minute. */
+/** Long enough for several collections of what an idle process makes. */
 const [MEASURED_MS, PAUSE_MS] = [60_000, 500];
 
 /**
- * The proportional set size of a process and its descendants in KB: the median of a minute that begins `afterMs` from now. A process collects what a
- * busy time has left only after a quiet while. Pages of files (the program's text) are left out, because they are shared with all
+ * The proportional set size of a process and its descendants in KB: the median of a minute that begins `afterMs` from now. A
+ * process collects what a busy time has left only after a quiet while. Pages of files (the program's text) are left out, because they are shared with all
  * other processes of the program, such as our clients. The kernel's memory for sockets is not included either.
  */
 export async function idlePss(pid: number, afterMs: number): Promise<number> {

@@ -86,7 +86,7 @@ const WITHOUT_PART = {
   "with a second rule, which tells nobody": `select bellwire.define_rule('nobody', 'public.messages', 'insert',
      'select recipient_id, ''nobody'' as type from new_rows where task_id is not null')`,
   "without the handler (on_error => 'raise')":
-    "select bellwire.define_rule(name, on_table, on_event, query, 'raise') from bellwire.rule_definitions",
+    "select bellwire.define_rule(name, on_table, on_event, query, 'raise', action) from bellwire.rule_definitions",
   "is_wanted() in the place of its condition": eachRule(
     `regexp_replace(body, 'where told.recipient_id is not null.* is not true',
        'where bellwire.is_wanted(told.recipient_id::text, told.type::text, null)')`,

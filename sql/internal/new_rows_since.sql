@@ -13,7 +13,7 @@
 -- It is one flat query without settings, so that PostgreSQL inlines it into a prepared statement and plans it once. The session
 -- must have the settings of bellwire.changes_since().
 --
--- Cost     one probe of five indexes, and one of four for each transaction in progress in `since`
+-- Cost     one probe of four indexes, and another for each transaction in progress in `since`
 -- Rights   bellwire_service
 -- Remove   drop function bellwire.new_rows_since;
 -- requires: newest_other_change.sql
