@@ -43,6 +43,8 @@ const LONGEST = 4096;
 const NEW_ROWS = {
   name: "bellwire.new_rows_since",
   text: "select * from bellwire.new_rows_since($1, $2, $3)",
+  // The network may have dropped this connection silently, while the pool's are well. Rows must not wait for more than a sweep then.
+  query_timeout: 300,
 };
 
 /** The settings of `bellwire.changes_since()`, which make a plan that uses the indexes. */

@@ -176,6 +176,13 @@ describe.each(inject("servers"))("on $name, the feed's session", (server) => {
       commit`);
   });
 
+  test("is given up when it does not answer for a while", { timeout: 5000 }, async () => {
+    const blocker = await database.connect();
+    await blocker.query("begin; lock table bellwire.notifications");
+    expect(await session.readNewRows(start)).toBeUndefined();
+    await blocker.query("rollback");
+  });
+
   test("is opened again after it was cut", async () => {
     await database.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'bellwire feed' and datname = current_database()",
