@@ -166,7 +166,7 @@ describe("while all clients are connected", () => {
     const statuses: number[] = [];
     const present = [1, 2, 3].map(async () => {
       while (!isOver)
-        statuses.push((await call(service, recipient, `/poll?since=${cursor}&wait=3`)).status);
+        statuses.push((await call(service, recipient, `/poll?since=${cursor}&wait=30`)).status);
     });
     const areOpen = async () =>
       /^bellwire_waiting_polls 3$/m.test(await (await fetch(service.metricsUrl)).text());
@@ -174,6 +174,7 @@ describe("while all clients are connected", () => {
     await back();
     expect((await throughRollCall(() => openStream(service, recipient), back)).status).toBe(429);
     isOver = true;
+    await database.query("select bellwire.notify($1, 'note', title => 'the end')", [recipient]);
     await Promise.all(present);
     expect(new Set(statuses)).toEqual(new Set([200]));
   });

@@ -93,13 +93,17 @@ export function createPolls(options: PollOptions) {
   rollCall.add({
     times: 1,
     call(isCalled) {
-      for (const { recipientId, answerNow } of waiting) if (isCalled(recipientId)) answerNow();
+      for (const entry of waiting) {
+        if (!isCalled(entry.recipientId)) continue;
+        waiting.delete(entry);
+        entry.answerNow();
+      }
     },
   });
 
   return {
     route,
-    /** How many polls are not answered yet. */
+    /** How many polls wait for an event. Those that are called are not counted any more. */
     size: () => waiting.size,
     close() {
       isClosed = true;
