@@ -5,6 +5,7 @@ import {
   type ZodOpenApiOverride,
   type ZodOpenApiPathsObject,
 } from "zod-openapi";
+import { RECIPIENT_HEADER } from "../http/auth/identify.ts";
 import { meaningOf, type PublicCode, statusOf } from "../http/problem-codes.ts";
 import { MarkAll, Marks, Preferences } from "../http/request-schemas.ts";
 import {
@@ -64,6 +65,13 @@ export function openApi(version: string) {
       paths,
       components: {
         schemas: SCHEMAS,
+        headers: {
+          Recipient: {
+            description:
+              "The id of the recipient whom the token belongs to, as encodeURIComponent() writes it. Pages that use cookies learn from it that another user has signed in.",
+            schema: { type: "string" },
+          },
+        },
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
           cookie: {
@@ -90,23 +98,32 @@ function describe(operation: Operation): ZodOpenApiOperationObject {
     ...(security ? { security } : {}),
     ...(params ? { requestParams: params } : {}),
     ...(body ? { requestBody: { required: body.isRequired, content: asJson(body.schema) } } : {}),
-    responses: { ...describeAnswers(answers), ...describeProblems(problems) },
+    responses: { ...describeAnswers(answers, security), ...describeProblems(problems) },
   };
 }
 
-function describeAnswers(answers: Operation["answers"]) {
+function describeAnswers(answers: Operation["answers"], security: Operation["security"]) {
+  // Routes without a token have an empty list.
+  const headers = security?.length === 0 ? {} : { headers: { [RECIPIENT_HEADER]: RECIPIENT } };
   return Object.fromEntries(
     Object.entries(answers).map(([status, schema]) => [
       status,
       schema === "event stream"
         ? {
+            ...headers,
             description: "Events, until one side closes the stream",
             content: { "text/event-stream": { schema: { type: "string" as const } } },
           }
-        : { description: status === "200" ? "OK" : "Not ready", content: asJson(schema) },
+        : {
+            ...headers,
+            description: status === "200" ? "OK" : "Not ready",
+            content: asJson(schema),
+          },
     ]),
   );
 }
+
+const RECIPIENT = { $ref: "#/components/headers/Recipient" } as const;
 
 const asJson = (schema: z.ZodType) => ({ "application/json": { schema } });
 

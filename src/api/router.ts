@@ -1,5 +1,6 @@
 import cors from "cors";
 import express, { type RequestHandler, type Router } from "express";
+import { RECIPIENT_HEADER } from "../http/auth/identify.ts";
 import { labelResponse, notFound, Problem, problemHandler } from "../http/problem.ts";
 import { cutUnreadBody, readJson } from "../http/read-json.ts";
 import type { Logger } from "../logger.ts";
@@ -87,7 +88,7 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
       "Last-Event-ID",
       "X-Requested-With",
     ],
-    exposedHeaders: ["Retry-After", "X-Request-Id", "X-Service-Version"],
+    exposedHeaders: ["Retry-After", RECIPIENT_HEADER, "X-Request-Id", "X-Service-Version"],
     maxAge: 7200, // Chromium's limit
   });
 

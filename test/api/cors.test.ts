@@ -120,7 +120,7 @@ describe("only pages of an allowed origin may read a response", () => {
       expect(crossOriginHeaders(answered), of).toEqual(expected);
       expect(answered["access-control-allow-credentials"]).toBe("true");
       expect(answered["access-control-expose-headers"]).toBe(
-        "Retry-After,X-Request-Id,X-Service-Version",
+        "Retry-After,Bellwire-Recipient,X-Request-Id,X-Service-Version",
       );
     }
     // Problems have the headers too, because the page must learn the reason.

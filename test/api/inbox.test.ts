@@ -5,7 +5,7 @@ import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readVersion } from "../../src/version.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openStream } from "../support/event-source.ts";
-import { call, openService, type Service } from "../support/service.ts";
+import { call, openService, type Service, startService } from "../support/service.ts";
 
 const BIGGEST = (2n ** 63n - 1n).toString();
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -682,6 +682,20 @@ describe("headers", () => {
       ids.add(headers["x-request-id"] ?? "");
     }
     expect(ids.size).toBe(routes.length);
+  });
+
+  test("a response says which recipient the token or the cookie belongs to", async () => {
+    const own = await startService({ databaseUrl: database.url, env: { JWT_COOKIE: "session" } });
+    const token = await own.token("Jürgen 5%");
+    const paths = ["", "/poll", "/unread-count", "/preferences", "/1", "/stream", "?limit=x"];
+    for (const path of paths)
+      for (const given of [{ authorization: `Bearer ${token}` }, { cookie: `session=${token}` }]) {
+        const response = await fetch(`${own.url}/api/notifications${path}`, { headers: given });
+        await response.body?.cancel();
+        expect(response.headers.get("bellwire-recipient"), path).toBe("J%C3%BCrgen%205%25");
+      }
+    const refused = await fetch(`${own.url}/api/notifications`);
+    expect(refused.headers.get("bellwire-recipient")).toBeNull();
   });
 
   test("no cache may store an inbox", async () => {

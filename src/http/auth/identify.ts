@@ -19,9 +19,17 @@ export function identify(
     res.locals.position = position();
     res.locals.standing = requireStanding(await findStanding(identity));
     res.locals.identity = identity;
+    nameRecipient(res, identity);
     next();
   };
 }
+
+/** Tells the client who it is. With a cookie a page cannot know that, and the tabs of one browser may belong to several users. */
+export function nameRecipient(res: Response, { recipientId }: Identity): void {
+  res.set(RECIPIENT_HEADER, encodeURIComponent(recipientId));
+}
+
+export const RECIPIENT_HEADER = "Bellwire-Recipient";
 
 /** Throws Problem `token_invalid` if the database refuses the token. */
 export function requireStanding(standing: Standing): Standing {

@@ -13,6 +13,7 @@ import { readLastEventId } from "../../connections/last-event-id.ts";
 import type { Leave } from "../../connections/limits.ts";
 import type { Registry } from "../../connections/registry.ts";
 import { RETRY_MS } from "../../connections/retry-ms.ts";
+import { nameRecipient } from "../../http/auth/identify.ts";
 import { toIncomingRequest } from "../../http/incoming-request.ts";
 import { lentSocketOf } from "../../http/lent-socket.ts";
 import type { NotificationEncoder } from "../../http/notification-json.ts";
@@ -55,6 +56,7 @@ export function streamRoute(options: StreamRouteOptions): RequestHandler {
 
     // Await nothing from here on. Otherwise the client could leave after this check, unnoticed.
     if (res.destroyed) return admission.leave(admitted);
+    nameRecipient(res, admitted.identity);
     const leave = lentSocketOf(res) ? admission.enter() : admission.refuse("unavailable");
     if (isRefusal(leave)) {
       admission.leave(admitted);
