@@ -1,0 +1,75 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+const PACKAGES = ["client"];
+
+const run = (cwd: string, program: string, ...args: string[]) =>
+  promisify(execFile)(program, args, { cwd });
+
+/** A user's project with the packages as npm would publish them. */
+let project: string;
+
+const installed = (name: string) => join(project, "node_modules/@bellwire", name);
+
+beforeAll(async () => {
+  project = await mkdtemp(join(tmpdir(), "bellwire-packages-"));
+  await writeFile(join(project, "package.json"), '{ "type": "module" }');
+  // One after the other, because a package is built with the ones before it.
+  for (const name of PACKAGES) {
+    // Runs `prepack`, which builds.
+    await run(join(ROOT, "packages", name), "npm", "pack", "--pack-destination", project);
+    await mkdir(installed(name), { recursive: true });
+    const { version } = JSON.parse(
+      await readFile(join(ROOT, "packages", name, "package.json"), "utf8"),
+    );
+    const archive = join(project, `bellwire-${name}-${version}.tgz`);
+    await run(installed(name), "tar", "-xzf", archive, "--strip-components=1");
+  }
+});
+
+afterAll(() => rm(project, { recursive: true, force: true }));
+
+test.each(PACKAGES)("@bellwire/%s has its build, and nothing else", async (name) => {
+  const files = await readdir(installed(name));
+  expect(files.sort()).toEqual(["LICENSE", "README.md", "dist", "package.json"]);
+  expect(await readFile(join(installed(name), "LICENSE"), "utf8")).toBe(
+    await readFile(join(ROOT, "LICENSE"), "utf8"),
+  );
+  const built = await readdir(join(installed(name), "dist"));
+  expect(built.filter((file) => !/\.(js|d\.ts)$/.test(file))).toEqual([]);
+});
+
+/** Compiles it as a user's project would, without skipping the packages' types. */
+async function compile(file: string, source: string, ...options: string[]): Promise<void> {
+  await writeFile(join(project, file), source);
+  const strict = ["--strict", "--target", "es2023", "--types", "", "--outDir", "."];
+  await run(project, process.execPath, TSC, ...strict, ...options, file).catch(({ stdout }) => {
+    throw new Error(stdout);
+  });
+}
+
+test.each([
+  ["Node.js", ["--module", "nodenext"]],
+  ["a bundler", ["--module", "esnext", "--moduleResolution", "bundler"]],
+])("a TypeScript program for %s uses the client", async (_, options) => {
+  const source = `
+    import { type Bell, createBell, Failure, type Notification } from "@bellwire/client";
+    const bell: Bell = createBell({ url: "http://127.0.0.1:1/api/notifications", shareTabs: false });
+    bell.on("notification", ({ title }: Notification) => title?.length);
+    // @ts-expect-error: no such status
+    const wrong: "on" = bell.getSnapshot().status;
+    bell.markAsRead("1").catch((failure) => {
+      bell.close();
+      console.log(failure instanceof Failure, bell.getSnapshot().status);
+    });`;
+  await compile("program.ts", source, ...options);
+  const { stdout } = await run(project, process.execPath, "program.js");
+  expect(stdout).toBe("true connecting\n");
+});
