@@ -18,6 +18,8 @@ RUN --mount=type=cache,target=/root/.npm \
     npm ci --include=dev --ignore-scripts
 COPY tsconfig.json tsconfig.build.json tsconfig.types.json prisma.config.ts ./
 COPY src ./src
+COPY scripts/bundle.js ./scripts/
+COPY packages/client/src ./packages/client/src
 RUN npm run build
 
 FROM base AS runtime

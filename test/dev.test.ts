@@ -14,7 +14,10 @@ async function copyCheckout(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-dev-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   await chmod(folder, 0o755); // the embedded server's account must enter it
-  for (const name of ["src", "sql", "migrations", "scripts", "package.json", "tsconfig.json"])
+  for (const name of [
+    ...["src", "sql", "migrations", "scripts", "packages/client/src"],
+    ...["package.json", "tsconfig.json"],
+  ])
     await cp(join(ROOT, name), join(folder, name), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
   return folder;

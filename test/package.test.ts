@@ -89,7 +89,12 @@ test("the package has what it needs to run, and nothing else", async () => {
     "sql",
   ]);
   const files = await readdir(installed, { recursive: true });
-  for (const needed of ["dist/demo/page/index.html", "dist/db/generated/client.js", "dist/cli.js"])
+  for (const needed of [
+    "dist/bellwire.js",
+    "dist/demo/page/index.html",
+    "dist/db/generated/client.js",
+    "dist/cli.js",
+  ])
     expect(files).toContain(needed);
   expect(files).not.toContain("dist/removed-long-ago.js");
   expect(files.filter((file) => /\.(ts|map)$/.test(file))).toEqual(["dist/service.d.ts"]);

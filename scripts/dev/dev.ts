@@ -43,7 +43,10 @@ process.exit(stopping.signal.aborted ? 0 : 1);
 async function watch(serverArgs: string[]) {
   const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
   const service = fileURLToPath(new URL("service.ts", import.meta.url));
-  const watched = ["--include", "migrations/**", "--include", "sql/**"];
+  const watched = ["migrations", "sql", "packages/client/src"].flatMap((folder) => [
+    "--include",
+    `${folder}/**`,
+  ]);
   const watcher = spawn(
     process.execPath,
     [tsx, "watch", "--clear-screen=false", ...watched, service, ...serverArgs],

@@ -1,3 +1,4 @@
+import "../bundle.js";
 import { type App, startApp } from "../../src/app/app.ts";
 import type { Config } from "../../src/config.ts";
 import type { Logger } from "../../src/logger.ts";

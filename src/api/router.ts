@@ -22,6 +22,8 @@ export interface HttpOptions {
   inbox: Router;
   /** The demo's page and routes, in embedded mode. */
   demo: Router | undefined;
+  /** `/bellwire.js`, which pages load. */
+  script: Router;
   log: Logger;
 }
 
@@ -46,6 +48,7 @@ export function createHttpApp(options: HttpOptions) {
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
   app.get("/openapi.json", describeApi(version));
+  app.use(options.script);
   app.use(BASE, noStore, logRequest(log), identify, readJson);
   app.get(`${BASE}/poll`, options.poll);
   app.post(`${BASE}/tickets`, options.issueTicket);

@@ -1,6 +1,7 @@
 import type { Health } from "../api/health.ts";
 import { inboxRoutes } from "../api/inbox.ts";
 import { createHttpApp } from "../api/router.ts";
+import { scriptRoutes } from "../api/script.ts";
 import type { Config } from "../config.ts";
 import { createAdmission } from "../connections/admission.ts";
 import { createFollowers } from "../connections/followers.ts";
@@ -62,6 +63,7 @@ export function createDoors(options: DoorsOptions) {
       stalledMs,
     }),
     demo: demo && demoRoutes({ demo, mintToken: access.mintToken }),
+    script: scriptRoutes(),
     log,
   });
   return {

@@ -1,4 +1,5 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
+import { Router } from "express";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inboxRoutes } from "../../src/api/inbox.ts";
 import { openApi } from "../../src/api/openapi.ts";
@@ -149,6 +150,8 @@ const WITHOUT_PARTS: HttpOptions = {
   poll: unused,
   issueTicket: unused,
   inbox: inboxRoutes({} as Inbox, {} as NotificationEncoder, {} as AnswerLimits),
+  // Neither belongs to the API.
   demo: undefined,
+  script: Router(),
   log: createLogger("silent"),
 };
