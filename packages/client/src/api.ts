@@ -3,11 +3,14 @@ export interface ApiOptions {
   url: string;
   /** Resolves to a token for the `Authorization` header. Without it, requests carry the page's cookies. */
   getToken?: (() => Promise<string>) | undefined;
+  /** The cookie, or the token, is now another recipient's. */
+  onOtherRecipient: () => void;
 }
 
 /**
- * Why a request got no answer of the service. `unauthorized`: a new token did not help. `forbidden`: the origin or the recipient may not. `invalid`: the
- * service does not accept it, as with a cursor from before a restore. `away`: anything that will pass: no network, a proxy's page, a restart.
+ * Why a request was not answered. `unauthorized`: there is no valid token, and a new one did not help, or it is another recipient's. `forbidden`: this
+ * page's origin, or this recipient, may not. `invalid`: the service does not accept the request, for example because the notification was deleted.
+ * `away`: anything that will pass: no network, a proxy's page, a restart.
  */
 export type FailureKind = "unauthorized" | "forbidden" | "invalid" | "away";
 
@@ -23,11 +26,15 @@ export class Failure extends Error {
   }
 }
 
+const [REVOKED_MS, REVOKED_PAUSE_MS] = [60_000, 5000];
+
 export type Api = ReturnType<typeof createApi>;
 
-/** The requests of the service. Each throws a `Failure`, or the reason of its signal. */
-export function createApi({ url, getToken }: ApiOptions) {
+/** One recipient's requests. Each throws a `Failure`, or the reason of its signal. */
+export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
   let token: Promise<string> | undefined;
+  let recipient: string | null = null;
+  let revokedAt = Number.NEGATIVE_INFINITY;
 
   /** The next request asks for a new token. False if there are only cookies. */
   function renewToken(): boolean {
@@ -35,72 +42,67 @@ export function createApi({ url, getToken }: ApiOptions) {
     return getToken !== undefined;
   }
 
-  async function bearer(): Promise<string> {
-    token ??= getToken?.();
+  async function send(path: string, init: RequestInit): Promise<Response> {
+    const headers: Record<string, string> = {};
+    if (init.body) headers["content-type"] = "application/json";
     try {
-      return `Bearer ${await token}`;
+      token ??= getToken?.();
+      if (token) headers.authorization = `Bearer ${await token}`;
     } catch (cause) {
       renewToken();
       throw new Failure("away", `no token: ${cause}`);
     }
+    const credentials = getToken ? "omit" : "include";
+    return await arrived(fetch(url + path, { ...init, headers, credentials }), init);
   }
 
-  async function send(path: string, { headers, ...init }: RequestInit): Promise<Response> {
-    const authorization = getToken && { authorization: await bearer() };
-    try {
-      return await fetch(url + path, {
-        ...init,
-        headers: { ...headers, ...authorization },
-        credentials: getToken ? "omit" : "include",
-      });
-    } catch (cause) {
-      init.signal?.throwIfAborted();
-      throw new Failure("away", `no connection: ${cause}`);
-    }
-  }
-
-  /** A response with this content type. A proxy's page has another one, also with status 200. */
-  async function ask(path: string, init: RequestInit, type: string): Promise<Response> {
+  /** A response of the service to this recipient. A proxy's page does not name the recipient. */
+  async function ask(path: string, init: RequestInit): Promise<Response> {
     let response = await send(path, init);
-    if (response.status === 401 && getToken) {
-      renewToken();
-      response = await send(path, init);
+    if (response.status === 401 && renewToken()) response = await send(path, init);
+    const named = response.headers.get("bellwire-recipient");
+    recipient ??= named;
+    if (named !== null && named !== recipient) {
+      onOtherRecipient();
+      throw new Failure("unauthorized", "another recipient has signed in");
     }
-    if (response.ok && response.headers.get("content-type")?.startsWith(type)) return response;
-    throw await failureOf(response);
+    if (response.ok && named !== null) return response;
+    const failure = await failureOf(response);
+    if (failure.kind === "unauthorized" && Date.now() - revokedAt < REVOKED_MS)
+      throw new Failure("away", failure.message, REVOKED_PAUSE_MS);
+    throw failure;
   }
 
   return {
+    ask,
     renewToken,
+    /** Null before the first answer. */
+    recipient: () => recipient,
 
-    async stream(cursor: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-      const response = await ask(`/stream?lastEventId=${cursor}`, { signal }, "text/event-stream");
-      if (!response.body) throw new Failure("away", "no body");
-      return response.body;
+    /** A new token may be refused as well, for up to half a minute. */
+    onRevoked(): void {
+      revokedAt = Date.now();
     },
 
-    async get<Answer>(path: string, signal?: AbortSignal): Promise<Answer> {
-      const response = await ask(path, signal ? { signal } : {}, JSON_TYPE);
-      const answer = await response.json();
+    async json<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
+      const answer = await arrived((await ask(path, init)).json(), init);
       // An answer that came just before the abort is not wanted either.
-      signal?.throwIfAborted();
+      init.signal?.throwIfAborted();
       return answer;
-    },
-
-    async write<Answer>(method: string, path: string, body: unknown): Promise<Answer> {
-      const headers = { "content-type": JSON_TYPE };
-      const response = await ask(path, { method, headers, body: JSON.stringify(body) }, JSON_TYPE);
-      return await response.json();
     },
   };
 }
 
-const JSON_TYPE = "application/json";
+const arrived = <Answer>(answer: Promise<Answer>, { signal }: RequestInit): Promise<Answer> =>
+  answer.catch((cause) => {
+    signal?.throwIfAborted();
+    throw new Failure("away", `no connection: ${cause}`);
+  });
 
 async function failureOf(response: Response): Promise<Failure> {
   const { status, headers } = response;
   const isOurs = headers.get("content-type")?.startsWith("application/problem+json");
-  const message = `${status} ${isOurs ? (await response.json()).code : "(not from Bellwire)"}`;
+  const message = `${status} ${isOurs ? (await response.json()).code : "without Bellwire-Recipient"}`;
   const retryMs = Number(headers.get("retry-after")) * 1000 || 0;
   if (status === 401) return new Failure("unauthorized", message);
   if (isOurs && status === 403) return new Failure("forbidden", message);

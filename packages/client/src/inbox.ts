@@ -1,4 +1,9 @@
-import type { Counts, ListPage, Marks, Notification, StateChange } from "./notification.ts";
+import type { List, Notification, Poll } from "./wire.ts";
+
+type Counts = Pick<List, "unread" | "unseen">;
+
+/** What has changed: an event of the stream, a poll's answer, or a page of the list. */
+export type Changes = Counts & Partial<Poll & List>;
 
 /** What a page shows: the newest notifications that are not archived, newest first, as far as they were loaded. */
 export interface Inbox extends Counts {
@@ -9,92 +14,53 @@ export interface Inbox extends Counts {
 
 export const EMPTY: Inbox = { notifications: [], nextBefore: null, unread: 0, unseen: 0 };
 
+/** Applies `all`, `removed`, `notifications` and `changes` in this order. */
+export function after(inbox: Inbox, changes: Changes): Inbox {
+  const { all, unread, unseen, nextBefore = inbox.nextBefore } = changes;
+  const held = new Map(inbox.notifications.map((each) => [each.id, each]));
+  if (all) for (const each of held.values()) held.set(each.id, markedByAll(each, all));
+  for (const id of changes.removed ?? []) held.delete(id);
+  for (const each of changes.notifications ?? []) held.set(each.id, each);
+  for (const change of changes.changes ?? []) {
+    const each = held.get(change.id);
+    if (each) held.set(each.id, { ...each, ...change });
+  }
+  return { unread, unseen, nextBefore, notifications: toShow([...held.values()]) };
+}
+
+/** A mark-all, for what is neither read nor archived, up to the id `before`. */
+function markedByAll(each: Notification, all: NonNullable<Poll["all"]>): Notification {
+  if (each.readAt !== null || compareIds(each.id, all.before) > 0) return each;
+  return { ...each, seenAt: each.seenAt ?? all.seenAt, readAt: all.readAt ?? null };
+}
+
+const toShow = (notifications: Notification[]) =>
+  notifications
+    .filter(({ archivedAt }) => archivedAt === null)
+    .sort((a, b) => compareIds(b.id, a.id));
+
 /** Ids are numbers in text, of any length. Above zero if `a` is the newer one. */
 const compareIds = (a: string, b: string) => a.length - b.length || (a < b ? -1 : 1);
 
-const newestFirst = (notifications: Notification[]) =>
-  notifications.sort((a, b) => compareIds(b.id, a.id));
+/** What the user does with a notification. What it is already stays. */
+export type Mark = (each: Notification) => Notification;
 
-const countsOf = ({ unread, unseen }: Counts): Counts => ({ unread, unseen });
-
-export const fromList = ({ notifications, nextBefore, ...counts }: ListPage): Inbox => ({
-  ...countsOf(counts),
-  notifications,
-  nextBefore,
-});
-
-export const withMore = (
-  inbox: Inbox,
-  { notifications, nextBefore, ...counts }: ListPage,
-): Inbox => {
-  const ids = new Set(notifications.map(({ id }) => id));
-  const held = inbox.notifications.filter(({ id }) => !ids.has(id));
-  return {
-    ...countsOf(counts),
-    notifications: newestFirst([...held, ...notifications]),
-    nextBefore,
-  };
-};
-
-/** A notification that is new, or was given back. */
-export function withNotification(inbox: Inbox, event: Notification & Counts): Inbox {
-  const { unread, unseen, ...notification } = event;
-  const others = inbox.notifications.filter(({ id }) => id !== notification.id);
-  const notifications = notification.archivedAt ? others : newestFirst([...others, notification]);
-  return { ...inbox, unread, unseen, notifications };
-}
-
-export function withState(
-  inbox: Inbox,
-  { all, removed = [], changes, ...counts }: StateChange,
-): Inbox {
-  const gone = new Set(removed);
-  const marksById = new Map(changes.map((change) => [change.id, change]));
-  const notifications = inbox.notifications
-    .map((held) => (all ? markedBy(held, all) : held))
-    .filter(({ id }) => !gone.has(id))
-    .map((held) => marked(held, marksById.get(held.id)))
-    .filter(({ archivedAt }) => archivedAt === null);
-  return { ...inbox, ...countsOf(counts), notifications };
-}
-
-function markedBy(held: Notification, all: NonNullable<StateChange["all"]>): Notification {
-  if (held.readAt !== null || compareIds(held.id, all.before) > 0) return held;
-  return { ...held, seenAt: held.seenAt ?? all.seenAt, readAt: all.readAt ?? null };
-}
-
-const marked = (held: Notification, marks: Marks | undefined): Notification =>
-  marks
-    ? { ...held, seenAt: marks.seenAt, readAt: marks.readAt, archivedAt: marks.archivedAt }
-    : held;
-
-/** The inbox as it will be after this mark of the user's, before the service has answered. */
-export function withMarks(inbox: Inbox, id: string, marks: Partial<Marks>): Inbox {
-  const held = inbox.notifications.find((each) => each.id === id);
-  if (!held) return inbox;
-  const next = { ...held, ...marks };
-  const count = (is: (each: Notification) => boolean) => Number(is(next)) - Number(is(held));
+/** With this mark on these ids, before the service has made it. An inbox that has it already stays the same. */
+export function withMark(inbox: Inbox, ids: ReadonlySet<string>, mark: Mark): Inbox {
+  const notifications = toShow(
+    inbox.notifications.map((each) => (ids.has(each.id) ? mark(each) : each)),
+  );
+  const [before, now] = [countsOf(inbox.notifications), countsOf(notifications)];
   return {
     ...inbox,
-    unread: Math.max(0, inbox.unread + count(isUnread)),
-    unseen: Math.max(0, inbox.unseen + count(isUnseen)),
-    notifications: inbox.notifications
-      .map((each) => (each.id === id ? next : each))
-      .filter(({ archivedAt }) => archivedAt === null),
+    notifications,
+    unread: inbox.unread + now.unread - before.unread,
+    unseen: inbox.unseen + now.unseen - before.unseen,
   };
 }
 
-const isUnread = ({ readAt, archivedAt }: Notification) => readAt === null && archivedAt === null;
-const isUnseen = (each: Notification) => each.seenAt === null && isUnread(each);
-
-/** All of them seen, and read as well if `read`. */
-export const withAllMarked = (inbox: Inbox, at: string, read: boolean): Inbox => ({
-  ...inbox,
-  unread: read ? 0 : inbox.unread,
-  unseen: 0,
-  notifications: inbox.notifications.map((each) => ({
-    ...each,
-    seenAt: each.seenAt ?? at,
-    readAt: each.readAt ?? (read ? at : null),
-  })),
+/** Of those that were loaded. */
+export const countsOf = (notifications: readonly Notification[]): Counts => ({
+  unread: notifications.filter(({ readAt }) => readAt === null).length,
+  unseen: notifications.filter(({ seenAt, readAt }) => seenAt === null && readAt === null).length,
 });

@@ -12,28 +12,82 @@ export interface Reports {
   log: (text: string) => void;
 }
 
-const OFFLINE_MS = 10_000;
-const [FIRST_MS, LONGEST_MS] = [500, 30_000];
+export interface Attempt {
+  /** Aborted when the attempt is given up. */
+  signal: AbortSignal;
+  /**
+   * Gives the attempt up in so many milliseconds, unless it ends or this is called again before. It has then failed, or is repeated at once if
+   * `onLate` returns no failure.
+   */
+  giveUpIn(ms: number, onLate?: () => Failure | undefined): void;
+}
 
 export type Trying = ReturnType<typeof keepTrying>;
 
+const OFFLINE_MS = 10_000;
+const NO_ANSWER_MS = 35_000;
+const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [500, 30_000];
+
+/** A longer timer would end at once. */
+const FOR_EVER_MS = 2 ** 31 - 1;
+
+/** Why an attempt is given up that has not failed. */
+const AGAIN = {};
+
 /**
- * Repeats an attempt until it resolves to `done`. Any other attempt resolves to the pause before the next one, in milliseconds. After a failure the
- * pause is random: at most 0.5, 1, 2, … 30 s, but at least what the service asks for. Without a valid token, or when it is refused, it waits for `wake`.
+ * Repeats an attempt until it is closed. Each resolves to the pause before the next one, in milliseconds. After a failure the pause is random: at most
+ * 0.5, 1, 2, … 30 s, but at least what the service asks for. Without a valid token, or when it is refused, it waits for `wake`.
  */
 export function keepTrying(
-  attempt: (signal: AbortSignal) => Promise<number | "done">,
+  attempt: (attempt: Attempt) => Promise<number>,
   { onStatus, log }: Reports,
 ) {
   let isClosed = false;
   let failures = 0;
   let offlineTimer: ReturnType<typeof setTimeout> | undefined;
-  let current = new AbortController();
+  let current: AbortController;
   let endPause = () => {};
+
+  async function run(): Promise<void> {
+    while (!isClosed) {
+      const own = new AbortController();
+      current = own;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const giveUpIn: Attempt["giveUpIn"] = (ms, onLate = noAnswer) => {
+        clearTimeout(timer);
+        timer = setTimeout(() => own.abort(onLate() ?? AGAIN), ms);
+      };
+      giveUpIn(NO_ANSWER_MS);
+      const pauseMs = await attempt({ signal: own.signal, giveUpIn }).catch((error) => {
+        const failure = own.signal.aborted ? own.signal.reason : error;
+        return failure === AGAIN ? 0 : pauseAfter(failure);
+      });
+      clearTimeout(timer);
+      own.abort();
+      if (pauseMs > 0 && !isClosed) await pause(pauseMs);
+    }
+  }
+
+  function pauseAfter(failure: unknown): number {
+    log(String(failure));
+    const { kind, retryMs } = failure instanceof Failure ? failure : noAnswer();
+    if (kind === "unauthorized" || kind === "forbidden") {
+      reach(kind === "forbidden" ? "refused" : "signed_out");
+      return FOR_EVER_MS;
+    }
+    if (!offlineTimer) {
+      onStatus("connecting");
+      offlineTimer = setTimeout(onStatus, OFFLINE_MS, "offline");
+    }
+    const longestMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++);
+    const ms = Math.max(retryMs, Math.random() * longestMs);
+    log(`reconnecting in ${(ms / 1000).toFixed(1)} s`);
+    return ms;
+  }
 
   function pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = ms < Number.POSITIVE_INFINITY ? setTimeout(resolve, ms) : undefined;
+      const timer = setTimeout(resolve, ms);
       endPause = () => {
         clearTimeout(timer);
         resolve();
@@ -41,44 +95,11 @@ export function keepTrying(
     });
   }
 
-  function lose(): void {
-    if (offlineTimer) return;
-    onStatus("connecting");
-    offlineTimer = setTimeout(onStatus, OFFLINE_MS, "offline");
-  }
-
-  function reach(status?: Status): void {
+  function reach(status: Status): void {
     failures = 0;
     clearTimeout(offlineTimer);
     offlineTimer = undefined;
-    if (status) onStatus(status);
-  }
-
-  function pauseAfter(failure: unknown): number {
-    const { kind, retryMs } = failure instanceof Failure ? failure : { kind: "away", retryMs: 0 };
-    if (kind === "unauthorized" || kind === "forbidden") {
-      reach(kind === "forbidden" ? "refused" : "signed_out");
-      return Number.POSITIVE_INFINITY;
-    }
-    lose();
-    return Math.max(retryMs, Math.random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** failures++));
-  }
-
-  async function run(): Promise<void> {
-    while (!isClosed) {
-      current = new AbortController();
-      let pauseMs: number;
-      try {
-        const next = await attempt(current.signal);
-        if (next === "done") return reach();
-        pauseMs = next;
-      } catch (failure) {
-        if (isClosed) return;
-        pauseMs = current.signal.reason === WOKEN ? 0 : pauseAfter(failure);
-        log(`${failure}; again in ${(pauseMs / 1000).toFixed(1)} s`);
-      }
-      if (pauseMs > 0 && !isClosed) await pause(pauseMs);
-    }
+    onStatus(status);
   }
 
   void run();
@@ -86,21 +107,19 @@ export function keepTrying(
   return {
     /** The service was reached; `status` is what that makes of the connection. */
     reach,
-    /** The connection ended without a failure. */
-    lose,
     /** Tries again now: ends the pause, or an attempt that has heard nothing for a while. */
-    wake(isStale: boolean): void {
+    wake(isStale = false): void {
       failures = 0;
       endPause();
-      if (isStale) current.abort(WOKEN);
+      if (isStale) current.abort(AGAIN);
     },
     close(): void {
       isClosed = true;
       clearTimeout(offlineTimer);
       endPause();
-      current.abort();
+      current.abort(AGAIN);
     },
   };
 }
 
-const WOKEN = new Error("the page was shown again");
+const noAnswer = () => new Failure("away", "no answer in time");

@@ -1,19 +1,16 @@
+import { requestByAge } from "./age-lock.ts";
+
 export interface TabsOptions<Message> {
-  /** The same in all tabs that may share: the service, and the user. */
+  /** The same in all tabs that hear each other. */
   name: string;
-  /** This tab leads from now on, until the function that it returns is called. */
+  /** This tab leads its group from now on, until the function that it returns is called. */
   onLead: () => () => void;
-  onMessage: (message: Message) => void;
-  /** The page was shown again after it had been left or frozen. It was told nothing meanwhile. */
+  /** From another tab, of this group or another one. */
+  onMessage: (message: Message, group: string | null) => void;
+  /** The page was shown again after it had been left or frozen. It was told nothing meanwhile, and is in no group. */
   onReturn: () => void;
   /** The page was shown again, or the network came back. */
   onWake: () => void;
-}
-
-export interface Tabs<Message> {
-  /** To all other tabs. */
-  tell(message: Message): void;
-  close(): void;
 }
 
 /** A hidden tab has one timer a minute. */
@@ -22,93 +19,107 @@ const BEAT_MS = 20_000;
 const SILENT_MS = 75_000;
 
 /**
- * Makes one tab of a browser the leader, so that all of them need one connection: over HTTP/1.1 a browser opens six to an origin. When the page
+ * Makes one tab of each group the leader, so that all of them need one connection: over HTTP/1.1 a browser opens six to an origin. When the page
  * is frozen or left, it lets the lock go, because a frozen page would keep it. It also closes the channel, which would keep the page out of the
  * back/forward cache. The leader sends an empty message at every beat, because a frozen page can answer messages, but has no timers.
  */
-export function shareAmongTabs<Message>(options: TabsOptions<Message>): Tabs<Message> {
+export function shareAmongTabs<Message>(options: TabsOptions<Message>) {
   const { name, onLead, onMessage, onReturn, onWake } = options;
+  const request = navigator.locks ? navigator.locks.request.bind(navigator.locks) : requestByAge;
   let visit: ReturnType<typeof enter> | undefined;
 
   function enter() {
     const channel = new BroadcastChannel(name);
-    const waiting = new AbortController();
+    const left = new AbortController();
+    const { signal } = left;
+    let own: string | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let hasLeft = false;
     let stopLeading: (() => void) | undefined;
-    let release = () => {};
 
-    function join(steal: boolean) {
-      const how = steal ? { steal } : { signal: waiting.signal };
-      const lead = () =>
-        new Promise<void>((resolve) => {
-          if (hasLeft) return resolve();
-          clearTimeout(timer);
-          release = resolve;
-          const beat = setInterval(() => channel.postMessage(undefined), BEAT_MS);
-          const stop = onLead();
-          stopLeading = () => {
-            clearInterval(beat);
-            stop();
-          };
-        });
-      navigator.locks.request(name, how, lead).catch(() => {
+    const tell = (message?: Message) => channel.postMessage([own, message]);
+
+    function compete(steal = false): void {
+      request(`${name} ${own}`, steal ? { steal } : { signal }, lead).catch(() => {
         // Another tab has taken the lock, or this one has left.
         stopLeading?.();
-        stopLeading = undefined;
-        if (!hasLeft) join(false);
+        if (!signal.aborted) compete();
+      });
+    }
+
+    function lead(): Promise<void> {
+      return new Promise((resolve) => {
+        if (signal.aborted) return resolve();
+        clearTimeout(timer);
+        const beat = setInterval(tell, BEAT_MS);
+        const stop = onLead();
+        stopLeading = () => {
+          stopLeading = undefined;
+          clearInterval(beat);
+          stop();
+          resolve();
+        };
       });
     }
 
     /** With a random part, so that not every tab takes the lock. */
-    function watch() {
+    function watch(): void {
       clearTimeout(timer);
-      if (!stopLeading) timer = setTimeout(join, SILENT_MS * (1 + Math.random()), true);
+      if (!stopLeading) timer = setTimeout(compete, SILENT_MS * (1 + Math.random()), true);
     }
 
-    channel.onmessage = ({ data }) => {
-      watch();
-      if (data !== undefined) onMessage(data);
+    channel.onmessage = ({ data: [group, message] }) => {
+      if (group === own) watch();
+      if (message) onMessage(message, group);
     };
-    join(false);
-    watch();
+
     return {
-      channel,
-      leave() {
-        hasLeft = true;
+      tell,
+      join(group: string): void {
+        if (own !== undefined) return;
+        own = group;
+        compete();
+        watch();
+      },
+      leave(): void {
+        left.abort();
         clearTimeout(timer);
         stopLeading?.();
         channel.close();
-        release();
-        waiting.abort();
       },
     };
   }
 
-  function leave() {
+  function leave(): void {
     visit?.leave();
     visit = undefined;
   }
-  function comeBack() {
-    if (visit) return onWake();
-    visit = enter();
-    onReturn();
+  function comeBack(): void {
+    const isBack = !visit;
+    visit ??= enter();
+    if (isBack) onReturn();
+    else onWake();
   }
-  const left = new AbortController();
-  const on = (target: EventTarget, event: string, listener: () => void) =>
-    target.addEventListener(event, listener, { signal: left.signal });
-  on(document, "freeze", leave);
-  on(document, "resume", comeBack);
-  on(globalThis, "pagehide", leave);
-  on(globalThis, "pageshow", comeBack);
-  on(globalThis, "online", onWake);
-  on(document, "visibilitychange", () => document.visibilityState === "visible" && onWake());
+  const closed = new AbortController();
+  const listeners = {
+    freeze: leave,
+    resume: comeBack,
+    pagehide: leave,
+    pageshow: comeBack,
+    online: onWake,
+    visibilitychange: () => document.visibilityState === "visible" && onWake(),
+  };
+  // Captured, because the document's own events do not all bubble.
+  for (const [event, listener] of Object.entries(listeners))
+    addEventListener(event, listener, { capture: true, signal: closed.signal });
   visit = enter();
 
   return {
-    tell: (message) => visit?.channel.postMessage(message),
-    close() {
-      left.abort();
+    /** To all other tabs. */
+    tell: (message: Message) => visit?.tell(message),
+    /** Once this tab knows its group, it leads it, or waits until it does. */
+    join: (group: string) => visit?.join(group),
+    close(): void {
+      closed.abort();
       leave();
     },
   };

@@ -118,6 +118,38 @@ describe("a bell", () => {
     expect(bell.getSnapshot()).toMatchObject({ unread: 1 });
   });
 
+  test("takes a change back that does not reach the service", async () => {
+    const own = await startService({ databaseUrl: database.url });
+    const first = await notify("first");
+    const { bell } = open(own);
+    await statusBecomes(bell, "live");
+    const before = bell.getSnapshot();
+    await own.close();
+    await statusBecomes(bell, "connecting");
+    const marking = bell.archive(first);
+    expect(bell.getSnapshot()).toMatchObject({ unread: 0, notifications: [] });
+    await expect(marking).rejects.toMatchObject({ kind: "away" });
+    expect(bell.getSnapshot()).toEqual({ ...before, status: "connecting" });
+  });
+
+  test("starts over when its token is another recipient's", async () => {
+    const [before, other] = [me, `${me}, the other`];
+    await notify("to the first");
+    const { bell, rang } = open(shared, { getToken: () => shared.token(me) });
+    const statuses: string[] = [];
+    bell.on("status", (status) => statuses.push(status));
+    await statusBecomes(bell, "live");
+    me = other;
+    await notify("to the other");
+    await database.query("select bellwire.revoke($1)", [before]);
+    await expect.poll(() => titlesOf(bell.getSnapshot())).toEqual(["to the other"]);
+    await statusBecomes(bell, "live");
+    await notify("again to the other");
+    await expect.poll(() => rang).toEqual(["again to the other"]);
+    expect(bell.getSnapshot()).toMatchObject({ unread: 2, unseen: 2 });
+    expect(statuses).toEqual(["live", "connecting", "live"]);
+  });
+
   test("loads more, and mutes a type", async () => {
     for (let i = 1; i <= 25; i++) await notify(`number ${i}`);
     const { bell } = open(shared);
@@ -126,8 +158,12 @@ describe("a bell", () => {
     await bell.loadMore();
     expect(bell.getSnapshot()).toMatchObject({ hasMore: false });
     expect(titlesOf(bell.getSnapshot()).at(-1)).toBe("number 1");
+    expect(bell.getSnapshot().preferences).toBeUndefined();
     await bell.setMuted("note", true);
     expect(bell.getSnapshot().preferences).toEqual({ mutedTypes: ["note"] });
+    const { bell: another } = open(shared);
+    await another.loadPreferences();
+    expect(another.getSnapshot().preferences).toEqual({ mutedTypes: ["note"] });
     await bell.setMuted("note", false);
     expect(bell.getSnapshot().preferences).toEqual({ mutedTypes: [] });
   });

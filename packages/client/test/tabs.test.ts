@@ -34,7 +34,8 @@ const WITHOUT_BELL = `
   globalThis.led = 0;
   const onLead = () => { globalThis.led++; return () => {}; };
   const ignore = () => {};
-  shareAmongTabs({ name: "tabs", onLead, onMessage: ignore, onReturn: ignore, onWake: ignore });`;
+  const tabs = shareAmongTabs({ name: "tabs", onLead, onMessage: ignore, onReturn: ignore, onWake: ignore });
+  tabs.join("a group");`;
 
 interface Look {
   status: string;
@@ -63,12 +64,14 @@ async function openShop() {
   front.pointTo(service.url);
   const origin = front.origin("shop.localhost");
   const context = await openBrowser();
-  await context.addCookies([{ name: "session", value: await service.token("1"), url: origin }]);
+  const signIn = async (recipient: string) =>
+    context.addCookies([{ name: "session", value: await service.token(recipient), url: origin }]);
+  await signIn("1");
 
   const written: string[] = [];
-  async function notify(title: string) {
-    await database.query("select bellwire.notify('1', 'note', title => $1)", [title]);
-    written.push(title);
+  async function notify(title: string, recipient = "1") {
+    await database.query("select bellwire.notify($1, 'note', title => $2)", [recipient, title]);
+    if (recipient === "1") written.push(title);
   }
   const streams = async () =>
     /^bellwire_streams (\d+)$/m.exec(await (await fetch(service.metricsUrl)).text())?.[1];
@@ -79,7 +82,7 @@ async function openShop() {
     await expect.poll(async () => (await look(page))?.status).toBe("live");
     return page;
   }
-  return { written, notify, streams, openPage };
+  return { database, written, signIn, notify, streams, openPage };
 }
 
 inBrowser("eight tabs have one stream, and the next one leads when a tab is closed", async () => {
@@ -99,6 +102,38 @@ inBrowser("eight tabs have one stream, and the next one leads when a tab is clos
     await notify(`while the next of ${pages.length} takes over`);
     await expect.poll(streams).toBe("1");
   }
+});
+
+inBrowser("tabs of two users of one browser share nothing", async () => {
+  const { database, written, signIn, notify, streams, openPage } = await openShop();
+  await notify("to 1");
+  const first = [await openPage(), await openPage()];
+  await signIn("2");
+  await notify("to 2", "2");
+  const second = [await openPage(), await openPage()];
+  expect(await streams()).toBe("2");
+  await notify("again to 1");
+  await notify("again to 2", "2");
+  for (const page of second)
+    await expect
+      .poll(() => look(page))
+      .toMatchObject({ unread: 2, titles: ["to 2", "again to 2"], rang: ["again to 2"] });
+  for (const page of first)
+    await expect
+      .poll(() => look(page))
+      .toMatchObject({ unread: 2, titles: written, rang: ["again to 1"] });
+
+  // The stream of the first tabs comes back with the cookie of the second user.
+  await database.query("select bellwire.revoke('1')");
+  for (const page of first)
+    await expect
+      .poll(() => look(page))
+      .toMatchObject({ status: "live", unread: 2, titles: ["to 2", "again to 2"] });
+  await expect.poll(streams).toBe("1");
+  await notify("not shown", "1");
+  await notify("last to 2", "2");
+  for (const page of first)
+    await expect.poll(async () => (await look(page)).rang).toEqual(["again to 1", "last to 2"]);
 });
 
 inBrowser("a tab that was left and shown again has what it missed", async () => {

@@ -1,0 +1,260 @@
+import { createApi, type Failure } from "./api.ts";
+import { type Connection, connect } from "./connection.ts";
+import { after, type Changes, countsOf, EMPTY, type Inbox, type Mark, withMark } from "./inbox.ts";
+import { keepTrying, type Status, type Trying } from "./keep-trying.ts";
+import { shareAmongTabs } from "./tabs.ts";
+import type { List, Notification, Preferences } from "./wire.ts";
+
+export interface BellOptions {
+  /** The base of the service's routes, for example `/api/notifications`. */
+  url: string;
+  /** Resolves to a token. Called again when one was refused or is about to expire. Without it, requests carry the page's cookies. */
+  getToken?: () => Promise<string>;
+  /** `poll`: no streams. */
+  transport?: "sse" | "poll";
+  /** Default true: one connection for all tabs of the browser that have the same recipient. */
+  shareTabs?: boolean;
+  /** Writes to the console what the connection does. */
+  debug?: boolean;
+}
+
+export interface BellSnapshot {
+  readonly status: Status;
+  readonly unread: number;
+  readonly unseen: number;
+  /** Newest first, without archived ones. */
+  readonly notifications: readonly Notification[];
+  /** `loadMore()` has more. */
+  readonly hasMore: boolean;
+  /** Undefined before `loadPreferences()` or `setMuted()`. */
+  readonly preferences: Preferences | undefined;
+}
+
+export interface RecipientOptions extends BellOptions {
+  onSnapshot: (snapshot: BellSnapshot) => void;
+  /** A notification that has just come, once. */
+  onNotification: (notification: Notification) => void;
+  /** The page's requests are answered for another recipient now. */
+  onOtherRecipient: () => void;
+}
+
+/** What the tabs of one recipient tell each other. */
+type Message =
+  | { kind: "changes"; changes: Changes }
+  | { kind: "status"; status: Status }
+  /** A new leader, and the position from which it goes on. */
+  | { kind: "lead"; cursor: string }
+  /** A tab that was opened or shown again. */
+  | { kind: "hello" };
+
+/** How many ids are kept to tell each notification once. */
+const REMEMBERED = 2000;
+
+export type Recipient = ReturnType<typeof followRecipient>;
+
+/** Follows the recipient of the first response, until it is closed. A mark is shown at once, and taken back if the service does not make it. */
+export function followRecipient(options: RecipientOptions) {
+  const { url, transport, shareTabs = true, debug } = options;
+  const log = debug ? (text: string) => console.info(`bell: ${text}`) : () => {};
+  const api = createApi({
+    ...options,
+    onOtherRecipient: () => isClosed || options.onOtherRecipient(),
+  });
+  let inbox: Inbox = EMPTY;
+  /** The user's marks that the service has not answered yet. */
+  const marks = new Set<(inbox: Inbox) => Inbox>();
+  let preferences: Preferences | undefined;
+  let status: Status = "connecting";
+  /** The position of all that this tab has; undefined before its list. */
+  let cursor: string | undefined;
+  let loading: Trying | undefined;
+  /** What was told since the list was asked for, and to which recipient's tabs. */
+  let toldMeanwhile: [Message, recipient: string | null][] = [];
+  /** Only in the tab that leads. */
+  let connection: Connection | undefined;
+  let isClosed = false;
+  const known = new Set<string>();
+
+  function publish(): void {
+    if (isClosed) return;
+    const { nextBefore, ...shown } = [...marks].reduce((each, mark) => mark(each), inbox);
+    options.onSnapshot({ ...shown, status, hasMore: nextBefore !== null, preferences });
+  }
+
+  function setStatus(next: Status): void {
+    if (next === status) return;
+    status = next;
+    log(next);
+    publish();
+  }
+
+  /** Fetches the list, and again until it comes. What is shown stays until then. */
+  function load(): void {
+    loading?.close();
+    toldMeanwhile = [];
+    loading = keepTrying(
+      async ({ signal }) => {
+        const page = await api.json<List>("", { signal });
+        loading?.close();
+        loading = undefined;
+        inbox = after(EMPTY, page);
+        for (const { id } of page.notifications) isNew(id);
+        cursor ??= page.cursor;
+        publish();
+        // The list may be older than this. What it has already changes nothing.
+        for (const told of toldMeanwhile) onMessage(...told);
+        if (tabs) tabs.join(api.recipient() as string);
+        else if (!connection) lead();
+        share({ kind: "hello" });
+        return 0;
+      },
+      { onStatus: (next) => cursor === undefined && setStatus(next), log },
+    );
+  }
+
+  function isNew(id: string): boolean {
+    if (known.has(id)) return false;
+    known.add(id);
+    if (known.size > REMEMBERED) known.delete(known.values().next().value as string);
+    return true;
+  }
+
+  function lead(): () => void {
+    const since = cursor as string;
+    share({ kind: "lead", cursor: since });
+    connection = connect({
+      api,
+      since,
+      polls: transport === "poll",
+      onChanges: (changes) => share({ kind: "changes", changes }),
+      onStatus: (next) => share({ kind: "status", status: next }),
+      log,
+    });
+    return () => {
+      connection?.close();
+      connection = undefined;
+    };
+  }
+
+  /** Tells all tabs of this recipient, this one included. */
+  function share(message: Message): void {
+    tabs?.tell(message);
+    onMessage(message, api.recipient());
+  }
+
+  function onMessage(message: Message, recipient: string | null): void {
+    if (loading) toldMeanwhile.push([message, recipient]);
+    if (recipient !== api.recipient()) return;
+    if (message.kind === "changes") receive(message.changes);
+    else if (message.kind === "status") setStatus(message.status);
+    else if (message.kind === "lead") {
+      if (message.cursor === cursor) return;
+      // What came between its position and this tab's will not be told.
+      cursor = message.cursor;
+      load();
+    } else if (connection) {
+      connection.wake();
+      share({ kind: "status", status });
+    }
+  }
+
+  function receive(changes: Changes): void {
+    cursor = changes.cursor ?? cursor;
+    if (changes.reset) {
+      load();
+      return;
+    }
+    inbox = after(inbox, changes);
+    publish();
+    for (const id of changes.removed ?? []) known.delete(id);
+    for (const each of changes.notifications ?? [])
+      if (isNew(each.id)) options.onNotification(each);
+  }
+
+  /** The mark is shown at once, until the service has answered. Then it is part of the inbox, or taken back. */
+  async function write(
+    mark: (inbox: Inbox) => Inbox,
+    method: string,
+    path: string,
+    body: object,
+  ): Promise<void> {
+    marks.add(mark);
+    publish();
+    try {
+      await api.json(path, { method, body: JSON.stringify(body) });
+      inbox = mark(inbox);
+    } catch (failure) {
+      // The inbox is not what this tab has: a notification is gone, or the database was restored.
+      if ((failure as Failure).kind === "invalid") load();
+      throw failure;
+    } finally {
+      marks.delete(mark);
+      publish();
+    }
+  }
+
+  async function loadPreferences(): Promise<Preferences> {
+    preferences = await api.json<Preferences>("/preferences");
+    publish();
+    return preferences;
+  }
+
+  const tabs = globalThis.document
+    ? shareAmongTabs<Message>({
+        name: `bellwire ${shareTabs ? url : Math.random()}`,
+        onLead: lead,
+        onMessage,
+        onReturn: load,
+        onWake() {
+          loading?.wake();
+          share({ kind: "hello" });
+        },
+      })
+    : undefined;
+  publish();
+  load();
+
+  return {
+    mark: (id: string, mark: Mark, body: object) =>
+      write((each) => withMark(each, new Set([id]), mark), "PATCH", `/${id}`, body),
+
+    /** Marks what this page's position has: what comes meanwhile stays as it is. */
+    markAll(isRead: boolean, mark: Mark): Promise<void> {
+      const ids = new Set(inbox.notifications.map(({ id }) => id));
+      return write(
+        (each) => {
+          // The service marks also what was not loaded.
+          const { unread, unseen } = countsOf(each.notifications);
+          return withMark({ ...each, unseen, ...(isRead && { unread }) }, ids, mark);
+        },
+        "POST",
+        `/mark-all-${isRead ? "read" : "seen"}`,
+        { cursor },
+      );
+    },
+
+    async loadMore(): Promise<void> {
+      if (inbox.nextBefore === null) return;
+      inbox = after(inbox, await api.json<List>(`?before=${inbox.nextBefore}`));
+      publish();
+    },
+
+    loadPreferences,
+
+    async setMuted(type: string, isMuted: boolean): Promise<void> {
+      const { mutedTypes } = await loadPreferences();
+      const others = mutedTypes.filter((each) => each !== type);
+      const body = JSON.stringify({ mutedTypes: isMuted ? [...others, type] : others });
+      preferences = await api.json<Preferences>("/preferences", { method: "PUT", body });
+      publish();
+    },
+
+    /** Ends the connection, or the place among the tabs. */
+    close(): void {
+      isClosed = true;
+      tabs?.close();
+      connection?.close();
+      loading?.close();
+    },
+  };
+}
