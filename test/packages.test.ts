@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
-const PACKAGES = ["client"];
+const PACKAGES = ["client", "react"];
 
 const run = (cwd: string, program: string, ...args: string[]) =>
   promisify(execFile)(program, args, { cwd });
@@ -32,6 +32,8 @@ beforeAll(async () => {
     const archive = join(project, `bellwire-${name}-${version}.tgz`);
     await run(installed(name), "tar", "-xzf", archive, "--strip-components=1");
   }
+  for (const name of ["react", "@types", "csstype"])
+    await symlink(join(ROOT, "node_modules", name), join(project, "node_modules", name));
 });
 
 afterAll(() => rm(project, { recursive: true, force: true }));
@@ -72,4 +74,23 @@ test.each([
   await compile("program.ts", source, ...options);
   const { stdout } = await run(project, process.execPath, "program.js");
   expect(stdout).toBe("true connecting\n");
+});
+
+test("a TypeScript program uses the hooks, from a module that Next.js takes for the client's", async () => {
+  const source = `
+    import { type BellSnapshot, BellProvider, useBell, useBellStatus, useNotifications, useUnreadCount } from "@bellwire/react";
+    function Inbox() {
+      const bell = useBell();
+      const { notifications }: BellSnapshot = useNotifications();
+      const rows = notifications.map(({ id, title }) =>
+        <li key={id} onClick={() => bell?.markAsRead(id)}>{title}</li>);
+      // @ts-expect-error: a number
+      const wrong: string = useUnreadCount();
+      return <ul className={useBellStatus()}>{rows}</ul>;
+    }
+    export const page = <BellProvider url="/api/notifications" getToken={async () => "token"}><Inbox /></BellProvider>;`;
+  const bundler = ["--module", "esnext", "--moduleResolution", "bundler"];
+  await compile("page.tsx", source, ...bundler, "--jsx", "react-jsx");
+  const built = await readFile(join(installed("react"), "dist/react.js"), "utf8");
+  expect(built).toMatch(/^"use client";\n/);
 });
