@@ -44,8 +44,12 @@ test.each(PACKAGES)("@bellwire/%s has its build, and nothing else", async (name)
   expect(await readFile(join(installed(name), "LICENSE"), "utf8")).toBe(
     await readFile(join(ROOT, "LICENSE"), "utf8"),
   );
-  const built = await readdir(join(installed(name), "dist"));
-  expect(built.filter((file) => !/\.(js|d\.ts)$/.test(file))).toEqual([]);
+  const built = await readdir(join(installed(name), "dist"), {
+    recursive: true,
+    withFileTypes: true,
+  });
+  const other = built.filter((each) => each.isFile() && !/\.(js|d\.ts)$/.test(each.name));
+  expect(other).toEqual([]);
 });
 
 /** Compiles it as a user's project would, without skipping the packages' types. */

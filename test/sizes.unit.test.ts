@@ -1,0 +1,34 @@
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { buildSync } from "esbuild";
+import { expect, test } from "vitest";
+
+const PACKAGES = fileURLToPath(new URL("../packages", import.meta.url));
+
+/** In bytes, minified and gzipped, of a module that uses all of these. */
+function sizeOf(contents: string): number {
+  const [output] = buildSync({
+    stdin: { contents, resolveDir: PACKAGES },
+    external: ["react"],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+  }).outputFiles;
+  return gzipSync(output?.contents ?? "", { level: 9 }).length;
+}
+
+const CORE = 'export { createBell } from "./client/src/bell.ts";';
+const REACT = 'export * from "./react/src/react.ts";';
+
+// The goal is 4,400. A smaller size lowers the limit.
+test("@bellwire/client has at most 4,700 bytes", () => {
+  expect(sizeOf(CORE)).toBeLessThanOrEqual(4700);
+});
+
+test("@bellwire/react has at most 1,000 bytes more", () => {
+  const own = sizeOf(REACT) - sizeOf(CORE);
+  expect(own).toBeGreaterThan(0);
+  expect(own).toBeLessThanOrEqual(1000);
+});
