@@ -67,10 +67,25 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
       throw new Failure("unauthorized", "another recipient has signed in");
     }
     if (response.ok && named !== null) return response;
-    const failure = await failureOf(response);
-    if (failure.kind === "unauthorized" && Date.now() - revokedAt < REVOKED_MS)
-      throw new Failure("away", failure.message, REVOKED_PAUSE_MS);
-    throw failure;
+    throw await failureOf(response);
+  }
+
+  async function failureOf(response: Response): Promise<Failure> {
+    const { status, headers } = response;
+    const isOurs = headers.get("content-type")?.startsWith("application/problem+json");
+    const message = `${status} ${isOurs ? (await response.json()).code : "without Bellwire-Recipient"}`;
+    if (status === 401 && Date.now() - revokedAt < REVOKED_MS)
+      return new Failure("away", message, REVOKED_PAUSE_MS);
+    const willPass = !isOurs || status > 499 || status === 429;
+    const kind =
+      status === 401
+        ? "unauthorized"
+        : willPass
+          ? "away"
+          : status === 403
+            ? "forbidden"
+            : "invalid";
+    return new Failure(kind, message, Number(headers.get("retry-after")) * 1000 || 0);
   }
 
   return {
@@ -98,14 +113,3 @@ const arrived = <Answer>(answer: Promise<Answer>, { signal }: RequestInit): Prom
     signal?.throwIfAborted();
     throw new Failure("away", `no connection: ${cause}`);
   });
-
-async function failureOf(response: Response): Promise<Failure> {
-  const { status, headers } = response;
-  const isOurs = headers.get("content-type")?.startsWith("application/problem+json");
-  const message = `${status} ${isOurs ? (await response.json()).code : "without Bellwire-Recipient"}`;
-  const retryMs = Number(headers.get("retry-after")) * 1000 || 0;
-  if (status === 401) return new Failure("unauthorized", message);
-  if (isOurs && status === 403) return new Failure("forbidden", message);
-  if (isOurs && status < 500 && status !== 429) return new Failure("invalid", message);
-  return new Failure("away", message, retryMs);
-}

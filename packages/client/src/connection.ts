@@ -1,7 +1,7 @@
 import { type Api, Failure } from "./api.ts";
 import { readEvents, type ServerEvent } from "./event-stream.ts";
 import type { Changes } from "./inbox.ts";
-import { type Attempt, keepTrying, type Reports } from "./keep-trying.ts";
+import { type Attempt, keepTrying, type Reports, type Trying } from "./keep-trying.ts";
 import type { Poll } from "./wire.ts";
 
 export interface ConnectionOptions extends Reports {
@@ -14,14 +14,10 @@ export interface ConnectionOptions extends Reports {
   onChanges: (changes: Changes) => void;
 }
 
-export type Connection = ReturnType<typeof connect>;
-
 /** A stream whose first event takes longer is held back on the way. */
 const READY_MS = 10_000;
 /** Pings come at least every 30 s. Two were missed. */
 const SILENT_MS = 65_000;
-/** After a longer silence the network may have changed, and the connection may be dead. */
-const STALE_MS = 45_000;
 /** After so many streams that were held back it polls. */
 const MUTE_STREAMS = 3;
 const STREAM_AGAIN_MS = 300_000;
@@ -33,9 +29,15 @@ const RENEW_MS = 5000;
  * Follows the recipient from a position on: by a stream, and where streams are held back, by polls. Both have the same positions, so nothing is lost or told
  * twice when one follows the other.
  */
-export function connect({ api, since, polls, onChanges, onStatus, log }: ConnectionOptions) {
+export function connect({
+  api,
+  since,
+  polls,
+  onChanges,
+  onStatus,
+  log,
+}: ConnectionOptions): Trying {
   let cursor = since;
-  let heardAt = Date.now();
   let mutes = polls ? MUTE_STREAMS : 0;
   let streamedAt = Date.now();
   /** The stream was just held back: what came meanwhile must be polled. */
@@ -64,7 +66,6 @@ export function connect({ api, since, polls, onChanges, onStatus, log }: Connect
     }
     giveUpIn(READY_MS, onMute);
     await readEvents(await api.ask(`/stream?lastEventId=${cursor}`, { signal }), (event) => {
-      heardAt = Date.now();
       retryMs = Number(event.retry ?? retryMs);
       giveUpIn(SILENT_MS, () => onMute() ?? new Failure("away", "the stream is silent"));
       receive(event, giveUpIn);
@@ -103,7 +104,6 @@ export function connect({ api, since, polls, onChanges, onStatus, log }: Connect
       });
     const path = `/poll?since=${cursor}&wait=${waitS}`;
     const answer = await api.json<Poll>(path, { signal });
-    heardAt = Date.now();
     isPolling = true;
     trying.reach("polling");
     emit(answer);
@@ -115,9 +115,5 @@ export function connect({ api, since, polls, onChanges, onStatus, log }: Connect
     onChanges(changes);
   }
 
-  return {
-    /** The page was shown again, or the network came back. */
-    wake: () => trying.wake(Date.now() - heardAt > STALE_MS),
-    close: trying.close,
-  };
+  return trying;
 }

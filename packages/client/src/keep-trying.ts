@@ -28,6 +28,8 @@ const OFFLINE_MS = 10_000;
 const NO_ANSWER_MS = 35_000;
 const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [500, 30_000];
 
+/** After a longer silence the network may have changed, and the connection may be dead. */
+const STALE_MS = 45_000;
 /** A longer timer would end at once. */
 const FOR_EVER_MS = 2 ** 31 - 1;
 
@@ -44,6 +46,7 @@ export function keepTrying(
 ) {
   let isClosed = false;
   let failures = 0;
+  let heardAt: number;
   let offlineTimer: ReturnType<typeof setTimeout> | undefined;
   let current: AbortController;
   let endPause = () => {};
@@ -54,6 +57,7 @@ export function keepTrying(
       current = own;
       let timer: ReturnType<typeof setTimeout> | undefined;
       const giveUpIn: Attempt["giveUpIn"] = (ms, onLate = noAnswer) => {
+        heardAt = Date.now();
         clearTimeout(timer);
         timer = setTimeout(() => own.abort(onLate() ?? AGAIN), ms);
       };
@@ -107,11 +111,11 @@ export function keepTrying(
   return {
     /** The service was reached; `status` is what that makes of the connection. */
     reach,
-    /** Tries again now: ends the pause, or an attempt that has heard nothing for a while. */
-    wake(isStale = false): void {
+    /** The page was shown again, or the network came back: tries again now, if it waits or has heard nothing for a while. */
+    wake(): void {
       failures = 0;
       endPause();
-      if (isStale) current.abort(AGAIN);
+      if (Date.now() - heardAt > STALE_MS) current.abort(AGAIN);
     },
     close(): void {
       isClosed = true;

@@ -1,5 +1,5 @@
 import { createApi, type Failure } from "./api.ts";
-import { type Connection, connect } from "./connection.ts";
+import { connect } from "./connection.ts";
 import { after, type Changes, countsOf, EMPTY, type Inbox, type Mark, withMark } from "./inbox.ts";
 import { keepTrying, type Status, type Trying } from "./keep-trying.ts";
 import { shareAmongTabs } from "./tabs.ts";
@@ -38,14 +38,13 @@ export interface RecipientOptions extends BellOptions {
   onOtherRecipient: () => void;
 }
 
-/** What the tabs of one recipient tell each other. */
-type Message =
-  | { kind: "changes"; changes: Changes }
-  | { kind: "status"; status: Status }
-  /** A new leader, and the position from which it goes on. */
-  | { kind: "lead"; cursor: string }
-  /** A tab that was opened or shown again. */
-  | { kind: "hello" };
+/** What the tabs of one recipient tell each other. A tab that was opened or shown again tells nothing: it asks the leader for the status. */
+interface Message {
+  changes?: Changes;
+  status?: Status;
+  /** The position from which a new leader goes on. */
+  leadsFrom?: string;
+}
 
 /** How many ids are kept to tell each notification once. */
 const REMEMBERED = 2000;
@@ -71,7 +70,7 @@ export function followRecipient(options: RecipientOptions) {
   /** What was told since the list was asked for, and to which recipient's tabs. */
   let toldMeanwhile: [Message, recipient: string | null][] = [];
   /** Only in the tab that leads. */
-  let connection: Connection | undefined;
+  let connection: Trying | undefined;
   let isClosed = false;
   const known = new Set<string>();
 
@@ -105,7 +104,7 @@ export function followRecipient(options: RecipientOptions) {
         for (const told of toldMeanwhile) onMessage(...told);
         if (tabs) tabs.join(api.recipient() as string);
         else if (!connection) lead();
-        share({ kind: "hello" });
+        share({});
         return 0;
       },
       { onStatus: (next) => cursor === undefined && setStatus(next), log },
@@ -121,13 +120,13 @@ export function followRecipient(options: RecipientOptions) {
 
   function lead(): () => void {
     const since = cursor as string;
-    share({ kind: "lead", cursor: since });
+    share({ leadsFrom: since });
     connection = connect({
       api,
       since,
       polls: transport === "poll",
-      onChanges: (changes) => share({ kind: "changes", changes }),
-      onStatus: (next) => share({ kind: "status", status: next }),
+      onChanges: (changes) => share({ changes }),
+      onStatus: (next) => share({ status: next }),
       log,
     });
     return () => {
@@ -145,16 +144,17 @@ export function followRecipient(options: RecipientOptions) {
   function onMessage(message: Message, recipient: string | null): void {
     if (loading) toldMeanwhile.push([message, recipient]);
     if (recipient !== api.recipient()) return;
-    if (message.kind === "changes") receive(message.changes);
-    else if (message.kind === "status") setStatus(message.status);
-    else if (message.kind === "lead") {
-      if (message.cursor === cursor) return;
+    const { changes, status: next, leadsFrom } = message;
+    if (changes) receive(changes);
+    else if (next) setStatus(next);
+    else if (leadsFrom) {
+      if (leadsFrom === cursor) return;
       // What came between its position and this tab's will not be told.
-      cursor = message.cursor;
+      cursor = leadsFrom;
       load();
     } else if (connection) {
       connection.wake();
-      share({ kind: "status", status });
+      share({ status });
     }
   }
 
@@ -207,7 +207,7 @@ export function followRecipient(options: RecipientOptions) {
         onReturn: load,
         onWake() {
           loading?.wake();
-          share({ kind: "hello" });
+          share({});
         },
       })
     : undefined;

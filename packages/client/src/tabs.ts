@@ -1,5 +1,3 @@
-import { requestByAge } from "./age-lock.ts";
-
 export interface TabsOptions<Message> {
   /** The same in all tabs that hear each other. */
   name: string;
@@ -17,15 +15,19 @@ export interface TabsOptions<Message> {
 const BEAT_MS = 20_000;
 /** A leader that was silent for so long does not run any more, and is replaced. */
 const SILENT_MS = 75_000;
+/** Without locks: a leader that is there answers sooner. */
+const ANSWER_MS = 500;
 
 /**
  * Makes one tab of each group the leader, so that all of them need one connection: over HTTP/1.1 a browser opens six to an origin. When the page
  * is frozen or left, it lets the lock go, because a frozen page would keep it. It also closes the channel, which would keep the page out of the
- * back/forward cache. The leader sends an empty message at every beat, because a frozen page can answer messages, but has no timers.
+ * back/forward cache. The leader tells at every beat since when it leads, because a frozen page can answer messages, but has no timers.
+ *
+ * Insecure contexts have no Web Locks. There a tab leads when no leader answers. If two tabs lead, the later one stops when it hears the other one's beat.
  */
-export function shareAmongTabs<Message>(options: TabsOptions<Message>) {
+export function shareAmongTabs<Message extends object>(options: TabsOptions<Message>) {
   const { name, onLead, onMessage, onReturn, onWake } = options;
-  const request = navigator.locks ? navigator.locks.request.bind(navigator.locks) : requestByAge;
+  const { locks } = navigator;
   let visit: ReturnType<typeof enter> | undefined;
 
   function enter() {
@@ -34,12 +36,14 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>) {
     const { signal } = left;
     let own: string | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let leadsSince: number;
     let stopLeading: (() => void) | undefined;
 
-    const tell = (message?: Message) => channel.postMessage([own, message]);
+    const tell = (message: Message | number | "gone") => channel.postMessage([own, message]);
 
     function compete(steal = false): void {
-      request(`${name} ${own}`, steal ? { steal } : { signal }, lead).catch(() => {
+      if (!locks) return void (steal && lead());
+      locks.request(`${name} ${own}`, steal ? { steal } : { signal }, lead).catch(() => {
         // Another tab has taken the lock, or this one has left.
         stopLeading?.();
         if (!signal.aborted) compete();
@@ -50,7 +54,9 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>) {
       return new Promise((resolve) => {
         if (signal.aborted) return resolve();
         clearTimeout(timer);
-        const beat = setInterval(tell, BEAT_MS);
+        leadsSince = Date.now() + Math.random();
+        tell(leadsSince);
+        const beat = setInterval(tell, BEAT_MS, leadsSince);
         const stop = onLead();
         stopLeading = () => {
           stopLeading = undefined;
@@ -61,15 +67,22 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>) {
       });
     }
 
-    /** With a random part, so that not every tab takes the lock. */
-    function watch(): void {
+    /** With a random part, so that not every tab leads. */
+    function watch(isSilent: boolean): void {
       clearTimeout(timer);
-      if (!stopLeading) timer = setTimeout(compete, SILENT_MS * (1 + Math.random()), true);
+      const ms = isSilent && !locks ? ANSWER_MS : SILENT_MS;
+      if (!stopLeading) timer = setTimeout(compete, ms * (1 + Math.random()), true);
     }
 
     channel.onmessage = ({ data: [group, message] }) => {
-      if (group === own) watch();
-      if (message) onMessage(message, group);
+      if (group === own) {
+        if (!locks && stopLeading && typeof message === "number") {
+          if (message < leadsSince) stopLeading();
+          else tell(leadsSince);
+        }
+        watch(message === "gone");
+      }
+      if (typeof message === "object") onMessage(message, group);
     };
 
     return {
@@ -78,11 +91,12 @@ export function shareAmongTabs<Message>(options: TabsOptions<Message>) {
         if (own !== undefined) return;
         own = group;
         compete();
-        watch();
+        watch(true);
       },
       leave(): void {
         left.abort();
         clearTimeout(timer);
+        if (stopLeading) tell("gone");
         stopLeading?.();
         channel.close();
       },

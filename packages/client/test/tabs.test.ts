@@ -21,6 +21,11 @@ const bundle = (file: string) =>
 const WITH_BELL = `
   ${bundle("bell.ts")}
   const bell = createBell({ url: "/api/notifications" });
+  const asked = globalThis.fetch;
+  globalThis.fetch = (url, ...rest) => {
+    globalThis.hasStream ||= /stream/.test(url);
+    return asked(url, ...rest);
+  };
   const rang = [];
   bell.on("notification", ({ title }) => rang.push(title));
   globalThis.look = () => {
@@ -37,6 +42,12 @@ const WITHOUT_BELL = `
   const tabs = shareAmongTabs({ name: "tabs", onLead, onMessage: ignore, onReturn: ignore, onWake: ignore });
   tabs.join("a group");`;
 
+/** The page, if it is the one that opened a stream. */
+async function isLeader(page: Page): Promise<Page> {
+  if (!(await page.evaluate("globalThis.hasStream"))) throw new Error("no leader");
+  return page;
+}
+
 interface Look {
   status: string;
   unread: number;
@@ -46,14 +57,18 @@ interface Look {
 
 const look = (page: Page): Promise<Look> => page.evaluate("globalThis.look?.()") as Promise<Look>;
 
+/** Browsers trust localhost also without TLS, but no other host. */
+const INSECURE_HOST = "shop.test";
+
 async function openBrowser() {
-  const browser = await chromium.launch(LAUNCH);
+  const args = [...LAUNCH.args, `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`];
+  const browser = await chromium.launch({ ...LAUNCH, args });
   onTestFinished(() => browser.close());
   return await browser.newContext();
 }
 
 /** Opens pages of one user. `written` has the titles of all notifications. */
-async function openShop() {
+async function openShop(host = "shop.localhost") {
   const database = await createDatabase();
   onTestFinished(database.close);
   const service = await startService({
@@ -62,7 +77,7 @@ async function openShop() {
   });
   const front = await startFront(WITH_BELL);
   front.pointTo(service.url);
-  const origin = front.origin("shop.localhost");
+  const origin = front.origin(host);
   const context = await openBrowser();
   const signIn = async (recipient: string) =>
     context.addCookies([{ name: "session", value: await service.token(recipient), url: origin }]);
@@ -102,6 +117,26 @@ inBrowser("eight tabs have one stream, and the next one leads when a tab is clos
     await notify(`while the next of ${pages.length} takes over`);
     await expect.poll(streams).toBe("1");
   }
+});
+
+inBrowser("eight tabs have one stream without Web Locks, too", async () => {
+  const { written, notify, streams, openPage } = await openShop(INSECURE_HOST);
+  const pages = await Promise.all(Array.from({ length: 8 }, openPage));
+  for (const page of pages) expect(await page.evaluate("navigator.locks === undefined")).toBe(true);
+  await expect.poll(streams).toBe("1");
+  const leader = () => Promise.any(pages.map(isLeader));
+  await notify("to all");
+  for (const page of pages) {
+    await expect.poll(async () => (await look(page)).rang).toEqual(written);
+    expect(await page.evaluate("fetch('/api/notifications').then(({ status }) => status)")).toBe(
+      200,
+    );
+  }
+  await (await leader()).close();
+  await notify("after the leader was closed");
+  for (const page of pages.filter((each) => !each.isClosed()))
+    await expect.poll(async () => (await look(page)).rang).toEqual(written);
+  expect(await streams()).toBe("1");
 });
 
 inBrowser("tabs of two users of one browser share nothing", async () => {
