@@ -56,6 +56,12 @@ export function createPanel(actions: PanelActions) {
   node.hidden = true;
   notSaved.hidden = true;
 
+  /** The keyboard stays in the panel when the button that it was on goes. */
+  function toggle(button: HTMLElement, isShown: boolean): void {
+    if (!isShown && button.matches(":focus")) node.focus({ preventScroll: true });
+    button.hidden = !isShown;
+  }
+
   return {
     node,
     /** Undefined until something was tried: the last action was not saved. */
@@ -82,13 +88,13 @@ export function createPanel(actions: PanelActions) {
       const shown = messageOf(snapshot, isLoaded, texts);
       message.hidden = shown === undefined;
       setText(messageText, shown?.text ?? "");
-      retry.hidden = !shown?.canRetry;
+      toggle(retry, shown?.canRetry === true);
       list.render(
         { ...snapshot, notifications: shown ? [] : snapshot.notifications },
         wording,
         templates,
       );
-      more.hidden = shown !== undefined || !snapshot.hasMore;
+      toggle(more, shown === undefined && snapshot.hasMore);
     },
   };
 }

@@ -49,15 +49,17 @@ export function createToasts({ contentOf, onOpen, closeName, onFocusLost }: Toas
     const index = toasts.indexOf(toast);
     if (index < 0) return;
     clearTimeout(toast.timer);
-    const hadFocus = toast.node.matches(":focus-within");
     toasts.splice(index, 1);
-    const next = toasts[index] ?? toasts[index - 1];
-    if (hadFocus && next) next.node.querySelector<HTMLElement>(".open")?.focus();
+    // Before it goes, because what had the focus would leave it to nobody.
+    if (toast.node.matches(":focus-within")) {
+      const next = toasts[index] ?? toasts[index - 1];
+      if (next) next.node.querySelector<HTMLElement>(".open")?.focus();
+      else onFocusLost();
+    }
     toast.node.remove();
     if (toasts.length > 0) return;
     isHeld = false;
     hide(node);
-    if (hadFocus) onFocusLost();
     showWaiting();
   }
 
@@ -90,7 +92,9 @@ export function createToasts({ contentOf, onOpen, closeName, onFocusLost }: Toas
   node.addEventListener("pointerenter", () => hold(true));
   node.addEventListener("pointerleave", () => hold(node.matches(":focus-within")));
   node.addEventListener("focusin", () => hold(true));
-  node.addEventListener("focusout", () => hold(node.matches(":hover")));
+  node.addEventListener("focusout", ({ relatedTarget }) =>
+    hold(node.matches(":hover") || node.contains(relatedTarget as Node | null)),
+  );
   node.addEventListener("keydown", ({ key, target }) => {
     if (key !== "Escape") return;
     const focused = toasts.find((toast) => toast.node.contains(target as Node));
