@@ -181,7 +181,8 @@ export function followRecipient(options: RecipientOptions) {
     marks.add(mark);
     publish();
     try {
-      await api.json(path, { method, body: JSON.stringify(body) });
+      // It arrives also if the page is left at once, as by a notification's link.
+      await api.json(path, { method, body: JSON.stringify(body), keepalive: true });
       inbox = mark(inbox);
     } catch (failure) {
       // The inbox is not what this tab has: a notification is gone, or the database was restored.
