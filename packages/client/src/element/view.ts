@@ -130,6 +130,11 @@ export function createView(options: ViewOptions) {
     toasts.clear();
     isMarkingSeen = false;
     panel.warn(undefined);
+    // Without them nothing is shown as muted.
+    if (!snapshot?.preferences)
+      bell()
+        ?.loadPreferences()
+        .catch(() => {});
     render();
     show(panel.node);
     place(panel.node, button, options.placement());
@@ -172,6 +177,8 @@ export function createView(options: ViewOptions) {
     show(next: BellSnapshot, loaded: boolean): void {
       snapshot = next;
       isLoaded = loaded;
+      // Those of a user who has signed out, or of another one.
+      if (!loaded) toasts.clear();
       schedule();
     },
     /** Texts, templates or attributes are others now. */
