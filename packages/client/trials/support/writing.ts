@@ -1,0 +1,40 @@
+import { setTimeout as delay } from "node:timers/promises";
+import pg from "pg";
+import { expect } from "vitest";
+import { startLoop } from "../../../../test/faults/support/loop.ts";
+
+export interface WritingOptions {
+  url: string;
+  /** Each gets every row. */
+  recipients: readonly string[];
+  pauseMs: number;
+}
+
+/** Writes rows with the titles 1, 2, 3 and so on, until it is closed. */
+export async function startWriting({ url, recipients, pauseMs }: WritingOptions) {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  const written: string[] = [];
+  const loop = startLoop(async () => {
+    const title = String(written.length + 1);
+    await client.query(
+      "select bellwire.notify(recipient, 'trial', title => $1) from unnest($2::text[]) as recipient",
+      [title, recipients],
+    );
+    written.push(title);
+    await delay(pauseMs);
+  });
+  return {
+    /** All titles so far. */
+    written,
+    /** Resolves when it has written so many more. */
+    async more(count: number): Promise<void> {
+      const wanted = written.length + count;
+      await expect.poll(() => written.length).toBeGreaterThanOrEqual(wanted);
+    },
+    async close(): Promise<void> {
+      await loop.close();
+      await client.end();
+    },
+  };
+}
