@@ -9,8 +9,9 @@ import type { Status } from "../../src/keep-trying.ts";
 export interface Shown {
   /** Each status, and since when, by `Date.now()`. */
   statuses: [Status, at: number][];
-  /** The titles of all that came. */
+  /** The titles of all that came, and when. */
   rang: string[];
+  rangAt: number[];
 }
 
 export interface BellPageOptions {
@@ -32,15 +33,22 @@ const [BUNDLE] = buildSync({
 }).outputFiles;
 
 const start = (token?: string) => `
+  const now = Date.now.bind(Date);
+  let passedMs = 0;
+  Date.now = () => now() + passedMs;
+  globalThis.pass = (ms) => { passedMs += ms; };
   ${BUNDLE?.text}
   const bell = bellwire.createBell({
     url: "/api/notifications",
     ${token === undefined ? "" : `getToken: async () => ${JSON.stringify(token)},`}
     debug: true,
   });
-  const shown = { statuses: [[bell.getSnapshot().status, Date.now()]], rang: [] };
-  bell.on("status", (status) => shown.statuses.push([status, Date.now()]));
-  bell.on("notification", ({ title }) => shown.rang.push(title));
+  const shown = { statuses: [[bell.getSnapshot().status, now()]], rang: [], rangAt: [] };
+  bell.on("status", (status) => shown.statuses.push([status, now()]));
+  bell.on("notification", ({ title }) => {
+    shown.rang.push(title);
+    shown.rangAt.push(now());
+  });
   globalThis.shown = shown;`;
 
 export async function openBrowser(): Promise<Browser> {
@@ -64,5 +72,7 @@ export async function openBellPage({ context, address, token }: BellPageOptions)
     shown,
     status: async () => (await shown()).statuses.at(-1)?.[0],
     rang: async () => (await shown()).rang,
+    /** Lets the page's clock jump. Its timers go on as before. */
+    pass: (ms: number) => page.evaluate(`globalThis.pass(${ms})`),
   };
 }

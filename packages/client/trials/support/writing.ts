@@ -15,6 +15,7 @@ export async function startWriting({ url, recipients, pauseMs }: WritingOptions)
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const written: string[] = [];
+  const writtenAt: number[] = [];
   const loop = startLoop(async () => {
     const title = String(written.length + 1);
     await client.query(
@@ -22,11 +23,15 @@ export async function startWriting({ url, recipients, pauseMs }: WritingOptions)
       [title, recipients],
     );
     written.push(title);
+    writtenAt.push(Date.now());
     await delay(pauseMs);
   });
   return {
     /** All titles so far. */
     written,
+    /** How late the latest was, if all came in order at these times. */
+    latestMs: (rangAt: readonly number[]) =>
+      Math.max(...rangAt.map((at, i) => at - (writtenAt[i] ?? at))),
     /** Resolves when it has written so many more. */
     async more(count: number): Promise<void> {
       const wanted = written.length + count;
