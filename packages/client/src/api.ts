@@ -77,14 +77,13 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     if (status === 401 && Date.now() - revokedAt < REVOKED_MS)
       return new Failure("away", message, REVOKED_PAUSE_MS);
     const willPass = !isOurs || status > 499 || status === 429;
-    const kind =
-      status === 401
+    const kind = willPass
+      ? "away"
+      : status === 401
         ? "unauthorized"
-        : willPass
-          ? "away"
-          : status === 403
-            ? "forbidden"
-            : "invalid";
+        : status === 403
+          ? "forbidden"
+          : "invalid";
     return new Failure(kind, message, Number(headers.get("retry-after")) * 1000 || 0);
   }
 
