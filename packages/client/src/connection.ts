@@ -20,8 +20,10 @@ const READY_MS = 10_000;
 const SILENT_MS = 65_000;
 /** After so many streams that were held back it polls. */
 const MUTE_STREAMS = 3;
-const STREAM_AGAIN_MS = 300_000;
-const [POLL_S, POLL_LIMIT_MS] = [25, 35_000];
+/** Then it tries again what was held back. */
+const AGAIN_MS = 300_000;
+/** Polls that wait are held back as well if they take longer than this. No row may be later than 30 s. */
+const [POLL_S, POLL_LIMIT_MS] = [20, 29_000];
 /** A stream stays open for so long, also where tokens are always about to expire. */
 const RENEW_MS = 5000;
 
@@ -40,19 +42,19 @@ export function connect({
   let cursor = since;
   let mutes = polls ? MUTE_STREAMS : 0;
   let streamedAt = Date.now();
-  /** The stream was just held back: what came meanwhile must be polled. */
+  /** The stream had nothing for too long. What came meanwhile must be polled, and if polls get through, the stream is held back. */
   let isBehind = false;
   /** A poll was just answered, so the next one may wait at the service. */
   let isPolling = false;
-  let isPollHeld = false;
+  /** Until then polls do not wait, because they were held back. */
+  let noWaitUntil = 0;
 
   const trying = keepTrying(attempt, { onStatus, log });
 
   async function attempt(own: Attempt): Promise<number> {
     const isStreaming =
-      !isBehind && (mutes < MUTE_STREAMS || (!polls && Date.now() - streamedAt > STREAM_AGAIN_MS));
-    const waitS = isPolling && !isPollHeld ? POLL_S : 0;
-    isBehind = false;
+      !isBehind && (mutes < MUTE_STREAMS || (!polls && Date.now() - streamedAt > AGAIN_MS));
+    const waitS = isPolling && Date.now() > noWaitUntil ? POLL_S : 0;
     isPolling = false;
     return await (isStreaming ? stream(own) : poll(own, waitS));
   }
@@ -62,7 +64,6 @@ export function connect({
     streamedAt = Date.now();
     function onMute(): undefined {
       isBehind = true;
-      log(`the stream is held back, for the ${++mutes}. time`);
     }
     giveUpIn(READY_MS, onMute);
     await readEvents(await api.ask(`/stream?lastEventId=${cursor}`, { signal }), (event) => {
@@ -99,15 +100,17 @@ export function connect({
     if (waitS > 0)
       giveUpIn(POLL_LIMIT_MS, () => {
         log("polls are held back as well");
-        isPollHeld = true;
+        noWaitUntil = Date.now() + AGAIN_MS;
         return undefined;
       });
     const path = `/poll?since=${cursor}&wait=${waitS}`;
     const answer = await api.json<Poll>(path, { signal });
+    if (isBehind) log(`the stream is held back, for the ${++mutes}. time`);
+    isBehind = false;
     isPolling = true;
     trying.reach("polling");
     emit(answer);
-    return isPollHeld ? 15_000 + Math.random() * 15_000 : 0;
+    return Date.now() < noWaitUntil ? 15_000 + Math.random() * 15_000 : 0;
   }
 
   function emit(changes: Changes): void {
