@@ -10,6 +10,8 @@ export interface WritingOptions {
   pauseMs: number;
 }
 
+export type Writing = Awaited<ReturnType<typeof startWriting>>;
+
 /** Writes rows with the titles 1, 2, 3 and so on, until it is closed. */
 export async function startWriting({ url, recipients, pauseMs }: WritingOptions) {
   const client = new pg.Client({ connectionString: url });
