@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { expect } from "vitest";
+import { closeAfterTest } from "../../../../test/faults/support/close-after-test.ts";
 import { startLoop } from "../../../../test/faults/support/loop.ts";
 
 export interface WritingOptions {
@@ -15,7 +16,9 @@ export type Writing = Awaited<ReturnType<typeof startWriting>>;
 /** Writes rows with the titles 1, 2, 3 and so on, until it is closed. */
 export async function startWriting({ url, recipients, pauseMs }: WritingOptions) {
   const client = new pg.Client({ connectionString: url });
+  client.on("error", () => {}); // the query that waits rejects
   await client.connect();
+  closeAfterTest(() => client.end());
   const written: string[] = [];
   const writtenAt: number[] = [];
   const loop = startLoop(async () => {
@@ -39,9 +42,6 @@ export async function startWriting({ url, recipients, pauseMs }: WritingOptions)
       const wanted = written.length + count;
       await expect.poll(() => written.length).toBeGreaterThanOrEqual(wanted);
     },
-    async close(): Promise<void> {
-      await loop.close();
-      await client.end();
-    },
+    close: loop.close,
   };
 }
