@@ -7,7 +7,8 @@ import { openNodeBell } from "./support/node-bell.ts";
 import { expectHonest } from "./support/statuses.ts";
 import { startWriting } from "./support/writing.ts";
 
-const REVOKED_MS = 60_000;
+/** For so long it tries, and then once more after the longest pause. */
+const [REVOKED_MS, LONGEST_PAUSE_MS] = [60_000, 30_000];
 
 const measured: Record<string, unknown>[] = [];
 afterAll(() => console.table(measured));
@@ -101,5 +102,5 @@ test("revoked for good, it is signed out: a stream after a minute, polls at once
   const [{ shown }] = bells;
   const [, signedOutAt = 0] = shown.statuses.at(-1) ?? [];
   expect(signedOutAt - revokedAt).toBeGreaterThan(REVOKED_MS);
-  expect(signedOutAt - revokedAt).toBeLessThan(REVOKED_MS + 15_000);
+  expect(signedOutAt - revokedAt).toBeLessThan(REVOKED_MS + LONGEST_PAUSE_MS + 2000);
 });
