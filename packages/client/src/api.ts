@@ -26,6 +26,7 @@ export class Failure extends Error {
   }
 }
 
+/** A token that was issued after a revocation may be refused as well, for up to half a minute. */
 const [REVOKED_MS, REVOKED_PAUSE_MS] = [60_000, 5000];
 
 export type Api = ReturnType<typeof createApi>;
@@ -37,8 +38,9 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
   let revokedAt = Number.NEGATIVE_INFINITY;
 
   /** The next request asks for a new token. False if there are only cookies. */
-  function renewToken(): boolean {
+  function renewToken(reason?: string): boolean {
     token = undefined;
+    if (reason === "revoked") revokedAt = Date.now();
     return getToken !== undefined;
   }
 
@@ -93,11 +95,6 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     /** Null before the first answer. */
     recipient: () => recipient,
 
-    /** A new token may be refused as well, for up to half a minute. */
-    onRevoked(): void {
-      revokedAt = Date.now();
-    },
-
     async json<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
       const answer = await arrived((await ask(path, init)).json(), init);
       // An answer that came just before the abort is not wanted either.
@@ -110,5 +107,5 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
 const arrived = <Answer>(answer: Promise<Answer>, { signal }: RequestInit): Promise<Answer> =>
   answer.catch((cause) => {
     signal?.throwIfAborted();
-    throw new Failure("away", `no connection: ${cause}`);
+    throw new Failure("away", String(cause));
   });

@@ -91,8 +91,7 @@ export function connect({
 
   function onToken(reason: string, giveUpIn: Attempt["giveUpIn"]): void {
     log(`the token: ${reason}`);
-    if (reason === "revoked") api.onRevoked();
-    if (api.renewToken() && reason === "expiring")
+    if (api.renewToken(reason) && reason === "expiring")
       setTimeout(giveUpIn, streamedAt + RENEW_MS - Date.now(), 0, () => undefined);
   }
 

@@ -50,7 +50,8 @@ export function withMark(inbox: Inbox, ids: ReadonlySet<string>, mark: Mark): In
   const notifications = toShow(
     inbox.notifications.map((each) => (ids.has(each.id) ? mark(each) : each)),
   );
-  const [before, now] = [countsOf(inbox.notifications), countsOf(notifications)];
+  const before = countsOf(inbox.notifications);
+  const now = countsOf(notifications);
   return {
     ...inbox,
     notifications,

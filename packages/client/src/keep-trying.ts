@@ -68,7 +68,14 @@ export function keepTrying(
       });
       clearTimeout(timer);
       own.abort();
-      if (pauseMs > 0 && !isClosed) await pause(pauseMs);
+      if (pauseMs === 0 || isClosed) continue;
+      await new Promise<void>((resolve) => {
+        const pause = setTimeout(resolve, pauseMs);
+        endPause = () => {
+          clearTimeout(pause);
+          resolve();
+        };
+      });
     }
   }
 
@@ -87,16 +94,6 @@ export function keepTrying(
     const ms = Math.max(retryMs, Math.random() * longestMs);
     log(`reconnecting in ${(ms / 1000).toFixed(1)} s`);
     return ms;
-  }
-
-  function pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      endPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   function reach(status: Status): void {

@@ -46,9 +46,6 @@ interface Message {
   leadsFrom?: string;
 }
 
-/** How many ids are kept to tell each notification once. */
-const REMEMBERED = 2000;
-
 export type Recipient = ReturnType<typeof followRecipient>;
 
 /** Follows the recipient of the first response, until it is closed. A mark is shown at once, and taken back if the service does not make it. */
@@ -72,6 +69,7 @@ export function followRecipient(options: RecipientOptions) {
   /** Only in the tab that leads. */
   let connection: Trying | undefined;
   let isClosed = false;
+  /** The ids of what was listed or told, so that nothing is told twice. */
   const known = new Set<string>();
 
   function publish(): void {
@@ -97,7 +95,7 @@ export function followRecipient(options: RecipientOptions) {
         loading?.close();
         loading = undefined;
         inbox = after(EMPTY, page);
-        for (const { id } of page.notifications) isNew(id);
+        for (const { id } of page.notifications) known.add(id);
         cursor ??= page.cursor;
         publish();
         // The list may be older than this. What it has already changes nothing.
@@ -109,13 +107,6 @@ export function followRecipient(options: RecipientOptions) {
       },
       { onStatus: (next) => cursor === undefined && setStatus(next), log },
     );
-  }
-
-  function isNew(id: string): boolean {
-    if (known.has(id)) return false;
-    known.add(id);
-    if (known.size > REMEMBERED) known.delete(known.values().next().value as string);
-    return true;
   }
 
   function lead(): () => void {
@@ -168,7 +159,10 @@ export function followRecipient(options: RecipientOptions) {
     publish();
     for (const id of changes.removed ?? []) known.delete(id);
     for (const each of changes.notifications ?? [])
-      if (isNew(each.id)) options.onNotification(each);
+      if (!known.has(each.id)) {
+        known.add(each.id);
+        options.onNotification(each);
+      }
   }
 
   /** The mark is shown at once, until the service has answered. Then it is part of the inbox, or taken back. */
