@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
 import { createDatabase } from "../support/database.ts";
 import { startService } from "../support/service.ts";
-import { openTab } from "./support/cdp.ts";
+import { openChromium } from "./support/cdp.ts";
 import { testInBrowser } from "./support/chromium.ts";
 import { startFront } from "./support/front.ts";
 
@@ -42,6 +42,7 @@ inBrowser(
     const front = await startFront(MODULE);
     front.pointTo(service.url);
     const origin = front.origin("shop.localhost");
+    const { openTab } = await openChromium();
     const tab = await openTab();
     await tab.send("Network.setCookie", {
       name: "session",

@@ -15,10 +15,10 @@ type Send = (method: string, params?: object) => Promise<Answer>;
 const ANSWER_MS = 1000;
 
 /**
- * A tab of an ordinary Chromium, which is controlled over a pipe and closed when the test ends. Playwright would turn off the
- * back/forward cache, and would not let pages freeze. https://chromedevtools.github.io/devtools-protocol/
+ * An ordinary Chromium, which is controlled over a pipe and closed when the test ends. Playwright would turn off the back/forward
+ * cache, and would not let pages freeze. https://chromedevtools.github.io/devtools-protocol/
  */
-export async function openTab() {
+export async function openChromium() {
   const profile = await mkdtemp(join(tmpdir(), "bellwire-chromium-"));
   const child = spawn(
     LAUNCH.executablePath,
@@ -34,24 +34,32 @@ export async function openTab() {
     await rm(profile, { recursive: true });
   });
 
-  const { targetId } = await browser("Target.createTarget", { url: "about:blank" });
-  const { sessionId } = await browser("Target.attachToTarget", { targetId, flatten: true });
-  const send: Send = (method, params) => browser(method, params, sessionId);
-  await send("Page.enable");
-
   return {
-    send,
-    /** The value of an expression. Undefined if the page was left or a navigation hangs, because then no answer comes. */
-    evaluate: (expression: string): Promise<Answer> =>
-      Promise.race([
-        send("Runtime.evaluate", { expression, returnByValue: true }).then(
-          ({ result }) => result.value,
-          () => undefined,
-        ),
-        delay(ANSWER_MS, undefined, { ref: false }),
-      ]),
+    /** Opens a tab in front of the others, which are hidden then. */
+    async openTab() {
+      const { targetId } = await browser("Target.createTarget", { url: "about:blank" });
+      const { sessionId } = await browser("Target.attachToTarget", { targetId, flatten: true });
+      const send: Send = (method, params) => browser(method, params, sessionId);
+      await send("Page.enable");
+
+      return {
+        send,
+        close: () => browser("Target.closeTarget", { targetId }),
+        /** The value of an expression. Undefined if the page was left or a navigation hangs, because then no answer comes. */
+        evaluate: (expression: string): Promise<Answer> =>
+          Promise.race([
+            send("Runtime.evaluate", { expression, returnByValue: true }).then(
+              ({ result }) => result.value,
+              () => undefined,
+            ),
+            delay(ANSWER_MS, undefined, { ref: false }),
+          ]),
+      };
+    },
   };
 }
+
+export type Tab = Awaited<ReturnType<Awaited<ReturnType<typeof openChromium>>["openTab"]>>;
 
 /** Calls methods and returns their answers. It ignores events. */
 function createConnection(input: Writable, output: Readable) {
