@@ -213,6 +213,31 @@ describe("a bell", () => {
     expect(bell.getSnapshot().status).toBe("live");
   });
 
+  test("tries new tokens for a minute after a revocation, and then is signed out", async () => {
+    const leeway = { JWT_LEEWAY_SECONDS: "3" };
+    const own = await startService({ databaseUrl: database.url, env: leeway });
+    const { bell, rang } = open(own);
+    const statuses: string[] = [];
+    bell.on("status", (status) => statuses.push(status));
+    await statusBecomes(bell, "live");
+    await database.query("select bellwire.revoke($1)", [me]);
+    await statusBecomes(bell, "connecting");
+    await notify("meanwhile");
+    await expect.poll(() => rang).toEqual(["meanwhile"]);
+    expect(statuses).toEqual(["live", "connecting", "live"]);
+
+    // Now every token of this recipient is refused for ever.
+    await database.query("select bellwire.revoke($1)", [me]);
+    await database.query(
+      "update bellwire.revocations set revoked_at = now() + interval '1 hour' where recipient_id = $1",
+      [me],
+    );
+    await statusBecomes(bell, "connecting");
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 60_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    await statusBecomes(bell, "signed_out");
+  });
+
   test("refuses a transport that there is none of yet", () => {
     expect(() => open(shared, { transport: "websocket" as "sse" })).toThrow(
       'There is no transport "websocket" yet. Use "sse" or "poll".',

@@ -29,6 +29,7 @@ test("the leading tab is frozen for a minute", async () => {
     await expectAll(others);
     await delay(10_000);
   }
+  expect((await look(leader)).titles).toEqual(["before"]);
   await resume(leader);
   await expectAll(tabs);
   await leaderOf(tabs);

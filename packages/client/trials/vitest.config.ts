@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     root: fileURLToPath(new URL("../../..", import.meta.url)),
     include: ["packages/client/trials/**/*.test.ts"],
-    globalSetup: ["test/support/build.ts"],
+    globalSetup: ["test/support/build.ts", "test/support/cluster.ts"],
     fileParallelism: false,
     testTimeout: 900_000,
     hookTimeout: 120_000,
