@@ -1,3 +1,7 @@
+/** A token that was issued after a revocation may be refused as well, for up to half a minute. */
+const REVOKED_MS = 60_000;
+const REVOKED_PAUSE_MS = 5000;
+
 export interface ApiOptions {
   /** The base of the service's routes, for example `/api/notifications`. */
   url: string;
@@ -14,6 +18,8 @@ export interface ApiOptions {
  */
 export type FailureKind = "unauthorized" | "forbidden" | "invalid" | "away";
 
+const KINDS: Record<number, FailureKind> = { 401: "unauthorized", 403: "forbidden" };
+
 export class Failure extends Error {
   readonly kind: FailureKind;
   /** The service asks to wait this long, in milliseconds. */
@@ -26,12 +32,9 @@ export class Failure extends Error {
   }
 }
 
-/** A token that was issued after a revocation may be refused as well, for up to half a minute. */
-const [REVOKED_MS, REVOKED_PAUSE_MS] = [60_000, 5000];
-
 export type Api = ReturnType<typeof createApi>;
 
-/** One recipient's requests. Each throws a `Failure`, or the reason of its signal. */
+/** One recipient's requests. */
 export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
   let token: Promise<string> | undefined;
   let recipient: string | null = null;
@@ -55,10 +58,10 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
       throw new Failure("away", `no token: ${cause}`);
     }
     const credentials = getToken ? "omit" : "include";
-    return await arrived(fetch(url + path, { ...init, headers, credentials }), init);
+    return await fetch(url + path, { ...init, headers, credentials });
   }
 
-  /** A response of the service to this recipient. A proxy's page does not name the recipient. */
+  /** A response of the service to this recipient. A proxy's page does not name the recipient. Also throws what `fetch` does. */
   async function ask(path: string, init: RequestInit): Promise<Response> {
     let response = await send(path, init);
     if (response.status === 401 && renewToken()) response = await send(path, init);
@@ -79,13 +82,7 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     if (status === 401 && Date.now() - revokedAt < REVOKED_MS)
       return new Failure("away", message, REVOKED_PAUSE_MS);
     const willPass = !isOurs || status > 499 || status === 429;
-    const kind = willPass
-      ? "away"
-      : status === 401
-        ? "unauthorized"
-        : status === 403
-          ? "forbidden"
-          : "invalid";
+    const kind = willPass ? "away" : (KINDS[status] ?? "invalid");
     return new Failure(kind, message, Number(headers.get("retry-after")) * 1000 || 0);
   }
 
@@ -96,16 +93,14 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     recipient: () => recipient,
 
     async json<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
-      const answer = await arrived((await ask(path, init)).json(), init);
-      // An answer that came just before the abort is not wanted either.
-      init.signal?.throwIfAborted();
-      return answer;
+      try {
+        const answer = await (await ask(path, init)).json();
+        // An answer that came just before the abort is not wanted either.
+        init.signal?.throwIfAborted();
+        return answer;
+      } catch (cause) {
+        throw cause instanceof Failure ? cause : new Failure("away", String(cause));
+      }
     },
   };
 }
-
-const arrived = <Answer>(answer: Promise<Answer>, { signal }: RequestInit): Promise<Answer> =>
-  answer.catch((cause) => {
-    signal?.throwIfAborted();
-    throw new Failure("away", String(cause));
-  });

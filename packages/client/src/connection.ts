@@ -23,7 +23,8 @@ const MUTE_STREAMS = 3;
 /** Then it tries again what was held back. */
 const AGAIN_MS = 300_000;
 /** Polls that wait are held back as well if they take longer than this. No row may be later than 30 s. */
-const [POLL_S, POLL_LIMIT_MS] = [20, 29_000];
+const POLL_LIMIT_MS = 29_000;
+const POLL_S = 20;
 /** A stream stays open for so long, also where tokens are always about to expire. */
 const RENEW_MS = 5000;
 
@@ -104,7 +105,7 @@ export function connect({
       });
     const path = `/poll?since=${cursor}&wait=${waitS}`;
     const answer = await api.json<Poll>(path, { signal });
-    if (isBehind) log(`the stream is held back, for the ${++mutes}. time`);
+    if (isBehind) log(`streams held back: ${++mutes}`);
     isBehind = false;
     isPolling = true;
     trying.reach("polling");

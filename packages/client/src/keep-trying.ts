@@ -1,4 +1,4 @@
-import { Failure } from "./api.ts";
+import { Failure, type FailureKind } from "./api.ts";
 
 /**
  * `connecting`: not reached yet, or not for 10 s at most. `live`: events come as they happen. `polling`: streams do not get through, polls do. `offline`:
@@ -26,12 +26,19 @@ export type Trying = ReturnType<typeof keepTrying>;
 
 const OFFLINE_MS = 10_000;
 const NO_ANSWER_MS = 35_000;
-const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [500, 30_000];
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
 
 /** After a longer silence the network may have changed, and the connection may be dead. */
 const STALE_MS = 45_000;
 /** A longer timer would end at once. */
 const FOR_EVER_MS = 2 ** 31 - 1;
+
+/** What does not pass by itself. */
+const LASTING: Partial<Record<FailureKind, Status>> = {
+  unauthorized: "signed_out",
+  forbidden: "refused",
+};
 
 /** Why an attempt is given up that has not failed. */
 const AGAIN = {};
@@ -82,8 +89,9 @@ export function keepTrying(
   function pauseAfter(failure: unknown): number {
     log(String(failure));
     const { kind, retryMs } = failure instanceof Failure ? failure : noAnswer();
-    if (kind === "unauthorized" || kind === "forbidden") {
-      reach(kind === "forbidden" ? "refused" : "signed_out");
+    const lasting = LASTING[kind];
+    if (lasting) {
+      reach(lasting);
       return FOR_EVER_MS;
     }
     if (!offlineTimer) {

@@ -8,7 +8,10 @@ import type { List, Notification, Preferences } from "./wire.ts";
 export interface BellOptions {
   /** The base of the service's routes, for example `/api/notifications`. */
   url: string;
-  /** Resolves to a token. Called again when one was refused or is about to expire. Without it, requests carry the page's cookies. */
+  /**
+   * Resolves to a token. Called again when one was refused or is about to expire. Without it, requests carry the page's cookies. If a proxy then
+   * asks for Basic authentication (401 with `WWW-Authenticate: Basic`), the browser shows its dialog, as for any request of the page.
+   */
   getToken?: () => Promise<string>;
   /** `poll`: no streams. */
   transport?: "sse" | "poll";

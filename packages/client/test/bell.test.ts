@@ -168,12 +168,19 @@ describe("a bell", () => {
     expect(bell.getSnapshot().preferences).toEqual({ mutedTypes: [] });
   });
 
-  test("goes on after a restart, each notification once", async () => {
-    const first = await startService({ databaseUrl: database.url });
-    const { bell, rang } = open(first);
+  test("goes on after a restart, each notification once, and says what it does", async () => {
+    const lines: string[] = [];
+    const info = vi.spyOn(console, "info").mockImplementation((line) => void lines.push(line));
+    onTestFinished(() => info.mockRestore());
+    const env = { HEARTBEAT_SECONDS: "1", PING_SECONDS: "2" };
+    const first = await startService({ databaseUrl: database.url, env });
+    const { bell, rang } = open(first, { debug: true });
     await statusBecomes(bell, "live");
     await notify("one");
     await expect.poll(() => rang).toEqual(["one"]);
+    await expect
+      .poll(() => lines.slice(0, 3))
+      .toEqual(["bell: live", "bell: connected", "bell: heartbeat"]);
     await first.close();
     await statusBecomes(bell, "connecting");
     await notify("two");
@@ -182,6 +189,9 @@ describe("a bell", () => {
     await statusBecomes(bell, "live");
     await notify("three");
     await expect.poll(() => rang).toEqual(["one", "two", "three"]);
+    const said = lines.map((line) => line.replace(/[\d.]+(?= s$)/, "n"));
+    expect(said).toContain("bell: Error: the stream ended");
+    expect(said).toContain("bell: reconnecting in n s");
   });
 
   test("polls if it is told to", async () => {
