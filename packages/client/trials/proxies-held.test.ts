@@ -5,7 +5,7 @@ import { openTrial } from "../../../test/faults/support/trial.ts";
 import { openBellPage, openBrowser, type Shown } from "./support/bell-page.ts";
 import { type Hold, startHoldingProxy } from "./support/holding-proxy.ts";
 import { expectHonest } from "./support/statuses.ts";
-import { startWriting, type Writing } from "./support/writing.ts";
+import { EXACT, startWriting, type Writing } from "./support/writing.ts";
 
 const inBrowser = testInBrowser("proxies that hold streams back");
 
@@ -57,7 +57,7 @@ inBrowser(
     await delay(90_000);
     await writing.close();
     for (const { hold, proxy, rang, shown, pass, status, log } of bells) {
-      await expect.poll(rang).toEqual(writing.written);
+      await expect.poll(async () => writing.verdict(await rang())).toEqual(EXACT);
       expect(await status()).toBe("polling");
       proxy.change("nothing");
       await pass(AGAIN_MS);
@@ -76,7 +76,7 @@ inBrowser(
     await delay(80_000);
     await writing.close();
     for (const { hold, rang, shown, log } of bells) {
-      await expect.poll(rang).toEqual(writing.written);
+      await expect.poll(async () => writing.verdict(await rang())).toEqual(EXACT);
       await report(`${hold}, rows from the start`, await shown(), writing, log);
     }
   },
@@ -90,7 +90,7 @@ inBrowser("a stream that a proxy swallows from some moment on is replaced", asyn
   for (const { status } of bells) await expect.poll(status, { timeout: 120_000 }).toBe("polling");
   await writing.close();
   for (const { hold, rang, shown } of bells) {
-    await expect.poll(rang).toEqual(writing.written);
+    await expect.poll(async () => writing.verdict(await rang())).toEqual(EXACT);
     measured.push({
       holds: `${hold}, an open stream`,
       "latest, s": writing.latestMs((await shown()).rangAt) / 1000,
@@ -122,7 +122,7 @@ inBrowser("nothing is lost or told twice over twenty switches under load", async
   }
   await writing.close();
   for (const { hold, rang, shown } of bells) {
-    await expect.poll(rang).toEqual(writing.written);
+    await expect.poll(async () => writing.verdict(await rang())).toEqual(EXACT);
     const { statuses, rangAt } = await shown();
     measured.push({
       holds: `${hold}, under load`,

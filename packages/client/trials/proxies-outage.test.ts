@@ -5,7 +5,7 @@ import { PROXIES } from "../../../test/faults/support/proxies.ts";
 import { openTrial } from "../../../test/faults/support/trial.ts";
 import { openBellPage, openBrowser } from "./support/bell-page.ts";
 import { expectHonest } from "./support/statuses.ts";
-import { startWriting } from "./support/writing.ts";
+import { EXACT, startWriting } from "./support/writing.ts";
 
 const OUTAGES = ["SIGKILL", "SIGTERM"].flatMap((signal) =>
   [5, 14, 60].map((seconds) => ({ signal: signal as NodeJS.Signals, seconds })),
@@ -41,7 +41,7 @@ testInBrowser("outages behind proxies").each(OUTAGES)(
     await writing.close();
 
     for (const { name, rang, shown, log } of bells) {
-      await expect.poll(rang).toEqual(writing.written);
+      await expect.poll(async () => writing.verdict(await rang())).toEqual(EXACT);
       const after = (await shown()).statuses.filter(([, at]) => at > lostAt);
       const [liveAt] = after.filter(([status]) => status === "live").map(([, at]) => at - backAt);
       measured.push({

@@ -11,6 +11,16 @@ export interface WritingOptions {
   pauseMs: number;
 }
 
+/** What went wrong with the rows of one recipient. */
+export interface Verdict {
+  lost: string[];
+  repeated: number;
+  /** Told after a newer one. */
+  late: string[];
+}
+
+export const EXACT: Verdict = { lost: [], repeated: 0, late: [] };
+
 export type Writing = Awaited<ReturnType<typeof startWriting>>;
 
 /** Writes rows with the titles 1, 2, 3 and so on, until it is closed. */
@@ -34,6 +44,15 @@ export async function startWriting({ url, recipients, pauseMs }: WritingOptions)
   return {
     /** All titles so far. */
     written,
+    /** Compares what was told, in its order, with what was written. */
+    verdict(rang: readonly string[]): Verdict {
+      const told = new Set(rang);
+      return {
+        lost: written.filter((title) => !told.has(title)),
+        repeated: rang.length - told.size,
+        late: rang.filter((title, i) => Number(title) < Number(rang[i - 1])),
+      };
+    },
     /** How late the latest was, if all came in order at these times. */
     latestMs: (rangAt: readonly number[]) =>
       Math.max(...rangAt.map((at, i) => at - (writtenAt[i] ?? at))),
