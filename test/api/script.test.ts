@@ -8,22 +8,25 @@ import {
 } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { chromium } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { LAUNCH, testInBrowser } from "../browser/support/chromium.ts";
 import { startFront } from "../browser/support/front.ts";
-import { createDatabase } from "../support/database.ts";
-import { openService, type Service } from "../support/service.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { openService, type Service, startService } from "../support/service.ts";
 
 /** As the build has made it. */
 const SCRIPT = readFileSync(new URL("../../dist/bellwire.js", import.meta.url));
 
+const inBrowser = testInBrowser("the script of the bell");
+
+let database: TestDatabase;
 let service: Service;
 beforeAll(async () => {
-  const database = await createDatabase();
+  database = await createDatabase();
   service = await openService({
     databaseUrl: database.url,
-    env: { MAX_NEW_STREAMS_PER_SECOND: "1" },
+    env: { JWT_COOKIE: "session", MAX_NEW_STREAMS_PER_SECOND: "1" },
   });
   return async () => {
     await service.close();
@@ -39,6 +42,9 @@ async function send(method: string, path: string, headers: OutgoingHttpHeaders =
   return { status, headers: answer.headers, body: await buffer(answer) };
 }
 const get = (path: string, headers?: OutgoingHttpHeaders) => send("GET", path, headers);
+
+const notify = (recipientId: string) =>
+  database.query("select bellwire.notify($1, 'note', title => 'Hello')", [recipientId]);
 
 const currentPath = async () => `/${(await get("/bellwire.js")).headers["content-location"]}`;
 
@@ -97,14 +103,53 @@ test("HEAD has the headers of GET, other methods are unknown, and no limit of co
   for (let i = 0; i < 20; i++) expect((await get(path)).status).toBe(200);
 });
 
-testInBrowser("the script of another origin")("a page of another site loads it", async () => {
-  const front = await startFront(`
-    import { createBell } from "${service.url}/bellwire.js";
-    globalThis.loaded = typeof createBell;`);
-  front.pointTo(service.url);
+async function openPage(): Promise<Page> {
   const browser = await chromium.launch(LAUNCH);
   onTestFinished(() => browser.close());
-  const page = await browser.newPage();
-  await page.goto(`${front.origin("shop.localhost")}/page.html`);
-  await expect.poll(() => page.evaluate("globalThis.loaded")).toBe("function");
+  return await browser.newPage();
+}
+
+const badge = (page: Page) => page.locator("notification-bell [part~=badge]").textContent();
+
+inBrowser("two lines of HTML are a bell, on the service's own host", async () => {
+  const front = await startFront();
+  front.pointTo(service.url);
+  await notify("two lines");
+  const origin = front.origin("shop.localhost");
+  const page = await openPage();
+  const value = await service.token("two lines");
+  await page.context().addCookies([{ name: "session", value, url: origin }]);
+  const html = `<script type="module" src="/bellwire.js"></script>
+    <notification-bell></notification-bell>`;
+  await page.route(`${origin}/`, (route) =>
+    route.fulfill({ contentType: "text/html", body: `<!doctype html>${html}` }),
+  );
+  await page.goto(origin);
+  await expect.poll(() => badge(page)).toBe("1");
+  await notify("two lines");
+  await expect.poll(() => badge(page)).toBe("2");
+});
+
+inBrowser("on another site the bell talks to the host of its script", async () => {
+  const front = await startFront();
+  const [shop, bell] = [front.origin("shop.localhost"), front.origin("bell.localhost")];
+  const own = await startService({ databaseUrl: database.url, env: { ALLOWED_ORIGINS: shop } });
+  front.pointTo(own.url);
+  await notify("other site");
+  const page = await openPage();
+  // A page that Playwright makes up may not ask a server on this machine.
+  await page.goto(`${shop}/page.html`);
+  const module = `
+    import { createBell } from "${bell}/bellwire.js";
+    const bell = document.createElement("notification-bell");
+    bell.getToken = async () => "${await own.token("other site")}";
+    document.body.append(bell);
+    globalThis.exported = typeof createBell;`;
+  await page.addScriptTag({ type: "module", content: module });
+  await expect.poll(() => badge(page)).toBe("1");
+  await notify("other site");
+  await expect.poll(() => badge(page)).toBe("2");
+  expect(await page.evaluate("globalThis.exported")).toBe("function");
+  const hosts = new Set(front.asked.map(({ headers }) => `http://${headers.host}`));
+  expect([...hosts]).toEqual([bell]);
 });
