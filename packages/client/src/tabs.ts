@@ -75,7 +75,7 @@ export function shareAmongTabs<Message extends object>(options: TabsOptions<Mess
     }
 
     channel.onmessage = ({ data: [group, message] }) => {
-      if (group === own) {
+      if (own !== undefined && group === own) {
         if (!locks && stopLeading && typeof message === "number") {
           if (message < leadsSince) stopLeading();
           else tell(leadsSince);

@@ -39,8 +39,8 @@ const WITHOUT_BELL = `
   globalThis.led = 0;
   const onLead = () => { globalThis.led++; return () => {}; };
   const ignore = () => {};
-  const tabs = shareAmongTabs({ name: "tabs", onLead, onMessage: ignore, onReturn: ignore, onWake: ignore });
-  tabs.join("a group");`;
+  globalThis.tabs = shareAmongTabs({ name: "tabs", onLead, onMessage: ignore, onReturn: ignore, onWake: ignore });
+  if (location.search !== "?alone") tabs.join("a group");`;
 
 /** The page, if it is the one that opened a stream. */
 async function isLeader(page: Page): Promise<Page> {
@@ -194,15 +194,17 @@ inBrowser(
     front.pointTo("http://127.0.0.1:1"); // nothing is there for the browser's own requests
     const context = await openBrowser();
     await context.clock.install();
-    const open = async () => {
+    const open = async (path = "/page.html") => {
       const page = await context.newPage();
-      await page.goto(`${front.origin("shop.localhost")}/page.html`);
+      await page.goto(`${front.origin("shop.localhost")}${path}`);
       return page;
     };
     const led = (page: Page) => page.evaluate("globalThis.led");
     const first = await open();
     await expect.poll(() => led(first)).toBe(1);
     const second = await open();
+    const alone = await open("/page.html?alone");
+    await (await open("/page.html?alone")).evaluate("tabs.tell({})");
     /** In both pages. */
     const passMinutes = async (minutes: number) => {
       for (let i = 0; i < minutes * 4; i++) await context.clock.runFor(15_000);
@@ -212,5 +214,6 @@ inBrowser(
     await first.evaluate("BroadcastChannel.prototype.postMessage = () => {}");
     await passMinutes(3);
     await expect.poll(() => led(second)).toBe(1);
+    expect(await led(alone)).toBe(0);
   },
 );
