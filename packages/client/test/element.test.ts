@@ -435,7 +435,9 @@ describe("the element", () => {
       const { notify, visit } = createRecipient();
       await notify("one");
       const { page, host, becomes, errors } = await visit();
-      await page.route(/\/other\/api/, (route) => route.fulfill({ status: 401 }));
+      await page.route(/\/other\/api/, (route) =>
+        route.fulfill({ status: 401, contentType: "application/problem+json", body: "{}" }),
+      );
       await host.evaluate((bell) => bell.setAttribute("url", "/other/api/"));
       await becomes("Signed out");
       expect(errors).toEqual([]);
