@@ -1,19 +1,25 @@
-/** A scheme of its own, as in `https:` or `javascript:`. A browser ignores tabs and line ends in it, and so does `new URL`. */
-const HAS_HTTP = /^https?:\/\//i;
+/** The part of a document that decides what its relative links mean. */
+export interface Page {
+  baseURI: string;
+  location: { origin: string };
+}
 
 /**
  * Where a notification's link leads: an http or https URL, or a path on the page's own origin. Anything else is undefined and must not be a link:
  * `javascript:` would run in the page, and `//other.example` only looks like a path.
  */
-export function hrefOf(link: unknown, base = document.baseURI): string | undefined {
-  if (typeof link !== "string" || link.trim() === "") return;
+export function hrefOf(
+  link: string | null,
+  { baseURI, location }: Page = document,
+): string | undefined {
+  if (!link?.trim()) return;
   let url: URL;
   try {
-    url = new URL(link, base);
+    url = new URL(link, baseURI);
   } catch {
     return;
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") return;
-  if (url.origin !== new URL(location.href).origin && !HAS_HTTP.test(link.trim())) return;
-  return url.href;
+  const isHttp = url.protocol === "http:" || url.protocol === "https:";
+  const isOwn = url.origin === location.origin;
+  return isHttp && (isOwn || /^\s*https?:\/\//i.test(link)) ? url.href : undefined;
 }

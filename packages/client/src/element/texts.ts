@@ -50,7 +50,7 @@ const ENGLISH: Texts = {
   close: "Close",
   loading: "Loading…",
   empty: "No notifications yet",
-  failed: "The notifications could not be loaded",
+  failed: "Could not be loaded",
   retry: "Try again",
   notSaved: "This was not saved. Try again.",
   status: {
@@ -90,7 +90,7 @@ const RUSSIAN: Texts = {
   close: "Закрыть",
   loading: "Загрузка…",
   empty: "Уведомлений пока нет",
-  failed: "Не удалось загрузить уведомления",
+  failed: "Не удалось загрузить",
   retry: "Повторить",
   notSaved: "Не сохранилось. Попробуйте ещё раз.",
   status: {
