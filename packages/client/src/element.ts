@@ -13,6 +13,8 @@ declare global {
   }
 }
 
+type GetToken = () => Promise<string>;
+
 const TAG = "notification-bell";
 const PATH = "/api/notifications";
 
@@ -27,51 +29,39 @@ export class NotificationBell extends Base {
   static observedAttributes = ["url", "lang", "placement", "toasts"];
 
   #bell: Bell | undefined;
-  #getToken: (() => Promise<string>) | undefined;
+  #getToken: GetToken | undefined;
   #templates: Templates = {};
   #texts: OwnTexts | undefined;
   #wording: Wording | undefined;
-  #isScheduled = false;
   #view = createView({
     root: this.attachShadow({ mode: "open" }),
     bell: () => this.#bell,
     wording: () => this.#words(),
     templates: () => this.#templates,
-    placement: () => this.getAttribute("placement") ?? "bottom-end",
-    showsToasts: () => this.getAttribute("toasts") !== "off",
-    emit: (name, detail) =>
-      this.dispatchEvent(
-        new CustomEvent(name, {
-          bubbles: true,
-          composed: true,
-          cancelable: name === "bell-click",
-          detail,
-        }),
-      ),
     retry: () => this.reconnect(),
   });
 
   constructor() {
     super();
-    const root = this.shadowRoot as ShadowRoot;
-    root.adoptedStyleSheets = [sheet()];
+    (this.shadowRoot as ShadowRoot).adoptedStyleSheets = [sheet()];
     // What the page has set before this script came hides the accessors.
     for (const name of ["getToken", "templates", "texts"] as const) {
-      const { value } = Object.getOwnPropertyDescriptor(this, name) ?? {};
+      if (!Object.hasOwn(this, name)) continue;
+      const value = this[name] as never;
       delete this[name];
-      if (value !== undefined) this[name] = value;
+      this[name] = value;
     }
   }
 
   /** Resolves to a token. Without it, requests carry the page's cookies. Set it in the task that makes the element. */
-  get getToken(): (() => Promise<string>) | undefined {
+  get getToken(): GetToken | undefined {
     return this.#getToken;
   }
-  set getToken(getToken: (() => Promise<string>) | undefined) {
+  set getToken(getToken: GetToken | undefined) {
     const isOther = (getToken === undefined) !== (this.#getToken === undefined);
     // A framework may set a new function at every render, which is no reason to connect again.
     this.#getToken = getToken;
-    if (isOther && this.#bell) this.reconnect();
+    if (isOther) this.reconnect();
   }
 
   /** Texts of notifications by their type, made in the page. */
@@ -109,25 +99,23 @@ export class NotificationBell extends Base {
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
-    if (before === after) return;
-    if (name === "url" && this.#bell) this.reconnect();
+    if (name === "url" && before !== after) this.reconnect();
     this.#view.refresh();
   }
 
   /** After the task, in which the page may still set properties, or put the element elsewhere. */
   #schedule(): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
     queueMicrotask(() => {
-      this.#isScheduled = false;
       if (!this.isConnected) this.#disconnect();
       else if (!this.#bell) this.#connect();
     });
   }
 
   #connect(): void {
-    const getToken = this.#getToken && (() => this.#getToken?.() ?? Promise.reject("no getToken"));
-    const bell = createBell({ url: this.#url(), ...(getToken && { getToken }) });
+    const bell = createBell({
+      url: this.#url(),
+      ...(this.#getToken && { getToken: () => (this.#getToken as GetToken)() }),
+    });
     this.#bell = bell;
     // The core replaces this array by the first list.
     const { notifications: none } = bell.getSnapshot();
@@ -161,7 +149,6 @@ export class NotificationBell extends Base {
 
   #words(): Wording {
     const language = usableLanguage(
-      this.lang,
       this.closest<HTMLElement>("[lang]")?.lang,
       document.documentElement.lang,
       navigator.language,

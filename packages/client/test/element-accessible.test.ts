@@ -81,7 +81,7 @@ inBrowser("an empty list, one that could not be loaded, and signed out", async (
   await failed.page.clock.fastForward(11_000);
   await failed.becomes("Offline");
   await failed.open();
-  await failed.panel.getByText("Could not be loaded").waitFor();
+  await failed.panel.locator(".message", { hasText: "Offline" }).waitFor();
   await isAccessible(failed.page, "not loaded");
 
   const out = await createRecipient().visit({ html: BELL, isSignedIn: false, viewport: PHONE });

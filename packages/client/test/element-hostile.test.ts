@@ -12,7 +12,7 @@ const TEXTS: (string | null)[] = [
   "<img src=x onerror='globalThis.ran = 1'>",
   "</span></article></ul><iframe srcdoc='<script>parent.ran = 1</script>'>",
   "<svg onload='globalThis.ran = 1'><style>* { display: none }</style>",
-  "{{constructor.constructor('globalThis.ran = 1')()}} ${globalThis.ran = 1}",
+  "{{constructor.constructor('globalThis.ran = 1')()}}",
   "\u202Etxt.exe\u202D\u2066\u2067\u2068 never ended",
   "שלום العربية mixed with English \u200F\u200E",
   `Z̴̢̛̥${"\u0335\u0321\u0334".repeat(300)}algo`,

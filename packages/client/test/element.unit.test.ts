@@ -72,7 +72,7 @@ describe("a time", () => {
   test.each([
     ["2026-11-30T12:00:40Z", "now"],
     ["2026-11-30T11:59:50Z", "now"],
-    ["2026-11-30T11:59:10Z", "1 min. ago"],
+    ["2026-11-30T11:59:00Z", "1 min. ago"],
     ["2026-11-30T11:00:01Z", "59 min. ago"],
     ["2026-11-30T11:00:00Z", "1 hr. ago"],
     ["2026-11-29T11:00:00Z", "yesterday"],
@@ -97,7 +97,7 @@ describe("a notification's content", () => {
     ...{ data: null, createdAt: "", seenAt: null, readAt: null, archivedAt: null },
   };
   const made = (template: Template, fields = {}) =>
-    contentOf({ ...notification, ...fields }, { note: template }, "en", "Notification");
+    contentOf({ ...notification, ...fields }, { note: template }, createWording("en"));
 
   test("is its own where the template makes none", () => {
     expect(made(() => ({}))).toMatchObject({ title: "Title", body: "Body" });

@@ -1,5 +1,6 @@
 import type { Notification } from "../bell.ts";
 import { hrefOf } from "./links.ts";
+import type { Wording } from "./texts.ts";
 
 /** What a template makes of a notification. What it leaves out is taken from the notification; `null` is nothing. */
 export interface TemplateResult {
@@ -22,17 +23,16 @@ export interface Content {
 /** Longer texts are cut, because a browser lays out all of a text, also what is not seen of it. */
 const [TITLE_CHARACTERS, BODY_CHARACTERS] = [200, 600];
 
-/** What is shown of a notification. `untitled` is the title if it has none. */
+/** What is shown of a notification. */
 export function contentOf(
   notification: Notification,
   templates: Templates,
-  language: string,
-  untitled: string,
+  { language, texts }: Wording,
 ): Content {
   const made = fromTemplate(notification, templates, language);
   const { title = notification.title, body = notification.body } = made;
   return {
-    title: cut(title, TITLE_CHARACTERS) || untitled,
+    title: cut(title, TITLE_CHARACTERS) || texts.untitled,
     body: cut(body, BODY_CHARACTERS),
     href: hrefOf(notification.link),
   };
@@ -56,7 +56,7 @@ function fromTemplate(
 }
 
 function cut(text: unknown, characters: number): string {
-  const whole = text === null || text === undefined ? "" : String(text).trim();
+  const whole = String(text ?? "").trim();
   if (whole.length <= characters) return whole;
   // Not in the middle of a surrogate pair.
   return `${whole.slice(0, characters).replace(/[\uD800-\uDBFF]$/, "")}…`;

@@ -1,26 +1,32 @@
-type Attributes = Record<string, string | undefined>;
-
 /** An element with these attributes. Children that are strings become text: nothing in the bell is ever parsed as HTML. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
-  attributes: Attributes = {},
+  attributes: Record<string, string> = {},
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[Tag] {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes))
-    if (value !== undefined) element.setAttribute(name, value);
+  for (const name in attributes) element.setAttribute(name, attributes[name] as string);
   element.append(...children);
   return element;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
+export function makeButton(
+  className: string,
+  onClick: () => void,
+  ...children: Node[]
+): HTMLButtonElement {
+  const button = make("button", { class: className, type: "button" }, ...children);
+  // A disabled button would lose the focus. This one stays where it is, and does nothing.
+  button.onclick = () => button.ariaDisabled !== "true" && onClick();
+  return button;
+}
 
 /** A picture of 24 × 24 in lines, for a button whose name says the same. */
 export function icon(path: string): SVGElement {
-  const svg = document.createElementNS(SVG, "svg");
+  const [svg, line] = ["svg", "path"].map((tag) =>
+    document.createElementNS("http://www.w3.org/2000/svg", tag),
+  ) as [SVGElement, SVGElement];
   svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS(SVG, "path");
   line.setAttribute("d", path);
   svg.append(line);
   return svg;
@@ -32,24 +38,18 @@ export function setText(element: Element, text: string): void {
 }
 
 /** The name of a button that has only an icon. */
-export function setName(button: Element, name: string): void {
-  if (button.getAttribute("aria-label") === name) return;
-  button.setAttribute("aria-label", name);
-  button.setAttribute("title", name);
+export function setName(button: HTMLElement, name: string): void {
+  button.ariaLabel = button.title = name;
 }
 
-/**
- * Shows it in the top layer, where the browser has one: a header that hides what overflows, or that has a filter or a transform, would cut it off or move it.
- */
+/** In the top layer, because a header that hides what overflows, or that has a filter or a transform, would cut it off or move it. */
 export function show(element: HTMLElement): void {
   if (!element.hidden) return;
   element.hidden = false;
-  element.showPopover?.();
+  element.showPopover();
 }
 
 export function hide(element: HTMLElement): void {
-  if (element.hidden) return;
-  // A popover that was removed from the page is hidden already.
-  if (element.isConnected && element.matches(":popover-open")) element.hidePopover();
   element.hidden = true;
+  element.hidePopover();
 }

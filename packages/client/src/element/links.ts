@@ -19,7 +19,7 @@ export function hrefOf(
   } catch {
     return;
   }
-  const isHttp = url.protocol === "http:" || url.protocol === "https:";
-  const isOwn = url.origin === location.origin;
-  return isHttp && (isOwn || /^\s*https?:\/\//i.test(link)) ? url.href : undefined;
+  const { href, origin } = url;
+  const isHttp = /^https?:/.test(href);
+  return isHttp && (origin === location.origin || /^\s*https?:/i.test(link)) ? href : undefined;
 }

@@ -1,80 +1,65 @@
 import type { BellSnapshot } from "../bell.ts";
-import type { Content, Templates } from "./content.ts";
-import { contentOf } from "./content.ts";
+import { contentOf, type Templates } from "./content.ts";
 import { make } from "./dom.ts";
-import { createRow, type Row, type RowActions } from "./row.ts";
+import { type Actions, createRow, type Row } from "./row.ts";
 import type { Wording } from "./texts.ts";
-import { type Clock, createClock } from "./time.ts";
 
-/** The list of articles. It changes only what is another one, so that focus, scroll position and pointer stay where they are. */
-export function createList(actions: RowActions, onFocusLost: () => void) {
-  const node = make("ul", { class: "list", role: "list" });
+/**
+ * The list of articles. It changes only what is another one, so that focus, scroll position and pointer stay where they are. `onFocusLost` is called when
+ * the last one goes that had the keyboard.
+ */
+export function createList(actions: Actions, onFocusLost: () => void) {
+  const node = make("ul", { role: "list" });
   let rows = new Map<string, Row>();
   let wording: Wording | undefined;
-  let clock: Clock | undefined;
+
+  const focusedRow = () => [...node.children].findIndex((row) => row.matches(":focus-within"));
+  function focus(index: number): void {
+    const row = node.children[Math.min(index, node.children.length - 1)];
+    row?.querySelector<HTMLElement>(".open")?.focus();
+  }
 
   /** The arrow keys go from one notification to the next. */
-  function onKey(event: KeyboardEvent): void {
-    const opens = [...rows.values()].map(({ open }) => open);
-    const at = opens.findIndex((open) => open.closest("li")?.contains(event.target as Node));
-    const to = {
-      ArrowDown: at + 1,
-      ArrowUp: Math.max(0, at - 1),
-      Home: 0,
-      End: opens.length - 1,
-    }[event.key];
+  node.onkeydown = (event) => {
+    const at = focusedRow();
+    const targets = { ArrowDown: at + 1, ArrowUp: Math.max(0, at - 1), Home: 0, End: Infinity };
+    const to = targets[event.key as keyof typeof targets];
     if (to === undefined) return;
     event.preventDefault();
-    opens[to]?.focus();
-  }
-  node.addEventListener("keydown", onKey);
+    focus(to);
+  };
 
   return {
     node,
     render(
-      { notifications, preferences }: Pick<BellSnapshot, "notifications" | "preferences">,
-      nextWording: Wording,
+      notifications: BellSnapshot["notifications"],
+      mutedTypes: readonly string[],
+      next: Wording,
       templates: Templates,
     ): void {
-      if (wording !== nextWording) {
-        rows.clear();
-        wording = nextWording;
-        clock = createClock(wording.language);
-      }
-      const focusedAt = [...node.children].findIndex((child) => child.matches(":focus-within"));
-      const next = new Map<string, Row>();
+      const held = wording === next ? rows : new Map<string, Row>();
+      wording = next;
+      rows = new Map();
       for (const notification of notifications) {
-        const { id } = notification;
-        const content = contentOf(
-          notification,
-          templates,
-          wording.language,
-          wording.texts.untitled,
-        );
-        const held = rows.get(id);
-        const row =
-          held && isSame(held.content, content)
-            ? held
-            : createRow(notification, content, wording, clock as Clock, actions);
-        row.update(notification, preferences?.mutedTypes ?? []);
-        next.set(id, row);
+        const content = contentOf(notification, templates, next);
+        let row = held.get(notification.id);
+        if (!row || JSON.stringify(row.content) !== JSON.stringify(content))
+          row = createRow(notification, content, next, actions);
+        row.update(notification, mutedTypes);
+        rows.set(notification.id, row);
       }
-      rows = next;
+      const focused = focusedRow();
       const nodes = [...rows.values()].map((row) => row.node);
       const wanted = new Set<Element>(nodes);
-      for (const child of [...node.children]) if (!wanted.has(child)) child.remove();
-      nodes.forEach((each, index) => {
-        if (node.children[index] !== each) node.insertBefore(each, node.children[index] ?? null);
+      for (const row of [...node.children]) if (!wanted.has(row)) row.remove();
+      nodes.forEach((row, index) => {
+        const there = node.children[index];
+        if (there !== row) node.insertBefore(row, there ?? null);
       });
-      node.hidden = nodes.length === 0;
-      if (focusedAt < 0 || node.matches(":focus-within")) return;
       // The one that had the focus was archived, or is another one now.
-      const neighbour = [...rows.values()][Math.min(focusedAt, rows.size - 1)];
-      if (neighbour) neighbour.open.focus();
+      if (focused < 0 || focusedRow() >= 0) return;
+      if (nodes.length > 0) focus(focused);
       else onFocusLost();
     },
   };
 }
-
-const isSame = (a: Content, b: Content) =>
-  a.title === b.title && a.body === b.body && a.href === b.href;

@@ -1,44 +1,31 @@
 import type { BellSnapshot } from "../bell.ts";
 import type { Templates } from "./content.ts";
-import { icon, make, setName, setText } from "./dom.ts";
+import { icon, make, makeButton, setName, setText } from "./dom.ts";
 import { CROSS } from "./icons.ts";
 import { createList } from "./list.ts";
-import type { RowActions } from "./row.ts";
-import type { Texts, Wording } from "./texts.ts";
+import type { Actions } from "./row.ts";
+import type { Wording } from "./texts.ts";
 
-export interface PanelActions extends RowActions {
-  markAllRead: () => void;
-  showMore: () => void;
+export interface PanelActions extends Actions {
+  /** Connects again. */
   retry: () => void;
   close: () => void;
 }
 
-/** What the panel says when it has no list to show. */
-interface Message {
-  text: string;
-  canRetry?: true;
-}
-
 /** The dialog with the list. The bell opens, places and closes it. */
 export function createPanel(actions: PanelActions) {
+  const { attempt } = actions;
   const heading = make("h2", { id: "heading" });
   const dot = make("span", { part: "dot", class: "dot" });
-  const status = make("span", {});
-  const markAll = button("text", actions.markAllRead);
-  const close = button("icon", actions.close, icon(CROSS));
-  const header = make(
-    "header",
-    {},
-    make("div", { class: "names" }, heading, make("p", { class: "status" }, dot, status)),
-    markAll,
-    close,
-  );
-  const messageText = make("p");
-  const retry = button("text", actions.retry);
-  const message = make("div", { class: "message" }, messageText, retry);
-  const list = createList(actions, () => node.focus());
-  const more = button("text more", actions.showMore);
+  const status = make("span");
+  const names = make("div", {}, heading, make("p", { class: "status" }, dot, status));
+  const markAll = makeButton("text", () => attempt((bell) => bell.markAllAsRead()));
+  const close = makeButton("icon", actions.close, icon(CROSS));
   const notSaved = make("p", { class: "not-saved" });
+  const message = make("p", { class: "message" });
+  const retry = makeButton("text wide", actions.retry);
+  const list = createList(actions, focus);
+  const more = makeButton("text wide", () => attempt((bell) => bell.loadMore()));
   const node = make(
     "div",
     {
@@ -49,73 +36,50 @@ export function createPanel(actions: PanelActions) {
       tabindex: "-1",
       popover: "manual",
     },
-    header,
+    make("header", {}, names, markAll, close),
     notSaved,
-    make("div", { class: "scroll" }, message, list.node, more),
+    make("div", { class: "scroll" }, message, retry, list.node, more),
   );
   node.hidden = true;
-  notSaved.hidden = true;
+
+  function focus(): void {
+    node.focus({ preventScroll: true });
+  }
 
   /** The keyboard stays in the panel when the button that it was on goes. */
-  function toggle(button: HTMLElement, isShown: boolean): void {
-    if (!isShown && button.matches(":focus")) node.focus({ preventScroll: true });
+  function toggle(button: HTMLElement, isShown: boolean, text: string): void {
+    if (!isShown && button.matches(":focus")) focus();
     button.hidden = !isShown;
+    setText(button, text);
   }
 
   return {
     node,
-    /** Undefined until something was tried: the last action was not saved. */
-    warn(text: string | undefined): void {
-      notSaved.hidden = text === undefined;
-      setText(notSaved, text ?? "");
-    },
+    focus,
+    /** The last action was not saved; empty: it was. */
+    warn: (text: string) => setText(notSaved, text),
+    /** `isLoaded`: there is a list, which may be empty. */
     render(
-      snapshot: BellSnapshot,
+      { status: now, notifications, unread, hasMore, preferences }: BellSnapshot,
       isLoaded: boolean,
       wording: Wording,
       templates: Templates,
     ): void {
       const { texts } = wording;
+      // Who is signed out does not see the list any more.
+      const hasList = isLoaded && now !== "signed_out" && now !== "refused";
       setText(heading, texts.notifications);
-      dot.dataset.status = snapshot.status;
-      setText(status, texts.status[snapshot.status]);
+      dot.dataset.status = now;
+      setText(status, texts.status[now]);
       setText(markAll, texts.markAllRead);
-      markAll.setAttribute("aria-disabled", String(snapshot.unread === 0));
+      markAll.ariaDisabled = String(!hasList || unread === 0);
       setName(close, texts.close);
-      setText(more, texts.showMore);
-      setText(retry, texts.retry);
-
-      const shown = messageOf(snapshot, isLoaded, texts);
-      message.hidden = shown === undefined;
-      setText(messageText, shown?.text ?? "");
-      toggle(retry, shown?.canRetry === true);
-      list.render(
-        { ...snapshot, notifications: shown ? [] : snapshot.notifications },
-        wording,
-        templates,
-      );
-      toggle(more, shown === undefined && snapshot.hasMore);
+      message.hidden = hasList && notifications.length > 0;
+      setText(message, hasList ? texts.empty : texts.status[now]);
+      toggle(retry, !hasList && now !== "connecting", texts.retry);
+      const { mutedTypes } = preferences ?? { mutedTypes: [] };
+      list.render(hasList ? notifications : [], mutedTypes, wording, templates);
+      toggle(more, hasList && hasMore, texts.showMore);
     },
   };
-}
-
-function button(className: string, run: () => void, ...children: Node[]): HTMLButtonElement {
-  const made = make("button", { class: className, type: "button" }, ...children);
-  made.addEventListener("click", () => {
-    if (made.getAttribute("aria-disabled") !== "true") run();
-  });
-  return made;
-}
-
-/** Undefined if the list is shown. Who is signed out does not see it any more. */
-function messageOf(
-  { status, notifications }: BellSnapshot,
-  isLoaded: boolean,
-  texts: Texts,
-): Message | undefined {
-  if (status === "signed_out" || status === "refused")
-    return { text: texts.status[status], canRetry: true };
-  if (notifications.length > 0) return;
-  if (isLoaded) return { text: texts.empty };
-  return status === "offline" ? { text: texts.failed, canRetry: true } : { text: texts.loading };
 }

@@ -1,16 +1,15 @@
-import type { Notification } from "../bell.ts";
+import type { Bell, Notification } from "../bell.ts";
 import { createCard, type OnOpen } from "./card.ts";
 import type { Content } from "./content.ts";
-import { icon, make, setName, setText } from "./dom.ts";
-import { ARCHIVE, CHECK, MUTE, UNREAD } from "./icons.ts";
+import { icon, make, makeButton, setName, setText } from "./dom.ts";
+import { BOX, CHECK, CIRCLE, SLASHED_BELL } from "./icons.ts";
 import type { Wording } from "./texts.ts";
-import type { Clock } from "./time.ts";
 
-export interface RowActions {
-  onOpen: OnOpen;
-  setRead: (id: string, isRead: boolean) => void;
-  archive: (id: string) => void;
-  setMuted: (type: string, isMuted: boolean) => void;
+export interface Actions {
+  /** The user follows a notification, and may leave the page by it. */
+  follow: OnOpen;
+  /** Does it, and says if it was not saved. */
+  attempt: (act: (bell: Bell) => Promise<unknown>) => void;
 }
 
 export type Row = ReturnType<typeof createRow>;
@@ -19,51 +18,51 @@ export type Row = ReturnType<typeof createRow>;
 export function createRow(
   first: Notification,
   content: Content,
-  { texts }: Wording,
-  clock: Clock,
-  actions: RowActions,
+  { texts, ago, absolute }: Wording,
+  { follow, attempt }: Actions,
 ) {
-  const { id, type } = first;
+  const { id, type, createdAt } = first;
   let isRead = false;
   let isMuted = false;
-  const card = createCard(first, content, actions.onOpen);
+  const { open, parts } = createCard(first, content, follow);
   const time = make("time", {
     part: "time",
-    datetime: first.createdAt,
-    title: clock.absolute(first.createdAt),
+    datetime: createdAt,
+    title: absolute(createdAt),
   });
   const unread = make("span", { class: "spoken" });
-  const muted = make("span", { class: "muted" });
-
-  function action(path: string, run: () => void): HTMLButtonElement {
-    const button = make("button", { class: "icon", type: "button" }, icon(path));
-    button.addEventListener("click", run);
-    return button;
-  }
-  const read = action(CHECK, () => actions.setRead(id, !isRead));
-  const archive = action(ARCHIVE, () => actions.archive(id));
+  const muted = make("span");
+  const check = icon(CHECK);
+  const circle = icon(CIRCLE);
+  const read = makeButton("icon", () =>
+    attempt((bell) => (isRead ? bell.markAsUnread(id) : bell.markAsRead(id))),
+  );
+  const archive = makeButton("icon", () => attempt((bell) => bell.archive(id)), icon(BOX));
+  const mute = makeButton(
+    "icon",
+    () => attempt((bell) => bell.setMuted(type, !isMuted)),
+    icon(SLASHED_BELL),
+  );
   setName(archive, texts.archive);
-  const mute = action(MUTE, () => actions.setMuted(type, !isMuted));
-
+  setName(mute, texts.mute);
   const buttons = make("div", { class: "actions" }, read, archive, mute);
-  const meta = make("div", { class: "meta" }, time, muted, unread, buttons);
-  const article = make("article", { part: "item", class: "item" }, ...card.parts, meta);
+  const meta = make("div", { class: "meta" }, time, muted, buttons);
+  const article = make("article", { part: "item" }, unread, ...parts, meta);
 
   return {
     node: make("li", {}, article),
-    open: card.open,
+    open,
     content,
     update(notification: Notification, mutedTypes: readonly string[]): void {
       isRead = notification.readAt !== null;
       isMuted = mutedTypes.includes(type);
-      article.classList.toggle("unread", !isRead);
+      article.className = isRead ? "item" : "item unread";
       setText(unread, isRead ? "" : texts.unread);
-      setText(time, clock.ago(notification.createdAt));
+      setText(time, ago(createdAt));
+      setText(muted, isMuted ? texts.muted : "");
       setName(read, isRead ? texts.markUnread : texts.markRead);
-      read.querySelector("path")?.setAttribute("d", isRead ? UNREAD : CHECK);
-      setName(mute, isMuted ? texts.unmute : texts.mute);
-      mute.classList.toggle("on", isMuted);
-      setText(muted, isMuted ? `· ${texts.muted}` : "");
+      read.replaceChildren(isRead ? circle : check);
+      mute.ariaPressed = String(isMuted);
     },
   };
 }

@@ -1,9 +1,10 @@
 import type { Status } from "../bell.ts";
+import { createClock } from "./time.ts";
 
 /** By the categories of `Intl.PluralRules`; `{count}` stands for the number. */
 export type Plural = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
 
-/** The words of the bell itself. Those of a notification come from its templates. */
+/** The words of the bell itself. Those of a notification come from the database, or from the page's templates. */
 export interface Texts {
   /** The name of the bell and of its list. */
   notifications: string;
@@ -17,14 +18,12 @@ export interface Texts {
   markUnread: string;
   markAllRead: string;
   archive: string;
+  /** The name of the button that turns off, or on again, what is of a notification's type. */
   mute: string;
-  unmute: string;
   muted: string;
   showMore: string;
   close: string;
-  loading: string;
   empty: string;
-  failed: string;
   retry: string;
   notSaved: string;
   status: Record<Status, string>;
@@ -35,8 +34,8 @@ export type OwnTexts = Partial<Omit<Texts, "status">> & { status?: Partial<Texts
 
 const ENGLISH: Texts = {
   notifications: "Notifications",
-  unreadCount: { one: "{count} unread", other: "{count} unread" },
-  newCount: { one: "{count} new notification", other: "{count} new notifications" },
+  unreadCount: { other: "{count} unread" },
+  newCount: { other: "{count} new notifications" },
   untitled: "Notification",
   unread: "Unread",
   markRead: "Mark as read",
@@ -44,15 +43,12 @@ const ENGLISH: Texts = {
   markAllRead: "Mark all as read",
   archive: "Archive",
   mute: "No more like this",
-  unmute: "Allow more like this",
   muted: "Muted",
   showMore: "Show more",
   close: "Close",
-  loading: "Loading…",
   empty: "No notifications yet",
-  failed: "Could not be loaded",
   retry: "Try again",
-  notSaved: "This was not saved. Try again.",
+  notSaved: "Not saved. Try again.",
   status: {
     connecting: "Connecting…",
     live: "Connected",
@@ -65,17 +61,11 @@ const ENGLISH: Texts = {
 
 const RUSSIAN: Texts = {
   notifications: "Уведомления",
-  unreadCount: {
-    one: "{count} непрочитанное",
-    few: "{count} непрочитанных",
-    many: "{count} непрочитанных",
-    other: "{count} непрочитанного",
-  },
+  unreadCount: { one: "{count} непрочитанное", other: "{count} непрочитанных" },
   newCount: {
     one: "{count} новое уведомление",
     few: "{count} новых уведомления",
-    many: "{count} новых уведомлений",
-    other: "{count} нового уведомления",
+    other: "{count} новых уведомлений",
   },
   untitled: "Уведомление",
   unread: "Не прочитано",
@@ -83,16 +73,13 @@ const RUSSIAN: Texts = {
   markUnread: "Отметить непрочитанным",
   markAllRead: "Прочитать все",
   archive: "В архив",
-  mute: "Больше не присылать такие",
-  unmute: "Снова присылать такие",
+  mute: "Не присылать такие",
   muted: "Отключены",
   showMore: "Показать ещё",
   close: "Закрыть",
-  loading: "Загрузка…",
   empty: "Уведомлений пока нет",
-  failed: "Не удалось загрузить",
   retry: "Повторить",
-  notSaved: "Не сохранилось. Попробуйте ещё раз.",
+  notSaved: "Не сохранено. Повторите.",
   status: {
     connecting: "Подключение…",
     live: "На связи",
@@ -108,26 +95,25 @@ export type Wording = ReturnType<typeof createWording>;
 /** The texts for a language: the page's own ones, and else Russian or English. */
 export function createWording(language: string, own: OwnTexts = {}) {
   const base = /^ru\b/i.test(language) ? RUSSIAN : ENGLISH;
-  const texts: Texts = { ...base, ...own, status: { ...base.status, ...own.status } };
   const plurals = new Intl.PluralRules(language);
-  const numbers = new Intl.NumberFormat(language);
   return {
     language,
-    texts,
+    ...createClock(language),
+    texts: { ...base, ...own, status: { ...base.status, ...own.status } } as Texts,
     /** With the form of the word that the number asks for. */
-    count(forms: Plural, count: number): string {
-      const form = forms[plurals.select(count)] ?? forms.other;
-      return form.replace("{count}", numbers.format(count));
-    },
+    count: (forms: Plural, count: number): string =>
+      (forms[plurals.select(count)] ?? forms.other).replace(
+        "{count}",
+        count.toLocaleString(language),
+      ),
   };
 }
 
 /** A language that the browser can format for: the first of these that is one. */
 export function usableLanguage(...languages: (string | null | undefined)[]): string {
   for (const language of languages) {
-    if (!language) continue;
     try {
-      return Intl.getCanonicalLocales(language)[0] as string;
+      if (language) return Intl.getCanonicalLocales(language)[0] as string;
     } catch {
       // Not a language tag, as `lang="english, please"`.
     }

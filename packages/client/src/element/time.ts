@@ -1,38 +1,31 @@
-const STEPS: [unit: Intl.RelativeTimeFormatUnit, seconds: number, below: number][] = [
-  ["second", 1, 45],
-  ["minute", 60, 3600],
-  ["hour", 3600, 86_400],
-  ["day", 86_400, 7 * 86_400],
+/** In seconds: below this age, in this unit, of this length. The first has no number: it is "now". */
+const STEPS: [below: number, unit: Intl.RelativeTimeFormatUnit, length: number][] = [
+  [60, "second", Number.POSITIVE_INFINITY],
+  [3600, "minute", 60],
+  [86_400, "hour", 3600],
+  [604_800, "day", 86_400],
 ];
 
-export type Clock = ReturnType<typeof createClock>;
-
-/** Formats times for a language. */
+/** Formats times for a language. A time that no clock has, as `infinity`, stays as it is. */
 export function createClock(language: string) {
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
-  const date = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
-  const absolute = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "short" });
+
+  function absolute(time: string, how: Intl.DateTimeFormatOptions): string {
+    const at = new Date(time);
+    return Number.isNaN(+at) ? time : at.toLocaleString(language, how);
+  }
 
   return {
-    /** As in "5 min. ago" for a week, and then the date. A time that no clock has, as `infinity`, stays as it is. */
+    /** As in "5 min. ago" for a week, and then the date. */
     ago(time: string, now = Date.now()): string {
-      const at = Date.parse(time);
-      if (Number.isNaN(at)) return time;
+      const age = (now - Date.parse(time)) / 1000;
       // The clocks of service and browser differ a little: nothing comes from the next minute.
-      const seconds = Math.round((at - now) / 1000);
-      if (seconds > 60) return date.format(at);
-      const past = Math.max(0, -seconds);
-      const step = STEPS.find(([, , below]) => past < below);
-      if (!step) return date.format(at);
-      const [unit, length] = step;
-      return unit === "second"
-        ? relative.format(0, "second")
-        : relative.format(-Math.max(1, Math.floor(past / length)), unit);
+      const step = age > -60 && STEPS.find(([below]) => age < below);
+      if (!step) return absolute(time, { dateStyle: "medium" });
+      const [, unit, length] = step;
+      return relative.format(-Math.floor(age / length), unit);
     },
 
-    absolute(time: string): string {
-      const at = Date.parse(time);
-      return Number.isNaN(at) ? time : absolute.format(at);
-    },
+    absolute: (time: string) => absolute(time, { dateStyle: "full", timeStyle: "short" }),
   };
 }

@@ -1,122 +1,71 @@
 import type { Notification } from "../bell.ts";
 import { createCard, type OnOpen } from "./card.ts";
 import type { Content } from "./content.ts";
-import { hide, icon, make, setName, show } from "./dom.ts";
+import { hide, icon, make, makeButton, setName, show } from "./dom.ts";
 import { CROSS } from "./icons.ts";
 
 const SHOWN = 3;
 const SHOWN_MS = 7000;
-/** What comes within it is one burst: only its newest are shown. */
-const BURST_MS = 100;
+/** After the pointer or the keyboard has left them, they stay for this time at most. */
+const AFTERWARDS_MS = 3000;
 
 interface Toast {
   id: string;
   node: HTMLElement;
-  timer?: ReturnType<typeof setTimeout>;
 }
 
-export interface ToastOptions {
-  contentOf: (notification: Notification) => Content;
-  onOpen: OnOpen;
-  /** The name of the button that closes a toast. */
-  closeName: () => string;
-  /** The keyboard was in a toast that is gone, and it was the last one. */
-  onFocusLost: () => void;
-}
-
-/** Shows what has just come, at most three at a time. While the pointer or the keyboard is on them, none comes or goes. */
-export function createToasts({ contentOf, onOpen, closeName, onFocusLost }: ToastOptions) {
+/**
+ * Shows what has just come, the newest three at most. While the pointer or the keyboard is on them, none comes and none goes. `onFocusLost` is called when
+ * the last one goes that had the keyboard.
+ */
+export function createToasts(onOpen: OnOpen, onFocusLost: () => void) {
   const node = make("section", { class: "toasts", popover: "manual" });
   node.hidden = true;
-  const toasts: Toast[] = [];
-  let waiting: Notification[] = [];
-  let isHeld = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let toasts: Toast[] = [];
 
-  function hold(held: boolean): void {
-    isHeld = held;
-    for (const toast of toasts) clearTimeout(toast.timer);
-    if (held) return;
-    for (const toast of toasts) start(toast);
-    showWaiting();
-  }
+  const isHeld = () => node.matches(":hover, :focus-within");
 
-  function start(toast: Toast): void {
-    toast.timer = setTimeout(remove, SHOWN_MS, toast);
+  function expire(toast: Toast): void {
+    if (isHeld()) setTimeout(expire, AFTERWARDS_MS, toast);
+    else remove(toast);
   }
 
   function remove(toast: Toast): void {
-    const index = toasts.indexOf(toast);
-    if (index < 0) return;
-    clearTimeout(toast.timer);
-    toasts.splice(index, 1);
+    toasts = toasts.filter((each) => each !== toast);
     // Before it goes, because what had the focus would leave it to nobody.
     if (toast.node.matches(":focus-within")) {
-      const next = toasts[index] ?? toasts[index - 1];
-      if (next) next.node.querySelector<HTMLElement>(".open")?.focus();
+      const next = toasts[0]?.node.querySelector<HTMLElement>(".open");
+      if (next) next.focus();
       else onFocusLost();
     }
     toast.node.remove();
-    if (toasts.length > 0) return;
-    isHeld = false;
-    hide(node);
-    showWaiting();
+    if (toasts.length === 0) hide(node);
   }
-
-  function add(notification: Notification): void {
-    const close = make("button", { class: "icon", type: "button" }, icon(CROSS));
-    setName(close, closeName());
-    const { parts } = createCard(notification, contentOf(notification), (...clicked) => {
-      onOpen(...clicked);
-      remove(toast);
-    });
-    const toast: Toast = {
-      id: notification.id,
-      node: make("article", { part: "toast", class: "toast item" }, ...parts, close),
-    };
-    close.addEventListener("click", () => remove(toast));
-    toasts.push(toast);
-    node.append(toast.node);
-    start(toast);
-  }
-
-  function showWaiting(): void {
-    if (isHeld || waiting.length === 0) return;
-    const newest = waiting.slice(-SHOWN);
-    waiting = [];
-    for (const notification of newest) add(notification);
-    for (const toast of toasts.slice(0, -SHOWN)) remove(toast);
-    show(node);
-  }
-
-  node.addEventListener("pointerenter", () => hold(true));
-  node.addEventListener("pointerleave", () => hold(node.matches(":focus-within")));
-  node.addEventListener("focusin", () => hold(true));
-  node.addEventListener("focusout", ({ relatedTarget }) =>
-    hold(node.matches(":hover") || node.contains(relatedTarget as Node | null)),
-  );
-  node.addEventListener("keydown", ({ key, target }) => {
-    if (key !== "Escape") return;
-    const focused = toasts.find((toast) => toast.node.contains(target as Node));
-    if (focused) remove(focused);
-  });
 
   return {
     node,
-    add(notification: Notification): void {
-      waiting.push(notification);
-      clearTimeout(timer);
-      timer = setTimeout(showWaiting, BURST_MS);
+    add(notification: Notification, content: Content, closeName: string): void {
+      if (isHeld()) return;
+      const { parts } = createCard(notification, content, (...opened) => {
+        onOpen(...opened);
+        remove(toast);
+      });
+      const close = makeButton("icon", () => remove(toast), icon(CROSS));
+      setName(close, closeName);
+      const toast: Toast = {
+        id: notification.id,
+        node: make("article", { part: "toast", class: "toast item" }, ...parts, close),
+      };
+      toast.node.onkeydown = ({ key }) => key === "Escape" && remove(toast);
+      toasts.push(toast);
+      node.append(toast.node);
+      show(node);
+      setTimeout(expire, SHOWN_MS, toast);
+      if (toasts.length > SHOWN) remove(toasts[0] as Toast);
     },
-    /** Those that were seen elsewhere go. */
+    /** Those that are not wanted any more go. */
     keep(isWanted: (id: string) => boolean): void {
-      waiting = waiting.filter(({ id }) => isWanted(id));
-      if (!isHeld) for (const toast of [...toasts]) if (!isWanted(toast.id)) remove(toast);
-    },
-    clear(): void {
-      clearTimeout(timer);
-      waiting = [];
-      for (const toast of [...toasts]) remove(toast);
+      for (const toast of toasts) if (!isWanted(toast.id)) remove(toast);
     },
   };
 }

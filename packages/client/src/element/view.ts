@@ -1,7 +1,7 @@
 import type { Bell, BellSnapshot, Notification } from "../bell.ts";
 import { createAnnouncer } from "./announcer.ts";
 import { contentOf, type Templates } from "./content.ts";
-import { hide, icon, make, setText, show } from "./dom.ts";
+import { hide, icon, make, makeButton, setText, show } from "./dom.ts";
 import { BELL } from "./icons.ts";
 import { createPanel } from "./panel.ts";
 import { place } from "./place.ts";
@@ -14,10 +14,6 @@ export interface ViewOptions {
   bell: () => Bell | undefined;
   wording: () => Wording;
   templates: () => Templates;
-  placement: () => string;
-  showsToasts: () => boolean;
-  /** Dispatches an event of the element. False if a listener has prevented what follows. */
-  emit: (name: string, detail?: object) => boolean;
   retry: () => void;
 }
 
@@ -25,34 +21,22 @@ const MOST_IN_BADGE = 99;
 const REFRESH_TIMES_MS = 30_000;
 
 /** What the element shows: the button, the panel, the toasts and the live region. It renders once a frame at most, and the list only while it is open. */
-export function createView(options: ViewOptions) {
-  const { root, bell, wording, templates, emit } = options;
-  const badge = make("span", { part: "badge", class: "badge", "aria-hidden": "true" });
+export function createView({ root, bell, wording, templates, retry }: ViewOptions) {
+  const { host } = root;
+  const badge = make("span", { part: "badge", class: "badge" });
   const dot = make("span", { part: "dot", class: "dot" });
-  const button = make("button", {
-    part: "button",
-    class: "bell",
-    type: "button",
-    "aria-haspopup": "dialog",
-  });
-  button.append(icon(BELL), badge, dot);
+  const button = makeButton(
+    "bell",
+    () => (opened ? closePanel(true) : openPanel()),
+    icon(BELL),
+    badge,
+    dot,
+  );
+  button.part.add("button");
+  button.ariaHasPopup = "dialog";
   const announcer = createAnnouncer();
-  const panel = createPanel({
-    onOpen: follow,
-    setRead: (id, isRead) => attempt((to) => (isRead ? to.markAsRead(id) : to.markAsUnread(id))),
-    archive: (id) => attempt((to) => to.archive(id)),
-    setMuted: (type, isMuted) => attempt((to) => to.setMuted(type, isMuted)),
-    markAllRead: () => attempt((to) => to.markAllAsRead()),
-    showMore: () => attempt((to) => to.loadMore()),
-    retry: options.retry,
-    close: () => closePanel(true),
-  });
-  const toasts = createToasts({
-    contentOf: content,
-    onOpen: follow,
-    closeName: () => wording().texts.close,
-    onFocusLost: () => button.focus(),
-  });
+  const panel = createPanel({ follow, attempt, retry, close: () => closePanel(true) });
+  const toasts = createToasts(follow, () => button.focus());
   root.append(button, panel.node, toasts.node, announcer.region);
 
   let snapshot: BellSnapshot | undefined;
@@ -62,30 +46,25 @@ export function createView(options: ViewOptions) {
   let opened: AbortController | undefined;
   let isMarkingSeen = false;
 
-  function content(notification: Notification) {
-    const { language, texts } = wording();
-    return contentOf(notification, templates(), language, texts.untitled);
-  }
-
   function render(): void {
     isScheduled = false;
     if (!snapshot) return;
     const { texts, count } = wording();
-    const { unread, unseen, status } = snapshot;
-    const unreadText = count(texts.unreadCount, unread);
-    button.setAttribute("aria-label", `${texts.notifications}: ${unreadText}`);
-    button.setAttribute("aria-expanded", String(opened !== undefined));
+    const { unread, unseen, status, notifications } = snapshot;
+    button.ariaLabel = `${texts.notifications}: ${count(texts.unreadCount, unread)}`;
+    button.ariaExpanded = String(opened !== undefined);
     // It is the description of the button, too.
     button.title = texts.status[status];
     dot.dataset.status = status;
-    badge.hidden = unread === 0 || status === "signed_out";
+    badge.hidden = unread === 0;
     badge.classList.toggle("seen", unseen === 0);
-    setText(badge, unread > MOST_IN_BADGE ? `${MOST_IN_BADGE}+` : String(unread));
-    const seen = new Set(snapshot.notifications.filter((each) => each.seenAt).map(({ id }) => id));
-    toasts.keep((id) => !seen.has(id));
+    setText(badge, unread > MOST_IN_BADGE ? `${MOST_IN_BADGE}+` : `${unread}`);
+    const seen = new Set(notifications.filter(({ seenAt }) => seenAt).map(({ id }) => id));
+    // Those of a user who has signed out go as well.
+    toasts.keep((id) => isLoaded && !seen.has(id));
     if (!opened) return;
     panel.render(snapshot, isLoaded, wording(), templates());
-    if (unseen > 0) markSeen();
+    if (unseen > 0 && !isMarkingSeen) markSeen();
   }
 
   function schedule(): void {
@@ -93,33 +72,41 @@ export function createView(options: ViewOptions) {
     isScheduled = true;
   }
 
-  /** The list is open, so the user sees all of it. Failures wait for the next opening. */
+  /** The list is open, so the user sees all of it. After a failure this waits for the next opening. */
   function markSeen(): void {
-    if (isMarkingSeen) return;
     isMarkingSeen = true;
     bell()
       ?.markAllAsSeen()
-      .then(() => {
-        isMarkingSeen = false;
-      })
-      .catch(() => {});
+      .then(
+        () => {
+          isMarkingSeen = false;
+        },
+        () => {},
+      );
   }
 
-  function attempt(act: (to: Bell) => Promise<void>): void {
+  function attempt(act: (bell: Bell) => Promise<unknown>): void {
     const to = bell();
-    if (!to) return;
-    panel.warn(undefined);
-    act(to).catch(() => {
-      panel.warn(wording().texts.notSaved);
-      announcer.say(wording().texts.notSaved);
-    });
+    panel.warn("");
+    if (to)
+      act(to).catch(() => {
+        const { notSaved } = wording().texts;
+        panel.warn(notSaved);
+        announcer.say(notSaved);
+      });
   }
+
+  /** False if a listener has prevented what follows. */
+  const emit = (name: string, detail?: object, cancelable = false) =>
+    host.dispatchEvent(
+      new CustomEvent(name, { bubbles: true, composed: true, cancelable, detail }),
+    );
 
   function follow(notification: Notification, href: string | undefined, event: MouseEvent): void {
     if (notification.readAt === null) attempt((to) => to.markAsRead(notification.id));
     // The browser opens another tab or window, and this page stays as it is.
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const isAllowed = emit("bell-click", { notification, href });
+    const isAllowed = emit("bell-click", { notification, href }, true);
     if (!isAllowed) event.preventDefault();
     if (href || !isAllowed) closePanel(true);
   }
@@ -127,9 +114,9 @@ export function createView(options: ViewOptions) {
   function openPanel(): void {
     opened = new AbortController();
     const { signal } = opened;
-    toasts.clear();
+    toasts.keep(() => false);
     isMarkingSeen = false;
-    panel.warn(undefined);
+    panel.warn("");
     // Without them nothing is shown as muted.
     if (!snapshot?.preferences)
       bell()
@@ -137,24 +124,24 @@ export function createView(options: ViewOptions) {
         .catch(() => {});
     render();
     show(panel.node);
-    place(panel.node, button, options.placement());
-    panel.node.focus({ preventScroll: true });
+    const putInPlace = () => place(panel.node, button, host.getAttribute("placement") ?? "");
+    putInPlace();
+    panel.focus();
 
-    const replace = () => place(panel.node, button, options.placement());
-    addEventListener("resize", replace, { signal });
-    addEventListener("scroll", replace, { signal, capture: true, passive: true });
-    document.addEventListener(
+    addEventListener("resize", putInPlace, { signal });
+    addEventListener("scroll", putInPlace, { signal, capture: true, passive: true });
+    addEventListener(
       "pointerdown",
-      (event) => event.composedPath().includes(root.host) || closePanel(false),
+      (event) => event.composedPath().includes(host) || closePanel(false),
       { signal },
     );
-    document.addEventListener(
+    addEventListener(
       "keydown",
-      (event) => event.key === "Escape" && !event.defaultPrevented && closePanel(true),
+      ({ key, defaultPrevented }) => key === "Escape" && !defaultPrevented && closePanel(true),
       { signal },
     );
     const timer = setInterval(schedule, REFRESH_TIMES_MS);
-    signal.addEventListener("abort", () => clearInterval(timer));
+    signal.onabort = () => clearInterval(timer);
     emit("bell-open");
   }
 
@@ -162,12 +149,11 @@ export function createView(options: ViewOptions) {
     if (!opened) return;
     opened.abort();
     opened = undefined;
-    button.setAttribute("aria-expanded", "false");
     if (returnFocus || panel.node.matches(":focus-within")) button.focus({ preventScroll: true });
     hide(panel.node);
+    schedule();
   }
 
-  button.addEventListener("click", () => (opened ? closePanel(true) : openPanel()));
   // The keyboard has left the panel: what it goes to must not be covered.
   panel.node.addEventListener("focusout", ({ relatedTarget }) => {
     if (relatedTarget && !root.contains(relatedTarget as Node)) closePanel(false);
@@ -177,8 +163,6 @@ export function createView(options: ViewOptions) {
     show(next: BellSnapshot, loaded: boolean): void {
       snapshot = next;
       isLoaded = loaded;
-      // Those of a user who has signed out, or of another one.
-      if (!loaded) toasts.clear();
       schedule();
     },
     /** Texts, templates or attributes are others now. */
@@ -188,12 +172,14 @@ export function createView(options: ViewOptions) {
       // Nobody sees it. The badge has it when the page is shown again.
       if (document.hidden) return;
       const { texts, count } = wording();
-      announcer.arrived(content(notification).title, (n) => count(texts.newCount, n));
-      if (!opened && options.showsToasts()) toasts.add(notification);
+      const content = contentOf(notification, templates(), wording());
+      announcer.arrived(content.title, (n) => count(texts.newCount, n));
+      if (!opened && host.getAttribute("toasts") !== "off")
+        toasts.add(notification, content, texts.close);
     },
     close(): void {
       closePanel(false);
-      toasts.clear();
+      toasts.keep(() => false);
       announcer.clear();
     },
   };
