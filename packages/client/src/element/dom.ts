@@ -17,7 +17,9 @@ export function makeButton(
 ): HTMLButtonElement {
   const button = make("button", { class: className, type: "button" }, ...children);
   // A disabled button would lose the focus. This one stays where it is, and does nothing.
-  button.onclick = () => button.ariaDisabled !== "true" && onClick();
+  button.onclick = () => {
+    if (button.ariaDisabled !== "true") onClick();
+  };
   return button;
 }
 

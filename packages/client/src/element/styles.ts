@@ -24,7 +24,7 @@ svg { display: block; width: 20px; fill: none; stroke: currentColor; stroke-widt
 .bell, .icon { display: grid; place-items: center; flex: none; border-radius: 8px; }
 .bell { position: relative; width: 100%; height: 100%; border-radius: 50%; }
 .bell svg { width: 60%; }
-.bell:hover, .bell[aria-expanded=true] { background: #8883; }
+.bell:hover { background: #8883; }
 .badge { position: absolute; top: 0; inset-inline-start: 50%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--alert); color: var(--surface); font-size: 11px; line-height: 18px; font-weight: 700; text-align: center; }
 .seen { background: var(--muted); }
 .dot { flex: none; width: 8px; height: 8px; border-radius: 50%; background: var(--bell-waiting, light-dark(#b26b00, #eeb856)); }
@@ -50,8 +50,7 @@ h2 { font-size: 16px; font-weight: 650; line-height: 1.3; }
 .not-saved:empty { display: none; }
 
 ul { padding: 0; list-style: none; }
-li, .wide { border-top: 1px solid var(--line); }
-li:first-child { border: 0; }
+li + li { border-top: 1px solid var(--line); }
 .item { position: relative; padding: 12px 16px 6px 28px; overflow-wrap: anywhere; }
 .unread { background: var(--bell-unread, light-dark(#f4f6ff, #20253a)); }
 .unread::after { content: ""; position: absolute; top: 18px; inset-inline-start: 12px; width: 8px; height: 8px; border-radius: 50%; background: var(--accent); }
@@ -77,7 +76,7 @@ li:first-child { border: 0; }
 .toast .icon { position: absolute; top: 6px; inset-inline-end: 6px; }
 
 @media (max-width: 480px) {
-  .panel { width: 100%; border-inline: 0; }
+  .panel { width: 100%; max-height: var(--room); border-inline: 0; }
   .actions .icon { width: 40px; height: 36px; }
 }
 @media not (prefers-reduced-motion) {

@@ -56,7 +56,9 @@ export function createToasts(onOpen: OnOpen, onFocusLost: () => void) {
         id: notification.id,
         node: make("article", { part: "toast", class: "toast item" }, ...parts, close),
       };
-      toast.node.onkeydown = ({ key }) => key === "Escape" && remove(toast);
+      toast.node.onkeydown = ({ key }) => {
+        if (key === "Escape") remove(toast);
+      };
       toasts.push(toast);
       node.append(toast.node);
       show(node);

@@ -20,6 +20,9 @@ export interface ViewOptions {
 const MOST_IN_BADGE = 99;
 const REFRESH_TIMES_MS = 30_000;
 
+/** A failure that the status says already, or that the next opening mends. */
+function ignore(): void {}
+
 /** What the element shows: the button, the panel, the toasts and the live region. It renders once a frame at most, and the list only while it is open. */
 export function createView({ root, bell, wording, templates, retry }: ViewOptions) {
   const { host } = root;
@@ -77,12 +80,9 @@ export function createView({ root, bell, wording, templates, retry }: ViewOption
     isMarkingSeen = true;
     bell()
       ?.markAllAsSeen()
-      .then(
-        () => {
-          isMarkingSeen = false;
-        },
-        () => {},
-      );
+      .then(() => {
+        isMarkingSeen = false;
+      }, ignore);
   }
 
   function attempt(act: (bell: Bell) => Promise<unknown>): void {
@@ -118,10 +118,7 @@ export function createView({ root, bell, wording, templates, retry }: ViewOption
     isMarkingSeen = false;
     panel.warn("");
     // Without them nothing is shown as muted.
-    if (!snapshot?.preferences)
-      bell()
-        ?.loadPreferences()
-        .catch(() => {});
+    if (!snapshot?.preferences) bell()?.loadPreferences().catch(ignore);
     render();
     show(panel.node);
     const putInPlace = () => place(panel.node, button, host.getAttribute("placement") ?? "");
