@@ -5,6 +5,7 @@
 --
 -- Remove   select bellwire.drop_rule('message_received');
 grant select on public.tasks to bellwire_rules;
+grant select (id, name) on public.users to bellwire_rules;
 
 select bellwire.define_rule('message_received', 'public.messages', 'insert', $$
   select case
@@ -14,13 +15,14 @@ select bellwire.define_rule('message_received', 'public.messages', 'insert', $$
          end as recipient_id,
          case when t.id is null then 'message.received' else 'task.message' end as type,
          m.sender_id as actor_id,
-         coalesce('New message in "' || t.title || '"', 'New message') as title,
+         coalesce(sender.name || ' wrote in "' || t.title || '"', sender.name || ' sent you a message') as title,
          coalesce(nullif(bellwire.preview(m.body), ''), m.file_name) as body,
          case when t.id is null then '/messages/' else '/tasks/' end || coalesce(t.id, m.sender_id) as link,
          case
-           when t.id is null then jsonb_build_object('messageId', m.id)
-           else jsonb_build_object('taskId', t.id, 'messageId', m.id)
+           when t.id is null then jsonb_build_object('messageId', m.id, 'actorName', sender.name)
+           else jsonb_build_object('taskId', t.id, 'messageId', m.id, 'actorName', sender.name, 'taskTitle', t.title)
          end as data
     from new_rows m
+    join public.users sender on sender.id = m.sender_id
     left join public.tasks t on t.id = m.task_id
 $$);

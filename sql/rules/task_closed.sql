@@ -7,7 +7,7 @@ select bellwire.define_rule('task_closed', 'public.tasks', 'update', $$
          'task.' || new.status as type,
          'Task "' || new.title || '" was ' || new.status as title,
          '/tasks/' || new.id as link,
-         jsonb_build_object('taskId', new.id) as data
+         jsonb_build_object('taskId', new.id, 'taskTitle', new.title) as data
     from new_rows new
     join old_rows old on old.id = new.id
    cross join lateral (values (new.customer_id), (new.executor_id)) as party (id)

@@ -156,7 +156,7 @@ describe("the marketplace's rules notify through the stream", () => {
         expect(
           got.map(({ data: { type, link, data } }) => ({ who, type, link, data })),
           write,
-        ).toEqual(expected);
+        ).toMatchObject(expected);
       }
     }
     await database.query("select bellwire.notify(id::text, 'sentinel') from users");
