@@ -1,23 +1,12 @@
 /**
- * The requests of the page. A real application drops the `/demo/as/<id>` prefix and sends its session:
- * `fetch("/api/notifications/?limit=30")` with the cookie, or an `Authorization: Bearer` header.
+ * The requests of the page. A real application needs no `/demo/as/<id>` before the bell's URL: the bell's requests carry its session's
+ * cookie, or what `getToken` resolves to.
  */
 export const listUsers = () => request("/demo/users");
 export const readState = (userId) => request(`/demo/state?user=${userId}`);
 export const perform = (act) => request("/demo/acts", { method: "POST", body: act });
 
 export const inboxUrl = (userId) => `/demo/as/${userId}/api/notifications`;
-
-export function createInboxApi(userId) {
-  const base = inboxUrl(userId);
-  return {
-    list: ({ before, limit = 30 } = {}) =>
-      request(`${base}/?limit=${limit}${before ? `&before=${before}` : ""}`),
-    markRead: (id) => request(`${base}/${id}`, { method: "PATCH", body: { read: true } }),
-    /** `cursor` is the page's position. Notifications that arrive meanwhile, or commit late, stay unread. */
-    markAllRead: (cursor) => request(`${base}/mark-all-read`, { method: "POST", body: { cursor } }),
-  };
-}
 
 async function request(url, { method = "GET", body } = {}) {
   const response = await fetch(url, {

@@ -8,22 +8,26 @@ export const SAMPLE = `insert into messages (sender_id, recipient_id, body)
 values (1, 2, 'Hello from psql');`;
 
 /** The code box: the application's SQL, and how fast the bell rang. */
-export function createSqlBox({ title, code, note, copy, texts }) {
+export function createSqlBox({ title, code, latency, note, copy, texts }) {
   const { text } = texts;
   let shown;
   let latencyMs;
   let copied;
 
-  function describe() {
-    if (shown === undefined) return text("sqlStart");
-    if (latencyMs === undefined) return text("sqlNote");
-    return text("sqlLatency", { ms: texts.amount(Math.max(1, Math.round(latencyMs))) });
-  }
-
   function render() {
     title.textContent = text(shown === undefined ? "sqlTry" : "sqlTitle");
     code.replaceChildren(...highlight(shown ?? SAMPLE));
-    note.textContent = describe();
+    renderResult();
+  }
+
+  function renderResult() {
+    latency.hidden = latencyMs === undefined;
+    if (latencyMs !== undefined)
+      latency.textContent = text("sqlLatency", {
+        ms: texts.amount(Math.max(1, Math.round(latencyMs))),
+      });
+    const isRung = latencyMs === undefined ? "sqlNote" : "sqlRang";
+    note.textContent = text(shown === undefined ? "sqlStart" : isRung);
   }
 
   copy.addEventListener("click", async () => {
@@ -50,7 +54,7 @@ export function createSqlBox({ title, code, note, copy, texts }) {
     },
     showLatency(ms) {
       latencyMs = ms;
-      note.textContent = describe();
+      renderResult();
     },
   };
 }

@@ -38,20 +38,6 @@ export function createTexts() {
       for (const node of root.querySelectorAll("[data-text-label]"))
         node.setAttribute("aria-label", text(node.dataset.textLabel));
     },
-    /** "5 minutes ago" */
-    ago(time) {
-      const seconds = Math.round((Date.now() - Date.parse(time)) / 1000);
-      if (seconds < 10) return text("justNow");
-      const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-      if (seconds < 60) return format.format(-seconds, "second");
-      if (seconds < 3600) return format.format(-Math.floor(seconds / 60), "minute");
-      if (seconds < 86_400) return format.format(-Math.floor(seconds / 3600), "hour");
-      return format.format(-Math.floor(seconds / 86_400), "day");
-    },
-    when: (time) =>
-      new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(
-        new Date(time),
-      ),
     amount: (number) => new Intl.NumberFormat(language).format(number),
   };
 }
