@@ -36,7 +36,8 @@ export function createPanel(actions: PanelActions) {
       tabindex: "-1",
       popover: "manual",
     },
-    make("header", {}, names, markAll, close),
+    // A <header> here would be a second banner of the page.
+    make("div", { class: "head" }, names, markAll, close),
     notSaved,
     make("div", { class: "scroll" }, message, retry, list.node, more),
   );

@@ -35,8 +35,8 @@ svg { display: block; width: 20px; fill: none; stroke: currentColor; stroke-widt
 
 .panel, .toast { padding: 0; border: 1px solid var(--line); border-radius: var(--bell-radius, 14px); background: var(--surface); color: var(--ink); text-align: start; box-shadow: 0 2px 6px #1014280f, 0 16px 44px #1014282e; }
 .panel { inset: auto; display: flex; flex-direction: column; overflow: hidden; width: min(var(--bell-width, 400px), 100vw - 16px); max-height: min(var(--bell-height, 560px), var(--room)); outline: 0; }
-header { display: flex; align-items: center; gap: 4px; padding: 12px 10px 10px 16px; border-bottom: 1px solid var(--line); }
-header div { flex: 1; }
+.head { display: flex; align-items: center; gap: 4px; padding: 12px 10px 10px 16px; border-bottom: 1px solid var(--line); }
+.head div { flex: 1; }
 h2 { font-size: 16px; font-weight: 650; line-height: 1.3; }
 .status { display: flex; align-items: center; gap: 6px; color: var(--muted); font-size: 12px; }
 .scroll { overflow-y: auto; overscroll-behavior: contain; }
