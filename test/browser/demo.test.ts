@@ -74,6 +74,26 @@ inBrowser("another user is chosen in the same tab, and only that user's bell is 
 });
 
 inBrowser(
+  "a notification that is deleted or given to another recipient leaves the page, and arrives at the other recipient's",
+  async () => {
+    const { database, service, openPage } = await openDemo();
+    for (const body of ["Deleted", "Given away", "Kept"]) await database.query(MESSAGE, [body]);
+    const boris = await openPage(`${service.url}/?as=2`);
+    const clara = await openPage(`${service.url}/?as=3`);
+    await Promise.all([isLive(boris), isLive(clara), hasUnread(boris, 3)]);
+    await database.query("delete from bellwire.notifications where body = 'Deleted'");
+    await hasUnread(boris, 2);
+    await database.query(
+      "update bellwire.notifications set recipient_id = '3' where body = 'Given away'",
+    );
+    await Promise.all([hasUnread(boris, 1), hasUnread(clara, 1)]);
+    await Promise.all([openBell(boris), openBell(clara)]);
+    await expect.poll(() => bodies(clara)).toEqual(["Given away"]);
+    expect(await bodies(boris)).toEqual(["Kept"]);
+  },
+);
+
+inBrowser(
   "notifications written while the service is down are shown once when it is up again",
   async () => {
     const { database, service, openPage } = await openDemo();
