@@ -109,7 +109,6 @@ inBrowser("50 hostile notifications are text, run nothing and stay within the la
     "button",
     "div",
     "h2",
-    "header",
     "li",
     "p",
     "path",
