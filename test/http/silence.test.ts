@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { RECIPIENT_HEADER } from "../../src/http/auth/identify.ts";
 import { type ServiceProcess, startServiceProcess } from "../faults/support/service-process.ts";
 import { administer, createDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -34,8 +35,10 @@ function createStranger(service: ServiceProcess, token: string) {
     const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
     const body = isStream ? "" : await response.text();
     if (isStream) await response.body?.cancel();
-    // A recipient may read its own texts. A refusal must not quote the request.
-    const headers = JSON.stringify([...response.headers]);
+    // A recipient may read its own id and its own texts. A refusal must not quote the request.
+    const answered = new Headers(response.headers);
+    answered.delete(RECIPIENT_HEADER);
+    const headers = JSON.stringify([...answered]);
     heard.push(response.status >= 400 ? `${headers} ${body}` : headers);
     return { status: response.status, body };
   }

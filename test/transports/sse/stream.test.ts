@@ -81,6 +81,7 @@ describe("an open stream", () => {
       "access-control-allow-credentials",
       "access-control-allow-origin",
       "access-control-expose-headers",
+      "bellwire-recipient",
       "cache-control",
       "connection",
       "content-encoding",
