@@ -277,8 +277,12 @@ test.each([
   "docs/architecture.md",
   "docs/dba.md",
   "docs/decisions.md",
+  "docs/frontend.md",
   "docs/guarantees.md",
   "docs/stability.md",
+  "packages/README.md",
+  "packages/client/README.md",
+  "packages/react/README.md",
 ])("every link in %s leads to a file", (file) => {
   const text = readText(file).replaceAll(/<!--[\s\S]*?-->/g, "");
   const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);

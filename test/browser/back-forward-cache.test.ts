@@ -8,8 +8,9 @@ import { startFront } from "./support/front.ts";
 
 const inBrowser = testInBrowser("pages in the back/forward cache");
 
-const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-const [, snippet] = /\n## In your front end\n[\s\S]*?```js\n([\s\S]*?)```/.exec(readme) ?? [];
+const page = readFileSync(new URL("../../docs/api.md", import.meta.url), "utf8");
+const [, snippet] =
+  /\n## A page of the same host, with a cookie\n[\s\S]*?```js\n([\s\S]*?)```/.exec(page) ?? [];
 
 /** The functions that the snippet leaves to the application, and what a test can see of a page. */
 const MODULE = `

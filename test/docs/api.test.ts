@@ -129,11 +129,6 @@ inBrowser("a page of the same host needs a cookie and nothing else", async () =>
   await eventually(() => shown(page)).toEqual(["of another history"]);
 });
 
-test("the example of README.md is the one for a page of the same host", () => {
-  const readme = readFileSync(new URL("README.md", ROOT), "utf8");
-  expect(readme).toContain(exampleUnder("A page of the same host, with a cookie"));
-});
-
 inBrowser(
   "a page of another origin reconnects with a new ticket each time, and misses nothing",
   async () => {
