@@ -1,5 +1,5 @@
 import "./bundle.js";
-import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { startApp } from "../src/app/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createMinter } from "../src/http/auth/sign.ts";
 import { createLogger } from "../src/logger.ts";
+import { indexedPng } from "./indexed-png.ts";
 
 /**
  * Makes the pictures of the bell in docs/pictures: `npx tsx scripts/pictures.ts`. They show a page of the example marketplace with the two lines of
@@ -91,7 +92,7 @@ async function takePictures(): Promise<void> {
     await visit({ viewport: desktop, colorScheme: "dark" }),
     await visit({ viewport: { width: 390, height: 700 }, hasTouch: true, isMobile: true }),
   ];
-  await take(page, "bell", { x: 200, y: 0, width: 360, height: 61 });
+  await take(page, "bell", { x: 380, y: 0, width: 180, height: 61 });
   for (const sql of NEW) await database.query(sql);
   await page
     .locator(".toast")
@@ -136,12 +137,37 @@ async function visit(options: BrowserContextOptions, status = "live"): Promise<P
   return page;
 }
 
-async function take(
-  page: Page,
-  name: string,
-  clip?: { x: number; y: number; width: number; height: number },
-) {
-  const path = join(FOLDER, `${name}.png`);
-  await page.screenshot({ path, ...(clip && { clip }) });
-  console.log(path, (await stat(path)).size);
+async function take(page: Page, name: string, clip?: Clip): Promise<void> {
+  const png = (await page.screenshot(clip && { clip })).toString("base64");
+  // Chromium reads the PNG that it has made.
+  const { width, height, rgba } = await page.evaluate<Pixels>(`(async () => {
+    const image = new Image();
+    image.src = "data:image/png;base64,${png}";
+    await image.decode();
+    const { width, height } = image;
+    const context = new OffscreenCanvas(width, height).getContext("2d");
+    context.drawImage(image, 0, 0);
+    const reader = new FileReader();
+    reader.readAsDataURL(new Blob([context.getImageData(0, 0, width, height).data]));
+    await new Promise((resolve) => { reader.onload = resolve; });
+    return { width, height, rgba: reader.result.split(",")[1] };
+  })()`);
+  const file = join(FOLDER, `${name}.png`);
+  const picture = indexedPng(Buffer.from(rgba, "base64"), width, height);
+  await writeFile(file, picture);
+  console.log(file, `${(picture.length / 1000).toFixed(1)} KB`);
+}
+
+interface Clip {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+interface Pixels {
+  width: number;
+  height: number;
+  /** In base64. */
+  rgba: string;
 }
