@@ -5,7 +5,8 @@ const ROOT = new URL("../../", import.meta.url);
 const text = readFileSync(new URL("docs/architecture.md", ROOT), "utf8");
 
 /** A path in backticks that begins with one of these folders, or names a file of the root. */
-const PATH = /^(?:(?:src|sql|test|docs|migrations)\/[\w./-]*|[\w.-]+\.(?:md|json|example))$/;
+const PATH =
+  /^(?:(?:src|sql|test|docs|migrations|packages|examples)\/[\w./-]*|[\w.-]+\.(?:md|json|example))$/;
 const code = [...text.matchAll(/`([^`\n]+)`/g)].map(([, marked = ""]) => marked);
 const paths = new Set(code.filter((marked) => PATH.test(marked)));
 

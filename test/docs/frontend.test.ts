@@ -100,12 +100,11 @@ describe("the two lines", () => {
   behindNginx("are a bell behind nginx with docs/nginx.conf", async () => {
     const shop = await open(() => ({ JWT_COOKIE: "bell" }));
     const { url } = await startNginx({
-      locations: `${read("docs/nginx.conf")} location / { proxy_pass ${shop.front.origin("127.0.0.1")}; }`,
+      locations: `${read("docs/nginx.conf")} location = /shop { proxy_pass ${shop.front.origin("127.0.0.1")}; }`,
       http: `upstream bellwire { server ${new URL(shop.service.url).host}; keepalive 64; }`,
     });
     await shop.signIn(url);
     await expectBell(await visit(shop, url, twoLines), shop.notify);
-    expect(shop.front.asked).toEqual([]);
   });
 });
 
