@@ -216,6 +216,7 @@ describe("React", () => {
     await page.getByRole("button", { name: "live" }).click();
     await expect.poll(() => page.locator("summary").textContent()).toBe("Inbox (1)");
     expect(await page.locator("li b").allTextContents()).toEqual(["before"]);
+    expect(await list(page)).toEqual(["live", "before"]);
   });
 
   const lines = exampleOf("README.md", "In your front end", "jsx");
