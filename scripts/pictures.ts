@@ -12,7 +12,7 @@ import { createLogger } from "../src/logger.ts";
 import { indexedPng } from "./indexed-png.ts";
 
 /**
- * Makes the pictures of the bell in docs/pictures: `npx tsx scripts/pictures.ts`. They show a page of the example marketplace with the two lines of
+ * Makes the pictures of the bell in docs/pictures, and docs/demo.png: `npx tsx scripts/pictures.ts`. They show a page of the example marketplace with the two lines of
  * docs/frontend.md, in Chromium, and notifications that its rules made of plain SQL writes.
  */
 const FOLDER = fileURLToPath(new URL("../docs/pictures/", import.meta.url));
@@ -77,6 +77,7 @@ try {
   await database.query(HISTORY);
   await mkdir(FOLDER, { recursive: true });
   await takePictures();
+  await takeDemo();
 } finally {
   await browser.close();
   await database.end();
@@ -116,6 +117,21 @@ async function takePictures(): Promise<void> {
       name === "polling" ? { x: 0, y: 0, width: 560, height: 240 } : undefined,
     );
   }
+}
+
+/** The demo, after Anna has sent Boris a message. */
+async function takeDemo(): Promise<void> {
+  const viewport = { width: 1280, height: 800 };
+  const sharp = { viewport, deviceScaleFactor: 2, reducedMotion: "reduce" } as const;
+  // The demo's policy would forbid the image that `take` reads.
+  const page = await browser.newPage({ ...sharp, bypassCSP: true });
+  await page.goto(`${app.address}/?as=${BORIS}`);
+  await page.locator("button .dot[data-status=live]").waitFor();
+  await page.locator("#panel button[type=submit]").click();
+  await page.locator("#latency:not([hidden])").waitFor();
+  await page.locator("notification-bell button").first().click();
+  await page.locator(".panel article").first().waitFor();
+  await take(page, "../demo");
 }
 
 /** Boris's page, when its bell has this status. */
