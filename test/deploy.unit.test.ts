@@ -285,7 +285,9 @@ test.each([
   "packages/react/README.md",
 ])("every link in %s leads to a file", (file) => {
   const text = readText(file).replaceAll(/<!--[\s\S]*?-->/g, "");
-  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)|<img src="([^"]+)"/g)].map(
+    ([, link = "", picture = link]) => picture,
+  );
   for (const link of links.filter((link) => !/^https?:/.test(link)))
     expect(existsSync(new URL(link.replace(/#.*/, ""), new URL(file, root))), link).toBe(true);
 });
