@@ -30,17 +30,15 @@ export function after(inbox: Inbox, changes: Changes): Inbox {
 
 /** A mark-all, for what is neither read nor archived, up to the id `before`. */
 function markedByAll(each: Notification, all: NonNullable<Poll["all"]>): Notification {
-  if (each.readAt !== null || compareIds(each.id, all.before) > 0) return each;
+  if (each.readAt || compareIds(each.id, all.before) > 0) return each;
   return { ...each, seenAt: each.seenAt ?? all.seenAt, readAt: all.readAt ?? null };
 }
 
 const toShow = (notifications: Notification[]) =>
-  notifications
-    .filter(({ archivedAt }) => archivedAt === null)
-    .sort((a, b) => compareIds(b.id, a.id));
+  notifications.filter(({ archivedAt }) => !archivedAt).sort((a, b) => compareIds(b.id, a.id));
 
 /** Ids are numbers in text, of any length. Above zero if `a` is the newer one. */
-const compareIds = (a: string, b: string) => a.length - b.length || (a < b ? -1 : 1);
+const compareIds = (a: string, b: string) => a.length - b.length || (a < b ? -1 : Number(a > b));
 
 /** What the user does with a notification. What it is already stays. */
 export type Mark = (each: Notification) => Notification;
@@ -62,6 +60,6 @@ export function withMark(inbox: Inbox, ids: ReadonlySet<string>, mark: Mark): In
 
 /** Of those that were loaded. */
 export const countsOf = (notifications: readonly Notification[]): Counts => ({
-  unread: notifications.filter(({ readAt }) => readAt === null).length,
-  unseen: notifications.filter(({ seenAt, readAt }) => seenAt === null && readAt === null).length,
+  unread: notifications.filter(({ readAt }) => !readAt).length,
+  unseen: notifications.filter(({ seenAt, readAt }) => !seenAt && !readAt).length,
 });
