@@ -43,11 +43,16 @@ export function shareAmongTabs<Message extends object>(options: TabsOptions<Mess
 
     function compete(steal = false): void {
       if (!locks) return void (steal && lead());
-      locks.request(`${name} ${own}`, steal ? { steal } : { signal }, lead).catch(() => {
-        // Another tab has taken the lock, or this one has left.
-        stopLeading?.();
-        if (!signal.aborted) compete();
-      });
+      locks
+        .request(`${name} ${own}`, steal ? { steal } : { signal }, lead)
+        .catch(({ name: why }) => {
+          // Another tab has taken the lock, or this one has left.
+          stopLeading?.();
+          if (signal.aborted) return;
+          // There are no locks where cookies are blocked, nor in a sandboxed frame. Each tab leads there.
+          if (why === "AbortError") compete();
+          else void lead();
+        });
     }
 
     function lead(): Promise<void> {

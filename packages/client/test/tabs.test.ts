@@ -217,3 +217,17 @@ inBrowser(
     expect(await led(alone)).toBe(0);
   },
 );
+
+inBrowser("a frame that may not have locks leads for itself", async () => {
+  const front = await startFront(WITHOUT_BELL);
+  front.pointTo("http://127.0.0.1:1");
+  const page = await (await openBrowser()).newPage();
+  await page.goto(`${front.origin("shop.localhost")}/page.html?alone`);
+  await page.evaluate(`
+    const frame = document.createElement("iframe");
+    frame.sandbox = "allow-scripts";
+    frame.src = "/page.html";
+    document.body.append(frame);`);
+  const led = () => page.frames()[1]?.evaluate("globalThis.led");
+  await expect.poll(led).toBe(1);
+});
