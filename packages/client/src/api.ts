@@ -69,7 +69,7 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     recipient ??= named;
     if (named !== null && named !== recipient) {
       onOtherRecipient();
-      throw new Failure("unauthorized", "another recipient has signed in");
+      throw new Failure("unauthorized", "another recipient");
     }
     if (response.ok && named !== null) return response;
     throw await failureOf(response);
@@ -78,7 +78,7 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
   async function failureOf(response: Response): Promise<Failure> {
     const { status, headers } = response;
     const isOurs = headers.get("content-type")?.startsWith("application/problem+json");
-    const message = `${status} ${isOurs ? (await response.json()).code : "without Bellwire-Recipient"}`;
+    const message = `${status} ${isOurs ? (await response.json()).code : "without bellwire-recipient"}`;
     if (status === 401 && Date.now() - revokedAt < REVOKED_MS)
       return new Failure("away", message, REVOKED_PAUSE_MS);
     const willPass = !isOurs || status > 499 || status === 429;

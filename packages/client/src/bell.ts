@@ -40,11 +40,11 @@ export function createBell(options: BellOptions) {
       onSnapshot(next) {
         const isOther = next.status !== snapshot?.status;
         snapshot = next;
-        for (const listener of listeners.state) listener(next);
-        if (isOther) for (const listener of listeners.status) listener(next.status);
+        tell(listeners.state, next);
+        if (isOther) tell(listeners.status, next.status);
       },
       onNotification(notification) {
-        for (const listener of listeners.notification) listener(notification);
+        tell(listeners.notification, notification);
       },
       onOtherRecipient() {
         recipient.close();
@@ -67,13 +67,13 @@ export function createBell(options: BellOptions) {
 
     on,
 
-    markAsRead: (id: string) => recipient.mark(id, read(), { read: true }),
+    markAsRead: (id: string) => recipient.mark(id, read(now()), { read: true }),
     markAsUnread: (id: string) =>
       recipient.mark(id, (each) => ({ ...each, readAt: null }), { read: false }),
     archive: (id: string) =>
       recipient.mark(id, (each) => ({ ...each, archivedAt: now() }), { archived: true }),
-    markAllAsRead: () => recipient.markAll(true, read()),
-    markAllAsSeen: () => recipient.markAll(false, seen()),
+    markAllAsRead: () => recipient.markAll(true, read(now())),
+    markAllAsSeen: () => recipient.markAll(false, seen(now())),
 
     /** Adds the next page of older notifications. */
     loadMore: () => recipient.loadMore(),
@@ -89,13 +89,24 @@ export function createBell(options: BellOptions) {
   };
 }
 
+/** What a listener throws is reported as any error of the page, and keeps neither the bell nor another listener from going on. */
+function tell<Value>(listeners: Iterable<(value: Value) => void>, value: Value): void {
+  for (const listener of listeners)
+    try {
+      listener(value);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+}
+
 const now = () => new Date().toISOString();
 
-function seen(seenAt = now()): Mark {
-  return (each) => ({ ...each, seenAt: each.seenAt ?? seenAt });
-}
+const seen =
+  (at: string): Mark =>
+  (each) => ({ ...each, seenAt: each.seenAt ?? at });
 
-function read(readAt = now()): Mark {
-  const mark = seen(readAt);
-  return (each) => ({ ...mark(each), readAt: each.readAt ?? readAt });
-}
+const read =
+  (at: string): Mark =>
+  (each) => ({ ...seen(at)(each), readAt: each.readAt ?? at });

@@ -99,7 +99,7 @@ export function connect({
   async function poll({ signal, giveUpIn }: Attempt, waitS: number): Promise<number> {
     if (waitS > 0)
       giveUpIn(POLL_LIMIT_MS, () => {
-        log("polls are held back as well");
+        log("polls held back");
         noWaitUntil = Date.now() + AGAIN_MS;
         return undefined;
       });

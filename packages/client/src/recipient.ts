@@ -63,6 +63,8 @@ export function followRecipient(options: RecipientOptions) {
   /** The user's marks that the service has not answered yet. */
   const marks = new Set<(inbox: Inbox) => Inbox>();
   let preferences: Preferences | undefined;
+  /** The last request of preferences. */
+  let turn: Promise<unknown> = Promise.resolve();
   let status: Status = "connecting";
   /** The position of all that this tab has; undefined before its list. */
   let cursor: string | undefined;
@@ -90,6 +92,7 @@ export function followRecipient(options: RecipientOptions) {
 
   /** Fetches the list, and again until it comes. What is shown stays until then. */
   function load(): void {
+    if (isClosed) return;
     loading?.close();
     toldMeanwhile = [];
     loading = keepTrying(
@@ -162,7 +165,7 @@ export function followRecipient(options: RecipientOptions) {
     publish();
     for (const id of changes.removed ?? []) known.delete(id);
     for (const each of changes.notifications ?? [])
-      if (!known.has(each.id)) {
+      if (!isClosed && !known.has(each.id)) {
         known.add(each.id);
         options.onNotification(each);
       }
@@ -191,10 +194,16 @@ export function followRecipient(options: RecipientOptions) {
     }
   }
 
-  async function loadPreferences(): Promise<Preferences> {
-    preferences = await api.json<Preferences>("/preferences");
+  async function askPreferences(init?: RequestInit): Promise<Preferences> {
+    preferences = await api.json<Preferences>("/preferences", init);
     publish();
     return preferences;
+  }
+
+  /** One after the other, because each change is made to what was read before it. */
+  function inTurn(act: () => Promise<Preferences>): Promise<Preferences> {
+    turn = turn.then(act, act);
+    return turn as Promise<Preferences>;
   }
 
   const tabs = globalThis.document
@@ -232,20 +241,25 @@ export function followRecipient(options: RecipientOptions) {
     },
 
     async loadMore(): Promise<void> {
-      if (inbox.nextBefore === null) return;
-      inbox = after(inbox, await api.json<List>(`?before=${inbox.nextBefore}`));
+      const { nextBefore } = inbox;
+      if (nextBefore === null) return;
+      const page = await api.json<List>(`?before=${nextBefore}`);
+      // Another call may have added this page, or the list was fetched again. The counts may be older than what was told meanwhile.
+      if (inbox.nextBefore !== nextBefore) return;
+      const { unread, unseen } = inbox;
+      inbox = after(inbox, { ...page, unread, unseen });
       publish();
     },
 
-    loadPreferences,
+    loadPreferences: () => inTurn(() => askPreferences()),
 
-    async setMuted(type: string, isMuted: boolean): Promise<void> {
-      const { mutedTypes } = await loadPreferences();
-      const others = mutedTypes.filter((each) => each !== type);
-      const body = JSON.stringify({ mutedTypes: isMuted ? [...others, type] : others });
-      preferences = await api.json<Preferences>("/preferences", { method: "PUT", body });
-      publish();
-    },
+    setMuted: (type: string, isMuted: boolean) =>
+      inTurn(async () => {
+        const { mutedTypes } = await askPreferences();
+        const others = mutedTypes.filter((each) => each !== type);
+        const body = JSON.stringify({ mutedTypes: isMuted ? [...others, type] : others });
+        return await askPreferences({ method: "PUT", body });
+      }),
 
     /** Ends the connection, or the place among the tabs. */
     close(): void {
