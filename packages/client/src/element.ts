@@ -117,11 +117,8 @@ export class NotificationBell extends Base {
       ...(this.#getToken && { getToken: () => (this.#getToken as GetToken)() }),
     });
     this.#bell = bell;
-    // The core replaces this array by the first list.
-    const { notifications: none } = bell.getSnapshot();
     const show = () => {
-      const snapshot = bell.getSnapshot();
-      if (this.#bell === bell) this.#view.show(snapshot, snapshot.notifications !== none);
+      if (this.#bell === bell) this.#view.show(bell.getSnapshot());
     };
     bell.subscribe(show);
     bell.on("notification", (notification) => {

@@ -59,16 +59,16 @@ export function createPanel(actions: PanelActions) {
     focus,
     /** The last action was not saved; empty: it was. */
     warn: (text: string) => setText(notSaved, text),
-    /** `isLoaded`: there is a list, which may be empty. */
     render(
       { status: now, notifications, unread, hasMore, preferences }: BellSnapshot,
-      isLoaded: boolean,
       wording: Wording,
       templates: Templates,
     ): void {
       const { texts } = wording;
-      // Who is signed out does not see the list any more.
-      const hasList = isLoaded && now !== "signed_out" && now !== "refused";
+      const isReached = now === "live" || now === "polling";
+      // Without a connection an empty list may be one that has not come. Who is signed out does not see the list any more.
+      const hasList =
+        isReached || (notifications.length > 0 && now !== "signed_out" && now !== "refused");
       setText(heading, texts.notifications);
       dot.dataset.status = now;
       setText(status, texts.status[now]);

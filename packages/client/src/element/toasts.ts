@@ -56,8 +56,10 @@ export function createToasts(onOpen: OnOpen, onFocusLost: () => void) {
         id: notification.id,
         node: make("article", { part: "toast", class: "toast item" }, ...parts, close),
       };
-      toast.node.onkeydown = ({ key }) => {
-        if (key === "Escape") remove(toast);
+      toast.node.onkeydown = (event) => {
+        if (event.key !== "Escape") return;
+        event.preventDefault();
+        remove(toast);
       };
       toasts.push(toast);
       node.append(toast.node);

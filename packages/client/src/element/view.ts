@@ -43,7 +43,6 @@ export function createView({ root, bell, wording, templates, retry }: ViewOption
   root.append(button, panel.node, toasts.node, announcer.region);
 
   let snapshot: BellSnapshot | undefined;
-  let isLoaded = false;
   let isScheduled = false;
   /** Ends what is listened to while the panel is open. Undefined while it is closed. */
   let opened: AbortController | undefined;
@@ -62,11 +61,11 @@ export function createView({ root, bell, wording, templates, retry }: ViewOption
     badge.hidden = unread === 0;
     badge.classList.toggle("seen", unseen === 0);
     setText(badge, unread > MOST_IN_BADGE ? `${MOST_IN_BADGE}+` : `${unread}`);
-    const seen = new Set(notifications.filter(({ seenAt }) => seenAt).map(({ id }) => id));
-    // Those of a user who has signed out go as well.
-    toasts.keep((id) => isLoaded && !seen.has(id));
+    const unseenIds = new Set(notifications.filter(({ seenAt }) => !seenAt).map(({ id }) => id));
+    // Those of another user, and those that were archived or deleted, go as well.
+    toasts.keep((id) => unseenIds.has(id));
     if (!opened) return;
-    panel.render(snapshot, isLoaded, wording(), templates());
+    panel.render(snapshot, wording(), templates());
     if (unseen > 0 && !isMarkingSeen) markSeen();
   }
 
@@ -134,7 +133,12 @@ export function createView({ root, bell, wording, templates, retry }: ViewOption
     );
     addEventListener(
       "keydown",
-      ({ key, defaultPrevented }) => key === "Escape" && !defaultPrevented && closePanel(true),
+      (event) => {
+        if (event.key !== "Escape" || event.defaultPrevented) return;
+        // A dialog of the page around the bell stays open.
+        event.preventDefault();
+        closePanel(true);
+      },
       { signal },
     );
     const timer = setInterval(schedule, REFRESH_TIMES_MS);
@@ -157,9 +161,8 @@ export function createView({ root, bell, wording, templates, retry }: ViewOption
   });
 
   return {
-    show(next: BellSnapshot, loaded: boolean): void {
+    show(next: BellSnapshot): void {
       snapshot = next;
-      isLoaded = loaded;
       schedule();
     },
     /** Texts, templates or attributes are others now. */
