@@ -21,7 +21,7 @@ import {
   ProblemJson,
   TicketJson,
 } from "../http/response-schemas.ts";
-import { OPERATIONS, type Operation } from "./operations.ts";
+import { OPERATIONS, type Operation, WriteHeaders } from "./operations.ts";
 
 /** Schemas with a name in the document. Other places refer to them by `$ref`. */
 const SCHEMAS = {
@@ -96,7 +96,9 @@ function describe(operation: Operation): ZodOpenApiOperationObject {
     summary,
     ...(description ? { description } : {}),
     ...(security ? { security } : {}),
-    ...(params ? { requestParams: params } : {}),
+    ...(params || body
+      ? { requestParams: { ...params, ...(body ? { header: WriteHeaders } : {}) } }
+      : {}),
     ...(body ? { requestBody: { required: body.isRequired, content: asJson(body.schema) } } : {}),
     responses: { ...describeAnswers(answers, security), ...describeProblems(problems) },
   };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { ZodOpenApiParameters } from "zod-openapi";
+import { RECIPIENT_HEADER } from "../http/auth/identify.ts";
 import type { PublicCode } from "../http/problem-codes.ts";
 import {
   Id,
@@ -50,6 +51,16 @@ const StreamHeaders = z.object({
     .string()
     .optional()
     .describe("Where to resume. A browser sends it when it reconnects."),
+});
+
+/** Of every operation with a body. */
+export const WriteHeaders = z.object({
+  [RECIPIENT_HEADER]: z
+    .string()
+    .optional()
+    .describe(
+      "Whom the write is for, as a response named the recipient. Refused with `request_invalid` if the token is another recipient's.",
+    ),
 });
 
 const BASE = "/api/notifications";

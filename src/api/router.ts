@@ -86,6 +86,7 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
     // Cache-Control and X-Requested-With are sent by eventsource-polyfill and react-native-sse.
     allowedHeaders: [
       "Authorization",
+      RECIPIENT_HEADER,
       "Cache-Control",
       "Content-Type",
       "Last-Event-ID",

@@ -175,8 +175,9 @@ describe("a preflight", () => {
   test("is answered for every route, also the stream, and allows what a page needs", async () => {
     for (const { method, path } of ROUTES) {
       const of = `${method} ${path}`;
-      // eventsource-polyfill sends the second header, react-native-sse the last one.
-      const names = "authorization,cache-control,content-type,last-event-id,x-requested-with";
+      // eventsource-polyfill sends Cache-Control, react-native-sse X-Requested-With.
+      const names =
+        "authorization,bellwire-recipient,cache-control,content-type,last-event-id,x-requested-with";
       const headers = ask(SHOP, method, names);
       const {
         status,

@@ -698,6 +698,31 @@ describe("headers", () => {
     expect(refused.headers.get("bellwire-recipient")).toBeNull();
   });
 
+  test("a write for another recipient than the token's is refused, and changes nothing", async () => {
+    const [id] = await notify(me, ["one"]);
+    const token = await service.token(me);
+    const read = async (recipient: string) => {
+      const response = await fetch(`${service.url}/api/notifications/${id}`, {
+        method: "PATCH",
+        headers: {
+          authorization: `Bearer ${token}`,
+          "bellwire-recipient": encodeURIComponent(recipient),
+          "content-type": "application/json",
+        },
+        body: '{"read":true}',
+      });
+      return { status: response.status, answer: await response.json() };
+    };
+    expect(await read("Jürgen 5%")).toMatchObject({
+      status: 400,
+      answer: { code: "request_invalid", detail: expect.stringContaining("Bellwire-Recipient") },
+    });
+    const unread = async () => (await call(service, me, "/unread-count")).body;
+    expect(await unread()).toMatchObject({ count: 1 });
+    expect(await read(me)).toMatchObject({ status: 200 });
+    expect(await unread()).toMatchObject({ count: 0 });
+  });
+
   test("no cache may store an inbox", async () => {
     for (const path of ["/", "/unread-count", "/?limit=x"])
       expect((await call(service, me, path)).headers.get("cache-control")).toBe("no-store");

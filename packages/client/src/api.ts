@@ -49,7 +49,11 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
 
   async function send(path: string, init: RequestInit): Promise<Response> {
     const headers: Record<string, string> = {};
-    if (init.body) headers["content-type"] = "application/json";
+    if (init.body) {
+      headers["content-type"] = "application/json";
+      // The cookie may have become another user's, whom this change is not for: the service refuses it then.
+      if (recipient) headers["bellwire-recipient"] = recipient;
+    }
     try {
       token ??= getToken?.();
       if (token) headers.authorization = `Bearer ${await token}`;
@@ -67,11 +71,11 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     if (response.status === 401 && renewToken()) response = await send(path, init);
     const named = response.headers.get("bellwire-recipient");
     recipient ??= named;
-    if (named !== null && named !== recipient) {
+    if (named && named !== recipient) {
       onOtherRecipient();
       throw new Failure("unauthorized", "another recipient");
     }
-    if (response.ok && named !== null) return response;
+    if (response.ok && named) return response;
     throw await failureOf(response);
   }
 

@@ -131,4 +131,4 @@ export function keepTrying(
   };
 }
 
-const noAnswer = () => new Failure("away", "no answer in time");
+const noAnswer = () => new Failure("away", "no answer");

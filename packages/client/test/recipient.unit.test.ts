@@ -200,3 +200,12 @@ test("two types that are muted at the same time are both muted", async () => {
   await Promise.all(muting);
   expect(bell.getSnapshot().preferences).toEqual({ mutedTypes: ["a", "b"] });
 });
+
+test("a change says whom it is for", async () => {
+  const bell = await openLive(page(2, 1));
+  const marking = bell.markAsRead("1");
+  const mark = await request("PATCH", "/1");
+  expect(mark.headers["bellwire-recipient"]).toBe("me");
+  mark.answer({ ...notification(1), readAt: "now" });
+  await marking;
+});

@@ -2,6 +2,7 @@ import type { RequestHandler, Response } from "express";
 import type { Cursor } from "../../changes/cursor.ts";
 import type { FindStanding, Standing } from "../../db/revocations.ts";
 import { toIncomingRequest } from "../incoming-request.ts";
+import { Problem } from "../problem.ts";
 import type { Authenticate } from "./authenticate.ts";
 import { type Identity, tokenAhead, tokenInvalid } from "./verify-token.ts";
 
@@ -20,6 +21,7 @@ export function identify(
     res.locals.standing = requireStanding(await findStanding(identity));
     res.locals.identity = identity;
     nameRecipient(res, identity);
+    refuseOther(req.get(RECIPIENT_HEADER), identity);
     next();
   };
 }
@@ -27,6 +29,15 @@ export function identify(
 /** Tells the client who it is. With a cookie a page cannot know that, and the tabs of one browser may belong to several users. */
 export function nameRecipient(res: Response, { recipientId }: Identity): void {
   res.set(RECIPIENT_HEADER, encodeURIComponent(recipientId));
+}
+
+/** A page may say for whom it writes, in the same form: its cookie may have become another user's since it was opened. */
+function refuseOther(expected: string | undefined, { recipientId }: Identity): void {
+  if (expected && expected !== encodeURIComponent(recipientId))
+    throw new Problem(
+      "request_invalid",
+      `${RECIPIENT_HEADER}: The token is another recipient's. Fetch the list again.`,
+    );
 }
 
 export const RECIPIENT_HEADER = "Bellwire-Recipient";
