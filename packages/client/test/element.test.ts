@@ -4,7 +4,7 @@ import { testInBrowser } from "../../../test/browser/support/chromium.ts";
 import { focused, hasText, usePages } from "./support/pages.ts";
 
 const inBrowser = testInBrowser("<notification-bell>");
-const { createRecipient, service } = usePages();
+const { createRecipient, database, service } = usePages();
 
 /** Keeps the element's events in the page. */
 const KEEP_EVENTS = `
@@ -190,6 +190,19 @@ describe("the panel", () => {
     },
   );
 
+  inBrowser("leaves a dialog of the page open when Esc closes it", async () => {
+    const html = "<dialog><notification-bell></notification-bell></dialog>";
+    const { page, open, panel } = await createRecipient().visit({ html });
+    await page.evaluate("document.querySelector('dialog').showModal()");
+    const isOpen = () => page.evaluate("document.querySelector('dialog').open");
+    await open();
+    await page.keyboard.press("Escape");
+    await panel.waitFor({ state: "hidden" });
+    expect(await isOpen()).toBe(true);
+    await page.keyboard.press("Escape");
+    await expect.poll(isOpen).toBe(false);
+  });
+
   inBrowser("can be used with the keyboard alone", async () => {
     const { notify, visit, row } = createRecipient();
     for (const title of ["oldest", "middle", "newest"]) await notify(title);
@@ -323,6 +336,17 @@ describe("toasts", () => {
     const other = await visit();
     await other.open();
     await expect.poll(() => toasts.count()).toBe(0);
+  });
+
+  inBrowser("go when the notification was deleted", async () => {
+    const { notify, visit } = createRecipient();
+    const { toasts, page } = await visit({ before: (page) => page.clock.install() });
+    await page.locator(".dot[data-status=live]").first().waitFor();
+    const id = await notify("gone");
+    await notify("stays");
+    await expect.poll(() => toasts.count()).toBe(2);
+    await database().query("delete from bellwire.notifications where id = $1", [id]);
+    await expect.poll(() => toasts.locator(".title").allTextContents()).toEqual(["stays"]);
   });
 });
 
