@@ -70,8 +70,10 @@ const WITHOUT_INDEX = Object.fromEntries(
 );
 
 const ROW = `insert into bellwire.notifications (recipient_id, type, actor_id, title, body, link, data)
-    values (new.recipient_id, 'message.received', new.sender_id, 'New message', bellwire.preview(new.body),
-            '/messages/' || new.sender_id, jsonb_build_object('messageId', new.id))
+    select new.recipient_id, 'message.received', new.sender_id, sender.name || ' sent you a message', bellwire.preview(new.body),
+           '/messages/' || new.sender_id, jsonb_build_object('messageId', new.id, 'actorName', sender.name)
+      from public.users sender
+     where sender.id = new.sender_id
     returning * into told;`;
 
 const WITHOUT_RULES = "select bellwire.drop_rule(name) from bellwire.rules";

@@ -25,8 +25,10 @@ const OUTBOX = `
     told public.notifications;
   begin
     insert into public.notifications (recipient_id, type, actor_id, title, body, link, data)
-    values (new.recipient_id, 'message.received', new.sender_id, 'New message', new.body,
-            '/messages/' || new.sender_id, jsonb_build_object('messageId', new.id))
+    select new.recipient_id, 'message.received', new.sender_id, sender.name || ' sent you a message', new.body,
+           '/messages/' || new.sender_id, jsonb_build_object('messageId', new.id, 'actorName', sender.name)
+      from public.users sender
+     where sender.id = new.sender_id
     returning * into told;
     insert into public.centrifugo_outbox (method, payload)
     values ('publish', jsonb_build_object('channel', 'user' || told.recipient_id, 'data', to_jsonb(told)));

@@ -11,8 +11,10 @@ export const USUAL_TRIGGER = `
   create function public.messages_notify() returns trigger language plpgsql as $$
   begin
     insert into public.notifications (recipient_id, type, actor_id, title, body, link, data)
-    values (new.recipient_id, 'message.received', new.sender_id, 'New message', new.body,
-            '/messages/' || new.sender_id, jsonb_build_object('messageId', new.id));
+    select new.recipient_id, 'message.received', new.sender_id, sender.name || ' sent you a message', new.body,
+           '/messages/' || new.sender_id, jsonb_build_object('messageId', new.id, 'actorName', sender.name)
+      from public.users sender
+     where sender.id = new.sender_id;
     perform pg_notify('usual', row_to_json(new)::text);
     return null;
   end;
