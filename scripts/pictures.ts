@@ -1,5 +1,5 @@
 import "./bundle.js";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,6 @@ import { startApp } from "../src/app/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createMinter } from "../src/http/auth/sign.ts";
 import { createLogger } from "../src/logger.ts";
-import { indexedPng } from "./indexed-png.ts";
 
 /**
  * Makes the pictures of the bell in docs/pictures, and docs/demo.png: `npx tsx scripts/pictures.ts`. They show a page of the example marketplace with the two lines of
@@ -154,23 +153,8 @@ async function visit(options: BrowserContextOptions, status = "live"): Promise<P
 }
 
 async function take(page: Page, name: string, clip?: Clip): Promise<void> {
-  const png = (await page.screenshot(clip && { clip })).toString("base64");
-  // Chromium reads the PNG that it has made.
-  const { width, height, rgba } = await page.evaluate<Pixels>(`(async () => {
-    const image = new Image();
-    image.src = "data:image/png;base64,${png}";
-    await image.decode();
-    const { width, height } = image;
-    const context = new OffscreenCanvas(width, height).getContext("2d");
-    context.drawImage(image, 0, 0);
-    const reader = new FileReader();
-    reader.readAsDataURL(new Blob([context.getImageData(0, 0, width, height).data]));
-    await new Promise((resolve) => { reader.onload = resolve; });
-    return { width, height, rgba: reader.result.split(",")[1] };
-  })()`);
   const file = join(FOLDER, `${name}.png`);
-  const picture = indexedPng(Buffer.from(rgba, "base64"), width, height);
-  await writeFile(file, picture);
+  const picture = await page.screenshot({ path: file, ...(clip && { clip }) });
   console.log(file, `${(picture.length / 1000).toFixed(1)} KB`);
 }
 
@@ -179,11 +163,4 @@ interface Clip {
   y: number;
   width: number;
   height: number;
-}
-
-interface Pixels {
-  width: number;
-  height: number;
-  /** In base64. */
-  rgba: string;
 }
