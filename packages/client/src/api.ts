@@ -1,6 +1,8 @@
 /** A token that was issued after a revocation may be refused as well, for up to half a minute. */
 const REVOKED_MS = 60_000;
 const REVOKED_PAUSE_MS = 5000;
+/** Longer than a poll waits. */
+export const NO_ANSWER_MS = 35_000;
 
 export interface ApiOptions {
   /** The base of the service's routes, for example `/api/notifications`. */
@@ -32,22 +34,25 @@ export class Failure extends Error {
   }
 }
 
+/** Every request ends, also one that nobody answers. */
+type Init = RequestInit & { signal: AbortSignal };
+
 export type Api = ReturnType<typeof createApi>;
 
 /** One recipient's requests. */
 export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
   let token: Promise<string> | undefined;
   let recipient: string | null = null;
-  let revokedAt = Number.NEGATIVE_INFINITY;
+  let revokedAt = 0;
 
   /** The next request asks for a new token. False if there are only cookies. */
   function renewToken(reason?: string): boolean {
     token = undefined;
     if (reason === "revoked") revokedAt = Date.now();
-    return getToken !== undefined;
+    return !!getToken;
   }
 
-  async function send(path: string, init: RequestInit): Promise<Response> {
+  async function send(path: string, init: Init): Promise<Response> {
     const headers: Record<string, string> = {};
     if (init.body) {
       headers["content-type"] = "application/json";
@@ -56,17 +61,26 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     }
     try {
       token ??= getToken?.();
-      if (token) headers.authorization = `Bearer ${await token}`;
+      if (token) {
+        // The page's own request for it may never end, for example when the page was frozen.
+        const end = new Promise<never>((_, reject) =>
+          init.signal.addEventListener("abort", reject),
+        );
+        headers.authorization = `Bearer ${await Promise.race([token, end])}`;
+      }
     } catch (cause) {
       renewToken();
-      throw new Failure("away", `no token: ${cause}`);
+      throw cause;
     }
-    const credentials = getToken ? "omit" : "include";
-    return await fetch(url + path, { ...init, headers, credentials });
+    return await fetch(url + path, {
+      ...init,
+      headers,
+      credentials: getToken ? "omit" : "include",
+    });
   }
 
   /** A response of the service to this recipient. A proxy's page does not name the recipient. Also throws what `fetch` does. */
-  async function ask(path: string, init: RequestInit): Promise<Response> {
+  async function ask(path: string, init: Init): Promise<Response> {
     let response = await send(path, init);
     if (response.status === 401 && renewToken()) response = await send(path, init);
     const named = response.headers.get("bellwire-recipient");
@@ -96,14 +110,17 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
     /** Null before the first answer. */
     recipient: () => recipient,
 
-    async json<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
+    async json<Answer>(
+      path: string,
+      { signal = AbortSignal.timeout(NO_ANSWER_MS), ...init }: Partial<Init> = {},
+    ): Promise<Answer> {
       try {
-        const answer = await (await ask(path, init)).json();
+        const answer = await (await ask(path, { ...init, signal })).json();
         // An answer that came just before the abort is not wanted either.
-        init.signal?.throwIfAborted();
+        signal.throwIfAborted();
         return answer;
       } catch (cause) {
-        throw cause instanceof Failure ? cause : new Failure("away", String(cause));
+        throw cause instanceof Failure ? cause : new Failure("away", `${cause}`);
       }
     },
   };

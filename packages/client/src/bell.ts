@@ -95,7 +95,7 @@ function tell<Value>(listeners: Iterable<(value: Value) => void>, value: Value):
     try {
       listener(value);
     } catch (error) {
-      queueMicrotask(() => {
+      setTimeout(() => {
         throw error;
       });
     }

@@ -63,13 +63,16 @@ export function connect({
   async function stream({ signal, giveUpIn }: Attempt): Promise<never> {
     let retryMs = 0;
     streamedAt = Date.now();
-    function onMute(): undefined {
+    giveUpIn(READY_MS, () => {
       isBehind = true;
-    }
-    giveUpIn(READY_MS, onMute);
+      return undefined;
+    });
     await readEvents(await api.ask(`/stream?lastEventId=${cursor}`, { signal }), (event) => {
       retryMs = Number(event.retry ?? retryMs);
-      giveUpIn(SILENT_MS, () => onMute() ?? new Failure("away", "the stream is silent"));
+      giveUpIn(SILENT_MS, () => {
+        isBehind = true;
+        return new Failure("away", "the stream is silent");
+      });
       receive(event, giveUpIn);
     });
     throw new Failure("away", "the stream ended", retryMs);

@@ -38,7 +38,7 @@ const toShow = (notifications: Notification[]) =>
   notifications.filter(({ archivedAt }) => !archivedAt).sort((a, b) => compareIds(b.id, a.id));
 
 /** Ids are numbers in text, of any length. Above zero if `a` is the newer one. */
-const compareIds = (a: string, b: string) => a.length - b.length || (a < b ? -1 : Number(a > b));
+const compareIds = (a: string, b: string) => a.length - b.length || a.localeCompare(b);
 
 /** What the user does with a notification. What it is already stays. */
 export type Mark = (each: Notification) => Notification;

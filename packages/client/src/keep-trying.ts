@@ -1,4 +1,4 @@
-import { Failure, type FailureKind } from "./api.ts";
+import { Failure, type FailureKind, NO_ANSWER_MS } from "./api.ts";
 
 /**
  * `connecting`: not reached yet, or not for 10 s at most. `live`: events come as they happen. `polling`: streams do not get through, polls do. `offline`:
@@ -25,7 +25,6 @@ export interface Attempt {
 export type Trying = ReturnType<typeof keepTrying>;
 
 const OFFLINE_MS = 10_000;
-const NO_ANSWER_MS = 35_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -87,7 +86,7 @@ export function keepTrying(
   }
 
   function pauseAfter(failure: unknown): number {
-    log(String(failure));
+    log(`${failure}`);
     const { kind, retryMs } = failure instanceof Failure ? failure : noAnswer();
     const lasting = LASTING[kind];
     if (lasting) {

@@ -46,7 +46,7 @@ interface Message {
   changes?: Changes;
   status?: Status;
   /** The position from which a new leader goes on. */
-  leadsFrom?: string;
+  leadsFrom?: string | undefined;
 }
 
 export type Recipient = ReturnType<typeof followRecipient>;
@@ -69,6 +69,8 @@ export function followRecipient(options: RecipientOptions) {
   /** The position of all that this tab has; undefined before its list. */
   let cursor: string | undefined;
   let loading: Trying | undefined;
+  /** No list yet since it was opened or shown again, so no tab's connection gives it the status. */
+  let isAlone = true;
   /** What was told since the list was asked for, and to which recipient's tabs. */
   let toldMeanwhile: [Message, recipient: string | null][] = [];
   /** Only in the tab that leads. */
@@ -80,7 +82,7 @@ export function followRecipient(options: RecipientOptions) {
   function publish(): void {
     if (isClosed) return;
     const { nextBefore, ...shown } = [...marks].reduce((each, mark) => mark(each), inbox);
-    options.onSnapshot({ ...shown, status, hasMore: nextBefore !== null, preferences });
+    options.onSnapshot({ ...shown, status, hasMore: !!nextBefore, preferences });
   }
 
   function setStatus(next: Status): void {
@@ -103,6 +105,7 @@ export function followRecipient(options: RecipientOptions) {
         inbox = after(EMPTY, page);
         for (const { id } of page.notifications) known.add(id);
         cursor ??= page.cursor;
+        isAlone = false;
         publish();
         // The list may be older than this. What it has already changes nothing.
         for (const told of toldMeanwhile) onMessage(...told);
@@ -111,16 +114,15 @@ export function followRecipient(options: RecipientOptions) {
         share({});
         return 0;
       },
-      { onStatus: (next) => cursor === undefined && setStatus(next), log },
+      { onStatus: (next) => isAlone && setStatus(next), log },
     );
   }
 
   function lead(): () => void {
-    const since = cursor as string;
-    share({ leadsFrom: since });
+    share({ leadsFrom: cursor });
     connection = connect({
       api,
-      since,
+      since: cursor as string,
       polls: transport === "poll",
       onChanges: (changes) => share({ changes }),
       onStatus: (next) => share({ status: next }),
@@ -194,7 +196,7 @@ export function followRecipient(options: RecipientOptions) {
     }
   }
 
-  async function askPreferences(init?: RequestInit): Promise<Preferences> {
+  async function askPreferences(init?: { method: string; body: string }): Promise<Preferences> {
     preferences = await api.json<Preferences>("/preferences", init);
     publish();
     return preferences;
@@ -211,7 +213,10 @@ export function followRecipient(options: RecipientOptions) {
         name: `bellwire ${shareTabs ? url : Math.random()}`,
         onLead: lead,
         onMessage,
-        onReturn: load,
+        onReturn() {
+          isAlone = true;
+          load();
+        },
         onWake() {
           loading?.wake();
           share({});
@@ -242,12 +247,11 @@ export function followRecipient(options: RecipientOptions) {
 
     async loadMore(): Promise<void> {
       const { nextBefore } = inbox;
-      if (nextBefore === null) return;
+      if (!nextBefore) return;
       const page = await api.json<List>(`?before=${nextBefore}`);
       // Another call may have added this page, or the list was fetched again. The counts may be older than what was told meanwhile.
       if (inbox.nextBefore !== nextBefore) return;
-      const { unread, unseen } = inbox;
-      inbox = after(inbox, { ...page, unread, unseen });
+      inbox = { ...after(inbox, page), unread: inbox.unread, unseen: inbox.unseen };
       publish();
     },
 

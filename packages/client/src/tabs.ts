@@ -80,7 +80,7 @@ export function shareAmongTabs<Message extends object>(options: TabsOptions<Mess
     }
 
     channel.onmessage = ({ data: [group, message] }) => {
-      if (own !== undefined && group === own) {
+      if (group && group === own) {
         if (!locks && stopLeading && typeof message === "number") {
           if (message < leadsSince) stopLeading();
           else tell(leadsSince);
@@ -93,7 +93,7 @@ export function shareAmongTabs<Message extends object>(options: TabsOptions<Mess
     return {
       tell,
       join(group: string): void {
-        if (own !== undefined) return;
+        if (own) return;
         own = group;
         compete();
         watch(true);

@@ -104,9 +104,11 @@ const idsOf = ({ notifications }: { notifications: readonly Notification[] }) =>
 /** What the page's `error` event would have. */
 function catchErrors(): unknown[] {
   const errors: unknown[] = [];
-  vi.stubGlobal("queueMicrotask", (report: () => void) => {
+  const { setTimeout } = globalThis;
+  vi.stubGlobal("setTimeout", (act: () => void, ms?: number, ...rest: []) => {
+    if (ms !== undefined) return setTimeout(act, ms, ...rest);
     try {
-      report();
+      act();
     } catch (error) {
       errors.push(error);
     }
@@ -208,4 +210,34 @@ test("a change says whom it is for", async () => {
   expect(mark.headers["bellwire-recipient"]).toBe("me");
   mark.answer({ ...notification(1), readAt: "now" });
   await marking;
+});
+
+test("a token or an answer that never comes is given up, and asked for again", async () => {
+  // Each of them ends a request that takes too long.
+  const limits: AbortController[] = [];
+  vi.spyOn(AbortSignal, "timeout").mockImplementation(() => {
+    const limit = new AbortController();
+    limits.push(limit);
+    return limit.signal;
+  });
+  const getToken = vi.fn(async () => "token");
+  const bell = await openLive(page(2, 1), { getToken });
+  const marking = bell.markAsRead("2");
+  await request("PATCH", "/2");
+  expect(bell.getSnapshot().unread).toBe(99);
+  limits.pop()?.abort();
+  await expect(marking).rejects.toMatchObject({ kind: "away" });
+  expect(bell.getSnapshot().unread).toBe(100);
+
+  send("auth", { reason: "expiring" }, "");
+  send("notification", { ...notification(3), unread: 101, unseen: 101 }, "3");
+  await expect.poll(() => bell.getSnapshot().unread).toBe(101);
+  getToken.mockImplementationOnce(() => new Promise(() => {}));
+  const waiting = bell.markAsRead("1");
+  await expect.poll(() => getToken.mock.calls.length).toBe(2);
+  limits.pop()?.abort();
+  await expect(waiting).rejects.toMatchObject({ kind: "away" });
+  const again = bell.markAsRead("1");
+  (await request("PATCH", "/1")).answer({});
+  await again;
 });

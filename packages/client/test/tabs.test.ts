@@ -97,7 +97,7 @@ async function openShop(host = "shop.localhost") {
     await expect.poll(async () => (await look(page))?.status).toBe("live");
     return page;
   }
-  return { database, written, signIn, notify, streams, openPage };
+  return { database, service, front, written, signIn, notify, streams, openPage };
 }
 
 inBrowser("eight tabs have one stream, and the next one leads when a tab is closed", async () => {
@@ -185,6 +185,17 @@ inBrowser("a tab that was left and shown again has what it missed", async () => 
   await expect.poll(async () => (await look(other)).titles).toEqual(written);
   await notify("after");
   await expect.poll(async () => (await look(other)).titles).toEqual(written);
+});
+
+inBrowser("a tab that was left and shown again says that the service is away", async () => {
+  const { front, service, openPage } = await openShop();
+  const page = await openPage();
+  await page.evaluate("dispatchEvent(new Event('pagehide'))");
+  front.pointTo("http://127.0.0.1:1"); // nothing is there
+  await page.evaluate("dispatchEvent(new Event('pageshow'))");
+  await expect.poll(async () => (await look(page)).status).toBe("connecting");
+  front.pointTo(service.url);
+  await expect.poll(async () => (await look(page)).status).toBe("live");
 });
 
 inBrowser(
