@@ -78,7 +78,7 @@ export function createBell(options: BellOptions) {
     /** Adds the next page of older notifications. */
     loadMore: () => recipient.loadMore(),
 
-    /** Until then `preferences` is undefined. */
+    /** Asks for the muted types. Until then `preferences` is undefined. */
     loadPreferences: () => recipient.loadPreferences(),
 
     /** A muted type makes no more notifications for this user. */
