@@ -95,8 +95,8 @@ export function createApi({ url, getToken, onOtherRecipient }: ApiOptions) {
 
   async function failureOf(response: Response): Promise<Failure> {
     const { status, headers } = response;
-    const isOurs = headers.get("content-type")?.startsWith("application/problem+json");
-    const message = `${status} ${isOurs ? (await response.json()).code : "without bellwire-recipient"}`;
+    const isOurs = headers.get("content-type")?.includes("problem+json");
+    const message = `${status} ${isOurs ? (await response.json()).code : "no bellwire-recipient"}`;
     if (status === 401 && Date.now() - revokedAt < REVOKED_MS)
       return new Failure("away", message, REVOKED_PAUSE_MS);
     const willPass = !isOurs || status > 499 || status === 429;

@@ -25,7 +25,7 @@ export type Bell = ReturnType<typeof createBell>;
 export function createBell(options: BellOptions) {
   const { transport = "sse" } = options;
   if (transport !== "sse" && transport !== "poll")
-    throw new TypeError(`There is no transport "${transport}" yet. Use "sse" or "poll".`);
+    throw new TypeError('The transport is "sse" or "poll".');
   const listeners: { [Name in keyof Listeners]: Set<Listeners[Name]> } = {
     notification: new Set(),
     state: new Set(),

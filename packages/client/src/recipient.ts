@@ -99,7 +99,9 @@ export function followRecipient(options: RecipientOptions) {
     toldMeanwhile = [];
     loading = keepTrying(
       async ({ signal }) => {
-        const page = await api.json<List>("", { signal });
+        // What was shown stays, though others may have come.
+        const limit = Math.min(100, 20 + inbox.notifications.length);
+        const page = await api.json<List>(`?limit=${limit}`, { signal });
         loading?.close();
         loading = undefined;
         inbox = after(EMPTY, page);

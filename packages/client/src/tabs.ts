@@ -113,10 +113,11 @@ export function shareAmongTabs<Message extends object>(options: TabsOptions<Mess
     visit = undefined;
   }
   function comeBack(): void {
-    const isBack = !visit;
-    visit ??= enter();
-    if (isBack) onReturn();
-    else onWake();
+    if (visit) onWake();
+    else {
+      visit = enter();
+      onReturn();
+    }
   }
   const closed = new AbortController();
   const listeners = {

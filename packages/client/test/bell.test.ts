@@ -250,7 +250,7 @@ describe("a bell", () => {
 
   test("refuses a transport that there is none of yet", () => {
     expect(() => open(shared, { transport: "websocket" as "sse" })).toThrow(
-      'There is no transport "websocket" yet. Use "sse" or "poll".',
+      'The transport is "sse" or "poll".',
     );
   });
 });
