@@ -19,6 +19,33 @@ async function openFour() {
   return { ...shop, tabs, leader, others };
 }
 
+test("eight tabs show a row within half a second, and their requests take less than one", async () => {
+  const { openPage, notify, streams, expectAll } = await openShop();
+  const tabs: Tab[] = [];
+  for (let i = 0; i < 8; i++) tabs.push(await openPage());
+  expect(await streams()).toBe(1);
+  const writtenAt: number[] = [];
+  for (let i = 1; i <= 20; i++) {
+    await notify(`row ${i}`);
+    writtenAt.push(Date.now());
+    await expectAll(tabs);
+  }
+  const looks = await Promise.all(tabs.map(look));
+  const shownMs = looks.flatMap(({ rangAt }) => rangAt.map((at, i) => at - (writtenAt[i] ?? 0)));
+  const requestMs = await Promise.all(tabs.map((tab) => tab.evaluate(TIMED_REQUEST)));
+  console.log(`eight tabs: shown after ${Math.max(...shownMs)} ms at most`);
+  console.log(`eight tabs: a request takes ${Math.round(Math.max(...requestMs))} ms at most`);
+  expect(shownMs).toHaveLength(8 * 20);
+  expect(Math.max(...shownMs)).toBeLessThan(500);
+  expect(Math.max(...requestMs)).toBeLessThan(1000);
+});
+
+const TIMED_REQUEST = `(async () => {
+  const startedAt = performance.now();
+  await (await fetch("/api/notifications/unread-count")).json();
+  return performance.now() - startedAt;
+})()`;
+
 test("the leading tab is frozen for a minute", async () => {
   const { tabs, leader, others, notify, leaderOf, expectAll } = await openFour();
   await freeze(leader);

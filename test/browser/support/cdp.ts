@@ -48,7 +48,7 @@ export async function openChromium() {
         /** The value of an expression. Undefined if the page was left or a navigation hangs, because then no answer comes. */
         evaluate: (expression: string): Promise<Answer> =>
           Promise.race([
-            send("Runtime.evaluate", { expression, returnByValue: true }).then(
+            send("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true }).then(
               ({ result }) => result.value,
               () => undefined,
             ),

@@ -25,7 +25,11 @@ const PAGE = `
   const bell = createBell({ url: "/api/notifications" });
   const rang = [];
   const statuses = [];
-  bell.on("notification", ({ title }) => rang.push(title));
+  const rangAt = [];
+  bell.on("notification", ({ title }) => {
+    rang.push(title);
+    rangAt.push(Date.now());
+  });
   bell.on("status", (status) => statuses.push(status));
   let wasCached = false;
   addEventListener("pageshow", ({ persisted }) => { wasCached = persisted; });
@@ -37,6 +41,7 @@ const PAGE = `
       statuses,
       titles: notifications.map(({ title }) => title).reverse(),
       rang,
+      rangAt,
       leads: stream !== undefined && !stream.aborted,
       wasCached,
       isVisible: document.visibilityState === "visible",
@@ -51,6 +56,8 @@ export interface Look {
   titles: string[];
   /** What the page was told as it came. */
   rang: string[];
+  /** When, by `Date.now()`. */
+  rangAt: number[];
   leads: boolean;
   wasCached: boolean;
   isVisible: boolean;
