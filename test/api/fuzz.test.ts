@@ -115,6 +115,7 @@ async function learn(service: Service): Promise<Known> {
       `${cookie}\r\nSec-Fetch-Site: same-origin`,
     ],
     words: [...ids, own.cursor, anothers.cursor, ...strangeCursors(own.cursor), ...tickets, "note"],
+    recipient: encodeURIComponent(FUZZER),
   };
 }
 

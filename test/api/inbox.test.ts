@@ -715,7 +715,7 @@ describe("headers", () => {
     };
     expect(await read("Jürgen 5%")).toMatchObject({
       status: 400,
-      answer: { code: "request_invalid", detail: expect.stringContaining("Bellwire-Recipient") },
+      answer: { code: "request_invalid", detail: expect.stringContaining("another recipient's") },
     });
     const unread = async () => (await call(service, me, "/unread-count")).body;
     expect(await unread()).toMatchObject({ count: 1 });

@@ -36,7 +36,7 @@ function refuseOther(expected: string | undefined, { recipientId }: Identity): v
   if (expected && expected !== encodeURIComponent(recipientId))
     throw new Problem(
       "request_invalid",
-      `${RECIPIENT_HEADER}: The token is another recipient's. Fetch the list again.`,
+      "recipient: The token is another recipient's. Fetch the list again.",
     );
 }
 

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { RECIPIENT_HEADER } from "../../../src/http/auth/identify.ts";
 import { framed, UNFRAMED } from "./framing.ts";
 import type { Operation } from "./operations.ts";
 import { type Parts, type Path, VERSION } from "./request.ts";
@@ -13,13 +14,15 @@ export interface Known {
   otherCredentials: readonly string[];
   /** Ids, cursors and tickets, of this recipient and of another. */
   words: readonly string[];
+  /** Whose the credentials are, as the header has it. */
+  recipient: string;
 }
 
 /** Requests that conform to the document. */
 export function validParts(
   { method, path, parameters, body }: Operation,
   schemas: Schemas,
-  { credentials, words }: Known,
+  { credentials, words, recipient }: Known,
 ): Parts {
   const within = (place: string) =>
     parameters
@@ -38,7 +41,12 @@ export function validParts(
     host: fc.constant(["Host: localhost"]),
     credential: fc.constantFrom(...credentials).map((header) => [header]),
     headers: someOf(
-      within("header").map(([name]) => [name, fc.oneof(VISIBLE, fc.constantFrom(...words))]),
+      within("header").map(([name]) => [
+        name,
+        name === RECIPIENT_HEADER
+          ? fc.constant(recipient)
+          : fc.oneof(VISIBLE, fc.constantFrom(...words)),
+      ]),
       (name, value) => `${name}: ${value}`,
     ),
     framing: json
