@@ -12,7 +12,7 @@ const COMPRESS = { br: promisify(brotliCompress), gzip: promisify(gzip) };
 const ENCODINGS = Object.keys(COMPRESS) as (keyof typeof COMPRESS)[];
 
 /**
- * The script of the bell, for pages of every origin: `/bellwire.js`, which is revalidated, and `/bellwire.<hash>.js`, which may be kept for ever.
+ * The script of the bell, for pages of every origin: `/bellwire.js`, which is revalidated, and `/bellwire.<hash>.js`, which caches may keep.
  * Another hash gets today's script too, because a page that was made before an update still needs one, but is not kept.
  */
 export function scriptRoutes(): express.Router {

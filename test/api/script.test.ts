@@ -69,7 +69,7 @@ test("/bellwire.js is for pages of every origin, without a token, and is revalid
   expect((await get("/bellwire.js", { "If-None-Match": 'W/"0"' })).status).toBe(200);
 });
 
-test("the path with the hash may be kept for ever; that of another version gets this script, and may not", async () => {
+test("caches may keep the path with the hash; that of another version gets this script, and they may not keep it", async () => {
   const kept = await get(await currentPath());
   expect(kept).toMatchObject({ status: 200, body: SCRIPT });
   expect(kept.headers["cache-control"]).toBe("public, max-age=31536000, immutable");

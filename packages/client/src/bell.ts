@@ -62,7 +62,7 @@ export function createBell(options: BellOptions) {
     /** Calls `listener` after each change of the snapshot. Returns the function that ends that. */
     subscribe: (listener: () => void) => on("state", () => listener()),
 
-    /** The same object until something changes. */
+    /** The same object until the listeners are called again. */
     getSnapshot: () => snapshot as BellSnapshot,
 
     on,

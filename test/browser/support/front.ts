@@ -1,7 +1,5 @@
-import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, type RequestOptions, request } from "node:http";
-import type { AddressInfo } from "node:net";
-import { onTestFinished } from "vitest";
+import type { IncomingHttpHeaders } from "node:http";
+import { handOver, passOn, startServer } from "./reverse-proxy.ts";
 
 /** A request of a browser to the API, as it was sent, and the status of the response when there is one. */
 export interface Asked {
@@ -31,7 +29,7 @@ export async function startFront(module = "") {
     ],
   ]) as Map<string, ServedPage>;
 
-  const server = createServer((req, res) => {
+  const { port, cut } = await startServer((req, res) => {
     const { method = "", url: path = "", headers } = req;
     const page = pages.get(path.replace(/\?.*/, ""));
     if (page) {
@@ -40,20 +38,11 @@ export async function startFront(module = "") {
     }
     const entry: Asked = { method, path, headers, status: undefined };
     if (path.startsWith("/api/")) asked.push(entry);
-    const options: RequestOptions = { method, headers, agent: false };
-    const upstream = request(target + path, options, (answer) => {
+    passOn(req, res, target, (answer) => {
       entry.status = answer.statusCode;
-      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-      answer.pipe(res);
+      handOver(answer, res);
     });
-    upstream.on("error", () => res.destroy());
-    res.on("close", () => upstream.destroy());
-    req.pipe(upstream);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => void server.close().closeAllConnections());
-  const { port } = server.address() as AddressInfo;
 
   return {
     origin: (host: string) => `http://${host}:${port}`,
@@ -66,7 +55,6 @@ export async function startFront(module = "") {
     },
     /** In the order of arrival, including preflights. */
     asked,
-    /** Cuts every connection, whatever it is carrying. */
-    cut: () => server.closeAllConnections(),
+    cut,
   };
 }

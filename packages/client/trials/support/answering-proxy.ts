@@ -1,7 +1,4 @@
-import { once } from "node:events";
-import { createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
-import { onTestFinished } from "vitest";
+import { passOn, startServer } from "../../../../test/browser/support/reverse-proxy.ts";
 
 /** What a proxy answers instead of the service. A body is an HTML page. */
 export interface Answer {
@@ -14,8 +11,8 @@ const PAGE = "<!doctype html><title>Not the service</title>";
 /** A proxy on one port for all hosts, so that each host is an origin. It has a page, `/page.html`, and a login page on each. */
 export async function startAnsweringProxy(target: string, files: Record<string, string> = {}) {
   const answers = new Map<string, Answer>();
-  const server = createServer((req, res) => {
-    const { method = "", url: path = "/", headers } = req;
+  const { port, cut } = await startServer((req, res) => {
+    const { url: path = "/", headers } = req;
     const answer = answers.get(headers.host?.replace(/:\d+$/, "") ?? "");
     const script = files[path];
     if (script !== undefined)
@@ -26,25 +23,14 @@ export async function startAnsweringProxy(target: string, files: Record<string, 
       return void res
         .writeHead(answer.status, { "content-type": "text/html", ...answer.headers })
         .end(PAGE);
-    const upstream = request(target + path, { method, headers, agent: false }, (response) => {
-      res.writeHead(response.statusCode ?? 502, response.rawHeaders);
-      response.pipe(res);
-    });
-    upstream.on("error", () => res.destroy());
-    res.on("close", () => upstream.destroy());
-    req.pipe(upstream);
+    passOn(req, res, target);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => void server.close().closeAllConnections());
-  const { port } = server.address() as AddressInfo;
   return {
     origin: (host: string) => `http://${host}:${port}`,
     /** Every request to this host's API gets this. */
     answer: (host: string, answer: Answer) => void answers.set(host, answer),
     /** The API is the service's again, on all hosts. */
     mend: () => answers.clear(),
-    /** Cuts every connection. */
-    cut: () => server.closeAllConnections(),
+    cut,
   };
 }

@@ -1,7 +1,4 @@
-import { once } from "node:events";
-import { createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
-import { onTestFinished } from "vitest";
+import { passOn, startServer } from "../../../../test/browser/support/reverse-proxy.ts";
 
 /**
  * What the proxy keeps of a stream: nothing; all of it, with the response's head; all of it until it ends; the last event until
@@ -16,10 +13,9 @@ export type Hold =
 
 /** A proxy that buffers too much. */
 export async function startHoldingProxy(target: string, hold: Hold = "nothing") {
-  const server = createServer((req, res) => {
+  const { port, cut } = await startServer((req, res) => {
     const isWaitingPoll = /[?&]wait=[1-9]/.test(req.url ?? "");
-    const { method = "", headers } = req;
-    const upstream = request(target + req.url, { method, headers, agent: false }, (answer) => {
+    passOn(req, res, target, (answer) => {
       const isStream = answer.headers["content-type"]?.startsWith("text/event-stream");
       const now = (): Hold => {
         const holdsPolls = hold === "all, and waiting polls" && isWaitingPoll;
@@ -43,20 +39,13 @@ export async function startHoldingProxy(target: string, hold: Hold = "nothing") 
       });
       answer.on("error", () => res.destroy());
     });
-    upstream.on("error", () => res.destroy());
-    res.on("close", () => upstream.destroy());
-    req.pipe(upstream);
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => void server.close().closeAllConnections());
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     /** From now on, also for open streams. */
     change(next: Hold) {
       hold = next;
     },
-    /** Cuts every connection, as a proxy does that starts again. */
-    cut: () => server.closeAllConnections(),
+    cut,
   };
 }
