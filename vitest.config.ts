@@ -1,7 +1,12 @@
 import { configDefaults, defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-const elsewhere = [...configDefaults.exclude, "test/faults/**", "test/clients/**"];
+const elsewhere = [
+  ...configDefaults.exclude,
+  "test/faults/**",
+  "test/clients/**",
+  "test/deploy/**",
+];
 const UNIT = "**/test/**/*.unit.test.ts";
 
 /** The files that take longest. One that started last would run alone. */
