@@ -40,7 +40,7 @@ const origins = z
 
 const Environment = z.object({
   PORT: port(3000),
-  HOST: text,
+  HOST: z.string().trim().min(1).default("127.0.0.1"),
   METRICS_PORT: port(9464),
   DATABASE_URL: text,
   DIRECT_DATABASE_URL: text,
@@ -105,7 +105,7 @@ export function readConfig(
   const values = parsed.data;
   const database = readDatabase(values);
   return Object.freeze({
-    host: values.HOST ?? (database.kind === "embedded" ? "127.0.0.1" : "0.0.0.0"),
+    host: values.HOST,
     port: values.PORT,
     metricsPort: values.METRICS_PORT,
     database: Object.freeze(database),

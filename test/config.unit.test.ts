@@ -54,10 +54,11 @@ describe("defaults", () => {
     });
   });
 
-  test("with a DATABASE_URL the service listens on every IP address", () => {
-    expect(readConfig(external).host).toBe("0.0.0.0");
-    expect(readConfig({ ...external, HOST: "::1" }).host).toBe("::1");
-    expect(readConfig({ HOST: "0.0.0.0" }).host).toBe("0.0.0.0");
+  test("the service listens on 127.0.0.1 unless HOST says otherwise, whatever its database", () => {
+    for (const database of [{}, external]) {
+      expect(readConfig(database).host).toBe("127.0.0.1");
+      expect(readConfig({ ...database, HOST: "::" }).host).toBe("::");
+    }
   });
 
   test("an empty or blank variable counts as unset", () => {

@@ -24,7 +24,7 @@ const sourceOf = (built: string) => built.replace(/^dist\//, "src/").replace(/\.
 describe("fly.toml", () => {
   // biome-ignore lint/suspicious/noExplicitAny: a missing key fails the test as it should
   const fly = parseToml(readText("fly.toml")) as any;
-  const config = readConfig({ ...external, ...fly.env });
+  const config = readConfig({ ...external, ...imageEnvironment(), ...fly.env });
 
   test("sends requests to the port that the service listens on, on every address", () => {
     expect(fly.http_service.internal_port).toBe(Number(fly.env.PORT));
@@ -32,10 +32,12 @@ describe("fly.toml", () => {
     expect(config.host).toBe("0.0.0.0");
   });
 
-  test("checks a route that exists", () => {
+  test("routes to a machine that is alive, and goes on with a deploy when it is ready", () => {
     const paths = fly.http_service.checks.map(({ path }: { path: string }) => path);
-    expect(paths).toEqual(["/readyz"]);
-    for (const path of paths) expect(readText("src/api/router.ts")).toContain(`app.get("${path}"`);
+    expect(paths).toEqual(["/livez"]);
+    expect(fly.checks.ready).toMatchObject({ path: "/readyz", port: config.port });
+    for (const path of ["/livez", "/readyz"])
+      expect(readText("src/api/router.ts")).toContain(`app.get("${path}"`);
   });
 
   test("scrapes the metrics at their port and path", () => {
@@ -55,19 +57,20 @@ describe("fly.toml", () => {
   });
 
   test("migrates before it deploys", () => {
-    const [program, file, command] = fly.deploy.release_command.split(" ");
+    const [program, file, command, folder] = fly.deploy.release_command.split(" ");
     expect([program, file]).toEqual(["node", bin.bellwire]);
     expect(exists(sourceOf(file))).toBe(true);
     expect(command).toBe("migrate");
     expect(isCommand(command)).toBe(true);
+    expect(readText("Dockerfile")).toContain(`\nRUN mkdir ${folder}\n`);
   });
 
   test("never stops a machine that holds streams, and counts streams as connections", () => {
     const { auto_stop_machines, auto_start_machines, concurrency } = fly.http_service;
     expect([auto_stop_machines, auto_start_machines]).toEqual(["off", false]);
     expect(concurrency.type).toBe("connections");
-    expect(concurrency.soft_limit).toBeLessThan(concurrency.hard_limit);
-    expect(concurrency.hard_limit).toBeLessThanOrEqual(config.maxStreams);
+    expect(concurrency.soft_limit).toBeLessThan(config.maxStreams);
+    expect(config.maxStreams).toBeLessThan(concurrency.hard_limit);
     expect(exists(fly.build.dockerfile)).toBe(true);
   });
 
@@ -136,9 +139,14 @@ describe("Dockerfile", () => {
     expect(readText("src/main.ts")).toContain(`process.on("${signal}"`);
   });
 
-  test("checks /readyz on the configured port", () => {
+  test("listens on every address, and has a folder for rules", () => {
+    expect(imageEnvironment()).toEqual({ NODE_ENV: "production", HOST: "0.0.0.0" });
+    expect(valuesOf("RUN", runtime)).toEqual(["mkdir rules"]);
+  });
+
+  test("checks /livez on the configured port, so that no failover of the database replaces containers", () => {
     const [check = ""] = valuesOf("HEALTHCHECK", runtime);
-    expect(check).toContain("/readyz");
+    expect(check).toContain("}/livez`");
     expect(check).toContain(`process.env.PORT || ${readConfig({}).port}`);
     expect(() => JSON.parse(check.slice(check.indexOf("CMD ") + 4))).not.toThrow();
   });
@@ -214,10 +222,7 @@ describe("README", () => {
   test.each(variables())("has the default of $name", ({ name, hasDefault }) => {
     const { fallback = "" } = rows.find((row) => row.name === name) ?? {};
     const [, value] = /^`([^`]+)`$/.exec(fallback) ?? [];
-    if (name === "HOST") {
-      const hosts = [readConfig({}).host, readConfig(external).host];
-      expect(fallback).toBe(`\`${hosts[0]}\` embedded, else \`${hosts[1]}\``);
-    } else if (hasDefault) {
+    if (hasDefault) {
       expect(value).toBeDefined();
       expect(readConfig({ [name]: value })).toEqual(readConfig({}));
     } else {
@@ -307,6 +312,15 @@ test("every fault in docs/guarantees.md names the tests that make it, and every 
   for (const file of readdirSync(new URL("test/faults", root)))
     if (file.endsWith(".test.ts")) expect(files).toContain(`test/faults/${file}`);
 });
+
+/** What the image sets. */
+function imageEnvironment(): Record<string, string> {
+  const runtime = readStages(readText("Dockerfile")).at(-1)?.instructions ?? [];
+  const pairs = runtime
+    .filter(([name]) => name === "ENV")
+    .flatMap(([, value]) => value.split(" ").map((pair) => pair.split("=") as [string, string]));
+  return Object.fromEntries(pairs);
+}
 
 type Instruction = [name: string, value: string];
 
