@@ -1,38 +1,34 @@
 #!/usr/bin/env node
-import { resolve } from "node:path";
-import { parseArgs } from "node:util";
-import { USAGE, UsageError } from "./commands/usage.ts";
+import { type Command, type Outcome, UsageError } from "./commands/command.ts";
+import { USAGE } from "./commands/usage.ts";
+import { EXIT } from "./exit-code.ts";
 import { createOutput } from "./output.ts";
 import { readVersion } from "./version.ts";
 
-/** Only these verify or sign tokens. */
-const NEEDS_KEY = ["start", "token"];
-
 /** Loads only the command that runs, because loading takes most of the time of all commands except `start`. */
-async function run([command = "", ...args]: string[], ttl: string): Promise<void> {
-  const { loadConfig } = await import("./main.ts");
-  const config = loadConfig({ needsKey: NEEDS_KEY.includes(command) });
-  const folders = args.map((folder) => resolve(folder));
-  switch (command) {
-    case "start":
-      return (await import("./commands/start.ts")).start(config);
-    case "migrate":
-      return print(await (await import("./commands/migrate.ts")).migrate(config, folders));
-    case "plan":
-      return print(await (await import("./commands/plan.ts")).plan(config, folders));
-    case "status":
-      return print(await (await import("./commands/status.ts")).status(config, folders));
-    case "token":
-      return print(await (await import("./commands/token.ts")).token(config, args[0], ttl));
-    case "prune":
-      return print(await (await import("./commands/prune.ts")).prune(config));
-    default:
-      throw new UsageError(command ? `there is no command ${command}` : "no command");
-  }
+const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
+  start: () => import("./commands/start.ts"),
+  demo: () => import("./commands/demo.ts"),
+  migrate: () => import("./commands/migrate.ts"),
+  plan: () => import("./commands/plan.ts"),
+  status: () => import("./commands/status.ts"),
+  token: () => import("./commands/token.ts"),
+  prune: () => import("./commands/prune.ts"),
+};
+
+async function run([name, ...args]: string[]): Promise<Outcome | undefined> {
+  if (name === "--help" || name === "help") return { text: USAGE };
+  if (name === "--version") return { text: readVersion() };
+  const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!load) throw new UsageError(name ? `there is no command ${name}` : "no command", USAGE);
+  const { command } = await load();
+  if (args.includes("--help")) return { text: command.help };
+  return command.run(args);
 }
 
 /** Prints a result, waiting for a slow reader. A reader that closes the pipe early, as `head` does, ends the command without an error. */
-function print(text: string): void {
+function print({ text, exitCode }: Outcome): void {
+  if (exitCode) process.exitCode = exitCode;
   process.stdout.once("error", (err: NodeJS.ErrnoException) => {
     if (err.code !== "EPIPE") fail(err);
     process.exit();
@@ -41,24 +37,14 @@ function print(text: string): void {
 }
 
 function fail(err: unknown): void {
-  const isUsage =
-    err instanceof UsageError ||
-    (err instanceof Error && "code" in err && String(err.code).startsWith("ERR_PARSE_ARGS"));
   const message = `${err instanceof Error ? err.message : String(err)}\n`;
-  createOutput(2).write(isUsage ? `${message}\n${USAGE}` : message);
-  process.exitCode = isUsage ? 64 : 1;
+  createOutput(2).write(err instanceof UsageError ? `${message}\n${err.help}\n` : message);
+  process.exitCode = EXIT.broken;
 }
 
 try {
-  const options = {
-    ttl: { type: "string", default: "1h" },
-    help: { type: "boolean" },
-    version: { type: "boolean" },
-  } as const;
-  const { positionals, values } = parseArgs({ allowPositionals: true, options });
-  if (values.help) print(USAGE);
-  else if (values.version) print(readVersion());
-  else await run(positionals, values.ttl);
+  const outcome = await run(process.argv.slice(2));
+  if (outcome) print(outcome);
 } catch (err) {
   fail(err);
 }

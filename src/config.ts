@@ -15,6 +15,7 @@ export type KeyConfig =
   | { kind: "jwks"; url: string };
 
 export type Config = Readonly<ReturnType<typeof readConfig>>;
+export type TokenConfig = ReturnType<typeof readTokenConfig>;
 
 /** The service cannot start with this environment. The message lists every problem. */
 export class ConfigError extends Error {}
@@ -85,24 +86,22 @@ const Environment = z.object({
 
 type Values = z.infer<typeof Environment>;
 
-export interface ConfigNeeds {
-  /** False for commands that neither verify nor sign tokens. */
-  needsKey: boolean;
-}
+const NAMES = Object.keys(Environment.shape) as (keyof Values)[];
+const OF_DATABASE = [
+  "DATABASE_URL",
+  "DIRECT_DATABASE_URL",
+  "EMBEDDED_PG_PORT",
+  "EMBEDDED_PG_DIR",
+  "LOG_LEVEL",
+] as const;
+const OF_TOKENS = NAMES.filter((name) => name.startsWith("JWT_"));
 
 /**
  * Reads the whole configuration from the environment. A blank variable counts as unset. Throws one ConfigError that lists
  * every problem.
  */
-export function readConfig(
-  environment: NodeJS.ProcessEnv,
-  { needsKey }: ConfigNeeds = { needsKey: true },
-) {
-  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
-  const parsed = Environment.safeParse(set);
-  const issues = [...(parsed.error?.issues ?? []), ...findContradictions(set, needsKey)];
-  if (!parsed.success || issues.length > 0) throw new ConfigError(z.prettifyError({ issues }));
-  const values = parsed.data;
+export function readConfig(environment: NodeJS.ProcessEnv) {
+  const values = parse(environment, NAMES);
   const database = readDatabase(values);
   return Object.freeze({
     host: values.HOST,
@@ -111,12 +110,7 @@ export function readConfig(
     database: Object.freeze(database),
     poolSize: values.DATABASE_POOL_SIZE,
     key: Object.freeze(readKey(values)),
-    token: Object.freeze({
-      issuer: values.JWT_ISSUER,
-      audience: values.JWT_AUDIENCE,
-      userClaim: values.JWT_USER_CLAIM,
-      cookie: values.JWT_COOKIE,
-    }),
+    token: Object.freeze(readTokenClaims(values)),
     leewayMs: values.JWT_LEEWAY_SECONDS * 1000,
     allowedOrigins: Object.freeze(values.ALLOWED_ORIGINS),
     trustedHops: values.TRUST_PROXY,
@@ -142,13 +136,56 @@ export function readConfig(
   });
 }
 
-/** Problems between variables: those that exclude or need each other. */
-function findContradictions(set: NodeJS.ProcessEnv, needsKey: boolean) {
+/** The configuration of the demo: its own database and keys, whatever the environment says. */
+export const readDemoConfig = (environment: NodeJS.ProcessEnv): Config =>
+  readConfig({
+    ...environment,
+    DATABASE_URL: undefined,
+    DIRECT_DATABASE_URL: undefined,
+    JWT_PUBLIC_KEY: undefined,
+    JWT_JWKS_URL: undefined,
+  });
+
+// A command reads only the variables that it uses, so that a wrong PORT does not stop a migration. They throw as `readConfig` does.
+
+export function readDatabaseConfig(environment: NodeJS.ProcessEnv) {
+  const values = parse(environment, OF_DATABASE);
+  return { database: readDatabase(values), logLevel: values.LOG_LEVEL };
+}
+
+export function readPruneConfig(environment: NodeJS.ProcessEnv) {
+  const values = parse(environment, [...OF_DATABASE, "RETENTION_DAYS"]);
+  return { database: readDatabase(values), retentionDays: values.RETENTION_DAYS };
+}
+
+export function readTokenConfig(environment: NodeJS.ProcessEnv) {
+  const values = parse(environment, [...OF_DATABASE, ...OF_TOKENS]);
+  return { database: readDatabase(values), key: readKey(values), token: readTokenClaims(values) };
+}
+
+/** The named variables. Throws one ConfigError that lists every problem. */
+function parse<Name extends keyof Values>(
+  environment: NodeJS.ProcessEnv,
+  names: readonly Name[],
+): Pick<Values, Name> {
+  const set = Object.fromEntries(
+    names.flatMap((name) => (environment[name]?.trim() ? [[name, environment[name]]] : [])),
+  );
+  const mask = Object.fromEntries(names.map((name) => [name, true as const]));
+  const parsed = Environment.pick(mask as Record<keyof Values, true>).safeParse(set);
+  const contradictions = findContradictions(set, new Set<keyof Values>(names));
+  const issues = [...(parsed.error?.issues ?? []), ...contradictions];
+  if (!parsed.success || issues.length > 0) throw new ConfigError(z.prettifyError({ issues }));
+  return parsed.data;
+}
+
+/** Problems between the variables that are read: those that exclude or need each other. */
+function findContradictions(set: NodeJS.ProcessEnv, read: ReadonlySet<keyof Values>) {
   const found: { path: (keyof Values)[]; message: string }[] = [];
   const refuse = (name: keyof Values, message: string) => found.push({ path: [name], message });
   const keys = ["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL"].filter((name) => set[name]);
   if (keys.length > 1) refuse("JWT_SECRET", `Set exactly one of ${keys.join(", ")}`);
-  if (keys.length === 0 && set.DATABASE_URL && needsKey)
+  if (keys.length === 0 && set.DATABASE_URL && read.has("JWT_SECRET"))
     refuse("JWT_SECRET", "Set one of JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL");
   if (!set.DATABASE_URL && (set.JWT_PUBLIC_KEY || set.JWT_JWKS_URL))
     refuse(
@@ -176,14 +213,23 @@ function isUsableKey(pem: string): boolean {
   }
 }
 
-function readDatabase(values: Values): DatabaseConfig {
+function readDatabase(values: Pick<Values, (typeof OF_DATABASE)[number]>): DatabaseConfig {
   if (!values.DATABASE_URL)
     return { kind: "embedded", dir: values.EMBEDDED_PG_DIR, port: values.EMBEDDED_PG_PORT };
   const url = values.DATABASE_URL;
   return { kind: "external", url, directUrl: values.DIRECT_DATABASE_URL ?? url };
 }
 
-function readKey(values: Values): KeyConfig {
+type TokenValues = Pick<Values, Extract<keyof Values, `JWT_${string}`>>;
+
+const readTokenClaims = (values: TokenValues) => ({
+  issuer: values.JWT_ISSUER,
+  audience: values.JWT_AUDIENCE,
+  userClaim: values.JWT_USER_CLAIM,
+  cookie: values.JWT_COOKIE,
+});
+
+function readKey(values: TokenValues): KeyConfig {
   if (values.JWT_SECRET) return { kind: "secret", secret: values.JWT_SECRET };
   if (values.JWT_PUBLIC_KEY) return { kind: "publicKey", pem: values.JWT_PUBLIC_KEY };
   if (values.JWT_JWKS_URL) return { kind: "jwks", url: values.JWT_JWKS_URL };

@@ -1,25 +1,23 @@
 import { existsSync } from "node:fs";
 import type { App } from "./app/app.ts";
-import { type Config, ConfigError, type ConfigNeeds, readConfig } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
+import { EXIT } from "./exit-code.ts";
 import { killAfter } from "./last-resort.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import { createOutput } from "./output.ts";
 
-/** sysexits.h: the configuration is wrong, so a restart does not help. */
-const EX_CONFIG = 78;
-
 /** An exit waits for the last log lines, and for threads that wait for the disk or the DNS resolver. This limits that time. */
 const LAST_MS = 5000;
 
-/** Reads the environment, and from `.env` in the working directory what it lacks. Exits if the configuration is wrong. */
-export function loadConfig(needs: ConfigNeeds): Config {
+/** Reads the environment, and from `.env` in the working directory what it lacks. Exits if what `read` needs of it is wrong. */
+export function loadConfig<Read>(read: (environment: NodeJS.ProcessEnv) => Read): Read {
   if (existsSync(".env")) process.loadEnvFile(".env");
   try {
-    return readConfig(process.env, needs);
+    return read(process.env);
   } catch (err) {
     if (!(err instanceof ConfigError)) throw err;
     createOutput(2).write(`The configuration is wrong:\n${err.message}\n`);
-    return exit(EX_CONFIG);
+    return exit(EXIT.settings);
   }
 }
 
@@ -35,7 +33,7 @@ function exit(code: number): never {
 export function exitOnUnexpectedError(log: Logger): void {
   process.on("uncaughtException", (err) => {
     log.fatal({ err }, "unexpected error");
-    exit(1);
+    exit(EXIT.broken);
   });
 }
 
@@ -55,7 +53,7 @@ export async function runService(
     if (isStopping) {
       // Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm. So a second one counts only after 500 ms.
       // We exit ourselves, because without a handler no signal ends process 1 of a container.
-      if (performance.now() - stoppingAt > 500) exit(1);
+      if (performance.now() - stoppingAt > 500) exit(EXIT.look);
       return;
     }
     isStopping = true;
@@ -66,7 +64,7 @@ export async function runService(
     killAfter(limitMs + LAST_MS);
     setTimeout(() => {
       log.fatal("stopping took too long");
-      process.exit(1);
+      process.exit(EXIT.broken);
     }, limitMs).unref();
     if (app) stop(app);
   }
@@ -79,7 +77,7 @@ export async function runService(
       () => process.exit(0),
       (err) => {
         log.fatal({ err }, "could not stop cleanly");
-        process.exit(1);
+        process.exit(EXIT.broken);
       },
     );
   }
@@ -89,7 +87,7 @@ export async function runService(
   } catch (err) {
     log.fatal({ err }, "could not start");
     createOutput(2).write(`${err instanceof Error ? err.message : String(err)}\n`);
-    exit(1);
+    exit(EXIT.broken);
   }
   if (isStopping) stop(app);
   else greet(app);

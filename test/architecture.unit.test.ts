@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
 /** Single files in one folder, which may import one another. */
-const GROUND = ["config", "last-resort", "logger", "output", "version"];
+const GROUND = ["config", "exit-code", "last-resort", "logger", "output", "version"];
 
 /** Lowest first. A part imports from itself and from lower floors. Parts of one floor do not import each other. */
 const FLOORS = [
@@ -15,7 +15,7 @@ const FLOORS = [
   ["connections", "api", "demo"],
   ["transports"],
   ["metrics"],
-  ["app"],
+  ["app", "doctor"],
   ["main", "service"],
   ["commands"],
   ["cli"],
@@ -23,7 +23,7 @@ const FLOORS = [
 
 /** The only parts that may import a package. The generated client counts as a package, although it is files of ours. */
 const PACKAGES: [pattern: RegExp, parts: string[]][] = [
-  [/^pg$/, ["db", "migrate", "embedded", "demo", "commands"]],
+  [/^pg$/, ["db", "migrate", "embedded", "demo", "doctor", "commands"]],
   [/^(pg-listen|@prisma\/.*)$/, ["db"]],
   [/^src\/db\/generated\//, ["db"]],
   [/^express$/, ["http", "api", "demo", "transports"]],
@@ -275,7 +275,7 @@ describe("a planted violation is named:", () => {
       "api imports pg",
       "src/api/inbox.ts",
       'import pg from "pg";',
-      "imports pg, which only db, migrate, embedded, demo, commands may",
+      "imports pg, which only db, migrate, embedded, demo, doctor, commands may",
     ],
     [
       "app imports pg-listen, late",

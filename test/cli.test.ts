@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,8 +9,8 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { token } from "../src/commands/token.ts";
-import { readConfig } from "../src/config.ts";
+import { mintToken } from "../src/commands/token.ts";
+import { readTokenConfig } from "../src/config.ts";
 import { asService } from "../src/db/pool.ts";
 import { readVersion } from "../src/version.ts";
 import { CLI } from "./support/cli.ts";
@@ -83,7 +84,7 @@ test("commands that use no token need no key; a wrong folder is an error that sa
   expect(plan.stdout).toContain("a rule of this folder");
   expect(status).toMatchObject({ code: 0, stderr: "" });
   expect(prune).toMatchObject({ code: 0, stderr: "" });
-  expect(missing.code).toBe(1);
+  expect(missing.code).toBe(2);
   expect(missing.stderr).toBe(
     `Cannot read the folder ${join(folder, "nothing")}. Name a folder of SQL files.\n`,
   );
@@ -91,41 +92,76 @@ test("commands that use no token need no key; a wrong folder is an error that sa
   expect(start.stderr).toContain("Set one of JWT_SECRET");
 });
 
-test("a wrong configuration ends any command with 78 and every problem", async () => {
-  const env = { PORT: "x", LOG_LEVEL: "loud", DATABASE_URL: "postgres:///app" };
-  const both = await Promise.all([run(["start"], env), run(["token"], env)]);
-  for (const { code, stdout, stderr } of both) {
-    expect(code).toBe(78);
-    expect(stdout).toBe("");
+test("a wrong configuration ends a command with 78 and every problem of the variables that it reads", async () => {
+  const env = {
+    PORT: "x",
+    LOG_LEVEL: "loud",
+    RETENTION_DAYS: "-1",
+    DATABASE_URL: "postgres://app@127.0.0.1:1/app",
+  };
+  const WRONG: [args: string[], problems: string[]][] = [
+    [["start"], ["PORT", "LOG_LEVEL", "RETENTION_DAYS", "JWT_SECRET"]],
+    [
+      ["token", "2"],
+      ["LOG_LEVEL", "JWT_SECRET"],
+    ],
+    [["migrate"], ["LOG_LEVEL"]],
+    [["prune"], ["LOG_LEVEL", "RETENTION_DAYS"]],
+  ];
+  const answers = await Promise.all(WRONG.map(([args]) => run(args, env)));
+  for (const [i, { code, stdout, stderr }] of answers.entries()) {
+    expect({ code, stdout }).toEqual({ code: 78, stdout: "" });
     expect(stderr).toMatch(/^The configuration is wrong:\n/);
-    for (const name of ["PORT", "LOG_LEVEL", "JWT_SECRET"]) expect(stderr).toContain(name);
+    const named = [...stderr.matchAll(/→ at (\w+)/g)].map(([, name]) => name);
+    expect(new Set(named)).toEqual(new Set(WRONG[i]?.[1]));
     expect(stderr).not.toMatch(/^\s+at .*\.ts:/m);
   }
 });
 
+test("a command does not fail because of a variable that it does not read", async () => {
+  const env = { PORT: "x", JWT_SECRET: "short", RETENTION_DAYS: "-1", DATABASE_URL: database.url };
+  expect(await run(["status"], env)).toMatchObject({ code: 0, stderr: "" });
+});
+
 describe("usage", () => {
+  const COMMANDS = [
+    ...readFileSync(join(ROOT, "src/cli.ts"), "utf8").matchAll(/^ {2}(\w+): \(\) => import/gm),
+  ].map(([, name = ""]) => name);
   const MISTAKES: [args: string[], reason: string][] = [
     [["launch"], "there is no command launch"],
     [[], "no command"],
     [["token"], "token needs a recipient"],
     [["token", "2", "--ttl", "soon"], "--ttl is a number and s, m, h or d"],
     [["start", "--port=1"], "--port"],
+    [["toString"], "there is no command toString"],
   ];
 
-  test("a mistake exits with 64 and lists the commands", async () => {
-    const answers = MISTAKES.map(async ([args, reason]) => ({ ...(await run(args)), reason }));
-    for (const { code, stdout, stderr, reason } of await Promise.all(answers)) {
-      expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
+  test("a mistake exits with 2 and prints the reason and the help of the command", async () => {
+    const answers = MISTAKES.map(async ([args, reason]) => ({
+      ...(await run(args)),
+      reason,
+      args,
+    }));
+    for (const { code, stdout, stderr, reason, args } of await Promise.all(answers)) {
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
       expect(stderr).toContain(reason);
-      for (const command of ["start", "migrate", "plan", "status", "token", "prune"])
-        expect(stderr).toMatch(new RegExp(`^  ${command} `, "m"));
+      const command = COMMANDS.find((name) => name === args[0]);
+      expect(stderr).toMatch(
+        command ? new RegExp(`^bellwire ${command}`, "m") : /^bellwire <command>/m,
+      );
     }
   });
 
-  test("--help exits with 0", async () => {
+  test("--help exits with 0 and lists every command; after a command it prints that one's", async () => {
     const { code, stdout } = await run(["--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^bellwire <command>/);
+    expect([...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name)).toEqual(COMMANDS);
+    const helps = await Promise.all(COMMANDS.map((name) => run([name, "--help"])));
+    for (const [i, help] of helps.entries()) {
+      expect(help).toMatchObject({ code: 0, stderr: "" });
+      expect(help.stdout).toMatch(new RegExp(`^bellwire ${COMMANDS[i]}\\b`));
+    }
   });
 });
 
@@ -190,7 +226,7 @@ describe("on a database", () => {
     const env = { DATABASE_URL: database.url, JWT_JWKS_URL: "https://id.example/keys" };
     const { code, stderr } = await run(["token", "2"], env);
     expect({ code, stderr }).toEqual({
-      code: 1,
+      code: 2,
       stderr: "Only JWT_SECRET can sign a token; with a public key its owner must.\n",
     });
   });
@@ -236,15 +272,15 @@ describe("on a database", () => {
     const empty = await createDatabase(undefined, { empty: true });
     onTestFinished(empty.close);
     const { code, stderr } = await runOn(empty, "start");
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toContain("Run bellwire migrate, then start again.");
   });
 
-  test("without its database a command exits with 1 and prints no password", async () => {
+  test("without its database a command exits with 2 and prints no password", async () => {
     const url = "postgres://app:canary-password@127.0.0.1:1/app";
     const commands = ["migrate", "status", "prune"].map((command) => runOn({ url }, command));
     for (const { code, stdout, stderr } of await Promise.all(commands)) {
-      expect(code).toBe(1);
+      expect(code).toBe(2);
       expect(stderr).toContain("ECONNREFUSED 127.0.0.1:1");
       expect(stdout + stderr).not.toContain("canary");
     }
@@ -316,7 +352,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
   }
 
   /** With the folder's key, as the printed line makes a token, but without a process. */
-  const authorize = async () => `Bearer ${await token(readConfig(env()), "2", "1h")}`;
+  const authorize = async () => `Bearer ${await mintToken(readTokenConfig(env()), "2", 3600)}`;
 
   test("prints a page, a psql line and a token line that work together", async () => {
     const started = await start();
@@ -397,7 +433,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
   test("a second start on the same folder is refused, and the first keeps running", async () => {
     const first = await start();
     const { code, stderr } = await run(["start"], env());
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toContain(
       `Another Bellwire already runs on this folder (${env().EMBEDDED_PG_DIR})`,
     );
@@ -449,7 +485,7 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
     const { port } = taken.address() as AddressInfo;
     for (const variable of ["PORT", "EMBEDDED_PG_PORT"]) {
       const { code, stderr } = await run(["start"], { ...env(), [variable]: `${port}` });
-      expect({ code, variable }).toEqual({ code: 1, variable });
+      expect({ code, variable }).toEqual({ code: 2, variable });
       expect(stderr).toContain(`ort ${port} on 127.0.0.1`);
       expect(stderr).toContain(variable);
       expect(await readPostmaster()).toBeNaN();

@@ -17,7 +17,7 @@ const SECRET = "0123456789abcdef0123456789abcdef";
 const external = { DATABASE_URL: "postgres://app@db.example/app", JWT_SECRET: SECRET };
 
 /** Routes, metrics and commands are searched in the source code. */
-const isCommand = (name: string) => readText("src/cli.ts").includes(`case "${name}":`);
+const isCommand = (name: string) => readText("src/cli.ts").includes(`  ${name}: () => import`);
 /** The build makes `dist/cli.js` from `src/cli.ts`. */
 const sourceOf = (built: string) => built.replace(/^dist\//, "src/").replace(/\.js$/, ".ts");
 
@@ -246,7 +246,7 @@ describe("README", () => {
     expect(readme).toContain("npm ci && npm start");
     expect(readme).toContain("npm ci && npm test");
     const greeting =
-      /Bellwire is running[\s\S]*?`\);/.exec(readText("src/commands/start.ts"))?.[0] ?? "";
+      /Bellwire is running[\s\S]*?`\);/.exec(readText("src/commands/greet.ts"))?.[0] ?? "";
     const lines = greeting
       .replaceAll(/\$\{embeddedUrl\}/g, "postgres://postgres:postgres@127.0.0.1:54330/bellwire")
       .replaceAll(/\$\{address\}/g, "http://localhost:3000")

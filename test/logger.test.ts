@@ -24,7 +24,7 @@ test("an unexpected error ends the process with a log line that contains no row"
   );
   expect(stdout + stderr).not.toContain(CANARY);
   expect(stdout).toContain("unexpected error");
-  expect(status).toBe(1);
+  expect(status).toBe(2);
 });
 
 test("the process never waits for a reader of its log, and writes the remaining lines at exit", async () => {

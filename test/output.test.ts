@@ -183,7 +183,7 @@ describe.each(SINKS)("with %s as standard output", (name, sink) => {
     expect(await wrong.ended).toEqual({ code: 78, signal: null });
     const env = { DATABASE_URL: asService(database.url), JWT_SECRET: SECRET };
     const taken = launch(["start"], { ...env, METRICS_PORT: "1", HOST: "192.0.2.1" }, sink, sink);
-    expect(await taken.ended).toEqual({ code: 1, signal: null });
+    expect(await taken.ended).toEqual({ code: 2, signal: null });
   });
 });
 
@@ -193,7 +193,7 @@ test("a command whose reader closes the pipe ends silently; one that cannot writ
   expect(await enough.ended).toEqual({ code: 0, signal: null });
   expect(enough.said.stderr).toBe("");
   const full = launch(["token", "1"], env, fullDisk, "read");
-  expect(await full.ended).toEqual({ code: 1, signal: null });
+  expect(await full.ended).toEqual({ code: 2, signal: null });
   expect(full.said.stderr).toMatch(/ENOSPC/);
 });
 

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { readConfig } from "../../src/config.ts";
 import { startEmbedded } from "../../src/embedded/embedded.ts";
 import { createLogger } from "../../src/logger.ts";
 import { loadConfig } from "../../src/main.ts";
@@ -11,7 +12,7 @@ import { readable } from "./readable.ts";
  * `npm run dev`: holds the embedded PostgreSQL, unless DATABASE_URL names another, while `tsx watch` starts service.ts again at
  * each change. A signal ends the service, then the server.
  */
-const config = loadConfig({ needsKey: true });
+const config = loadConfig(readConfig);
 const log = createLogger(config.logLevel, { write: print });
 const stopping = new AbortController();
 let stoppingAt = 0;

@@ -1,6 +1,7 @@
 import "../bundle.js";
 import { type App, startApp } from "../../src/app/app.ts";
 import type { Config } from "../../src/config.ts";
+import { readConfig } from "../../src/config.ts";
 import type { Logger } from "../../src/logger.ts";
 import { loadConfig, runService } from "../../src/main.ts";
 import { MigrationError } from "../../src/migrate/error.ts";
@@ -10,7 +11,7 @@ import { createOutput } from "../../src/output.ts";
 /** The embedded server that dev.ts holds; none with DATABASE_URL. */
 const [url, dir] = process.argv.slice(2);
 
-await runService(loadConfig({ needsKey: true }), greet, async (config, log) => {
+await runService(loadConfig(readConfig), greet, async (config, log) => {
   try {
     return await startMigrated(config, log);
   } catch (err) {

@@ -1,10 +1,22 @@
-import type { Config } from "../config.ts";
+import { resolve } from "node:path";
+import { readDatabaseConfig } from "../config.ts";
 import { createLogger } from "../logger.ts";
-import { migrate as applyFiles } from "../migrate/migrate.ts";
+import { loadConfig } from "../main.ts";
+import { migrate } from "../migrate/migrate.ts";
+import { createCommand } from "./command.ts";
 import { migrationUrl } from "./migration-url.ts";
 
-export async function migrate(config: Config, folders: string[]): Promise<string> {
-  const log = createLogger(config.logLevel);
-  const { applied } = await applyFiles({ url: migrationUrl(config), folders, log });
-  return applied.length === 0 ? "Nothing to do." : `Applied:\n${applied.join("\n")}`;
-}
+export const command = createCommand({
+  help: `bellwire migrate [folder…]
+
+Brings the database up to date: schema bellwire, its roles and functions, then the SQL files of the folders, which contain your rules.
+Applies everything or nothing. Reads DATABASE_URL and DIRECT_DATABASE_URL.`,
+  async run({ args }) {
+    const config = loadConfig(readDatabaseConfig);
+    const log = createLogger(config.logLevel);
+    const folders = args.map((folder) => resolve(folder));
+    const { applied } = await migrate({ url: migrationUrl(config), folders, log });
+    const text = applied.length === 0 ? "Nothing to do." : `Applied:\n${applied.join("\n")}`;
+    return { text };
+  },
+});

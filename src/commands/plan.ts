@@ -1,7 +1,16 @@
-import type { Config } from "../config.ts";
-import { plan as planFiles } from "../migrate/migrate.ts";
+import { resolve } from "node:path";
+import { readDatabaseConfig } from "../config.ts";
+import { loadConfig } from "../main.ts";
+import { plan } from "../migrate/migrate.ts";
+import { createCommand } from "./command.ts";
 import { migrationUrl } from "./migration-url.ts";
 
-export function plan(config: Config, folders: string[]): Promise<string> {
-  return planFiles({ url: migrationUrl(config), folders });
-}
+export const command = createCommand({
+  help: `bellwire plan [folder…]
+
+Prints the SQL that migrate would run, for psql -v ON_ERROR_STOP=1 -f. Changes nothing. Reads DATABASE_URL and DIRECT_DATABASE_URL.`,
+  async run({ args }) {
+    const folders = args.map((folder) => resolve(folder));
+    return { text: await plan({ url: migrationUrl(loadConfig(readDatabaseConfig)), folders }) };
+  },
+});

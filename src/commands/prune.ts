@@ -1,13 +1,21 @@
 import pg from "pg";
-import type { Config } from "../config.ts";
+import { readPruneConfig } from "../config.ts";
 import { retryConflicts } from "../db/retry.ts";
+import { loadConfig } from "../main.ts";
+import { createCommand } from "./command.ts";
 import { migrationUrl } from "./migration-url.ts";
 
-export async function prune(config: Config): Promise<string> {
-  const { retentionDays } = config;
-  const pruned = await pruneAll({ url: migrationUrl(config), retentionDays });
-  return `Deleted ${pruned} notifications older than ${retentionDays} days.`;
-}
+export const command = createCommand({
+  help: `bellwire prune
+
+Deletes notifications older than RETENTION_DAYS, a thousand at a time. Reads DATABASE_URL, DIRECT_DATABASE_URL and RETENTION_DAYS.`,
+  async run() {
+    const config = loadConfig(readPruneConfig);
+    const { retentionDays } = config;
+    const pruned = await pruneAll({ url: migrationUrl(config), retentionDays });
+    return { text: `Deleted ${pruned} notifications older than ${retentionDays} days.` };
+  },
+});
 
 /**
  * Deletes notifications older than the retention, and the records of removals that old. It deletes a thousand at a time, so that

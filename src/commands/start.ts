@@ -1,25 +1,16 @@
-import { relative } from "node:path";
-import { type App, startApp } from "../app/app.ts";
-import type { Config } from "../config.ts";
-import { runService } from "../main.ts";
-import { createOutput } from "../output.ts";
+import { startApp } from "../app/app.ts";
+import { readConfig } from "../config.ts";
+import { loadConfig, runService } from "../main.ts";
+import { createCommand } from "./command.ts";
+import { greet } from "./greet.ts";
 
-export function start(config: Config): Promise<void> {
-  return runService(config, greet, startApp);
-}
+export const command = createCommand({
+  help: `bellwire start
 
-function greet({ address, embeddedUrl }: App): void {
-  if (!embeddedUrl) return;
-  // The program that was started, in a checkout or in an installed package.
-  const bellwire = `node ${relative("", process.argv[1] ?? "")}`;
-  createOutput(1).write(`
-  Bellwire is running with an embedded PostgreSQL.
-
-  page    ${address}
-  psql    psql ${embeddedUrl}
-          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
-  token   ${bellwire} token 2
-  stream  curl -N -H "Authorization: Bearer $(${bellwire} token 2)" ${address}/api/notifications/stream
-
-`);
-}
+Runs the service until SIGTERM or SIGINT. Without DATABASE_URL it runs the demo: an embedded PostgreSQL with the example marketplace.
+README.md has all variables.`,
+  async run() {
+    await runService(loadConfig(readConfig), greet, startApp);
+    return undefined;
+  },
+});

@@ -1,9 +1,20 @@
-import type { Config } from "../config.ts";
-import { formatStatus, status as readStatus } from "../migrate/status.ts";
+import { resolve } from "node:path";
+import { readDatabaseConfig } from "../config.ts";
+import { EXIT } from "../exit-code.ts";
+import { loadConfig } from "../main.ts";
+import { formatStatus, status } from "../migrate/status.ts";
+import { createCommand } from "./command.ts";
 import { migrationUrl } from "./migration-url.ts";
 
-export async function status(config: Config, folders: string[]): Promise<string> {
-  const found = await readStatus({ url: migrationUrl(config), folders });
-  if (found.drifted || found.broken) process.exitCode = 1;
-  return formatStatus(found);
-}
+export const command = createCommand({
+  help: `bellwire status [folder…]
+
+Compares the database with this release and with the SQL files of the folders: migrations, functions that were edited by hand, rules and
+their errors, roles. Changes nothing. Exits with 1 where a person is needed. Reads DATABASE_URL and DIRECT_DATABASE_URL.`,
+  async run({ args }) {
+    const folders = args.map((folder) => resolve(folder));
+    const found = await status({ url: migrationUrl(loadConfig(readDatabaseConfig)), folders });
+    const text = formatStatus(found);
+    return found.drifted || found.broken ? { text, exitCode: EXIT.look } : { text };
+  },
+});
