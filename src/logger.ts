@@ -1,9 +1,12 @@
 import { type DestinationStream, type Logger as Pino, pino } from "pino";
+import { createLastWarnings, type LoggedWarning } from "./last-warnings.ts";
 import { createOutput } from "./output.ts";
 
 export interface Logger extends Pino {
   /** How many lines were dropped because they could not be written. */
   droppedLines(): number;
+  /** The last warnings and errors that were logged, oldest first. */
+  lastWarnings(): LoggedWarning[];
 }
 
 /** Keys of logged objects whose values are secrets or texts of users. */
@@ -30,11 +33,20 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
     redact: { paths: SECRETS.flatMap((key) => [key, `*.${key}`]), censor: "[redacted]" },
     serializers: { err: describeError },
   };
-  if (destination) return Object.assign(pino(options, destination), { droppedLines: () => 0 });
   const output = createOutput(1, (lines) => {
     log.warn({ lines }, "the log can be written again; lines were dropped");
   });
-  const log = Object.assign(pino(options, output), { droppedLines: output.droppedLines });
+  const target = destination ?? output;
+  const warnings = createLastWarnings();
+  const log = Object.assign(
+    pino(options, {
+      write(line) {
+        warnings.keep(line);
+        target.write(line);
+      },
+    }),
+    { droppedLines: output.droppedLines, lastWarnings: warnings.read },
+  );
   return log;
 }
 

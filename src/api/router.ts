@@ -1,6 +1,7 @@
 import cors from "cors";
 import express, { type RequestHandler, type Router } from "express";
 import { RECIPIENT_HEADER } from "../http/auth/identify.ts";
+import { type Hop, reportHop } from "../http/hop.ts";
 import { labelResponse, notFound, Problem, problemHandler } from "../http/problem.ts";
 import { cutUnreadBody, readJson } from "../http/read-json.ts";
 import type { Logger } from "../logger.ts";
@@ -10,6 +11,7 @@ import { openApi } from "./openapi.ts";
 export interface HttpOptions {
   version: string;
   health: () => Health;
+  onRequest: (hop: Hop) => void;
   /** Other origins whose pages may call. */
   allowedOrigins: readonly string[];
   /** How many proxies in front of the service set `X-Forwarded-For` truthfully. */
@@ -42,6 +44,7 @@ export function createHttpApp(options: HttpOptions) {
   if (trustedHops === 0) app.use(warnOfProxy(log));
   // Before authentication, because visitors of the demo have no token.
   if (demo) app.use(demo);
+  app.use(BASE, reportHop(options.onRequest));
   // Streams early: after the loss of another instance, all its streams reconnect here at once.
   app.use(BASE, crossOrigin(allowedOrigins));
   for (const [path, route] of Object.entries(options.transports)) app.get(`${BASE}${path}`, route);

@@ -11,6 +11,7 @@ import { migrate } from "../migrate/migrate.ts";
 import { readVersion } from "../version.ts";
 import { openAccess } from "./access.ts";
 import { createDoors } from "./doors.ts";
+import { inspect } from "./inspect.ts";
 import { type OnClose, openAll } from "./open-all.ts";
 import { openReading } from "./reading.ts";
 import { openServers } from "./servers.ts";
@@ -85,6 +86,7 @@ async function openEmbedded(
 async function openService(database: Database, config: Config, log: Logger, onClose: OnClose) {
   const version = readVersion();
   const metrics = createMetrics();
+  onClose(metrics.close);
   const writes = createWrites(log);
   const reading = await openReading({ database, config, metrics, onClose, log });
   const access = await openAccess({ config, reading, writes });
@@ -116,6 +118,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     oldestTransaction: watchOldestTransaction(pools.requests),
     ruleErrors: () => countRuleErrors(pools.requests),
     droppedLogLines: log.droppedLines,
+    ...inspect({ config, reading, doors, version, log }),
   });
   const addresses = await openServers({ config, doors, metrics, version, onClose });
   log.info({ address: addresses.address, metrics: addresses.metricsAddress, version }, "started");

@@ -40,7 +40,7 @@ export type Doors = ReturnType<typeof createDoors>;
 
 /** Every way in, as one HTTP application: the transports, the REST API and the demo. */
 export function createDoors(options: DoorsOptions) {
-  const { config, reading, access, writes, demo, version, onClose, log } = options;
+  const { config, reading, access, writes, demo, version, metrics, onClose, log } = options;
   const { maxReplayBytesInFlight, maxEventBytes, stalledMs } = config;
   const encoder = createNotificationEncoder({ maxEventBytes, log });
   const replayBytes = createBytesInFlight(Math.floor(maxReplayBytesInFlight * 0.75));
@@ -49,11 +49,13 @@ export function createDoors(options: DoorsOptions) {
   const { registry, transports, polls } = createTransports(options, encoder, replayBytes);
   const inbox = createInbox(reading.pools.requests, maxEventBytes, reading.knownCounts);
   onClose(inbox.close);
+  const health = () => findHealth(reading, registry, writes);
   const app = createHttpApp({
     version,
     allowedOrigins: config.allowedOrigins,
     trustedHops: config.trustedHops,
-    health: () => findHealth(reading, registry, writes),
+    health,
+    onRequest: metrics.onRequest,
     identify: access.identify,
     transports,
     poll: polls.route,
@@ -68,6 +70,7 @@ export function createDoors(options: DoorsOptions) {
   });
   return {
     app,
+    health,
     registry,
     polls,
     bytesInFlight: () => replayBytes.reserved() + answerBytes.reserved(),

@@ -92,7 +92,7 @@ export async function openReading({ database, config, metrics, onClose, log }: R
     log,
   });
   onClose(listener.close);
-  return { pools, hub, knownCounts, feed, queue, listener };
+  return { pools, hub, knownCounts, session, feed, queue, listener };
 }
 
 /**
@@ -109,6 +109,7 @@ function openPools(url: string, poolSize: number, log: Logger) {
     streams,
     streamsSize,
     feed,
+    usage: () => ({ requests: requests.usage(), streams: streams.usage(), feed: feed.usage() }),
     // All at the same time, because each takes a second if the database hangs.
     close: () => Promise.all([requests.close(), streams.close(), feed.close()]),
   };

@@ -76,6 +76,7 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
   /** How often `renew` was called. A session that was opened before the last time is not used. */
   let renewals = 0;
   let isClosed = false;
+  let problem: string | undefined;
 
   async function open(): Promise<void> {
     isOpening = true;
@@ -97,11 +98,13 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
       const [{ pid, epoch, file }] = rows;
       if (pid !== processIdOf(client)) {
         opensAt = Number.POSITIVE_INFINITY;
-        log.debug("the direct URL leads through a pooler, so the feed has no session of its own");
+        problem = "the direct URL leads through a pooler, so the feed has no session of its own";
+        log.debug(problem);
         return end({ client, socket });
       }
       await client.query(SETTINGS);
       if (isClosed || renewals > renewalsBefore) return end({ client, socket });
+      problem = undefined;
       session = { client, socket, epoch, file, endsAt: performance.now() + LIFETIME_MS };
     } catch (err) {
       end({ client, socket }, err);
@@ -114,6 +117,7 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
   function end({ client, socket }: Pick<Session, "client" | "socket">, err?: unknown): void {
     if (session?.client === client) session = undefined;
     if (err !== undefined) {
+      problem = "the feed's session failed; the next one is opened soon";
       log.debug({ err }, "the feed's session failed");
       opensAt = performance.now() + PAUSE_MS;
     }
@@ -157,6 +161,9 @@ export function createFeedSession({ url, maxEventBytes, log }: FeedSessionOption
     },
 
     isOpen: () => session !== undefined,
+
+    /** Why there is no session, in a sentence for the operator; undefined while there is one, or while the first is opened. */
+    problem: () => problem,
 
     close(): void {
       isClosed = true;

@@ -7,6 +7,15 @@ import { withClient } from "./with-client.ts";
 /** Without keep-alive the kernel notices a half-open connection after two hours. */
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
 
+export interface PoolUsage {
+  /** The most connections that it may open. */
+  size: number;
+  open: number;
+  idle: number;
+  /** Queries that wait for a connection. */
+  waiting: number;
+}
+
 /** How long running queries may take to finish when the pool is closed. */
 const LAST_QUERIES_MS = 1000;
 
@@ -28,7 +37,7 @@ export function createPool({
   url: string;
   size: number;
   log: Logger;
-}): pg.Pool & { close(): Promise<void> } {
+}): pg.Pool & { usage(): PoolUsage; close(): Promise<void> } {
   const sockets = new Set<Socket>();
   /** The default isolation level that the newest session found. */
   let isolation: string | undefined;
@@ -69,6 +78,12 @@ export function createPool({
   }
   return Object.assign(pool, {
     query: ((...args: unknown[]) => retryConflicts(() => ask(...args))) as pg.Pool["query"],
+    usage: () => ({
+      size,
+      open: pool.totalCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+    }),
     async close() {
       const cut = setTimeout(() => {
         for (const socket of sockets) socket.destroy();

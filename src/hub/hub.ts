@@ -69,6 +69,9 @@ export function createHub() {
         publishTo(recipient, content, askedPage);
     },
 
+    /** How many recipients have streams or waiting polls here. */
+    size: () => connected.size,
+
     readAgain(): void {
       for (const recipient of connected.values()) {
         recipient.counts = undefined;

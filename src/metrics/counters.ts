@@ -4,6 +4,7 @@ import type { CloseReason, RefusalReason } from "../connections/close-reason.ts"
 import type { FeedReadBy } from "../db/feed-session.ts";
 import type { RecipientEvent } from "../hub/events.ts";
 import type { ResetReason } from "../hub/follow.ts";
+import { watchLastMinute } from "./last-minute.ts";
 
 /** Counters, and the callbacks through which the parts report to them. */
 export function createCounters(registers: Registry[]) {
@@ -26,6 +27,7 @@ export function createCounters(registers: Registry[]) {
     buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
+  const lastMinute = watchLastMinute(deliverySeconds);
   function observeDelivery(createdAt: string) {
     const seconds = (Date.now() - Date.parse(createdAt)) / 1000;
     // PostgreSQL has `infinity` and years that a JavaScript Date cannot hold.
@@ -98,5 +100,8 @@ export function createCounters(registers: Registry[]) {
     onClosed: (reason: CloseReason) => closes.inc({ reason }),
     onRefused: (reason: RefusalReason) => refusals.inc({ reason }),
     onReset: (reason: ResetReason) => resets.inc({ reason }),
+    /** Of the last minute. */
+    readDeliveryTimes: lastMinute.read,
+    close: lastMinute.close,
   };
 }

@@ -143,6 +143,7 @@ const unused = () => {
 const WITHOUT_PARTS: HttpOptions = {
   version,
   health: unused,
+  onRequest: unused,
   allowedOrigins: [],
   trustedHops: 0,
   identify: unused,
