@@ -42,7 +42,7 @@ describe("fly.toml", () => {
 
   test("scrapes the metrics at their port and path", () => {
     expect(fly.metrics.port).toBe(config.metricsPort);
-    expect(readText("src/metrics/metrics.ts")).toContain(`req.url !== "${fly.metrics.path}"`);
+    expect(readText("src/metrics/metrics.ts")).toContain(`req.url === "${fly.metrics.path}"`);
   });
 
   test("gives the process more time to end than it needs", () => {
