@@ -187,6 +187,11 @@ comment on column bellwire.retention.minimum_age is
 create table bellwire.rule_definitions (
   name         text        not null,
   on_table     regclass    not null,
+  -- The table's name, and whether it was a partition, when the rule was defined. on_table follows a table that is renamed, and says
+  -- nothing about one that is dropped; bellwire.rule_faults compares the two.
+  table_schema name        not null,
+  table_name   name        not null,
+  is_partition boolean     not null,
   on_event     text        not null,
   query        text        not null,
   action       text        not null default 'notify',

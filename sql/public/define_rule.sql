@@ -20,7 +20,8 @@
 --             recipient_id, type and data (each notification whose data contains it)
 --             revoke: ends the streams of each recipient_id, as bellwire.revoke() does
 --
--- Nothing is installed unless the query is one SELECT that fits the table. Defining the same rule again changes nothing. A rule
+-- Nothing is installed unless the query is one SELECT that fits the table. Defining the same rule again changes nothing, or mends it: a
+-- table that was dropped and created again gets its trigger. A trigger that somebody has disabled stays disabled, with a warning. A rule
 -- is a statement trigger with transition tables: it fires once per statement, however many rows that writes.
 --
 -- Locks    share row exclusive on the table while the trigger is created (access exclusive if the rule moves to another table or
@@ -44,9 +45,12 @@ declare
   object_name  text;
   body         text;
   installed    bellwire.rule_definitions;
+  watched      record;   -- the table's name, and whether it is a partition
   has_trigger  boolean;
+  enabling     text;     -- what would enable its triggers, if one is disabled
   event        text;
   insert_name  text;  -- of the second trigger, if there are two
+  trigger_name text;
   limitation   text;
 begin
   if on_event is null or on_event not in ('insert', 'update', 'delete', 'insert or update') then
@@ -75,18 +79,43 @@ begin
     from bellwire.check_rule_query(rule_name, on_table, on_event, query, action) as checked;
 
   select d.* into installed from bellwire.rule_definitions d where d.name = rule_name;
-  has_trigger := coalesce(
-    installed.on_table = define_rule.on_table
-      and installed.on_event = define_rule.on_event
-      and (select r.enabled from bellwire.rules r where r.name = rule_name),
-    false
-  );
+  select n.nspname, c.relname, c.relispartition
+    into watched
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+   where c.oid = define_rule.on_table;
+  select coalesce(
+           installed.on_table = define_rule.on_table
+             and installed.on_event = define_rule.on_event
+             and count(*) = cardinality(string_to_array(define_rule.on_event, ' or ')),
+           false
+         ),
+         string_agg(format('alter table %s enable trigger %I;', on_table, t.tgname), ' ') filter (where t.tgenabled in ('D', 'R'))
+    into has_trigger, enabling
+    from pg_trigger t
+   where t.tgrelid = installed.on_table
+     and t.tgfoid = to_regprocedure(installed.function);
+  if enabling is not null then
+    raise warning 'rule "%" is disabled and stays disabled', rule_name using hint = 'To enable it: ' || enabling;
+  end if;
   if has_trigger
      and installed.query = define_rule.query
      and installed.on_error = define_rule.on_error
      and installed.action = define_rule.action
-     and (select p.prosrc from pg_proc p where p.oid = to_regprocedure(installed.function)) = body
+     and exists (
+           select
+             from pg_proc p
+            where p.oid = to_regprocedure(installed.function)
+              and p.prosrc = body
+              and p.prosecdef
+              and p.proowner = 'bellwire_rules'::regrole
+         )
   then
+    -- The table may have been renamed since.
+    update bellwire.rule_definitions d
+       set table_schema = watched.nspname, table_name = watched.relname
+     where d.name = rule_name
+       and (d.table_schema, d.table_name) <> (watched.nspname, watched.relname);
     return;
   end if;
   if installed.name is not null and not has_trigger then
@@ -106,10 +135,10 @@ begin
       else 'insert_rule_' || md5(rule_name)
     end;
     foreach event in array string_to_array(define_rule.on_event, ' or ') loop
+      trigger_name := case when event = 'insert' and event <> define_rule.on_event then insert_name else object_name end;
       execute format(
         'create trigger %I after %s on %s referencing %s for each statement execute function bellwire.%I()',
-        case when event = 'insert' and event <> define_rule.on_event then insert_name else object_name end,
-        event, on_table,
+        trigger_name, event, on_table,
         case event
           when 'insert' then 'new table as new_rows'
           when 'update' then 'old table as old_rows new table as new_rows'
@@ -117,18 +146,24 @@ begin
         end,
         object_name
       );
+      if enabling is not null then
+        execute format('alter table %s disable trigger %I', on_table, trigger_name);
+      end if;
     end loop;
   end if;
   for limitation in select bellwire.rule_limits(define_rule.on_table) loop
     raise notice 'rule "%" %', rule_name, limitation;
   end loop;
   insert into bellwire.rule_definitions as d
-         (name, on_table, on_event, query, on_error, action, trigger_name, function, checksum)
-  values (rule_name, define_rule.on_table, define_rule.on_event, define_rule.query, define_rule.on_error,
-          define_rule.action, object_name, format('bellwire.%I()', object_name), md5(body))
+         (name, on_table, table_schema, table_name, is_partition, on_event, query, on_error, action, trigger_name, function, checksum)
+  values (rule_name, define_rule.on_table, watched.nspname, watched.relname, watched.relispartition, define_rule.on_event,
+          define_rule.query, define_rule.on_error, define_rule.action, object_name, format('bellwire.%I()', object_name), md5(body))
       on conflict on constraint rule_definitions_pkey
          do update
-        set query = excluded.query,
+        set table_schema = excluded.table_schema,
+            table_name = excluded.table_name,
+            is_partition = excluded.is_partition,
+            query = excluded.query,
             on_error = excluded.on_error,
             action = excluded.action,
             checksum = excluded.checksum,

@@ -7,7 +7,10 @@
 -- Remove   with the schema
 create or replace view bellwire.rules as
 select d.name,
-       d.on_table::text as "table",
+       case
+         when exists (select from pg_catalog.pg_class c where c.oid = d.on_table) then d.on_table::text
+         else pg_catalog.format('%I.%I', d.table_schema, d.table_name)
+       end              as "table",
        d.on_event       as event,
        d.query,
        d.on_error,

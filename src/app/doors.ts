@@ -160,7 +160,7 @@ function createConnections(options: DoorsOptions, bytesInFlight: BytesInFlight) 
 }
 
 function findHealth(
-  { listener, feed, queue }: Reading,
+  { listener, feed, queue, ruleFaults }: Reading,
   registry: Registry,
   writes: Writes,
 ): Health {
@@ -171,7 +171,12 @@ function findHealth(
   ];
   return {
     problems: problems.filter((problem) => problem !== undefined),
-    warnings: [...listener.warnings(), ...queue.warnings(), ...writes.warnings()],
+    warnings: [
+      ...listener.warnings(),
+      ...queue.warnings(),
+      ...writes.warnings(),
+      ...ruleFaults.warnings(),
+    ],
   };
 }
 

@@ -6,6 +6,7 @@ import { createListener } from "../db/listener.ts";
 import { watchNotifyQueue } from "../db/notify-queue.ts";
 import { createPool } from "../db/pool.ts";
 import { explainReadError } from "../db/read-errors.ts";
+import { watchRuleFaults } from "../db/rule-faults.ts";
 import { warnOfMissingLimits } from "../db/session-limits.ts";
 import { suspendWakeupsFor } from "../db/suspend-wakeups.ts";
 import { createFeed } from "../feed/feed.ts";
@@ -76,6 +77,8 @@ export async function openReading({ database, config, metrics, onClose, log }: R
     log,
   });
   onClose(queue.close);
+  const ruleFaults = watchRuleFaults({ pool: pools.feed, log });
+  onClose(ruleFaults.close);
   await feed.start();
   const listener = createListener({
     url: database.directUrl,
@@ -92,7 +95,7 @@ export async function openReading({ database, config, metrics, onClose, log }: R
     log,
   });
   onClose(listener.close);
-  return { pools, hub, knownCounts, session, feed, queue, listener };
+  return { pools, hub, knownCounts, session, feed, queue, ruleFaults, listener };
 }
 
 /**

@@ -15,6 +15,6 @@ their errors, roles. Changes nothing. Exits with 1 where a person is needed. Rea
     const folders = args.map((folder) => resolve(folder));
     const found = await status({ url: migrationUrl(loadConfig(readDatabaseConfig)), folders });
     const text = formatStatus(found);
-    return found.drifted || found.broken ? { text, exitCode: EXIT.look } : { text };
+    return found.needs.length > 0 ? { text, exitCode: EXIT.look } : { text };
   },
 });

@@ -1,7 +1,7 @@
 import type { ClientBase } from "pg";
 import { withConnection } from "./connect.ts";
 import { type FileOptions, type MigrationFile, readFiles } from "./files.ts";
-import { type RuleNote, readRuleNotes } from "./rule-notes.ts";
+import { type RuleFinding, readRuleFindings } from "./rule-findings.ts";
 import { type DatabaseState, type FunctionDrift, readSnapshot } from "./state.ts";
 import { readTriggerNotes, type TriggerNote } from "./trigger-notes.ts";
 
@@ -11,13 +11,13 @@ export type Status = {
   /** Only functions that differ from what migrate installed. */
   functions: FunctionDrift[];
   rules: RuleStatus[];
-  ruleNotes: RuleNote[];
+  ruleFindings: RuleFinding[];
   triggerNotes: TriggerNote[];
   roles: { name: string; state: "present" | "missing" }[];
   /** Something was changed by hand. A pending file is not drift. */
   drifted: boolean;
-  /** A rule or a trigger is broken: it fails at the next write, or never fires again. */
-  broken: boolean;
+  /** What a person must do something about, a line each. Migrations that only a newer Bellwire knows are well. */
+  needs: string[];
 };
 
 /** The shown columns of bellwire.rules. */
@@ -33,19 +33,42 @@ export async function status({ url, ...options }: FileOptions & { url: string })
     const triggerNotes = await readTriggerNotes(client);
     const roles = await readRoles(client);
     await client.query("rollback");
-    const ruleNotes = await readRuleNotes(client);
-    return {
-      versioned,
-      repeatable: compareRepeatable(files, state),
-      functions: state.drift,
-      rules,
-      ruleNotes,
-      triggerNotes,
-      roles,
-      drifted: state.drift.length > 0 || versioned.some(({ state }) => state === "edited"),
-      broken: triggerNotes.length > 0 || ruleNotes.some(({ isBroken }) => isBroken),
-    };
+    const ruleFindings = await readRuleFindings(client);
+    const repeatable = compareRepeatable(files, state);
+    const found = { versioned, repeatable, functions: state.drift, rules, ruleFindings };
+    return { ...found, triggerNotes, roles, ...judge({ ...found, triggerNotes, roles }) };
   });
+}
+
+function judge({
+  versioned,
+  repeatable,
+  functions,
+  ruleFindings,
+  triggerNotes,
+  roles,
+}: Omit<Status, "drifted" | "needs" | "rules">): Pick<Status, "drifted" | "needs"> {
+  const drifted = functions.length > 0 || versioned.some(({ state }) => state === "edited");
+  const isPending = [...versioned, ...repeatable].some(
+    ({ state }) => state === "pending" || state === "changed",
+  );
+  const isRuleAmiss = ruleFindings.some(({ level }) => level !== "note");
+  return {
+    drifted,
+    needs: [
+      ...(isPending ? ["Files are pending or changed: run migrate."] : []),
+      ...(roles.some(({ state }) => state === "missing")
+        ? ["Roles are missing: run migrate."]
+        : []),
+      ...(isRuleAmiss ? ["Rules need a person, see above."] : []),
+      ...(triggerNotes.length > 0 ? ["Triggers are broken, see above."] : []),
+      ...(drifted
+        ? [
+            "Drift: the database was changed by hand. migrate restores edited and missing functions; drop unknown ones yourself.",
+          ]
+        : []),
+    ],
+  };
 }
 
 function compareVersioned(files: MigrationFile[], { history }: DatabaseState): Status["versioned"] {
@@ -102,11 +125,7 @@ export function formatStatus(status: Status): string {
     ...status.repeatable.map(({ name, state }) => ["repeatable", state, name]),
     ...status.functions.map(({ name, state }) => ["function", state, name]),
     ...status.rules.map((rule) => ["rule", describeRule(rule), rule.name]),
-    ...status.ruleNotes.map(({ rule, note, isBroken }) => [
-      "rule",
-      isBroken ? "broken" : "note",
-      `${rule}: ${note}`,
-    ]),
+    ...status.ruleFindings.map((finding) => ["rule", finding.level, describeFinding(finding)]),
     ...status.triggerNotes.map(({ trigger, calls, role, grants }) => [
       "trigger",
       "broken",
@@ -117,11 +136,12 @@ export function formatStatus(status: Status): string {
   const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
   const widths = [width(0), width(1)];
   const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  "));
-  const verdict = status.drifted
-    ? "Drift: the database was changed by hand. migrate restores edited and missing functions; drop unknown ones yourself."
-    : "No drift.";
-  const broken = status.broken ? "Rules or triggers are broken, see above.\n" : "";
-  return `${lines.join("\n")}\n\n${verdict}\n${broken}`;
+  const verdict = [...(status.drifted ? [] : ["No drift."]), ...status.needs].join("\n");
+  return `${lines.join("\n")}\n\n${verdict}\n`;
+}
+
+function describeFinding({ rule, seen, fix, level }: RuleFinding): string {
+  return level === "note" ? `${rule}: ${seen}` : `${rule}: ${seen}. ${fix}`;
 }
 
 function describeRule({ enabled, errors, event, table }: RuleStatus): string {

@@ -67,6 +67,23 @@ describe("health", () => {
     });
   });
 
+  test("a rule whose table was dropped and created again is a warning, and the service stays ready", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    await own.query("drop table public.reviews; create table public.reviews (id int)");
+    const service = await startService({ databaseUrl: own.url });
+    await eventually(async () => {
+      expect(await get(`${service.url}/readyz`)).toMatchObject({
+        status: 200,
+        body: {
+          status: "ok",
+          problems: [],
+          warnings: [expect.stringMatching(/^rule review_received: .+ dropped and created again/)],
+        },
+      });
+    });
+  });
+
   test("a service without its database is live but not ready, and recovers by itself", async () => {
     const own = await createDatabase();
     onTestFinished(own.close);

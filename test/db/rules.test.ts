@@ -829,7 +829,6 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     });
 
     test.each([
-      ["its trigger is disabled", "alter table public.things disable trigger rule_told"],
       ["its trigger is dropped", "drop trigger rule_told on public.things"],
       ["its function is dropped", "drop function bellwire.rule_told() cascade"],
       [
@@ -851,6 +850,24 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       await fire();
       expect(await listTold()).toHaveLength(1);
       expect(await query("select enabled from bellwire.rules")).toEqual([{ enabled: true }]);
+    });
+
+    test("a disabled trigger stays disabled, with a warning that says how to enable it", async () => {
+      await define();
+      await query("alter table public.things disable trigger rule_told");
+      const client = await database.connect();
+      const warned: (string | undefined)[] = [];
+      client.on("notice", ({ message, hint }) => warned.push(message, hint));
+      await define({}, client);
+      expect(warned).toEqual([
+        'rule "told" is disabled and stays disabled',
+        "To enable it: alter table public.things enable trigger rule_told;",
+      ]);
+      await fire();
+      expect(await listTold()).toEqual([]);
+      await query("alter table public.things enable trigger rule_told");
+      await fire();
+      expect(await listTold()).toHaveLength(1);
     });
 
     test("when two sessions define the same rule at once, the second finds nothing to do", async () => {

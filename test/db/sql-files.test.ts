@@ -252,7 +252,7 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
     );
     const named = (isInternal: boolean) =>
       functions.filter((found) => found.is_internal === isInternal).map(({ name }) => name);
-    const views = ["rules", "rule_errors"];
+    const views = ["rules", "rule_errors", "rule_faults"];
     const expected = (folder: "internal" | "public") =>
       listObjects(folder)
         .filter(({ object, isObject }) => isObject && !views.includes(object))
