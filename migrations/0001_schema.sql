@@ -91,8 +91,9 @@ create unique index notifications_recipient_id_dedupe_key_type_idx
 
 -- Read inside the triggers of rules.
 create table bellwire.preferences (
-  recipient_id text   not null,
-  muted_types  text[] not null default '{}',
+  recipient_id text        not null,
+  muted_types  text[]      not null default '{}',
+  changed_at   timestamptz not null default clock_timestamp(),
   constraint preferences_pkey primary key (recipient_id)
 );
 
@@ -200,6 +201,7 @@ create table bellwire.rule_definitions (
   function     text        not null,
   checksum     text        not null,
   defined_at   timestamptz not null default now(),
+  defined_xid  xid8        not null default pg_current_xact_id(),
   defined_by   text        not null default session_user,
   constraint rule_definitions_pkey primary key (name),
   constraint rule_definitions_on_event_check check (on_event in ('insert', 'update', 'delete', 'insert or update')),
@@ -218,6 +220,7 @@ create table bellwire.rule_error_log (
   message  text        not null,
   errors   bigint      not null default 1,
   silenced bigint      not null default 0,  -- rows of the application for which no notification was made
+  keys     text[]      not null default '{}',  -- of the last 20 of these rows
   first_at timestamptz not null default clock_timestamp(),
   last_at  timestamptz not null default clock_timestamp(),
   constraint rule_error_log_pkey primary key (id)

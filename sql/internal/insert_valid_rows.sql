@@ -7,11 +7,14 @@
 -- Under repeatable read and serializable, PostgreSQL raises an error if another transaction has committed the same key since.
 -- Such a row is a duplicate all the same, and is dropped as one. (Any other serialization failure has a reason in its detail.)
 --
+-- `keys` are those of the statement's rows. A row of the result does not say from which of them it came, so only the key of a lone row
+-- is recorded.
+--
 -- Returns whether it wrote a row.
 --
 -- Rights   called by rules, as bellwire_rules
 -- Remove   with the schema
-create or replace function bellwire.insert_valid_rows(rule text, told bellwire.told[])
+create or replace function bellwire.insert_valid_rows(rule text, told bellwire.told[], keys text[])
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -60,14 +63,14 @@ begin
         end if;
     end;
   end loop;
-  perform bellwire.record_rule_error(rule, left(f.key, 5), substr(f.key, 6), f.value::bigint)
+  perform bellwire.record_rule_error(rule, left(f.key, 5), substr(f.key, 6), f.value::bigint, case cardinality(keys) when 1 then keys end)
      from jsonb_each_text(failures) as f;
   return wrote;
 end;
 $$;
 
-comment on function bellwire.insert_valid_rows(text, bellwire.told[]) is
+comment on function bellwire.insert_valid_rows(text, bellwire.told[], text[]) is
   'Internal. Writes those rows of a rule''s result that can be written, and records the others.';
 
-revoke all on function bellwire.insert_valid_rows(text, bellwire.told[]) from public;
-grant execute on function bellwire.insert_valid_rows(text, bellwire.told[]) to bellwire_rules;
+revoke all on function bellwire.insert_valid_rows(text, bellwire.told[], text[]) from public;
+grant execute on function bellwire.insert_valid_rows(text, bellwire.told[], text[]) to bellwire_rules;

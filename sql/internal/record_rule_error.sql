@@ -5,7 +5,8 @@
 -- Under repeatable read and serializable it inserts a row for each failure, because to read a row that another session increments
 -- would be a serialization failure, here or at the application's commit.
 --
--- `silenced` is the number of rows for which no notification was made.
+-- `silenced` is the number of rows for which no notification was made, and `failed_keys` are the keys of some of them. The log keeps the
+-- last 20 of a failure, cut to 100 characters each by the rule.
 --
 -- Rights   bellwire_rules, whose rules call it; only its owner may change what it writes
 -- Remove   with the schema
@@ -13,7 +14,8 @@ create or replace function bellwire.record_rule_error(
   failed_rule     text,
   failed_sqlstate text,
   failed_message  text,
-  silenced        bigint default 0
+  silenced        bigint default 0,
+  failed_keys     text[] default null
 )
   returns void
   language plpgsql
@@ -28,6 +30,7 @@ begin
     update bellwire.rule_error_log
        set errors = errors + 1,
            silenced = silenced + record_rule_error.silenced,
+           keys = (keys || failed_keys)[cardinality(keys || failed_keys) - 19:],
            last_at = clock_timestamp()
      where id = (
              select id
@@ -42,8 +45,8 @@ begin
       return;
     end if;
   end if;
-  insert into bellwire.rule_error_log (rule, sqlstate, message, silenced)
-  values (failed_rule, failed_sqlstate, brief, record_rule_error.silenced);
+  insert into bellwire.rule_error_log (rule, sqlstate, message, silenced, keys)
+  values (failed_rule, failed_sqlstate, brief, record_rule_error.silenced, coalesce(failed_keys, '{}'));
 exception
   when others then
     raise warning 'bellwire: rule "%" failed (% %), and recording that failed too: %',
@@ -51,8 +54,8 @@ exception
 end;
 $$;
 
-comment on function bellwire.record_rule_error(text, text, text, bigint) is
+comment on function bellwire.record_rule_error(text, text, text, bigint, text[]) is
   'Internal. Records that a rule failed. Never fails or waits itself.';
 
-revoke all on function bellwire.record_rule_error(text, text, text, bigint) from public;
-grant execute on function bellwire.record_rule_error(text, text, text, bigint) to bellwire_rules;
+revoke all on function bellwire.record_rule_error(text, text, text, bigint, text[]) from public;
+grant execute on function bellwire.record_rule_error(text, text, text, bigint, text[]) to bellwire_rules;

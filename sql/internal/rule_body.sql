@@ -5,6 +5,7 @@
 --
 -- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema
+-- requires: row_key.sql
 -- requires: rule_object_name.sql
 -- requires: rule_retraction.sql
 -- requires: rule_source.sql
@@ -27,6 +28,15 @@ declare
   some_rows constant text := case on_event when 'delete' then 'old_rows' else 'new_rows' end;
   statement text;  -- what the action does with the query's rows; for notify it sets FOUND
   handler   text := '';
+  which     constant text := format(
+$which$      -- Which rows? A table without a primary key cannot say.
+      begin
+        execute format('select array(select left(%%s, 100) from %1$s r limit 20)', bellwire.row_key(tg_relid)) into keys;
+      exception
+        when others or assert_failure then
+          null;
+      end;
+$which$, some_rows);
 begin
   statement := case action
     when 'retract' then bellwire.rule_retraction(columns)
@@ -105,15 +115,17 @@ $notify$,
 $handler$exception
   -- "others" does not include a cancellation: the application sees it.
   when others or assert_failure then
+    declare
+      keys text[];
     begin
-      if sqlstate in ('40P01', '55P03', '09000') then
+%4$s      if sqlstate in ('40P01', '55P03', '09000') then
         -- A deadlock or a lock time-out is about a key, because the query locks nothing, and would happen again. So would
         -- the error for a rule that fires itself.
         raise;
       end if;
       -- Did the query fail, or can one of its rows not be written? Run it alone, and write the rows that can be written.
       execute bellwire.rule_answer(%1$L, %2$L, lower(tg_op)) into answer;
-      if bellwire.insert_valid_rows(%1$L, answer) then
+      if bellwire.insert_valid_rows(%1$L, answer, keys) then
         perform bellwire.wake_listeners();
       end if;
     exception
@@ -121,13 +133,13 @@ $handler$exception
       when serialization_failure then
         raise;
       when others or assert_failure then
-        perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %3$s));
+        perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %3$s), keys);
     end;
     if many then
       discard plans;
     end if;
     return null;
-$handler$, rule, columns, some_rows);
+$handler$, rule, columns, some_rows, which);
   elsif on_error = 'record' then
     handler := format(
 $handler$exception
@@ -139,12 +151,16 @@ $handler$exception
     if sqlstate = '40001' and reason <> '' then
       raise;
     end if;
-    perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %2$s));
+    declare
+      keys text[];
+    begin
+%3$s      perform bellwire.record_rule_error(%1$L, sqlstate, sqlerrm, (select count(*) from %2$s), keys);
+    end;
     if many then
       discard plans;
     end if;
     return null;
-$handler$, rule, some_rows);
+$handler$, rule, some_rows, which);
   end if;
 
   return format(

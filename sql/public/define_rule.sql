@@ -168,6 +168,7 @@ begin
             action = excluded.action,
             checksum = excluded.checksum,
             defined_at = excluded.defined_at,
+            defined_xid = excluded.defined_xid,
             defined_by = excluded.defined_by;
 end;
 $define$;

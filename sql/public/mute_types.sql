@@ -25,7 +25,8 @@ begin
   values (bellwire.same_id(mute_types.recipient_id), muted)
       on conflict on constraint preferences_pkey
          do update
-        set muted_types = excluded.muted_types
+        set muted_types = excluded.muted_types,
+            changed_at = case when p.muted_types = excluded.muted_types then p.changed_at else excluded.changed_at end
   returning p.muted_types
     into muted;
   return muted;

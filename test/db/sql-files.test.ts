@@ -59,11 +59,12 @@ const SERVICE_FUNCTIONS = [
 
 /** Functions that rules may execute, besides their own, which only a trigger can call. */
 const RULE_FUNCTIONS = [
-  "bellwire.insert_valid_rows(text,bellwire.told[])",
+  "bellwire.insert_valid_rows(text,bellwire.told[],text[])",
   "bellwire.is_wanted(text,text,text)",
   "bellwire.preview(text)",
-  "bellwire.record_rule_error(text,text,text,bigint)",
+  "bellwire.record_rule_error(text,text,text,bigint,text[])",
   "bellwire.revoke(text)",
+  "bellwire.row_key(oid)",
   "bellwire.rule_answer(text,text[],text)",
   "bellwire.rule_source(text,text)",
   "bellwire.same_id(bigint)",

@@ -369,6 +369,93 @@ describe.each(inject("servers"))("the application's write, on $name,", (server) 
     ]);
   });
 
+  describe("records which rows failed:", () => {
+    const keys = () => query("select keys from bellwire.rule_error_log order by id");
+
+    test("their keys, of which it keeps the last 20; the view has the last one", async () => {
+      await define(DIVIDE);
+      await insert();
+      expect(await keys()).toEqual([{ keys: ["1"] }]);
+      await query("insert into public.work (recipient) select generate_series(1, 18)");
+      for (let n = 0; n < 3; n++) await insert();
+      const last20 = Array.from({ length: 20 }, (_, i) => String(i + 3));
+      expect(await keys()).toEqual([{ keys: last20 }]);
+      await query("insert into public.work (recipient) select generate_series(1, 1000)");
+      expect(await keys()).toEqual([
+        { keys: Array.from({ length: 20 }, (_, i) => String(i + 23)) },
+      ]);
+      expect(
+        await query("select last_key, first_at < last_at as since from bellwire.rule_errors"),
+      ).toEqual([{ last_key: "42", since: true }]);
+    });
+
+    test.each([
+      ["delete", "notify", "delete from public.work"],
+      ["update", "retract", "update public.work set note = 'x'"],
+      ["update", "revoke", "update public.work set note = 'x'"],
+    ])("on %s, for a rule that should %s", async (event, action, write) => {
+      const columns = {
+        notify: ", 'x' as type",
+        retract: ", 'x' as type, '{}'::jsonb as data",
+        revoke: "",
+      }[action];
+      await query("select bellwire.define_rule('told', 'public.work', $1, $2, action => $3)", [
+        event,
+        `select 7 as recipient_id${columns} from ${event === "delete" ? "old" : "new"}_rows w where 1 / (w.id - w.id) = 1`,
+        action,
+      ]);
+      await insert();
+      await query("select bellwire.notify('7', 'x')"); // a retraction runs its query only if there is something to retract
+      await query(write);
+      expect(await keys()).toEqual([{ keys: ["1"] }]);
+    });
+
+    test("of a result row that cannot be written, only where the statement wrote one row", async () => {
+      await define("select w.recipient as recipient_id, nullif('x', 'x') as type from new_rows w");
+      await insert();
+      await query("insert into public.work (recipient) values (1), (2)");
+      expect(await query("select keys, silenced::int from bellwire.rule_error_log")).toEqual([
+        { keys: ["1"], silenced: 3 },
+      ]);
+    });
+
+    test.each<[title: string, columns: string, key: string | null, change?: string]>([
+      [
+        "of two columns",
+        "a int default 1, b text default 'x, y', primary key (b, a)",
+        '("x, y",1)',
+      ],
+      [
+        "of 100,000 characters, cut",
+        "a text primary key default repeat('x', 100000)",
+        "x".repeat(100),
+      ],
+      ["that was renamed", `a int primary key default 1`, "1", `rename a to "The Key"`],
+      ["that is missing", "a int default 1", null],
+      ["whose type has a failing output", "a public.sour primary key default 'a'", null],
+    ])("a key %s", async (_, columns, key, change) => {
+      await query(`
+        create type public.sour as enum ('a');
+        create function public.sour(public.sour) returns text stable language plpgsql as $$ begin raise exception 'sour'; end $$;
+        create cast (public.sour as text) with function public.sour(public.sour);
+        create table public.keyed (${columns})`);
+      onTestFinished(async () => {
+        await query("drop table public.keyed; drop type public.sour cascade");
+      });
+      await define(
+        "select 1 / (count(*) - count(*)) as recipient_id, 'x' as type from new_rows w",
+        {
+          table: "public.keyed",
+        },
+      );
+      if (change) await query(`alter table public.keyed ${change}`);
+      await query("insert into public.keyed default values");
+      expect(
+        await query("select sqlstate, last_key, silenced::int from bellwire.rule_errors"),
+      ).toEqual([{ sqlstate: "22012", last_key: key, silenced: 1 }]);
+    });
+  });
+
   test("succeeds when the rule meets a deadlock, which is recorded", async () => {
     await query(
       "create function public.who() returns text stable language plpgsql as $$ begin raise exception 'stuck' using errcode = '40P01'; end $$",
