@@ -89,6 +89,8 @@ export async function runService(
     createOutput(2).write(`${err instanceof Error ? err.message : String(err)}\n`);
     exit(EXIT.broken);
   }
-  if (isStopping) stop(app);
-  else greet(app);
+  if (isStopping) return stop(app);
+  // PM2 with `wait_ready` waits for this word.
+  process.send?.("ready");
+  greet(app);
 }

@@ -13,6 +13,8 @@ create or replace function bellwire.adopt_restored_rows()
   security definer
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
+  -- Where an index is missing, enable_seqscan = off adds a cost that PostgreSQL takes for a reason to compile: for 100 ms, with each start.
+  set jit = off
 as $$
 declare
   oldest  constant xid8 := '3';  -- the first id that a cluster assigns

@@ -19,7 +19,7 @@ export interface RegistryOptions {
   stalledMs: number;
   /** A connection of this age, plus or minus a fifth, is closed. */
   maxAgeMs: number;
-  /** `close` spreads the closing of all connections over this time. */
+  /** `close` spreads the closing of a thousand connections or more over this time, and of fewer over a part of it. */
   drainMs: number;
   /** No proxy is in front. A proxy acknowledges data that its clients never get, so their silence cannot be seen. */
   hasDirectClients: boolean;
@@ -56,6 +56,8 @@ export type Registry = ReturnType<typeof createRegistry>;
 /** A client is warned a minute before its token expires. */
 const WARNING_MS = 60_000;
 const TICK_MS = 1000;
+/** From this many connections on, `close` takes all of `drainMs`. */
+const MANY_CONNECTIONS = 1000;
 const NONE: readonly Member[] = [];
 
 /** All open connections of this process, over every transport: sends pings, and closes those that expire, are too old or stall. */
@@ -175,11 +177,14 @@ export function createRegistry(options: RegistryOptions) {
 
     isDraining: () => isDraining,
 
-    /** Closes every connection, one after the other within `drainMs`, each with its own `retry`. From now on `isDraining` is true. */
+    /**
+     * Closes every connection, one after the other within `drainMs`, each with its own `retry`. From now on `isDraining` is true. The
+     * spread keeps many from reconnecting at once, so a few need none of it: their clients are without a stream until this process has ended.
+     */
     async close(): Promise<void> {
       isDraining = true;
       const { size } = entries;
-      const gapMs = drainMs / Math.max(1, size);
+      const gapMs = drainMs / Math.max(MANY_CONNECTIONS, size);
       const endings = [...entries].map(async ({ connection }, i) => {
         await new Promise((resolve) => setTimeout(resolve, i * gapMs));
         connection.close("shutdown", RETRY_MS.drained(size));

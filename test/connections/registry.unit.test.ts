@@ -4,6 +4,7 @@ import type { CloseReason } from "../../src/connections/close-reason.ts";
 import type { Connection } from "../../src/connections/connection.ts";
 import { createLimits } from "../../src/connections/limits.ts";
 import { createRegistry } from "../../src/connections/registry.ts";
+import { RETRY_MS } from "../../src/connections/retry-ms.ts";
 import { createRollCall } from "../../src/connections/roll-call.ts";
 
 beforeEach(() => {
@@ -15,7 +16,7 @@ afterEach(() => {
 
 const limits = () => createLimits({ maxStreams: 3, maxStreamsPerRecipient: 1 });
 
-function openRegistry(own = limits()) {
+function openRegistry(own = limits(), drainMs = 1000) {
   const rollCall = createRollCall(own);
   const closed: CloseReason[] = [];
   const registry = createRegistry({
@@ -24,7 +25,7 @@ function openRegistry(own = limits()) {
     pingMs: 20_000,
     stalledMs: 30_000,
     maxAgeMs: Number.POSITIVE_INFINITY,
-    drainMs: 1000,
+    drainMs,
     hasDirectClients: false,
     onClosed: (reason) => closed.push(reason),
   });
@@ -131,6 +132,36 @@ test("a request that waits for a place gets the place of a member that leaves", 
   registry.removeMember(entry, member);
   expect(await waiting).toBe(true);
   expect(own.hasPlaceFor("1")).toBe(false);
+});
+
+test.each([
+  { streams: 1, withinMs: 0 },
+  { streams: 6, withinMs: 15 },
+  { streams: 100, withinMs: 297 },
+  { streams: 1200, withinMs: 2998 },
+])(
+  "a drain of 3 s closes $streams connections one by one within $withinMs ms",
+  async ({ streams, withinMs }) => {
+    const { registry } = openRegistry(limits(), 3000);
+    const closedAt: number[] = [];
+    for (let i = 0; i < streams; i++)
+      registry.add({ ...createWire().wire, close: () => closedAt.push(Date.now()) }, nothing);
+    const closing = registry.close();
+    expect(registry.isDraining()).toBe(true);
+    await vi.advanceTimersByTimeAsync(4000);
+    await closing;
+    expect(closedAt).toHaveLength(streams);
+    // A fake timer of 0 ms fires after 1 ms.
+    expect(Math.abs((closedAt.at(-1) ?? 0) - withinMs)).toBeLessThanOrEqual(1);
+    expect(Math.abs((closedAt[streams / 2] ?? 0) - withinMs / 2)).toBeLessThanOrEqual(3);
+  },
+);
+
+test("a few clients are told to come back within half a second, many within ten", () => {
+  const told = (streams: number) => Array.from({ length: 500 }, () => RETRY_MS.drained(streams));
+  expect(Math.min(...told(99))).toBeGreaterThanOrEqual(200);
+  expect(Math.max(...told(99))).toBeLessThanOrEqual(500);
+  expect(Math.max(...told(100))).toBeGreaterThan(8000);
 });
 
 test("behind a proxy the kernel's table of connections is not read", () => {

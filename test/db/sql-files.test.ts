@@ -102,6 +102,8 @@ const AUDIT = `
            ('its search_path is the caller''s',
             -- what an SQL-standard body names was looked up when it was created
             p.prosqlbody is null and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)),
+           ('it avoids a kind of plan at a cost for which PostgreSQL compiles the plan, and may',
+            p.proconfig::text ~ 'enable_[a-z]+=off' and not 'jit=off' = any (p.proconfig)),
            ('it does not belong to bellwire_owner, or as a rule''s to bellwire_rules',
             p.proowner <> case
               when exists (select from bellwire.rule_definitions d where to_regprocedure(d.function) = p.oid)

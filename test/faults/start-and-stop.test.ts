@@ -100,7 +100,7 @@ test.each(["SIGTERM", "SIGINT"] as const)(
 );
 
 test("a second signal ends the service at once, unless it comes together with the first", async () => {
-  const { service } = await openTrial({ env: { ...ENV, DRAIN_SECONDS: "60" } });
+  const { service } = await openTrial({ env: { ...ENV, DRAIN_SECONDS: "300" } }); // 6 s for 20 streams
   await openReaders(service, reading());
 
   service.signal("SIGTERM");
