@@ -7,11 +7,11 @@ export const RETRY_MS = {
   opened: (connections: number) =>
     connections < FEW_CONNECTIONS ? between(200, 1000) : between(2000, 5000),
   /**
-   * If this instance shuts down and closes this many connections. A few come back soon and often: the next process needs half a second,
-   * and a client that it refuses meanwhile waits once more.
+   * If this instance shuts down and closes this many connections. A few come back soon and often: the next process needs half a second
+   * to start, and a client that comes before that waits once more.
    */
   drained: (connections: number) =>
-    connections < FEW_CONNECTIONS ? between(200, 500) : between(1000, 10_000),
+    connections < FEW_CONNECTIONS ? between(100, 300) : between(1000, 10_000),
   /** If the connection was closed because of its age. */
   aged: () => between(1000, 2000),
   refused: () => between(2000, 5000),

@@ -1,0 +1,25 @@
+// pm2 start deploy/pm2/ecosystem.config.cjs, in the folder of Bellwire. Settings are in .env, or in the environment of pm2.
+module.exports = {
+  apps: [
+    {
+      name: "bellwire",
+      script: "dist/cli.js",
+      args: "start",
+      node_args: "--min-semi-space-size=16",
+      // One process serves ten thousand streams. With "cluster" and 2, `pm2 reload` replaces one process after the other.
+      exec_mode: "fork",
+      instances: 1,
+      // In a cluster each process needs a port of its own for its metrics: 9464, 9465 and so on.
+      env: { NODE_ENV: "production", METRICS_PORT: 9464 },
+      increment_var: "METRICS_PORT",
+      // The service says when it serves.
+      wait_ready: true,
+      listen_timeout: 15_000,
+      // The service ends its streams over DRAIN_SECONDS (3) and exits at most 5 s later. PM2 alone would kill it after 1.6 s.
+      kill_timeout: 15_000,
+      // 78: a setting is wrong. The log lists every problem, and a restart does not help.
+      stop_exit_codes: [78],
+      max_memory_restart: "1G",
+    },
+  ],
+};
