@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   status: () => import("./commands/status.ts"),
   token: () => import("./commands/token.ts"),
   prune: () => import("./commands/prune.ts"),
+  top: () => import("./commands/top.ts"),
 };
 
 async function run([name, ...args]: string[]): Promise<Outcome | undefined> {

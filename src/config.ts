@@ -163,6 +163,10 @@ export function readTokenConfig(environment: NodeJS.ProcessEnv) {
   return { database: readDatabase(values), key: readKey(values), token: readTokenClaims(values) };
 }
 
+export function readMetricsConfig(environment: NodeJS.ProcessEnv) {
+  return { metricsPort: parse(environment, ["METRICS_PORT"]).METRICS_PORT };
+}
+
 /** The named variables. Throws one ConfigError that lists every problem. */
 function parse<Name extends keyof Values>(
   environment: NodeJS.ProcessEnv,

@@ -23,7 +23,7 @@ const FLOORS = [
   ["connections", "api", "demo"],
   ["transports"],
   ["metrics"],
-  ["app", "doctor"],
+  ["app", "doctor", "top"],
   ["main", "service"],
   ["commands"],
   ["cli"],

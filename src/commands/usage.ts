@@ -7,6 +7,7 @@ export const USAGE = `bellwire <command>
   status [folder…]                 migrations, edited functions, rules, roles
   token <recipient> [--ttl 1h]     print a token for a recipient
   prune                            delete notifications older than RETENTION_DAYS
+  top                              watch the running service: who is connected, rates, lag, errors
   --help, --version                print this, or the version; bellwire <command> --help says more
 
 Exit code: 0 well, 1 a person should look, 2 broken or called wrongly, 78 the settings are wrong.
