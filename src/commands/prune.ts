@@ -1,7 +1,7 @@
-import pg from "pg";
 import { readPruneConfig } from "../config.ts";
 import { retryConflicts } from "../db/retry.ts";
 import { loadConfig } from "../main.ts";
+import { withConnection } from "../migrate/connect.ts";
 import { createCommand } from "./command.ts";
 import { migrationUrl } from "./migration-url.ts";
 
@@ -22,33 +22,30 @@ Deletes notifications older than RETENTION_DAYS, a thousand at a time. Reads DAT
  * no other transaction waits for long. Returns the number of notifications.
  */
 export async function pruneAll(options: { url: string; retentionDays: number }): Promise<number> {
-  const client = new pg.Client({
-    connectionString: options.url,
-    application_name: "bellwire prune",
-  });
-  await client.connect();
-  try {
-    for (let pruned = 0; ; ) {
-      const { rows } = await retryConflicts(() =>
-        client.query<{ deleted: string }>(
-          "select bellwire.prune(current_timestamp - make_interval(days => $1)) as deleted",
-          [options.retentionDays],
-        ),
-      );
-      const deleted = Number(rows[0]?.deleted ?? 0);
-      pruned += deleted;
-      if (deleted > 0) continue;
-      // After a mass delete by hand there are more old removals than one call of bellwire.prune() deletes.
-      const { rows: oldest } = await retryConflicts(() =>
-        client.query<{ isOld: boolean }>(
-          `select removed_at < current_timestamp - make_interval(days => $1) as "isOld"
-             from bellwire.removals order by removed_xid limit 1`,
-          [options.retentionDays],
-        ),
-      );
-      if (!oldest[0]?.isOld) return pruned;
-    }
-  } finally {
-    await client.end();
-  }
+  return withConnection(
+    options.url,
+    async (client) => {
+      for (let pruned = 0; ; ) {
+        const { rows } = await retryConflicts(() =>
+          client.query<{ deleted: string }>(
+            "select bellwire.prune(current_timestamp - make_interval(days => $1)) as deleted",
+            [options.retentionDays],
+          ),
+        );
+        const deleted = Number(rows[0]?.deleted ?? 0);
+        pruned += deleted;
+        if (deleted > 0) continue;
+        // After a mass delete by hand there are more old removals than one call of bellwire.prune() deletes.
+        const { rows: oldest } = await retryConflicts(() =>
+          client.query<{ isOld: boolean }>(
+            `select removed_at < current_timestamp - make_interval(days => $1) as "isOld"
+               from bellwire.removals order by removed_xid limit 1`,
+            [options.retentionDays],
+          ),
+        );
+        if (!oldest[0]?.isOld) return pruned;
+      }
+    },
+    { name: "bellwire prune" },
+  );
 }

@@ -1,5 +1,6 @@
 import type { ClientBase, Pool } from "pg";
 import type { Logger } from "../logger.ts";
+import { ConnectionError, withConnection } from "./connect.ts";
 import { isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
 import { readVersioned } from "./files.ts";
 
@@ -38,6 +39,23 @@ async function readVersionedHistory(database: ClientBase | Pool): Promise<string
 Grant it the role, as the user who ran migrate: grant bellwire_service to <user>;`,
       { cause: err },
     );
+  }
+}
+
+/**
+ * For the service's start. Throws if a person must act before a connection can be made: the login is refused, or there is no such
+ * database. A database that does not answer is waited for later.
+ */
+export async function refuseLogin(urls: string[], log: Logger): Promise<void> {
+  const options = { name: "bellwire", limitMs: 5000 };
+  for (const url of new Set(urls)) {
+    try {
+      await withConnection(url, async () => {}, options);
+    } catch (err) {
+      if (!(err instanceof ConnectionError)) throw err;
+      if (err.needsPerson) throw err;
+      log.warn({ problem: err.message }, "cannot connect to the database; will retry");
+    }
   }
 }
 
