@@ -105,6 +105,8 @@ async function openService(database: Database, config: Config, log: Logger, onCl
   const { pools, feed, listener, queue } = reading;
   metrics.observe({
     streams: doors.registry.size,
+    maxStreams: config.maxStreams,
+    recipients: reading.hub.size,
     waitingPolls: doors.polls.size,
     bufferedBytes: doors.registry.bufferedBytes,
     bytesInFlight: doors.bytesInFlight,

@@ -6,7 +6,7 @@ import type { Reading } from "./reading.ts";
 
 export interface InspectOptions {
   config: Config;
-  reading: Pick<Reading, "hub" | "session" | "pools">;
+  reading: Pick<Reading, "session" | "pools">;
   doors: Pick<Doors, "health">;
   version: string;
   log: Pick<Logger, "lastWarnings">;
@@ -16,7 +16,6 @@ export interface InspectOptions {
 export const inspect = ({ config, reading, doors, version, log }: InspectOptions): Inspected => ({
   version,
   settings: settingsOf(config),
-  recipients: reading.hub.size,
   hasFeedSession: reading.session.isOpen,
   feedSessionProblem: reading.session.problem,
   health: doors.health,

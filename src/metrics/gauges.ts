@@ -1,3 +1,4 @@
+import { getHeapStatistics } from "node:v8";
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { OldestTransaction } from "../db/oldest-transaction.ts";
 import type { ProbeResult } from "../db/probe.ts";
@@ -6,6 +7,8 @@ import type { RuleErrors } from "../db/rule-errors.ts";
 /** Functions that are called at each scrape. */
 export interface Observed {
   streams: () => number;
+  maxStreams: number;
+  recipients: () => number;
   waitingPolls: () => number;
   bufferedBytes: () => number;
   bytesInFlight: () => number;
@@ -34,6 +37,12 @@ export function observe(observed: Observed, registers: Registry[]): void {
     });
   }
   gauge("bellwire_streams", "Open streams", observed.streams);
+  gauge(
+    "bellwire_max_streams",
+    "How many streams and waiting polls may be open (MAX_STREAMS)",
+    () => observed.maxStreams,
+  );
+  gauge("bellwire_recipients", "Recipients who have streams or waiting polls", observed.recipients);
   gauge("bellwire_waiting_polls", "Polls that wait for an event", observed.waitingPolls);
   gauge(
     "bellwire_buffered_bytes",
@@ -44,6 +53,11 @@ export function observe(observed: Observed, registers: Registry[]): void {
     "bellwire_replay_bytes_in_flight",
     "Bytes that replays, polls and lists hold in memory until they are sent (limit: MAX_REPLAY_BYTES_IN_FLIGHT)",
     observed.bytesInFlight,
+  );
+  gauge(
+    "bellwire_heap_limit_bytes",
+    "The size of V8's heap at which the process ends (--max-old-space-size)",
+    () => getHeapStatistics().heap_size_limit,
   );
   gauge("bellwire_listener_up", "1 while the LISTEN connection receives its probes", () =>
     Number(observed.isListening()),

@@ -7,7 +7,6 @@ import type { Status } from "./status.ts";
 
 /** What only `/status.json` shows, and the functions that it calls. */
 export interface Inspected extends Pick<Status, "version" | "settings"> {
-  recipients: () => number;
   hasFeedSession: () => boolean;
   feedSessionProblem: () => string | undefined;
   health: () => Health;
