@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   migrate: () => import("./commands/migrate.ts"),
   plan: () => import("./commands/plan.ts"),
   status: () => import("./commands/status.ts"),
+  rules: () => import("./commands/rules.ts"),
   token: () => import("./commands/token.ts"),
   prune: () => import("./commands/prune.ts"),
   top: () => import("./commands/top.ts"),

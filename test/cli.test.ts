@@ -273,7 +273,7 @@ describe("on a database", () => {
     onTestFinished(empty.close);
     const { code, stderr } = await runOn(empty, "start");
     expect(code).toBe(2);
-    expect(stderr).toContain("Run bellwire migrate, then start again.");
+    expect(stderr).toContain("Run bellwire migrate first.");
   });
 
   test("without its database a command exits with 2, says what to do, and prints no password", async () => {

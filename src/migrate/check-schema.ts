@@ -18,7 +18,7 @@ export async function checkSchema(
   const missing = known.filter((name) => !applied.includes(name));
   if (missing.length > 0) {
     throw new MigrationError(
-      `The database lacks ${missing.join(", ")}. Run bellwire migrate, then start again.`,
+      `The database lacks ${missing.join(", ")}. Run bellwire migrate first.`,
     );
   }
   return { newer: applied.filter((name) => !known.includes(name)) };

@@ -12,7 +12,7 @@ export const SQLSTATE = {
 
 const HINTS: Record<string, string> = {
   [SQLSTATE.lockNotAvailable]:
-    "Another session holds a lock that this file needs. Run migrate again when that session has finished.",
+    "Another session holds a lock that this file needs. Run the command again when that session has finished.",
   [SQLSTATE.untranslatableCharacter]:
     "The database's encoding lacks this character. Replace the character, or use a database in UTF8.",
 };
@@ -31,7 +31,9 @@ export function describeFailure(err: unknown, file: { name: string; sql: string 
   if (!isDatabaseError(err)) {
     return new MigrationError(`${file.name}: ${String(err)}\nNothing was changed.`, { cause: err });
   }
-  const line = err.position ? `:${lineAt(file.sql, Number(err.position))}` : "";
+  // The file itself may run within a block.
+  const position = err.internalQuery === file.sql ? err.internalPosition : err.position;
+  const line = position ? `:${lineAt(file.sql, Number(position))}` : "";
   const hint = (err.code && HINTS[err.code]) ?? err.hint;
   // From the server's context only the position in a function, because the rest may quote rows.
   const where = err.where?.split("\n").find((context) => context.startsWith("PL/pgSQL function"));

@@ -1,14 +1,14 @@
-import type pg from "pg";
 import type { Logger } from "../logger.ts";
 import { readVersion } from "../version.ts";
 import { withConnection } from "./connect.ts";
-import { describeFailure, isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
+import { isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
 import { type FileOptions, readFiles } from "./files.ts";
 import { createOpening, createPrerequisites } from "./opening.ts";
 import { findPending } from "./pending.ts";
-import { createScript, type Part } from "./script.ts";
-import { refuseOldServer } from "./server-version.ts";
+import { runPart } from "./run-part.ts";
+import { createScript } from "./script.ts";
 import { readSnapshot, readState } from "./state.ts";
+import { readTarget, type Target } from "./target.ts";
 
 export type MigrateOptions = FileOptions & { url: string };
 
@@ -35,8 +35,10 @@ export async function migrate({
     });
     const edited = state.drift.filter((drift) => drift.state !== "unknown");
     if (edited.length > 0) log.warn({ edited }, "functions were edited by hand; replacing them");
+    const { lostRules } = state;
+    if (lostRules.length > 0) log.warn({ lostRules }, "rules have lost their table or trigger");
     const pending = findPending(files, state);
-    for (const part of createScript(pending)) await run(client, part);
+    for (const part of createScript(pending)) await runPart(client, part);
     await client.query("commit");
     const applied = pending.map(({ name }) => name);
     log.info({ database, applied }, "migrated");
@@ -60,50 +62,6 @@ export async function plan({ url, ...options }: MigrateOptions): Promise<string>
       "commit;\n",
     ].join("");
   });
-}
-
-async function run(client: pg.Client, { sql, file }: Part): Promise<void> {
-  if (!file) {
-    await client.query(sql);
-    return;
-  }
-  const before = await currentTransaction(client);
-  try {
-    await client.query(sql);
-  } catch (err) {
-    throw describeFailure(err, file);
-  }
-  if ((await currentTransaction(client)) !== before) {
-    throw new MigrationError(
-      `${file.name} ended migrate's transaction. Remove its commit or rollback, and check which changes it left in the database.`,
-    );
-  }
-}
-
-async function currentTransaction(client: pg.Client): Promise<string | undefined> {
-  const { rows } = await client.query<{ id: string }>("select pg_current_xact_id()::text as id");
-  return rows[0]?.id;
-}
-
-type Target = { user: string; database: string };
-
-/** The user and database of the connection. Throws if the server cannot be migrated. */
-async function readTarget(client: pg.Client): Promise<Target> {
-  type Row = Target & { number: number; name: string; standby: boolean };
-  const { rows } = await client.query<Row>(
-    `select current_user as "user",
-            current_database() as database,
-            current_setting('server_version_num')::integer as number,
-            current_setting('server_version') as name,
-            pg_is_in_recovery() as standby`,
-  );
-  const [row] = rows;
-  if (!row) throw new Error("a select without from returned no row");
-  refuseOldServer(row);
-  if (row.standby) {
-    throw new MigrationError("This is a standby and cannot be changed. Connect to the primary.");
-  }
-  return row;
 }
 
 /** Runs a step that creates the roles and the schema. If the user lacks the right, the error has the SQL for an administrator. */

@@ -11,11 +11,16 @@ export function findPending(files: MigrationFile[], state: DatabaseState): Migra
   refuseOutOfOrder(files, applied);
   // If a function was edited by hand, we do not know its file, so all repeatable files are applied again.
   const hasDrifted = state.drift.some(({ state }) => state !== "unknown");
+  // Nor do we know the file of a rule.
+  const hasLostRules = state.lostRules.length > 0;
   const pending = new Set<string>();
-  for (const { name, kind, checksum, requires } of files) {
+  for (const { name, kind, checksum, requires, isFurther } of files) {
     const row = applied.get(name);
     const hasChanged =
-      hasDrifted || row?.checksum !== checksum || requires.some((file) => pending.has(file));
+      hasDrifted ||
+      (isFurther && hasLostRules) ||
+      row?.checksum !== checksum ||
+      requires.some((file) => pending.has(file));
     if (!row || (kind === "repeatable" && hasChanged)) pending.add(name);
   }
   return files.filter(({ name }) => pending.has(name));

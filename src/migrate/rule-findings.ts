@@ -1,112 +1,49 @@
 import type { ClientBase } from "pg";
-import { isDatabaseError, SQLSTATE } from "./error.ts";
+import { compareRules, type RuleChange } from "./compare-rules.ts";
+import { isDatabaseError } from "./error.ts";
+import type { MigrationFile } from "./files.ts";
+import { isBusy } from "./folder-rules.ts";
 import { SETTINGS } from "./opening.ts";
-
-/** Something about one rule for the operator. `seen` continues a sentence that names the rule. */
-export type RuleFinding = {
-  rule: string;
-  /** Stable, so that a script may rely on it. */
-  code: RuleCode;
-  /** `broken`: it does not tell whom it should. `look`: a person should decide. `note`: nothing has to be done. */
-  level: "broken" | "look" | "note";
-  seen: string;
-  why: string;
-  fix: string;
-};
-
-export type RuleCode = keyof typeof MEANINGS;
-
-type Seen = { rule: string; code: RuleCode; seen: string; fix?: string };
-
-const APPLY = "Run bellwire rules apply DIR, or define the rule again.";
-const TELLS_NOBODY = "The rule tells nobody.";
-
-/** The codes up to `table_attached` are those of bellwire.rule_faults. */
-const MEANINGS = {
-  table_dropped: {
-    level: "broken",
-    why: TELLS_NOBODY,
-    fix: "Define the rule on another table, or drop it: select bellwire.drop_rule('NAME');",
-  },
-  table_recreated: { level: "broken", why: TELLS_NOBODY, fix: APPLY },
-  table_swapped: {
-    level: "broken",
-    why: "The rule fires for the old table, and not for the new one.",
-    fix: APPLY,
-  },
-  trigger_missing: { level: "broken", why: TELLS_NOBODY, fix: APPLY },
-  trigger_disabled: {
-    level: "look",
-    why: "Somebody did that on purpose; until it is enabled, the rule tells nobody.",
-    fix: "Enable the trigger (alter table … enable trigger …), or drop the rule: select bellwire.drop_rule('NAME');",
-  },
-  function_edited: {
-    level: "broken",
-    why: "The rule does not do what its query says.",
-    fix: APPLY,
-  },
-  function_owner: {
-    level: "broken",
-    why: "The rule skips every write with a warning, because it may run as bellwire_rules only.",
-    fix: APPLY,
-  },
-  table_attached: {
-    level: "broken",
-    why: "A statement trigger fires only for statements that name its own table.",
-    fix: "Define the rule on the whole table, in its file too.",
-  },
-  query_unfit: {
-    level: "broken",
-    why: "The rule fails at the next write.",
-    fix: "Correct the query and define the rule again.",
-  },
-  function_outdated: {
-    level: "broken",
-    why: "The rule compares ids by the types that its columns had, so it may fail.",
-    fix: APPLY,
-  },
-  failing: {
-    level: "look",
-    why: "Whom these writes concern was not told.",
-    fix: "Correct the cause. Then forget the errors: delete from bellwire.rule_error_log where rule = 'NAME';",
-  },
-  limited: {
-    level: "note",
-    why: "A statement trigger fires only for statements that name its own table.",
-    fix: "Nothing, if no statement does that.",
-  },
-  not_checked: {
-    level: "note",
-    why: "What is wrong with it would not be seen.",
-    fix: "Run the command again, as a member of bellwire_owner, on the primary.",
-  },
-} as const satisfies Record<string, Pick<RuleFinding, "level" | "why" | "fix">>;
+import { explain, type RuleFinding, type Seen } from "./rule-meanings.ts";
 
 /**
- * What is wrong with the installed rules; status, doctor and rules share it. It checks each query as define_rule() would, so that a
- * rule that a renamed column has broken is reported before the next write fires it. The check creates a view and a function, so it is
- * rolled back. It needs membership of bellwire_owner, as define_rule() does. The connection must have no open transaction.
+ * What is wrong with the installed rules; status, doctor and rules share it. With files, also what differs from the rules that they
+ * define. It checks each query as define_rule() would, so that a rule that a renamed column has broken is reported before the next
+ * write fires it. The check creates a view and a function, so it is rolled back. It needs membership of bellwire_owner, as
+ * define_rule() does. The connection must have no open transaction.
  */
-export async function readRuleFindings(client: ClientBase): Promise<RuleFinding[]> {
+export async function readRuleFindings(
+  client: ClientBase,
+  files: readonly MigrationFile[] = [],
+): Promise<RuleFinding[]> {
   const { rows } = await client.query<Able>(ABLE);
   const able = rows[0];
   if (!able?.installed) return [];
   const faults = able.read ? (await client.query<Seen>(FAULTS)).rows : [];
-  const other = able.check
-    ? await readChecked(client, new Set(faults.map(({ rule }) => rule)))
-    : [
-        notChecked(
-          "(all)",
-          able.standby ? "this is a standby" : "membership of bellwire_owner is missing",
-        ),
-      ];
-  return [...faults, ...other]
-    .map(explain)
-    .sort((a, b) => LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level) || compare(a.rule, b.rule));
+  if (!able.check) {
+    const because = able.standby ? "this is a standby" : "membership of bellwire_owner is missing";
+    return order([...faults, notChecked("(all)", because)].map(explain));
+  }
+  await client.query("begin isolation level read committed read write");
+  try {
+    await client.query(SETTINGS);
+    const checked = await readChecked(client, new Set(faults.map(({ rule }) => rule)));
+    const installed = [...faults, ...checked].map(explain);
+    if (files.length === 0) return order(installed);
+    return order([...installed, ...(await readFolderFindings(client, files, installed))]);
+  } finally {
+    await client.query("rollback");
+  }
 }
 
 const LEVELS = ["broken", "look", "note"];
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+const order = (findings: RuleFinding[]) =>
+  findings.sort(
+    (a, b) =>
+      LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level) ||
+      Number(a.rule > b.rule) - Number(a.rule < b.rule),
+  );
 
 const notChecked = (rule: string, because: string): Seen => ({
   rule,
@@ -114,26 +51,61 @@ const notChecked = (rule: string, because: string): Seen => ({
   seen: `not checked: ${because}`,
 });
 
-function explain({ rule, code, seen, fix }: Seen): RuleFinding {
-  const { level, why, fix: usual } = MEANINGS[code];
-  const literal = rule.replaceAll("'", "''");
-  return { rule, code, level, seen, why, fix: fix ?? usual.replace("NAME", () => literal) };
-}
-
 /** What only a member of bellwire_owner may see. A rule that does not fire has one finding, and its query is not looked at. */
 async function readChecked(client: ClientBase, faulty: ReadonlySet<string>): Promise<Seen[]> {
-  await client.query("begin isolation level read committed read write");
+  const found = (await client.query<Seen>(ERRORS)).rows;
+  const { rows } = await client.query<{ name: string; limits: string[] }>(DEFINITIONS);
+  for (const { name: rule, limits } of rows) {
+    found.push(...limits.map((seen) => ({ rule, code: "limited" as const, seen })));
+    if (!faulty.has(rule)) found.push(...(await checkQuery(client, rule)));
+  }
+  return found;
+}
+
+/** How the files differ from what is installed. */
+async function readFolderFindings(
+  client: ClientBase,
+  files: readonly MigrationFile[],
+  installed: readonly RuleFinding[],
+): Promise<RuleFinding[]> {
   try {
-    await client.query(SETTINGS);
-    const found = (await client.query<Seen>(ERRORS)).rows;
-    const { rows } = await client.query<{ name: string; limits: string[] }>(DEFINITIONS);
-    for (const { name: rule, limits } of rows) {
-      found.push(...limits.map((seen) => ({ rule, code: "limited" as const, seen })));
-      if (!faulty.has(rule)) found.push(...(await checkQuery(client, rule)));
+    const { changes, failures } = await compareRules(client, files, installed);
+    const failed = failures.map(({ file, why }) => ({
+      rule: file,
+      code: "file_failed" as const,
+      seen: why,
+    }));
+    return [...failed, ...changes.flatMap(toSeen)].map(explain);
+  } catch (err) {
+    if (!isDatabaseError(err) || !isBusy(err)) throw err;
+    return [explain(notChecked("(the folder)", err.message))];
+  }
+}
+
+function toSeen({ name: rule, state, file, differences, refusal }: RuleChange): Seen[] {
+  const refused: Seen[] = refusal
+    ? [{ rule, code: "file_failed", seen: `${file} defines it, but ${refusal}` }]
+    : [];
+  switch (state) {
+    case "new":
+      return [
+        { rule, code: "not_installed", seen: `${file} defines it, and it is not installed` },
+        ...refused,
+      ];
+    case "changed": {
+      const what = differences.map(({ what }) => what).join(" and ");
+      return [
+        { rule, code: "differs", seen: `${file} defines it with another ${what}` },
+        ...refused,
+      ];
     }
-    return found;
-  } finally {
-    await client.query("rollback");
+    case "dropped":
+      return [{ rule, code: "differs", seen: `${file} drops it, and it is installed` }];
+    case "gone":
+      return [{ rule, code: "not_in_folder", seen: "it is in no file of the folder" }];
+    default:
+      // What is wrong with an unchanged one is among the findings of the installed rules.
+      return [];
   }
 }
 
@@ -146,9 +118,8 @@ async function checkQuery(client: ClientBase, rule: string): Promise<Seen[]> {
     return [{ rule, code: "function_outdated", seen }];
   } catch (err) {
     if (!isDatabaseError(err)) throw err;
-    const isBusy = err.code === SQLSTATE.lockNotAvailable || err.code === SQLSTATE.internalError;
     const said = err.message.replace(`rule "${rule}": `, "");
-    if (isBusy) return [notChecked(rule, said)];
+    if (isBusy(err)) return [notChecked(rule, said)];
     return [{ rule, code: "query_unfit", seen: said, ...(err.hint && { fix: err.hint }) }];
   } finally {
     await client.query("rollback to savepoint look");

@@ -18,6 +18,8 @@ export type DatabaseState = {
   /** Objects in schema bellwire although the history is empty. */
   strays: string[];
   drift: FunctionDrift[];
+  /** Rules that their file would mend: the table was dropped and created again, or the trigger is gone. */
+  lostRules: string[];
 };
 
 /** Reads the state for plan and status, in one read-only snapshot. */
@@ -29,19 +31,22 @@ export async function readSnapshot(client: ClientBase): Promise<DatabaseState> {
 
 /** The returned names depend on search_path, so every caller applies SETTINGS first. */
 export async function readState(client: ClientBase): Promise<DatabaseState> {
-  const { rows } = await client.query<{ ours: boolean; rules: boolean }>(
+  const { rows } = await client.query<{ ours: boolean; rules: boolean; faults: boolean }>(
     `select to_regclass('bellwire.schema_history') is not null   as ours,
-            to_regclass('bellwire.rule_definitions') is not null as rules`,
+            to_regclass('bellwire.rule_definitions') is not null as rules,
+            to_regclass('bellwire.rule_faults') is not null      as faults`,
   );
   const history = rows[0]?.ours ? await client.query<HistoryRow>(HISTORY) : { rows: [] };
   const strays =
     history.rows.length === 0 ? await client.query<{ name: string }>(STRAYS) : { rows: [] };
   const functions = rows[0]?.ours ? await client.query<FunctionDrift>(DRIFT) : { rows: [] };
   const rules = rows[0]?.rules ? await client.query<FunctionDrift>(RULE_DRIFT) : { rows: [] };
+  const lost = rows[0]?.faults ? await client.query<{ rule: string }>(LOST_RULES) : { rows: [] };
   return {
     history: history.rows,
     strays: strays.rows.map(({ name }) => name),
     drift: [...functions.rows, ...rules.rows],
+    lostRules: lost.rows.map(({ rule }) => rule),
   };
 }
 
@@ -81,3 +86,8 @@ select d.function as name,
   left join pg_proc p on p.oid = to_regprocedure(d.function)
  where md5(p.prosrc) is distinct from d.checksum
  order by d.name`;
+
+const LOST_RULES = `
+select rule
+  from bellwire.rule_faults
+ where code in ('table_recreated', 'table_swapped', 'trigger_missing')`;

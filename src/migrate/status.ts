@@ -1,7 +1,10 @@
 import type { ClientBase } from "pg";
+import { alignColumns } from "./columns.ts";
 import { withConnection } from "./connect.ts";
 import { type FileOptions, type MigrationFile, readFiles } from "./files.ts";
-import { type RuleFinding, readRuleFindings } from "./rule-findings.ts";
+import { describeRule, type InstalledRule, readInstalledRules } from "./installed-rules.ts";
+import { readRuleFindings } from "./rule-findings.ts";
+import type { RuleFinding } from "./rule-meanings.ts";
 import { type DatabaseState, type FunctionDrift, readSnapshot } from "./state.ts";
 import { readTriggerNotes, type TriggerNote } from "./trigger-notes.ts";
 
@@ -10,7 +13,7 @@ export type Status = {
   repeatable: { name: string; state: "current" | "changed" | "pending" }[];
   /** Only functions that differ from what migrate installed. */
   functions: FunctionDrift[];
-  rules: RuleStatus[];
+  rules: InstalledRule[];
   ruleFindings: RuleFinding[];
   triggerNotes: TriggerNote[];
   roles: { name: string; state: "present" | "missing" }[];
@@ -20,20 +23,20 @@ export type Status = {
   needs: string[];
 };
 
-/** The shown columns of bellwire.rules. */
-type RuleStatus = { name: string; table: string; event: string; enabled: boolean; errors: string };
-
 /** Compares the database with this code. Changes nothing. */
 export async function status({ url, ...options }: FileOptions & { url: string }): Promise<Status> {
   const files = readFiles(options);
   return withConnection(url, async (client) => {
     const state = await readSnapshot(client);
     const versioned = compareVersioned(files, state);
-    const rules = await readRules(client);
+    const rules = await readInstalledRules(client);
     const triggerNotes = await readTriggerNotes(client);
     const roles = await readRoles(client);
     await client.query("rollback");
-    const ruleFindings = await readRuleFindings(client);
+    const ruleFindings = await readRuleFindings(
+      client,
+      files.filter(({ isFurther }) => isFurther),
+    );
     const repeatable = compareRepeatable(files, state);
     const found = { versioned, repeatable, functions: state.drift, rules, ruleFindings };
     return { ...found, triggerNotes, roles, ...judge({ ...found, triggerNotes, roles }) };
@@ -101,14 +104,6 @@ function compareRepeatable(
     });
 }
 
-async function readRules(client: ClientBase): Promise<RuleStatus[]> {
-  const { rows } = await client.query<{ exists: boolean }>(
-    "select to_regclass('bellwire.rules') is not null as exists",
-  );
-  if (!rows[0]?.exists) return [];
-  return (await client.query<RuleStatus>("select * from bellwire.rules order by name")).rows;
-}
-
 async function readRoles(client: ClientBase): Promise<Status["roles"]> {
   const { rows } = await client.query<Status["roles"][number]>(
     `select name,
@@ -133,18 +128,10 @@ export function formatStatus(status: Status): string {
     ]),
     ...status.roles.map(({ name, state }) => ["role", state, name]),
   ];
-  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
-  const widths = [width(0), width(1)];
-  const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  "));
   const verdict = [...(status.drifted ? [] : ["No drift."]), ...status.needs].join("\n");
-  return `${lines.join("\n")}\n\n${verdict}\n`;
+  return `${alignColumns(rows).join("\n")}\n\n${verdict}\n`;
 }
 
 function describeFinding({ rule, seen, fix, level }: RuleFinding): string {
   return level === "note" ? `${rule}: ${seen}` : `${rule}: ${seen}. ${fix}`;
-}
-
-function describeRule({ enabled, errors, event, table }: RuleStatus): string {
-  const state = !enabled ? "disabled" : errors === "0" ? "enabled" : `${errors} errors`;
-  return `${state}, ${event} on ${table}`;
 }
