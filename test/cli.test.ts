@@ -211,6 +211,65 @@ describe("on a database", () => {
     expect((await runOn(own, "status")).code).toBe(0);
   });
 
+  // What `prisma migrate reset` does to the application's schema.
+  test("after all tables were dropped and created again, status and rules say so, and rules apply makes the bell ring", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    const rules = join(ROOT, "sql/rules");
+    expect(await runOn(own, "rules", "diff", rules)).toMatchObject({ code: 0, stderr: "" });
+    await own.query("drop schema public cascade; create schema public");
+    await own.query(readFileSync(join(ROOT, "sql/example/marketplace_tables.sql"), "utf8"));
+    const [service, status, list, diff] = await Promise.all([
+      startService({ databaseUrl: own.url }),
+      runOn(own, "status"),
+      runOn(own, "rules"),
+      runOn(own, "rules", "diff", rules),
+    ]);
+    expect(status).toMatchObject({ code: 1, stderr: "" });
+    expect(status.stdout).toMatch(
+      /^rule +broken +message_received: its table public\.messages was dropped and created again, .+ Run bellwire rules apply DIR/m,
+    );
+    expect(list).toMatchObject({ code: 1, stdout: expect.stringContaining("not firing") });
+    expect(diff).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/^mended {2}task_closed/m),
+    });
+    const readWarnings = async () => (await fetch(`${service.url}/readyz`)).text();
+    await vi.waitFor(async () => expect(await readWarnings()).toContain("rule message_received: "));
+
+    // The new schema lacks what PUBLIC was granted on the first one.
+    const refused = await runOn(own, "rules", "apply", rules);
+    expect(refused).toMatchObject({ code: 2, stdout: "" });
+    expect(refused.stderr).toContain("grant usage on schema public to bellwire_rules;");
+    await own.query("grant usage on schema public to bellwire_rules");
+    const apply = await runOn(own, "rules", "apply", rules);
+    expect(apply).toMatchObject({ code: 0, stderr: "" });
+    expect(apply.stdout.match(/^mended /gm)).toHaveLength(9);
+    await own.query(`
+      insert into users (name) values ('Ann'), ('Bob');
+      insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello')`);
+    expect(await call(service, "2", "/unread-count")).toMatchObject({ body: { count: 1 } });
+    const [well, same] = await Promise.all([
+      runOn(own, "status", rules),
+      runOn(own, "rules", "diff", rules),
+    ]);
+    expect(well).toMatchObject({ code: 0, stderr: "" });
+    expect(same).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("rules lists the installed rules; a call that does not fit says how it is called", async () => {
+    const [list, unknown, without] = await Promise.all([
+      runOn(database, "rules"),
+      runOn(database, "rules", "remove"),
+      runOn(database, "rules", "apply"),
+    ]);
+    expect(list).toMatchObject({ code: 0, stderr: "" });
+    expect(list.stdout).toMatch(/^message_received +enabled, insert on public\.messages$/m);
+    expect(unknown).toMatchObject({ code: 2 });
+    expect(unknown.stderr).toContain("there is no command rules remove");
+    expect(without.stderr).toMatch(/^rules apply needs a folder\n\nbellwire rules \[list\]\n/);
+  });
+
   test("token prints a token that the service accepts for the requested time", async () => {
     const { code, stdout } = await runOn(database, "token", "cli-recipient", "--ttl", "2m");
     expect(code).toBe(0);

@@ -5,9 +5,8 @@ export const USAGE = `bellwire <command>
   migrate [folder…]                bring the database up to date; folders contain your rules
   plan [folder…]                   print the SQL that migrate would run
   status [folder…]                 migrations, edited functions, rules, roles
-  rules [list]                     the installed rules, and what is wrong with them
-  rules apply <folder…>            install the rules of your folders; mend those whose table was recreated
-  rules diff <folder…>             what rules apply would do
+  rules [list]                     the installed rules, and what is wrong with them; also:
+                                   rules apply <folder…>, rules diff <folder…>
   token <recipient> [--ttl 1h]     print a token for a recipient
   prune                            delete notifications older than RETENTION_DAYS
   top                              watch the running service: who is connected, rates, lag, errors

@@ -138,15 +138,16 @@ select to_regclass('bellwire.rule_faults') is not null as installed,
 
 const FAULTS = "select rule, code, seen from bellwire.rule_faults";
 
-/** A session counts its errors in one row, so the errors before the last day may be among them. What was defined again begins anew. */
+/** A session counts its errors in one row, so older ones may be among them. A rule that was defined again begins anew. */
 const ERRORS = `
 select e.rule,
        'failing' as code,
        format(
-         '%s errors since %s, the last at %s: %s',
+         '%s errors since %s, the last at %s%s: %s',
          sum(e.errors),
          to_char(min(e.first_at), 'YYYY-MM-DD HH24:MI'),
          to_char(max(e.last_at), 'YYYY-MM-DD HH24:MI'),
+         ' for the row ' || (array_agg(e.keys[cardinality(e.keys)] order by e.last_at desc))[1],
          (array_agg(e.sqlstate || ' ' || e.message order by e.last_at desc))[1]
        ) as seen
   from bellwire.rule_error_log e

@@ -24,7 +24,12 @@ export function listRules({
 }): Promise<{ rules: InstalledRule[]; findings: RuleFinding[] }> {
   return withConnection(url, async (client) => {
     await checkSchema(client);
-    return { rules: await readInstalledRules(client), findings: await readRuleFindings(client) };
+    // The names of tables depend on search_path.
+    await client.query("begin read only");
+    await client.query(SETTINGS);
+    const rules = await readInstalledRules(client);
+    await client.query("rollback");
+    return { rules, findings: await readRuleFindings(client) };
   });
 }
 

@@ -112,7 +112,7 @@ const REFUSED: [
     { query: `${TELL_OWNER} join hidden.things t on t.id = r.id` },
     "42501",
     "permission denied for schema hidden",
-    "Rules run as bellwire_rules. Grant it select on the tables that the query reads, and usage on their schemas.",
+    "Write into the rule's file: grant usage on schema hidden to bellwire_rules; A schema that is dropped and created again loses its grants.",
   ],
   [
     "data that is not json",

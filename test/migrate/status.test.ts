@@ -195,12 +195,12 @@ describe.each(inject("servers"))("status on $name", (server) => {
 
   test("failures of the last day are named, and older ones are not", async () => {
     await createThings();
-    await database.query("select bellwire.record_rule_error('told', '22012', 'division by zero')");
-    await database.query("select bellwire.record_rule_error('told', '22003', 'out of range')");
+    for (const failure of ["'22012', 'division by zero'", "'22003', 'out of range', 1, '{3,4}'"])
+      await database.query(`select bellwire.record_rule_error('told', ${failure})`);
     const { findings, fixes } = await look();
     expect(findings).toEqual([
       expect.stringMatching(
-        /^told failing: 2 errors since .+, the last at .+: 22003 out of range$/,
+        /^told failing: 2 errors since .+, the last at .+ for the row 4: 22003 out of range$/,
       ),
     ]);
     expect(fixes).toEqual([expect.stringContaining("where rule = 'told'")]);
