@@ -4,6 +4,7 @@
 --
 -- Rights   called by bellwire.define_rule(), and by renew_rules.sql
 -- Remove   with the schema
+-- requires: give_to_rules.sql
 create or replace function bellwire.write_rule_function(function text, body text)
   returns void
   language plpgsql
@@ -15,13 +16,7 @@ begin
     'set search_path = pg_catalog, pg_temp set row_security = off as %L',
     function, body
   );
-  if (select p.proowner from pg_proc p where p.oid = to_regprocedure(function)) <> 'bellwire_rules'::regrole then
-    -- A role can be given a function only while it may create one.
-    grant create on schema bellwire to bellwire_rules;
-    execute format('alter function %s owner to bellwire_rules', function);
-    revoke create on schema bellwire from bellwire_rules;
-  end if;
-  execute format('revoke all on function %s from public', function);
+  perform bellwire.give_to_rules(function::regprocedure);
 end;
 $$;
 

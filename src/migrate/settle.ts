@@ -55,7 +55,7 @@ begin
       from pg_proc p
       join bellwire.schema_functions installed on installed.name = p.oid::regprocedure::text
      where p.pronamespace = 'bellwire'::regnamespace
-       and p.proowner <> 'bellwire_owner'::regrole
+       and p.proowner not in ('bellwire_owner'::regrole, 'bellwire_rules'::regrole)
   loop
     execute change;
   end loop;

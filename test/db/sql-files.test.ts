@@ -67,6 +67,7 @@ const RULE_FUNCTIONS = [
   "bellwire.row_key(oid)",
   "bellwire.rule_answer(text,text[],text)",
   "bellwire.rule_source(text,text)",
+  "bellwire.run_as_rules(text,anyarray)",
   "bellwire.same_id(bigint)",
   "bellwire.same_id(integer)",
   "bellwire.same_id(text)",
@@ -90,6 +91,7 @@ const DEFINER_FUNCTIONS = [
   "redeem_ticket",
   "resume_wakeups",
   "revoke",
+  "run_as_rules",
   "suspend_wakeups",
   "suspend_wakeups_for",
 ];
@@ -107,6 +109,7 @@ const AUDIT = `
            ('it does not belong to bellwire_owner, or as a rule''s to bellwire_rules',
             p.proowner <> case
               when exists (select from bellwire.rule_definitions d where to_regprocedure(d.function) = p.oid)
+                   or p.proname = 'run_as_rules'
               then 'bellwire_rules'::regrole
               else 'bellwire_owner'::regrole
             end),
@@ -378,11 +381,11 @@ describe.each(inject("servers"))("the files of sql/ on $name", (server) => {
       ).toEqual([{ view: null, function: null, may_create: false }]);
     });
 
-    test("bellwire_rules owns the rules' functions and nothing else", async () => {
+    test("bellwire_rules owns the rules' functions and run_as_rules, and nothing else", async () => {
       expect(
         await query(
           `select classid::regclass::text as kind,
-                  coalesce((select prorettype = 'trigger'::regtype from pg_proc where oid = objid), false) as is_rule
+                  coalesce((select prorettype = 'trigger'::regtype or proname = 'run_as_rules' from pg_proc where oid = objid), false) as is_rule
              from pg_shdepend
             where refobjid = 'bellwire_rules'::regrole and deptype = 'o'
               and dbid = (select oid from pg_database where datname = current_database())
