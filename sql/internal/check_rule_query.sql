@@ -146,13 +146,13 @@ begin
         when sqlstate = '42501'
              and exists (select from pg_class c where c.relrowsecurity and strpos(message, format('"%s"', c.relname)) > 0)
         then
-          'Row level security would silently hide rows of this table. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows: alter role bellwire_rules bypassrls;'
+          'Row level security would silently hide rows of this table. Let the rule read a view that belongs to the table''s owner, or let all rules see all rows, as a superuser: alter role bellwire_rules bypassrls;'
         when message ~ '^permission denied for schema ' then format(
           'Write into the rule''s file: grant usage on schema %s to bellwire_rules; A schema that is dropped and created again loses its grants.',
           quote_ident(substr(message, 30))
         )
         when sqlstate = '42501' then
-          'Rules run as bellwire_rules. Grant it select on the tables that the query reads, and usage on their schemas.'
+          'Rules run as bellwire_rules. As the owner of the tables that the query reads, grant it select on them, and usage on their schemas.'
         when sqlstate in ('42703', '42702') then format(
           'new_rows and old_rows have the columns of %s: %s.',
           on_table,

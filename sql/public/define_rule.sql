@@ -66,10 +66,17 @@ begin
     raise exception 'rule "%": on_error must be ''record'' or ''raise'', not %', rule_name, coalesce(quote_literal(on_error), 'null')
       using errcode = 'invalid_parameter_value';
   end if;
-  if not pg_has_role('bellwire_owner', 'member') then
+  if not pg_has_role('bellwire_owner', 'usage') then
     raise exception 'rule "%": only a member of bellwire_owner may define rules', rule_name
       using errcode = 'insufficient_privilege',
-            hint = format('grant bellwire_owner to %I;', current_user);
+            hint = 'As a superuser, or as the role that created bellwire_owner: ' || format(
+              case
+                when current_setting('server_version_num')::int >= 160000 then 'grant bellwire_owner to %I with inherit true;'
+                when pg_has_role('bellwire_owner', 'member') then 'alter role %I inherit;'
+                else 'grant bellwire_owner to %I;'
+              end,
+              current_user
+            );
   end if;
 
   object_name := bellwire.rule_object_name(rule_name);

@@ -34,13 +34,25 @@ async function readVersionedHistory(database: ClientBase | Pool): Promise<string
     if (!isDatabaseError(err)) throw err;
     if (err.code === SQLSTATE.undefinedTable) return [];
     if (err.code !== SQLSTATE.insufficientPrivilege) throw err;
+    const { rows } = await database.query<{ remedy: string }>(REMEDY);
     throw new MigrationError(
       `The service's user may not read Bellwire's tables: ${err.message}.
-Grant it the role, as the user who ran migrate: grant bellwire_service to <user>;`,
+As a superuser, or as the role that created bellwire_service: ${rows[0]?.remedy}`,
       { cause: err },
     );
   }
 }
+
+/** A role may be set not to inherit the rights of its groups. From PG 16 a grant overrides that. */
+const REMEDY = `
+select format(
+         case
+           when current_setting('server_version_num')::int >= 160000 then 'grant bellwire_service to %I with inherit true;'
+           when pg_has_role('bellwire_service', 'member') then 'alter role %I inherit;'
+           else 'grant bellwire_service to %I;'
+         end,
+         current_user
+       ) as remedy`;
 
 /**
  * For the service's start. Throws if a person must act before a connection can be made: the login is refused, or there is no such

@@ -102,15 +102,25 @@ begin
       when unique_violation then null;
     end;
   end if;
+  -- A role may be set not to inherit rights: from PG 16 a grant overrides that, before it nothing does.
   if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
     begin
-      grant bellwire_owner to ${name};
+      execute 'grant bellwire_owner to ' || ${pg.escapeLiteral(name)}
+              || case when current_setting('server_version_num')::int >= 160000 then ' with inherit true' else '' end;
     exception
       when unique_violation then null;
     end;
+    if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
+      raise exception '% does not inherit rights; as an administrator: alter role % inherit;', ${literal}, ${pg.escapeLiteral(name)}
+        using errcode = 'invalid_role_specification';
+    end if;
   end if;
   if to_regnamespace('bellwire') is null then
     begin
+      -- An administrator who is no superuser may give a schema only to a role that he is a member of.
+      if not pg_has_role('bellwire_owner', 'usage') then
+        grant bellwire_owner to current_user;
+      end if;
       create schema bellwire authorization bellwire_owner;
     exception
       when duplicate_schema or unique_violation then null;

@@ -124,7 +124,7 @@ export function formatStatus(status: Status): string {
     ...status.triggerNotes.map(({ trigger, calls, role, grants }) => [
       "trigger",
       "broken",
-      `${trigger}: ${role} may not call ${calls}: ${grants}`,
+      `${trigger}: ${role} may not call ${calls}. As the user who runs migrate: ${grants}`,
     ]),
     ...status.roles.map(({ name, state }) => ["role", state, name]),
   ];

@@ -105,7 +105,7 @@ const REFUSED: [
     { query: `${TELL_OWNER} join public.secrets s on s.id = r.id` },
     "42501",
     "permission denied for table secrets",
-    "Rules run as bellwire_rules. Grant it select on the tables that the query reads, and usage on their schemas.",
+    "Rules run as bellwire_rules. As the owner of the tables that the query reads, grant it select on them, and usage on their schemas.",
   ],
   [
     "a schema that bellwire_rules may not use",
@@ -538,7 +538,7 @@ describe.each(inject("servers"))("rules on $name", (server) => {
       expect(await refusalOf(define({}, client))).toEqual({
         code: "42501",
         message: 'rule "told": only a member of bellwire_owner may define rules',
-        hint: `grant bellwire_owner to ${role};`,
+        hint: expect.stringContaining(`grant bellwire_owner to ${role}`),
       });
     });
 
