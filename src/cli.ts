@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   plan: () => import("./commands/plan.ts"),
   status: () => import("./commands/status.ts"),
   rules: () => import("./commands/rules.ts"),
+  explain: () => import("./commands/explain.ts"),
   token: () => import("./commands/token.ts"),
   prune: () => import("./commands/prune.ts"),
   top: () => import("./commands/top.ts"),

@@ -257,6 +257,47 @@ describe("on a database", () => {
     expect(same).toMatchObject({ code: 0, stderr: "" });
   });
 
+  test("explain prints a line a reason; what it cannot find is an error with advice", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    await own.query(
+      "insert into public.messages (sender_id, recipient_id, body) values (1, 2, 'Hi')",
+    );
+    const ROW = ["explain", "--table", "public.messages", "--row", "1", "--recipient"];
+    const [told, why, not] = await Promise.all([
+      runOn(own, "explain", "1"),
+      runOn(own, ...ROW, "2"),
+      runOn(own, ...ROW, "1"),
+    ]);
+    for (const answer of [told, why, not]) expect(answer).toMatchObject({ code: 0, stderr: "" });
+    expect(told.stdout).toMatch(/^ {18}yes {6}Notification 1 told 2 of message\.received\. /m);
+    expect(why.stdout).toMatch(/^message_received {2}yes {6}On insert: notification 1 /m);
+    expect(not.stdout).toMatch(/^message_received {2}no {7}On insert: .+ other recipients: 2\.$/m);
+
+    const empty = await createDatabase(undefined, { empty: true });
+    onTestFinished(empty.close);
+    const ERRORS: [database: TestDatabase, args: string[], said: string][] = [
+      [own, ["9"], "there is no notification 9\n"],
+      [own, ["9", "--row", "1"], "explain takes a notification or the three options, not both\n"],
+      [own, ["--row", "1"], "explain needs a notification, or --table, --row and --recipient\n"],
+      [own, ["x"], "a notification is its id, a number; not x\n"],
+      [own, ["1", "2"], "explain takes one notification\n"],
+      [
+        own,
+        ["--table", "Task", "--row", "1", "--recipient", "1"],
+        'relation "task" does not exist\nName the table with its schema,',
+      ],
+      [empty, ["1"], 'schema "bellwire" does not exist\nBellwire is not installed'],
+    ];
+    await Promise.all(
+      ERRORS.map(async ([on, args, said]) => {
+        const { code, stdout, stderr } = await runOn(on, "explain", ...args);
+        expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+        expect(stderr.startsWith(said), stderr).toBe(true);
+      }),
+    );
+  });
+
   test("rules lists the installed rules; a call that does not fit says how it is called", async () => {
     const [list, unknown, without] = await Promise.all([
       runOn(database, "rules"),

@@ -7,6 +7,8 @@ export const USAGE = `bellwire <command>
   status [folder…]                 migrations, edited functions, rules, roles
   rules [list]                     the installed rules, and what is wrong with them; also:
                                    rules apply <folder…>, rules diff <folder…>
+  explain <notification>           why somebody was told; or for a row of the application, why or why not:
+                                   explain --table <table> --row <key> --recipient <recipient>
   token <recipient> [--ttl 1h]     print a token for a recipient
   prune                            delete notifications older than RETENTION_DAYS
   top                              watch the running service: who is connected, rates, lag, errors

@@ -4,7 +4,9 @@ import pg from "pg";
 export const SQLSTATE = {
   insufficientPrivilege: "42501",
   internalError: "XX000",
+  invalidSchemaName: "3F000",
   lockNotAvailable: "55P03",
+  undefinedFunction: "42883",
   undefinedTable: "42P01",
   untranslatableCharacter: "22P05",
   warning: "01000",
