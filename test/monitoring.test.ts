@@ -131,6 +131,15 @@ describe("each alert", () => {
     expect(sections.get(rule.alert)).toMatch(/^\*\*Do\*\*|\| do \|/m);
   });
 
+  test("says SQL that runs", async () => {
+    const database = await createDatabase();
+    onTestFinished(database.close);
+    const statements = [...read("docs/alerts.md").matchAll(/`((?:select|delete) [^`]+)`/g)];
+    expect(statements.length).toBeGreaterThan(7);
+    for (const [, statement = ""] of statements)
+      await database.query(statement.replace("<pid>", "0").replace("<rule>", "a rule"));
+  });
+
   test("is tried by promtool with series of a service that is well, and of one that is not", () => {
     interface Case {
       alert_rule_test: { alertname: string; exp_alerts: unknown[] }[];
