@@ -18,7 +18,9 @@ RUN --mount=type=cache,target=/root/.npm \
     npm ci --include=dev --ignore-scripts
 COPY tsconfig.json tsconfig.build.json tsconfig.types.json prisma.config.ts ./
 COPY src ./src
-COPY scripts/bundle.js ./scripts/
+COPY scripts/bundle.js scripts/install-sql.js ./scripts/
+COPY migrations ./migrations
+COPY sql ./sql
 COPY packages/client/src ./packages/client/src
 RUN npm run build
 

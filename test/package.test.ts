@@ -91,6 +91,7 @@ test("the package has what it needs to run, and nothing else", async () => {
   const files = await readdir(installed, { recursive: true });
   for (const needed of [
     "dist/bellwire.js",
+    "dist/install.sql",
     "dist/demo/page/index.html",
     "dist/db/generated/client.js",
     "dist/cli.js",

@@ -38,7 +38,9 @@ export async function readFolderRules(
     for (const file of files) {
       await client.query("savepoint file");
       try {
+        // A comparison must not hold up writers that queue behind a lock which a file waits for.
         await client.query(`${SETTINGS}
+set local lock_timeout = '1s';
 set local bellwire.noting_file = ${pg.escapeLiteral(file.name)}`);
         await client.query(runWithin(file.sql));
       } catch (err) {

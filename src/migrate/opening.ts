@@ -31,7 +31,11 @@ set local statement_timeout = 0;
 set local lock_timeout = 0;
 ${READING}
 ${createPrerequisites(user)}
-do $$
+${HISTORY}`;
+}
+
+/** The history, and the lock that lets only one run at a time work. */
+export const HISTORY = `do $$
 begin
   if to_regclass('bellwire.schema_history') is null then
     create table bellwire.schema_history (
@@ -64,14 +68,14 @@ lock table bellwire.schema_history in share row exclusive mode;
 grant usage on schema bellwire to bellwire_service;
 grant select on bellwire.schema_history to bellwire_service;
 `;
-}
 
 /**
- * The roles and the schema that must exist first. If `user` lacks the right to create them, an administrator runs the same SQL once.
- * Roles belong to the cluster, so a migrate in another database may create them at the same time.
+ * The roles and the schema that must exist first, for `user`, or without one for the role that runs it. If `user` lacks the right to
+ * create them, an administrator runs the same SQL once. Roles belong to the cluster, so a migrate in another database may create them
+ * at the same time.
  */
-export function createPrerequisites(user: string): string {
-  const [name, literal] = [pg.escapeIdentifier(user), pg.escapeLiteral(user)];
+export function createPrerequisites(user?: string): string {
+  const login = user === undefined ? "current_user" : pg.escapeLiteral(user);
   return `do $prerequisites$
 declare
   wanted text;
@@ -103,15 +107,15 @@ begin
     end;
   end if;
   -- A role may be set not to inherit rights: from PG 16 a grant overrides that, before it nothing does.
-  if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
+  if not pg_has_role(${login}, 'bellwire_owner', 'usage') then
     begin
-      execute 'grant bellwire_owner to ' || ${pg.escapeLiteral(name)}
+      execute 'grant bellwire_owner to ' || quote_ident(${login})
               || case when current_setting('server_version_num')::int >= 160000 then ' with inherit true' else '' end;
     exception
       when unique_violation then null;
     end;
-    if not pg_has_role(${literal}, 'bellwire_owner', 'usage') then
-      raise exception '% does not inherit rights; as an administrator: alter role % inherit;', ${literal}, ${pg.escapeLiteral(name)}
+    if not pg_has_role(${login}, 'bellwire_owner', 'usage') then
+      raise exception '% does not inherit rights; as an administrator: alter role % inherit;', ${login}, quote_ident(${login})
         using errcode = 'invalid_role_specification';
     end if;
   end if;

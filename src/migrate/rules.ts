@@ -1,4 +1,4 @@
-import pg from "pg";
+import type pg from "pg";
 import type { Logger } from "../logger.ts";
 import { checkSchema } from "./check-schema.ts";
 import { compareRules, type FolderComparison, type RuleChange } from "./compare-rules.ts";
@@ -78,13 +78,15 @@ async function compare(client: pg.Client, files: MigrationFile[]): Promise<Folde
 }
 
 async function refuseStranger(client: pg.Client, { user }: Target): Promise<void> {
-  const { rows } = await client.query<{ exists: boolean; member: boolean }>(
-    `select to_regrole('bellwire_owner') is not null as exists,
-            coalesce(pg_has_role(to_regrole('bellwire_owner'), 'usage'), false) as member`,
+  const { rows } = await client.query<{ grant: string }>(
+    `select format('grant bellwire_owner to %I', current_user)
+            || case when current_setting('server_version_num')::int >= 160000 then ' with inherit true' else '' end as grant
+      where to_regrole('bellwire_owner') is not null
+        and not pg_has_role(to_regrole('bellwire_owner'), 'usage')`,
   );
-  if (!rows[0]?.exists || rows[0].member) return;
+  if (!rows[0]) return;
   throw new MigrationError(
-    `The user ${JSON.stringify(user)} may not define rules. Ask an administrator, or the user who runs bellwire migrate: grant bellwire_owner to ${pg.escapeIdentifier(user)};`,
+    `The user ${JSON.stringify(user)} may not define rules. Ask an administrator, or the user who runs bellwire migrate: ${rows[0].grant};`,
   );
 }
 

@@ -22,7 +22,7 @@ export function createScript(pending: MigrationFile[]): Part[] {
 }
 
 /** The history row comes first. So a printed plan that is run a second time stops there, before it creates anything. */
-function createFileParts(file: MigrationFile, version: string): Part[] {
+export function createFileParts(file: MigrationFile, version: string): Part[] {
   const values = [file.name, file.kind, file.checksum, version].map(pg.escapeLiteral);
   const again = `
 on conflict (name) do update
