@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -230,6 +231,19 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     await writer.query("commit");
     expect(await database.query("select from bellwire.rules")).toEqual([]);
     expect(states(await apply())).toEqual({ other: "new", told: "new" });
+  });
+
+  test("a user who may not define rules is told what to ask for", async () => {
+    const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
+    await database.query(`create role ${role} login password 'secret'`);
+    const url = database.url.replace(/^([^:]+:\/\/)([^@/]*@)?/, `$1${role}:secret@`);
+    await write("told.sql", rule("x"));
+    const refused = await diffRules({ url, folders: [folder] }).catch((err) => err.message);
+    expect(refused).toContain(`The user "${role}" may not define rules.`);
+    const [, grant = ""] = /(grant .+;)$/.exec(refused) ?? [];
+    await database.query(grant);
+    expect(states(await diffRules({ url, folders: [folder] }))).toEqual({ told: "new" });
+    await database.query(`drop role ${role}`);
   });
 
   test("without the schema, apply says to migrate first", async () => {

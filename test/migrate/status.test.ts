@@ -247,6 +247,26 @@ describe.each(inject("servers"))("status on $name", (server) => {
     expect(await look()).toMatchObject({ needs: [], levels: ["note"] });
   });
 
+  test("a pending or changed file needs a person, and a migration that only a newer release knows does not", async () => {
+    const later = "migrations/9999_later.sql";
+    await database.query(
+      `insert into bellwire.schema_history (name, kind, checksum, version) values ('${later}', 'versioned', '', '9')`,
+    );
+    expect(await look()).toMatchObject({ needs: [], text: expect.stringContaining("newer") });
+    await database.query(`delete from bellwire.schema_history where name = '${later}'`);
+    const ahead = ["Files are pending or changed: run migrate."];
+    const file = "name = 'sql/public/notify.sql'";
+    const [row] = await database.query<{ checksum: string }>(
+      `select checksum from bellwire.schema_history where ${file}`,
+    );
+    await database.query(`update bellwire.schema_history set checksum = 'other' where ${file}`);
+    expect((await look()).needs).toEqual(ahead);
+    await database.query(`update bellwire.schema_history set checksum = $1 where ${file}`, [
+      row?.checksum,
+    ]);
+    expect((await look()).needs).toEqual([]);
+  });
+
   test("a user who may not define rules sees which rules do not fire, and that their queries were not checked", async () => {
     await createThings();
     const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
