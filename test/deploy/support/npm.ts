@@ -19,5 +19,5 @@ export async function installProgram(name: string, version: string) {
     console.warn(`npm's registry cannot be reached, so ${name} is not tried.`);
     return undefined;
   }
-  return { program: join(folder, "node_modules/.bin", name), remove };
+  return { folder, program: join(folder, "node_modules/.bin", name), remove };
 }
