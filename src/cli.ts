@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   status: () => import("./commands/status.ts"),
   rules: () => import("./commands/rules.ts"),
   explain: () => import("./commands/explain.ts"),
+  doctor: () => import("./commands/doctor.ts"),
   token: () => import("./commands/token.ts"),
   prune: () => import("./commands/prune.ts"),
   top: () => import("./commands/top.ts"),

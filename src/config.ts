@@ -163,6 +163,21 @@ export function readPruneConfig(environment: NodeJS.ProcessEnv) {
   return { database: readDatabase(values), retentionDays: values.RETENTION_DAYS };
 }
 
+export function readDoctorConfig(environment: NodeJS.ProcessEnv) {
+  const values = parse(environment, [
+    ...OF_DATABASE,
+    "DATABASE_POOL_SIZE",
+    "RETENTION_DAYS",
+    "JWT_LEEWAY_SECONDS",
+  ]);
+  return {
+    database: readDatabase(values),
+    poolSize: values.DATABASE_POOL_SIZE,
+    retentionDays: values.RETENTION_DAYS,
+    leewayMs: values.JWT_LEEWAY_SECONDS * 1000,
+  };
+}
+
 export function readTokenConfig(environment: NodeJS.ProcessEnv) {
   const values = parse(environment, [...OF_DATABASE, ...OF_TOKENS]);
   return { database: readDatabase(values), key: readKey(values), token: readTokenClaims(values) };

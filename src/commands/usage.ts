@@ -9,6 +9,7 @@ export const USAGE = `bellwire <command>
                                    rules apply <folder…>, rules diff <folder…>
   explain <notification>           why somebody was told; or for a row of the application, why or why not:
                                    explain --table <table> --row <key> --recipient <recipient>
+  doctor [--rules DIR] [--json]    what is wrong with the database's side, and what to do
   token <recipient> [--ttl 1h]     print a token for a recipient
   prune                            delete notifications older than RETENTION_DAYS
   top                              watch the running service: who is connected, rates, lag, errors

@@ -2,7 +2,7 @@ import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
 
 /** With these limits, a session of ours that hangs cannot block other sessions for long. */
-const LIMITS = ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"];
+export const LIMITS = ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"];
 
 /**
  * Warns if the login lacks one of these limits. The DBA sets them on the login (docs/dba.md). The service cannot set them, because

@@ -1,0 +1,36 @@
+import { isDatabaseError, SQLSTATE } from "../../migrate/error.ts";
+import { type Finding, look } from "../finding.ts";
+
+/** Of the codes of PostgreSQL: the end of `statement_timeout`, or a cancellation. */
+const QUERY_CANCELED = "57014";
+
+/** The connection broke or hangs. An error of the database is an answer. */
+export const isLost = (err: unknown): boolean => !isDatabaseError(err);
+
+/** A check that could not be made is a finding, and the others are made all the same. */
+export function explainUndone(check: string, err: unknown): Finding {
+  const message = err instanceof Error ? err.message : String(err);
+  const why = "What is wrong there was not seen.";
+  if (isLost(err))
+    return look(check, {
+      seen: `not checked, nor what comes after it: the database stopped answering (${message})`,
+      why,
+      fix: "Run doctor again. If it ends here again, read the log of PostgreSQL.",
+    });
+  if (
+    isDatabaseError(err) &&
+    (err.code === SQLSTATE.lockNotAvailable || err.code === QUERY_CANCELED)
+  )
+    return look(check, {
+      seen: `not checked, because it took too long: ${message}`,
+      why,
+      fix: "Run doctor again. See who holds the lock: select pid, usename, query from pg_stat_activity where pid in (select unnest(pg_blocking_pids(pid)) from pg_stat_activity);",
+    });
+  if (isDatabaseError(err) && err.code === SQLSTATE.insufficientPrivilege)
+    return look(check, {
+      seen: `not checked: ${message}`,
+      why,
+      fix: "Run doctor with the DATABASE_URL of the login that runs bellwire migrate.",
+    });
+  return look(check, { seen: `not checked: ${message}`, why, fix: "Run doctor again." });
+}
