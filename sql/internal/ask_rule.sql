@@ -4,7 +4,7 @@
 --   others   up to five other recipients
 --   rows     the number of rows that the query returns, and `nobody` how many of them have no recipient
 --   plan     if the query returns no row: its plan, with the number of rows of each part
---   written  the row, and `key` its primary key
+--   written  the row, each column cut to 60 characters, and `key` its primary key
 --   error    if the query fails: its SQLSTATE and its message; then only these three are known
 --
 -- Null if the row is no longer there. `place` is its ctid and `partition` its tableoid. They are read with the caller's rights, because the
@@ -48,7 +48,18 @@ begin
     perform set_config('transaction_read_only', 'on', true);
     execute run
        into known
-      using format('select json_build_object(''key'', %s, ''written'', to_json(r)) from unnest($1) as r', coalesce(bellwire.row_key(on_table), 'null'));
+      using (
+              select format(
+                       'select json_build_object(''key'', %s, ''written'', json_object(%L, array[%s])) from unnest($1) as r',
+                       coalesce(bellwire.row_key(on_table), 'null'),
+                       array_agg(a.attname),
+                       string_agg(format('left(r.%I::text, 60)', a.attname), ', ')
+                     )
+                from pg_attribute a
+               where a.attrelid = on_table
+                 and a.attnum > 0
+                 and not a.attisdropped
+            );
     -- A column that the query does not return is found in "missing". The query itself cannot see that.
     execute run
        into answer

@@ -3,68 +3,43 @@
 --
 -- Rights   called by bellwire.explain() and try_rule()
 -- Remove   with the schema
--- requires: empty_part.sql
+-- requires: describe_part.sql
+-- requires: empty_parts.sql
 create or replace function bellwire.why_empty(plan jsonb, written jsonb, out reason text, out about_old boolean)
-  language plpgsql
+  language sql
   immutable
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  part      constant jsonb := bellwire.empty_part(plan, plan);
-  filter    constant text := coalesce(part ->> 'Filter', part ->> 'One-Time Filter');
-  key       constant text := coalesce(part ->> 'Index Cond', part ->> 'Recheck Cond', part ->> 'TID Cond');
-  inner_side constant jsonb := (
-    select c from jsonb_array_elements(part -> 'Plans') as c where c ->> 'Parent Relationship' = 'Inner'
-  );
-  -- What a join compares. The inner side of a nested loop may do it, in its index.
-  compared  constant text := concat_ws(' and ',
-    part ->> 'Hash Cond', part ->> 'Merge Cond', part ->> 'Join Filter',
-    inner_side ->> 'Index Cond'
-  );
-  -- What its inner side requires.
-  required  constant text := jsonb_path_query_first(inner_side, 'strict $.** ? (exists (@."Filter"))."Filter"') #>> '{}';
-  relation  constant text := concat_ws(' ',
-    quote_ident(part ->> 'Schema') || '.' || quote_ident(part ->> 'Relation Name'),
-    nullif(part ->> 'Alias', part ->> 'Relation Name')
-  );
-  aliases   constant text[] := array(
-    select distinct c ->> 'Alias' from jsonb_path_query(plan, 'strict $.** ? (@."CTE Name" == "new_rows")') as c
-  );
-  old       constant text[] := array(
-    select distinct c ->> 'Alias' from jsonb_path_query(plan, 'strict $.** ? (@."CTE Name" == "old_rows")') as c
-  );
-  condition text;
-  shown     text;
-begin
-  reason := case
-    when part is null then 'its query returns no row'
-    when part ->> 'CTE Name' = 'new_rows' and filter is null then 'there is no new row on this event'
-    when part ->> 'CTE Name' = 'old_rows' and filter is null then 'there is no old row on this event'
-    when part ->> 'CTE Name' = 'new_rows' then format('its query leaves out the row, because of %s', filter)
-    when part ->> 'CTE Name' = 'old_rows' then format('its query leaves out the old row, because of %s', filter)
-    when part ? 'Relation Name' and key is not null and filter is not null and (part ->> 'Rows Removed by Filter')::numeric > 0
-      then format('%s has a row with %s, but its query leaves that out, because of %s', relation, key, filter)
-    when part ? 'Relation Name' and coalesce(key, filter) is not null
-      then format('its query finds no row of %s with %s', relation, concat_ws(' and ', key, filter))
-    when part ? 'Relation Name' then format('%s has no row', relation)
-    when part ->> 'Join Type' in ('Anti', 'Right Anti') and compared <> ''
-      then format('its query leaves out the row, because one exists with %s', compared)
-    when filter is not null then format('its query leaves out all rows, because of %s', filter)
-    when compared <> '' and required is not null then format('its query finds no rows to join with %s, of those with %s', compared, required)
-    when compared <> '' then format('its query finds no rows to join with %s', compared)
-    else 'its query returns no row'
-  end;
-  condition := concat_ws(' ', filter, key, compared, required);
-  about_old := exists (select from unnest(old) as o where condition ~ format(e'(^|[^.\\w"])%s\\.', quote_ident(o)));
-  select string_agg(format('%s is %s', c.key, coalesce(quote_literal(left(c.value, 60)), 'null')), ', ')
-    into shown
-    from jsonb_each_text(written) as c
-   where exists (
-           select from unnest(aliases) as a
-            where condition ~ format(e'(^|[^.\\w"])%s\\.%s($|[^\\w"])', quote_ident(a), quote_ident(c.key))
-         );
-  reason := concat_ws('; in this row ', reason, shown);
-end;
+  with names as (
+    select c ->> 'CTE Name' as cte, quote_ident(c ->> 'Alias') as alias
+      from jsonb_path_query(plan, 'strict $.** ? (@."CTE Name" == "new_rows" || @."CTE Name" == "old_rows")') as c
+  ),
+  described as (
+    select d.reason, d.conditions
+      from bellwire.empty_parts(plan, plan) as part
+     cross join lateral bellwire.describe_part(part) as d
+     -- A partitioned table has a part for each partition.
+     limit 3
+  )
+  select concat_ws(
+           '; in this row ',
+           coalesce(string_agg(d.reason, '; and '), 'its query returns no row'),
+           (
+             select string_agg(format('%s is %s', c.key, coalesce(quote_literal(c.value), 'null')), ', ')
+               from jsonb_each_text(written) as c
+              where exists (
+                      select
+                        from names n
+                       where n.cte = 'new_rows'
+                         and string_agg(d.conditions, ' ') ~ format(e'(^|[^.\\w"])%s\\.%s($|[^\\w"])', n.alias, quote_ident(c.key))
+                    )
+           )
+         ),
+         coalesce(
+           bool_or(exists (select from names n where n.cte = 'old_rows' and d.conditions ~ format(e'(^|[^.\\w"])%s\\.', n.alias))),
+           false
+         )
+    from described d;
 $$;
 
 comment on function bellwire.why_empty(jsonb, jsonb) is

@@ -755,6 +755,90 @@ describe.each(inject("servers"))("explain on $name", (server) => {
       });
     });
 
+    test.each([
+      [
+        "two conditions",
+        "select a as recipient_id, 'x' as type from new_rows where s = 'y' and a > 3",
+        "its query leaves out the row, because of ((new_rows.a > 3) AND (new_rows.s = 'y'::text)); in this row a is '5', s is 'x'",
+      ],
+      [
+        "a name in quotes",
+        `select a as recipient_id, 'x' as type from new_rows n where n."Odd ""name" = 'y'`,
+        `its query leaves out the row, because of (n."Odd ""name" = 'y'::text); in this row Odd "name is 'o'`,
+      ],
+      [
+        "EXISTS",
+        "select a as recipient_id, 'x' as type from new_rows n where exists (select from public.users u where u.id = n.a)",
+        "its query finds no row of public.users u with (u.id = n.a); in this row a is '5'",
+      ],
+      [
+        "NOT IN",
+        "select a as recipient_id, 'x' as type from new_rows n where n.a not in (select u.id + 1 from public.users u)",
+        /^its query leaves out the row, because of \(NOT .*SubPlan 2.*\); SubPlan 2 reads users/,
+      ],
+      [
+        "an uncorrelated EXISTS",
+        "select 7 as recipient_id, 'x' as type where exists (select from new_rows where a > 7)",
+        /^its query leaves out all rows, because of .*; InitPlan 2.* reads new_rows$/,
+      ],
+      [
+        "WITH",
+        "with m as materialized (select * from new_rows where s = 'q') select a as recipient_id, 'x' as type from m",
+        "its query leaves out the row, because of (new_rows.s = 'q'::text); in this row s is 'x'",
+      ],
+      [
+        "HAVING",
+        "select a as recipient_id, 'x' as type from new_rows group by a having count(*) > 1",
+        "its query leaves out all rows, because of (count(*) > 1)",
+      ],
+      [
+        "UNION ALL",
+        "select a as recipient_id, 'x' as type from new_rows where s = 'y' union all select u.id, 'y' from new_rows n join public.users u on u.id = n.a",
+        "its query leaves out the row, because of (new_rows.s = 'y'::text); and its query finds no row of public.users u with (u.id = n.a); in this row a is '5', s is 'x'",
+      ],
+      [
+        "a constant",
+        "select a as recipient_id, 'x' as type from new_rows where false",
+        "its query leaves out all rows, because of false",
+      ],
+      [
+        "LIMIT",
+        "select a as recipient_id, 'x' as type from new_rows limit 0",
+        "its query returns no row",
+      ],
+      [
+        "an outer join whose row must be missing",
+        "select a as recipient_id, 'x' as type from new_rows n left join public.users u on u.id = 1 where u.name is null",
+        "its query leaves out all rows, because of (u.name IS NULL)",
+      ],
+      [
+        "a join without an index",
+        "select u.id as recipient_id, 'x' as type from new_rows n join public.users u on u.name = n.s and not u.blocked",
+        "its query finds no rows to join with (u.name = n.s), of those with (NOT u.blocked); in this row s is 'x'",
+      ],
+      [
+        "an empty table",
+        "select r.sender_id as recipient_id, 'x' as type from new_rows n join public.messages r on true",
+        "public.messages r has no row",
+      ],
+      [
+        "one of two rows that a condition leaves out, in a loop",
+        "select u.id as recipient_id, 'x' as type from new_rows n cross join lateral (values (1), (99)) v (x) join public.users u on u.id = v.x where u.id > n.a",
+        "its query finds no rows to join with (u.id > n.a); in this row a is '5'",
+      ],
+    ])("quotes the condition that leaves out a row: %s", async (_, text, reason) => {
+      await query(`
+        create table public.shapes (id int primary key, gone int, a int, s text, j json, "Odd ""name" text);
+        alter table public.shapes drop column gone;
+        insert into public.shapes values (1, 5, 'x', '{"a":"\\u0000"}', 'o');
+        grant select on public.users, public.messages to bellwire_rules`);
+      const [row, ...rest] = await tryRule(text, "public.shapes", "true");
+      expect(rest).toEqual([]);
+      expect(row).toMatchObject({ key: "1", recipient_id: null });
+      if (typeof reason === "string") expect(row.not_told).toBe(reason);
+      else expect(row.not_told).toMatch(reason);
+    });
+
     test("writes nothing, neither by its condition", async () => {
       await query(
         "create function public.nasty() returns boolean language sql volatile as 'delete from public.messages; select true'",
