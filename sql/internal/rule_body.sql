@@ -171,8 +171,9 @@ declare
   many boolean;
 %6$s  callers text;
 begin
-  -- The function was altered. Code that the query calls must not run with the rights of the role that writes to the table.
-  if current_user <> 'bellwire_rules' then
+  -- The function was altered. Code that the query calls must not run with the rights of the role that writes to the table. The operator is
+  -- qualified, because the function's search_path may have been altered too.
+  if current_user operator(pg_catalog.<>) 'bellwire_rules'::pg_catalog.name then
     raise warning 'bellwire: rule %% is not run, because its function does not run as bellwire_rules; define it again', %3$L;
     return null;
   end if;

@@ -551,9 +551,15 @@ describe.each(inject("servers"))("explain on $name", (server) => {
       "alter function bellwire.run_as_rules(text, anyarray) security invoker",
       "alter function bellwire.run_as_rules(text, anyarray) security invoker set role = bellwire_rules",
       "alter function bellwire.run_as_rules(text, anyarray) security invoker set session_authorization = bellwire_rules",
+      "alter function bellwire.run_as_rules(text, anyarray) security invoker set search_path = evil, pg_catalog",
     ])("is not run after: %s", async (change) => {
-      await plant("insert into public.seen values (current_user);");
-      await define("insert", "select public.who() as recipient_id, 'x' as type from new_rows");
+      await plant("raise notice 'ran as %', current_user;");
+      await query(`
+        create schema evil;
+        create function evil.no(name, name) returns boolean language plpgsql as $$ begin raise 'ran as %', current_user; end $$;
+        create operator evil.<> (leftarg = name, rightarg = name, function = evil.no);
+        create operator evil.= (leftarg = name, rightarg = name, function = evil.no)`);
+      await define("insert", TELL);
       await query(change);
       expect((await why("public.tasks", "1", "2"))[0]).toBe(
         "r | unknown | On insert: its query fails: 42501 bellwire.run_as_rules() runs only as bellwire_rules, and only in a read-only transaction.",

@@ -113,19 +113,32 @@ describe.each(inject("servers"))("code that a rule's query runs, on $name,", (se
     });
   });
 
-  test("is not run when the rule's function was made to run with another role's rights", async () => {
-    await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
-    await setDamage("alter function bellwire.rule_told() security invoker");
-    await query("insert into public.work default values");
-    expect(await query("select distinct what from public.seen")).toEqual([{ what: "done" }]);
-    await query("delete from public.seen");
-    notices = [];
-    await query("insert into public.work default values");
-    expect(notices).toEqual([
-      "bellwire: rule told is not run, because its function does not run as bellwire_rules; define it again",
-    ]);
-    expect(await query("select what from public.seen")).toEqual([]);
-  });
+  test.each([
+    "security invoker",
+    // A comparison of its own would run with the writer's rights, and could say that all is well.
+    "security invoker set search_path = evil, pg_catalog",
+  ])(
+    "is not run when it made the rule's function run with another role's rights: %s",
+    async (change) => {
+      await query(`
+      create schema evil;
+      grant usage on schema evil to public;
+      create function evil.differs(name, name) returns boolean volatile language plpgsql as $$
+      begin perform public.note_and_damage('select 1'); return false; end $$;
+      create operator evil.<> (leftarg = name, rightarg = name, function = evil.differs)`);
+      await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
+      await setDamage(`alter function bellwire.rule_told() ${change}`);
+      await query("insert into public.work default values");
+      expect(await query("select distinct what from public.seen")).toEqual([{ what: "done" }]);
+      await query("delete from public.seen");
+      notices = [];
+      await query("insert into public.work default values");
+      expect(notices).toEqual([
+        "bellwire: rule told is not run, because its function does not run as bellwire_rules; define it again",
+      ]);
+      expect(await query("select what from public.seen")).toEqual([]);
+    },
+  );
 
   test("may fire the rule again: the third level is recorded as an error, and the write succeeds", async () => {
     await define("select public.trap(w.recipient) as recipient_id, 'x' as type from new_rows w");
