@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -320,6 +320,20 @@ describe("on a database", () => {
     expect(answer).toMatchObject({ status: 200, body: { count: 0 } });
     const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
     expect(claims).toMatchObject({ sub: "cli-recipient", exp: claims.iat + 120 });
+  });
+
+  test("token creates no secret: one that no service has would sign tokens that are refused", async () => {
+    const elsewhere = await createFolder();
+    onTestFinished(() => rm(elsewhere, { recursive: true }));
+    const dir = join(elsewhere, ".bellwire/pg");
+    expect(await run(["token", "2"], { EMBEDDED_PG_DIR: dir })).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringContaining(
+        `There is no secret in ${join(elsewhere, ".bellwire/jwt-secret")}. Run this in the folder`,
+      ),
+    });
+    expect(await readdir(elsewhere)).toEqual([]);
   });
 
   test("token says why it cannot sign", async () => {

@@ -1,9 +1,11 @@
 import cors from "cors";
 import express, { type RequestHandler, type Router } from "express";
+import { describeForeign } from "../http/auth/csrf.ts";
 import { RECIPIENT_HEADER } from "../http/auth/identify.ts";
 import { type Hop, reportHop } from "../http/hop.ts";
 import { labelResponse, notFound, Problem, problemHandler } from "../http/problem.ts";
 import { cutUnreadBody, readJson } from "../http/read-json.ts";
+import { createReportRefusal, type ReportRefusal } from "../http/refusals.ts";
 import type { Logger } from "../logger.ts";
 import { type Health, livez, readyz } from "./health.ts";
 import { openApi } from "./openapi.ts";
@@ -34,6 +36,7 @@ const BASE = "/api/notifications";
 /** All routes, in the order in which Express tries them. */
 export function createHttpApp(options: HttpOptions) {
   const { version, health, allowedOrigins, trustedHops, identify, demo, log } = options;
+  const report = createReportRefusal(log);
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -46,7 +49,7 @@ export function createHttpApp(options: HttpOptions) {
   if (demo) app.use(demo);
   app.use(BASE, reportHop(options.onRequest));
   // Streams early: after the loss of another instance, all its streams reconnect here at once.
-  app.use(BASE, crossOrigin(allowedOrigins));
+  app.use(BASE, reportForeign(allowedOrigins, report), crossOrigin(allowedOrigins));
   for (const [path, route] of Object.entries(options.transports)) app.get(`${BASE}${path}`, route);
   app.get("/livez", livez);
   app.get("/readyz", readyz(health));
@@ -57,7 +60,7 @@ export function createHttpApp(options: HttpOptions) {
   app.post(`${BASE}/tickets`, options.issueTicket);
   app.use(BASE, options.inbox);
   app.use(notFound);
-  app.use(problemHandler(log));
+  app.use(problemHandler(log, report));
   return app;
 }
 
@@ -98,6 +101,15 @@ const crossOrigin = (origins: readonly string[]): RequestHandler =>
     exposedHeaders: ["Retry-After", RECIPIENT_HEADER, "X-Request-Id", "X-Service-Version"],
     maxAge: 7200, // Chromium's limit
   });
+
+/** The service answers a page of a foreign origin; only its browser keeps the answer from it, and tells nobody but the visitor. */
+const reportForeign =
+  (origins: readonly string[], report: ReportRefusal): RequestHandler =>
+  ({ headers }, res, next) => {
+    const reason = describeForeign(headers, origins);
+    if (reason) report(reason, res.locals.requestId);
+    next();
+  };
 
 /** Logs once that requests have X-Forwarded-For although no proxy is trusted. */
 function warnOfProxy(log: Logger): RequestHandler {

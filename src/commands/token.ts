@@ -1,5 +1,5 @@
 import { readTokenConfig, type TokenConfig } from "../config.ts";
-import { verificationKey } from "../http/auth/keys.ts";
+import { signingKey } from "../http/auth/keys.ts";
 import { createMinter } from "../http/auth/sign.ts";
 import { loadConfig } from "../main.ts";
 import { createCommand } from "./command.ts";
@@ -26,7 +26,7 @@ export async function mintToken(
   recipientId: string,
   seconds: number,
 ): Promise<string> {
-  const mint = createMinter({ ...config.token, key: await verificationKey(config) });
+  const mint = createMinter({ ...config.token, key: await signingKey(config) });
   return mint(recipientId, seconds);
 }
 

@@ -4,6 +4,7 @@ import type { ErrorRequestHandler, RequestHandler, Response } from "express";
 import { DatabaseUnavailableError, isUntranslatable } from "../db/unavailable.ts";
 import type { Logger } from "../logger.ts";
 import { type ProblemCode, statusOf } from "./problem-codes.ts";
+import type { ReportRefusal } from "./refusals.ts";
 
 /**
  * An error that is sent to the client as RFC 9457 `application/problem+json`. `code` is stable; `detail` says what to do
@@ -59,14 +60,14 @@ export const notFound: RequestHandler = () => {
 };
 
 /** The one place that turns an error into a response and a log line. */
-export function problemHandler(log: Logger): ErrorRequestHandler {
+export function problemHandler(log: Logger, report: ReportRefusal): ErrorRequestHandler {
   return (err, _req, res, next) => {
     const problem = toProblem(err);
     const { requestId } = res.locals;
     // A 503 is temporary and not a bug, so it is logged as a warning.
     if (problem.status === 503) log.warn({ err, requestId, code: problem.code }, "cannot answer");
     else if (problem.status >= 500) log.error({ err, requestId }, "request failed");
-    else if (problem.reason) log.warn({ requestId, reason: problem.reason }, "refused");
+    else if (problem.reason) report(problem.reason, requestId);
     // An open stream cannot become a problem: Express cuts the connection.
     if (res.headersSent) next(err);
     else sendProblem(res, problem);

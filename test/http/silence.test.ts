@@ -69,7 +69,7 @@ function createStranger(service: ServiceProcess, token: string) {
       await ask("/", { headers: { cookie: `session=${CANARY}-cookie`, ...anonymous } });
       await ask("/", { headers: { authorization: `Bearer ${token}${CANARY}-token` } });
       await ask("/", { headers: { authorization: `Bearer ${CANARY}-token` } });
-      await ask("/", { headers: { origin: `https://${CANARY}.example`, ...anonymous } });
+      await ask("/", { headers: { origin: `https://x.example/${CANARY}`, ...anonymous } });
       await ask(`/${CANARY}-path/%E0%A4%A`);
       await ask("/1", { method: "PATCH", headers: json, body: `{"read": "${CANARY}-value"}` });
       await ask("/1", { method: "PATCH", headers: json, body: `{"${CANARY}-key": 1}` });

@@ -25,10 +25,38 @@ export function refuseCrossOrigin(
   if (!isOwn)
     throw new Problem(
       "origin_refused",
-      "This page's origin may not use the cookie. ALLOWED_ORIGINS lists the origins that may.",
+      "This page's origin may not use the cookie. Add it to ALLOWED_ORIGINS; or let the proxy pass Host on. The service's log names it.",
+      { reason: describeRefused(headers, allowedOrigins) },
     );
   if (isWrite && !isDeclaredJson(headers["content-type"]))
     throw new Problem("body_not_json", "Send Content-Type: application/json.");
+}
+
+/** Why a browser will keep the answer from its page, which no allowed origin has; undefined if it will not. */
+export function describeForeign(
+  headers: IncomingRequest["headers"],
+  allowedOrigins: readonly string[],
+): string | undefined {
+  const { origin, host } = headers;
+  const isAllowed =
+    origin === undefined || allowedOrigins.includes(origin) || isOwnOrigin(origin, host);
+  // Behind a proxy that changes Host, only the browser knows that the page is ours.
+  if (isAllowed || headers["sec-fetch-site"] === "same-origin") return undefined;
+  return describeRefused(headers, allowedOrigins);
+}
+
+/** Names an origin only in a browser's form, which has no path and no password. */
+function describeRefused(
+  { origin, host = "" }: IncomingRequest["headers"],
+  allowedOrigins: readonly string[],
+): string {
+  if (origin === undefined) return "a cookie with neither Origin nor Sec-Fetch-Site: same-origin";
+  if (origin.length > 300 || !URL.canParse(origin) || new URL(origin).origin !== origin)
+    return "a page without an origin: a file, or a frame with sandbox";
+  return (
+    `a page of ${origin}, while Host is ${/^[\w.:[\]-]{1,300}$/.test(host) ? host : "no host"}. If it is yours, set ALLOWED_ORIGINS=${[...allowedOrigins, origin].join(",")}` +
+    " or, if the two should be the same, let the proxy pass Host on"
+  );
 }
 
 /** `none` means that the user typed the URL or opened a bookmark. */

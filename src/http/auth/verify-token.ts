@@ -2,6 +2,7 @@ import { createPublicKey } from "node:crypto";
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import type { KeyConfig } from "../../config.ts";
 import { Problem } from "../problem.ts";
+import { explainToken } from "./explain-token.ts";
 import { hasLoneSurrogate, sameId } from "./recipient-id.ts";
 import { createRemoteKeys } from "./remote-keys.ts";
 
@@ -50,10 +51,13 @@ export function createTokenVerifier(options: VerifyOptions): VerifyToken {
   };
 
   return async (token) => {
-    if (token.length > MAX_TOKEN_LENGTH) throw tokenInvalid();
-    const { payload, protectedHeader } = await jwtVerify(token, getKey, expected).catch(refuse);
+    if (token.length > MAX_TOKEN_LENGTH) throw tokenInvalid(undefined, "the token is too long");
+    const { payload, protectedHeader } = await jwtVerify(token, getKey, expected).catch((err) =>
+      refuse(err, options),
+    );
     const { typ = "JWT" } = protectedHeader;
-    if (!ACCESS_TOKEN_TYPES.test(typ)) throw tokenInvalid();
+    if (!ACCESS_TOKEN_TYPES.test(typ))
+      throw tokenInvalid(undefined, "the token's typ is that of another kind of token");
     const identity = toIdentity(payload, userClaim);
     const now = Date.now();
     // jose applies its tolerance to `exp` as well; we do not.
@@ -90,25 +94,30 @@ const importSecret = (secret: string) =>
 const ALGORITHMS: Record<string, string> = { rsa: "RS256", ec: "ES256", ed25519: "EdDSA" };
 
 /** For a bad token jose throws its own errors, or a TypeError if the key does not fit `alg`. */
-function refuse(cause: unknown): never {
-  if (cause instanceof errors.JOSEError || cause instanceof TypeError) throw tokenInvalid(cause);
+function refuse(cause: unknown, options: TokenOptions): never {
+  if (cause instanceof errors.JOSEError || cause instanceof TypeError)
+    throw tokenInvalid(cause, explainToken(cause, options));
   throw cause;
 }
 
 function toIdentity(payload: JWTPayload, userClaim: string): Identity {
   const id = payload[userClaim];
   const told = Number.isSafeInteger(id) ? String(id) : id;
-  if (typeof told !== "string") throw tokenInvalid();
+  if (typeof told !== "string") throw tokenInvalid(undefined, NO_RECIPIENT);
   if (hasLoneSurrogate(told))
     throw tokenInvalid(undefined, "the token's recipient holds half of a surrogate pair");
   const recipientId = sameId(told);
-  if (recipientId === "" || recipientId.length > MAX_RECIPIENT_ID_LENGTH) throw tokenInvalid();
-  if (recipientId.includes("\0")) throw tokenInvalid(); // PostgreSQL's text cannot hold it
+  const isUsable = recipientId !== "" && recipientId.length <= MAX_RECIPIENT_ID_LENGTH;
+  // PostgreSQL's text cannot hold U+0000.
+  if (!isUsable || recipientId.includes("\0")) throw tokenInvalid(undefined, NO_RECIPIENT);
   // A token without `iat` counts as older than any revocation.
   const issuedAt = toDate(payload.iat ?? 0);
   const expiresAt = toDate(payload.exp ?? 0);
   return { recipientId, issuedAt, expiresAt };
 }
+
+const NO_RECIPIENT =
+  "the token's recipient (JWT_USER_CLAIM) is not a text of 1 to 200 characters, nor an integer";
 
 /** A token may contain any number. The year 9999 is the last that PostgreSQL and JavaScript both accept. */
 const toDate = (seconds: number) =>
