@@ -284,6 +284,7 @@ test.each([
   "docs/decisions.md",
   "docs/frontend.md",
   "docs/guarantees.md",
+  "docs/rules.md",
   "docs/stability.md",
   "packages/README.md",
   "packages/client/README.md",

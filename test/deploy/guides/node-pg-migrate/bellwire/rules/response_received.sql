@@ -1,0 +1,17 @@
+-- A response to a task notifies the task's customer.
+--
+-- Remove   select bellwire.drop_rule('response_received');
+grant usage on schema public to bellwire_rules;
+grant select on public.tasks to bellwire_rules;
+
+select bellwire.define_rule('response_received', 'public.responses', 'insert', $$
+  select t.customer_id as recipient_id,
+         'response.received' as type,
+         r.user_id as actor_id,
+         'New response to "' || t.title || '"' as title,
+         bellwire.preview(r.message) as body,
+         '/tasks/' || t.id as link,
+         jsonb_build_object('taskId', t.id, 'responseId', r.id) as data
+    from new_rows r
+    join public.tasks t on t.id = r.task_id
+$$);
