@@ -520,7 +520,9 @@ describe("start without DATABASE_URL", { timeout: 60_000 }, () => {
   });
 
   test("SIGINT ends it like SIGTERM; the next start has the data and accepts the old tokens", async () => {
-    const started = await start();
+    // The embedded PostgreSQL has no psql either.
+    const started = await start({ PATH: "/nowhere" });
+    expect(started.said.stdout).toContain("psql is not installed here");
     const authorization = await authorize();
     await query(
       started.url,

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { relative } from "node:path";
 import type { App } from "../app/app.ts";
 import { createOutput } from "../output.ts";
@@ -12,9 +13,14 @@ export function greet({ address, embeddedUrl }: App): void {
 
   page    ${address}
   psql    psql ${embeddedUrl}
-          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
+          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');${hasPsql() ? "" : `\n          ${WITHOUT_PSQL}`}
   token   ${bellwire} token 2
   stream  curl -N -H "Authorization: Bearer $(${bellwire} token 2)" ${address}/api/notifications/stream
 
 `);
 }
+
+/** The embedded PostgreSQL has no psql. */
+const WITHOUT_PSQL = "psql is not installed here: use any client with that URL, or the page";
+
+const hasPsql = () => spawnSync("psql", ["--version"], { stdio: "ignore" }).error === undefined;
