@@ -13,14 +13,15 @@ export function greet({ address, embeddedUrl }: App): void {
 
   page    ${address}
   psql    psql ${embeddedUrl}
-          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');${hasPsql() ? "" : `\n          ${WITHOUT_PSQL}`}
+          insert into messages (sender_id, recipient_id, body) values (1, 2, 'Hello');
   token   ${bellwire} token 2
   stream  curl -N -H "Authorization: Bearer $(${bellwire} token 2)" ${address}/api/notifications/stream
-
+${hasPsql() ? "" : WITHOUT_PSQL}
 `);
 }
 
 /** The embedded PostgreSQL has no psql. */
-const WITHOUT_PSQL = "psql is not installed here: use any client with that URL, or the page";
+const WITHOUT_PSQL =
+  "\n  psql is not installed here: use any other client with that URL, or the page.\n";
 
 const hasPsql = () => spawnSync("psql", ["--version"], { stdio: "ignore" }).error === undefined;
