@@ -7,6 +7,7 @@ import { isDatabaseError, MigrationError, SQLSTATE } from "./error.ts";
 import { type FileOptions, type MigrationFile, readFiles } from "./files.ts";
 import { isBusy } from "./folder-rules.ts";
 import { type InstalledRule, readInstalledRules } from "./installed-rules.ts";
+import { lockTables } from "./lock-tables.ts";
 import { SETTINGS } from "./opening.ts";
 import { readRuleFindings } from "./rule-findings.ts";
 import type { RuleFinding } from "./rule-meanings.ts";
@@ -41,7 +42,7 @@ export function diffRules({ url, ...options }: RulesOptions): Promise<FolderComp
 
 /**
  * Applies all files of the folders in one transaction, also those that have not changed: defining a rule again mends it, and takes no
- * lock on its table if there is nothing to mend. Otherwise it waits 5 s for the lock, and then changes nothing.
+ * lock on its table if there is nothing to mend. Otherwise it tries for 5 s to get the lock, and then changes nothing.
  */
 export function applyRules({
   url,
@@ -55,6 +56,7 @@ export function applyRules({
     });
     const { changes } = await compare(client, files);
     await begin(client);
+    await lockTables(client, changes);
     for (const part of createScript(files)) await runPart(client, part);
     await client.query("commit");
     return { changes, findings: await readRuleFindings(client) };
