@@ -119,6 +119,7 @@ async function openService(database: Database, config: Config, log: Logger, onCl
     readAgeSeconds: feed.readAgeSeconds,
     oldestTransaction: watchOldestTransaction(pools.requests),
     ruleErrors: () => countRuleErrors(pools.requests),
+    silentRules: () => reading.ruleFaults.warnings().length,
     droppedLogLines: log.droppedLines,
     ...inspect({ config, reading, doors, version, log }),
   });

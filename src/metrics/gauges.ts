@@ -21,6 +21,7 @@ export interface Observed {
   readAgeSeconds: () => number;
   oldestTransaction: () => Promise<OldestTransaction | undefined>;
   ruleErrors: () => Promise<RuleErrors[]>;
+  silentRules: () => number;
   droppedLogLines: () => number;
 }
 
@@ -87,6 +88,11 @@ export function observe(observed: Observed, registers: Registry[]): void {
     "bellwire_wakeups_suspended",
     "1 while wake-ups are suspended permanently, or because the NOTIFY queue is half full",
     () => Number((observed.lastProbe()?.isSuspended ?? false) || observed.isQueueHeld()),
+  );
+  gauge(
+    "bellwire_silent_rules",
+    "Rules that do not fire where they should, as /readyz names them",
+    observed.silentRules,
   );
   new Counter({
     name: "bellwire_log_lines_dropped_total",

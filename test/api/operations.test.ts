@@ -192,6 +192,25 @@ describe("metrics", () => {
     expect(await read('bellwire_stream_resets_total{reason="cursor_unknown"}')).toBe(1);
   });
 
+  test("count the rules that do not fire where they should", async () => {
+    const own = await createDatabase();
+    onTestFinished(own.close);
+    await own.query("create table jobs (id int)");
+    await own.query(
+      `select bellwire.define_rule('lost', 'jobs', 'insert', $$ select id as recipient_id, 'job' as type from new_rows $$)`,
+    );
+    const countSilent = async (count: number) => {
+      const service = await startService({ databaseUrl: own.url });
+      await eventually(async () =>
+        expect((await readMetrics(service)).get("bellwire_silent_rules")).toBe(count),
+      );
+    };
+    await countSilent(0);
+    await own.query("drop table jobs");
+    await own.query("create table jobs (id int)");
+    await countSilent(1);
+  });
+
   test("count the feed's reads by how they were read", async () => {
     const service = await start();
     const readBy = async (by: string) =>

@@ -9,7 +9,7 @@ import { parse, stringify } from "yaml";
 import { startForwarder } from "../faults/support/forwarder.ts";
 import { findPort } from "../faults/support/ports.ts";
 import { startServiceProcess } from "../faults/support/service-process.ts";
-import { createDatabase } from "../support/database.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 const MONITORING = "deploy/monitoring";
 const PROMTOOL = "/usr/bin/promtool";
@@ -84,13 +84,24 @@ async function startPrometheus(metricsUrl: string) {
   };
 }
 
+/** A rule that fails for the job 0. */
+async function defineJobRule(database: TestDatabase): Promise<void> {
+  await database.query("create table if not exists jobs (id int, owner text)");
+  await database.query("grant select on jobs to bellwire_rules");
+  await database.query(
+    `select bellwire.define_rule('job_told', 'jobs', 'insert',
+       $$ select owner as recipient_id, 'job' as type, (100 / id)::text as title from new_rows $$)`,
+  );
+}
+
 describe.skipIf(!existsSync(PROMETHEUS))("a real Prometheus on a running service", () => {
   const eventually = (check: () => Promise<void>) =>
     vi.waitFor(check, { timeout: 90_000, interval: 200 });
 
-  async function start() {
+  async function start(prepare: (database: TestDatabase) => Promise<void> = async () => {}) {
     const database = await createDatabase();
     onTestFinished(database.close);
+    await prepare(database);
     const forwarder = await startForwarder(Number(new URL(database.url).port));
     const directUrl = new URL(database.url);
     directUrl.port = String(forwarder.port);
@@ -103,7 +114,7 @@ describe.skipIf(!existsSync(PROMETHEUS))("a real Prometheus on a running service
     // Until its first scrape it takes the service for absent.
     await eventually(async () => {
       expect(await prometheus.query("up == 1")).toHaveLength(1);
-      expect(await prometheus.firing()).toEqual([]);
+      expect(await prometheus.firing()).not.toContain("BellwireDown");
     });
     return { database, forwarder, service, prometheus };
   }
@@ -144,13 +155,7 @@ describe.skipIf(!existsSync(PROMETHEUS))("a real Prometheus on a running service
   });
 
   test("fires when a rule fails, and resolves", async () => {
-    const { database, prometheus } = await start();
-    await database.query("create table jobs (id int, owner text)");
-    await database.query("grant select on jobs to bellwire_rules");
-    await database.query(
-      `select bellwire.define_rule('job_told', 'jobs', 'insert',
-         $$ select owner as recipient_id, 'job' as type, (100 / id)::text as title from new_rows $$)`,
-    );
+    const { database, prometheus } = await start(defineJobRule);
     await database.query("insert into jobs values (1, '2')");
     await eventually(async () =>
       expect(await prometheus.query('bellwire_rule_errors{rule="job_told"} == 0')).toHaveLength(1),
@@ -158,6 +163,17 @@ describe.skipIf(!existsSync(PROMETHEUS))("a real Prometheus on a running service
     expect(await prometheus.firing()).toEqual([]);
     await database.query("insert into jobs values (0, '2')");
     await eventually(async () => expect(await prometheus.firing()).toContain("BellwireRuleFails"));
+    await eventually(async () => expect(await prometheus.firing()).toEqual([]));
+  });
+
+  test("fires when a rule has lost its table, and resolves when it has it again", async () => {
+    const { database, prometheus } = await start(async (own) => {
+      await defineJobRule(own);
+      await own.query("drop table jobs");
+    });
+    await eventually(async () => expect(await prometheus.firing()).toEqual(["BellwireRuleSilent"]));
+    await defineJobRule(database);
+    // The service looks at its rules once a minute.
     await eventually(async () => expect(await prometheus.firing()).toEqual([]));
   });
 
