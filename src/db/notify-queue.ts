@@ -1,5 +1,6 @@
 import type { Pool } from "pg";
 import type { Logger } from "../logger.ts";
+import { watchQueueSuspects } from "./queue-suspects.ts";
 
 export interface NotifyQueueOptions {
   pool: Pool;
@@ -12,8 +13,8 @@ export interface NotifyQueueOptions {
 }
 
 /** At which usage of the queue (0 to 1) it warns, suspends wake-ups, and resumes them. */
-const WARN_ABOVE = 0.1;
-const SUSPEND_ABOVE = 0.5;
+export const WARN_ABOVE = 0.1;
+export const SUSPEND_ABOVE = 0.5;
 const RESUME_BELOW = 0.25;
 
 /** To find the session that blocks the queue, all locks of the cluster must be read. So it is not done more often than this. */
@@ -40,8 +41,7 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
   let warning: string | undefined;
   let explainedAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
-  /** Open transactions, and when this process first saw each (`Date.now()`). */
-  let open = new Map<string, number>();
+  const suspects = watchQueueSuspects(pool);
 
   async function look() {
     const { rows } = await pool.query<{ usage: number }>(
@@ -69,37 +69,16 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
       if (warning) log.info("the notification queue no longer fills");
       warning = undefined;
       explainedAt = Number.NEGATIVE_INFINITY;
-      open = new Map();
+      suspects.forget();
       return;
     }
     if (performance.now() - explainedAt < EXPLAIN_MS) return;
     explainedAt = performance.now();
     const isNew = warning === undefined;
-    const holder = await findHolder();
+    const holder = await suspects.findHolder();
     const full = `the notification queue fills (${Math.round(usage * 100)} %): some session listens and does not read`;
     warning = `${full}${holder ? `, probably ${holder}` : ""}${isHeld ? "; wake-ups are suspended, and rows arrive with the sweep" : ""}`;
     if (isNew) log.warn({ usage, holder }, full);
-  }
-
-  /**
-   * The session with the oldest transaction, or one whose client does not read. PostgreSQL shows nobody which sessions
-   * listen, and shows a session's statements only to members of pg_monitor. Every role sees which transactions are open.
-   */
-  async function findHolder(): Promise<string | undefined> {
-    const { rows } = await pool.query<Suspect>(SUSPECTS);
-    const now = Date.now();
-    open = new Map(rows.map(({ key }) => [key, open.get(key) ?? now]));
-    const since = ({ key, since }: Suspect) =>
-      (since === null ? undefined : Number(since)) ?? open.get(key) ?? now;
-    const [first] = rows.sort(
-      (a, b) => Number(b.listens) - Number(a.listens) || since(a) - since(b),
-    );
-    if (!first) return undefined;
-    const { pid, role, database, state } = first;
-    const seen = first.since
-      ? `, ${state} since ${new Date(Number(first.since)).toISOString()}`
-      : "";
-    return `pid ${pid}, role ${role}, database ${database}${seen}`;
   }
 
   async function keepLooking() {
@@ -121,35 +100,3 @@ export function watchNotifyQueue(options: NotifyQueueOptions) {
     },
   };
 }
-
-interface Suspect {
-  /** Identifies the transaction. */
-  key: string;
-  pid: number;
-  role: string;
-  database: string;
-  /** This and the next are null when our role may not see them. */
-  state: string | null;
-  /** In milliseconds. */
-  since: string | null;
-  /** Its last statement contains the word LISTEN. */
-  listens: boolean;
-}
-
-const SUSPECTS = `
-  select a.pid,
-         coalesce(l.virtualtransaction, a.pid::text) as key,
-         a.usename as role,
-         a.datname as database,
-         a.state,
-         (date_part('epoch', coalesce(a.xact_start, a.state_change)) * 1000)::bigint as since,
-         coalesce(a.query ~* '[[:<:]]listen[[:>:]]', false) as listens
-    from pg_stat_activity a
-    left join pg_locks l
-      on l.pid = a.pid
-     and l.locktype = 'virtualxid'
-     and l.virtualxid = l.virtualtransaction
-   where a.datname is not null
-     and a.usename is not null
-     and a.pid <> pg_backend_pid()
-     and (l.pid is not null or (a.state = 'idle' and a.wait_event = 'ClientWrite'))`;

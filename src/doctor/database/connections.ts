@@ -44,9 +44,10 @@ export async function checkConnections(client: ClientBase, poolSize: number): Pr
       }),
     );
   const free = places - used;
+  const find = free < FEW ? broken : look;
   if (free < (services > 0 ? FEW : wanted))
     found.push(
-      (free < FEW ? broken : look)("connections", {
+      find("connections", {
         seen: `${used} of ${places} connections of the server are taken${largest ? `, most by ${largest}` : ""}`,
         why,
         fix: "Close idle ones, put a pooler before the application, or raise max_connections (takes a restart): alter system set max_connections = 200;",

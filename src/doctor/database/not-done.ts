@@ -4,6 +4,9 @@ import { type Finding, look } from "../finding.ts";
 /** Of the codes of PostgreSQL: the end of `statement_timeout`, or a cancellation. */
 const QUERY_CANCELED = "57014";
 
+/** undefined_table, undefined_column, undefined_function */
+const UNDEFINED = ["42P01", "42703", "42883"];
+
 /** The connection broke or hangs. An error of the database is an answer. */
 export const isLost = (err: unknown): boolean => !isDatabaseError(err);
 
@@ -31,6 +34,12 @@ export function explainUndone(check: string, err: unknown): Finding {
       seen: `not checked: ${message}`,
       why,
       fix: "Run doctor with the DATABASE_URL of the login that runs bellwire migrate.",
+    });
+  if (isDatabaseError(err) && UNDEFINED.includes(err.code ?? ""))
+    return look(check, {
+      seen: `not checked, because the schema is of another release: ${message}`,
+      why,
+      fix: "First bring the schema up to date: bellwire migrate DIR, where DIR has your rules. Then run doctor again.",
     });
   return look(check, { seen: `not checked: ${message}`, why, fix: "Run doctor again." });
 }

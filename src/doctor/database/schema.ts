@@ -6,7 +6,7 @@ import { type DatabaseState, type FunctionDrift, readState } from "../../migrate
 import { broken, type Finding, look, well } from "../finding.ts";
 import { plural } from "./quote.ts";
 
-interface Able {
+export interface Able {
   database: string;
   isInstalled: boolean;
   /** What the login may see: anything in the schema, and the checksums of functions. */
@@ -111,7 +111,8 @@ const DRIFT: Record<FunctionDrift["state"], { seen: string; why: string; fix: st
 
 function describeDrift({ name, state }: FunctionDrift): Finding {
   const { seen, why, fix } = DRIFT[state];
-  return (state === "missing" ? broken : look)("schema", { seen: `${name} ${seen}`, why, fix });
+  const find = state === "missing" ? broken : look;
+  return find("schema", { seen: `${name} ${seen}`, why, fix });
 }
 
 /** Without to_regclass(), which is an error in a schema that the login may not use. */

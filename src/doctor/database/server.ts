@@ -2,7 +2,7 @@ import { broken, type Finding, well } from "../finding.ts";
 import type { Session } from "./session.ts";
 
 /** The oldest PostgreSQL that Bellwire runs on. */
-const OLDEST_MAJOR = 15;
+export const OLDEST_MAJOR = 15;
 
 /** What one of the URLs leads to. */
 export interface Server {

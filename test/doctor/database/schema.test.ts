@@ -51,6 +51,19 @@ describe.each(inject("servers"))("on $name", (server) => {
     ]);
   });
 
+  test("a column that a check reads is not there", async () => {
+    await database.query("alter table bellwire.rule_error_log rename column sqlstate to code");
+    const findings = await examine(database.url);
+    expect(ofCheck(findings, "rules")).toMatchObject([
+      {
+        level: "look",
+        seen: expect.stringMatching(/^not checked, because the schema is of another release/),
+        fix: expect.stringContaining("bellwire migrate DIR"),
+      },
+    ]);
+    expect(ofCheck(findings, "wakeups")).toMatchObject([{ level: "well" }]);
+  });
+
   test("a migration was edited after it was applied", async () => {
     await database.query(
       "update bellwire.schema_history set checksum = 'other' where name like 'migrations/%'",

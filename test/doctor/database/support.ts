@@ -14,6 +14,7 @@ export function examine(
     direct: { name: directUrl === url ? "DATABASE_URL" : "DIRECT_DATABASE_URL", url: directUrl },
     poolSize: 10,
     leewayMs: 30_000,
+    retentionDays: 90,
     rules: [],
     ...options,
   });
