@@ -1,4 +1,5 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
 import type { App } from "./app/app.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { EXIT } from "./exit-code.ts";
@@ -11,7 +12,11 @@ const LAST_MS = 5000;
 
 /** Reads the environment, and from `.env` in the working directory what it lacks. Exits if what `read` needs of it is wrong. */
 export function loadConfig<Read>(read: (environment: NodeJS.ProcessEnv) => Read): Read {
-  if (existsSync(".env")) process.loadEnvFile(".env");
+  if (existsSync(".env")) {
+    // Not by `process.loadEnvFile`: a byte order mark, which editors on Windows write, would hide the first variable.
+    const file = parseEnv(readFileSync(".env", "utf8").replace(/^\uFEFF/, ""));
+    Object.assign(process.env, { ...file, ...process.env });
+  }
   try {
     return read(process.env);
   } catch (err) {

@@ -118,6 +118,16 @@ test("a wrong configuration ends a command with 78 and every problem of the vari
   }
 });
 
+test("a byte order mark at the start of .env or of a rule's file does not matter", async () => {
+  await writeFile(join(folder, ".env"), `\uFEFFDATABASE_URL=${database.url}\n`);
+  onTestFinished(() => rm(join(folder, ".env")));
+  await mkdir(join(folder, "marked"));
+  await writeFile(join(folder, "marked/one.sql"), "\uFEFFselect 1;\n");
+  const { code, stdout, stderr } = await run(["migrate", "marked"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("marked/one.sql");
+});
+
 test("a command does not fail because of a variable that it does not read", async () => {
   const env = { PORT: "x", JWT_SECRET: "short", RETENTION_DAYS: "-1", DATABASE_URL: database.url };
   expect(await run(["status"], env)).toMatchObject({ code: 0, stderr: "" });

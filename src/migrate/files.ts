@@ -119,8 +119,10 @@ function readNames(path: string): string[] {
 }
 
 function readFile(path: string, name: string, kind: MigrationKind): MigrationFile {
-  // A checkout with CRLF line ends must not look like an edited one.
-  const sql = readFileSync(path, "utf8").replaceAll("\r\n", "\n");
+  // A checkout with CRLF line ends must not look like an edited one. PostgreSQL takes a byte order mark for a word.
+  const sql = readFileSync(path, "utf8")
+    .replace(/^\uFEFF/, "")
+    .replaceAll("\r\n", "\n");
   // Only at the start of a line, because an indented `commit;` may belong to a procedure.
   if (/^(begin|start transaction|commit|rollback|abort)( work| transaction)?;/im.test(sql)) {
     throw new MigrationError(
