@@ -8,7 +8,7 @@
 --     $$, 'public.responses', 'created_at > now() - interval ''1 day''');
 --
 --   query     as in bellwire.define_rule(), which refuses the same queries
---   on_table  the table whose rows are tried, at most 1,000 of them
+--   on_table  the table whose rows are tried, at most 100 of them; a notice says if there are more
 --   where     a condition on them, in SQL; it may use the alias t
 --
 -- Each row is tried alone, as if a statement had just inserted it, or updated it if the query reads old_rows too, or deleted it if the query
@@ -17,6 +17,8 @@
 -- One line is a row of the query's result, with the key of its row of the table and all columns of the notification. `not_told` says
 -- why it would make no notification: no recipient, the actor, a muted type, a dedupe_key that exists. A row for which the query
 -- returns nothing has one line, which says why.
+--
+-- It needs a primary, because the check of the query makes a view, which is rolled back.
 --
 -- Rights   members of bellwire_owner who may read the table; the query runs as bellwire_rules, the condition as the caller
 -- Remove   drop function bellwire.try_rule;
@@ -55,14 +57,17 @@ begin
   perform bellwire.check_rule_query('try_rule()', try_rule.on_table, event, try_rule.query, 'notify');
   begin
     perform set_config('transaction_read_only', 'on', true);
-    execute format('select array(select t.tableoid || '' '' || t.ctid from %s t where (' || e'\n%s\n' || ') limit 1000)', try_rule.on_table, coalesce("where", 'true'))
+    execute format('select array(select t.tableoid || '' '' || t.ctid from %s t where (' || e'\n%s\n' || ') limit 101)', try_rule.on_table, coalesce("where", 'true'))
        into places;
     raise exception using errcode = 'BW000';  -- all is known: roll it back
   exception
     when sqlstate 'BW000' then
       null;
   end;
-  foreach place in array places loop
+  if cardinality(places) > 100 then
+    raise notice 'only 100 of the rows were tried; narrow the condition to try others';
+  end if;
+  foreach place in array places[:100] loop
     answer := bellwire.ask_rule(try_rule.query, try_rule.on_table, event, split_part(place, ' ', 2)::tid, split_part(place, ' ', 1)::oid);
     return query
       select answer ->> 'key', w.*, bellwire.why_unwanted(w)

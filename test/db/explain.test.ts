@@ -687,13 +687,21 @@ describe.each(inject("servers"))("explain on $name", (server) => {
       expect(await tryRule(old, "public.users", "id = 2")).toMatchObject([{ recipient_id: "2" }]);
     });
 
-    test("tries 1,000 rows at most, and none of a table without such rows", async () => {
+    test("tries 100 rows at most and says so, and none of a table without such rows", async () => {
       await query(
-        "create table public.loose (a int); insert into public.loose select generate_series(1, 1200)",
+        "create table public.loose (a int); insert into public.loose select generate_series(1, 101)",
       );
       const text = "select a as recipient_id, 'x' as type from new_rows";
+      const notices: (string | undefined)[] = [];
+      const hear = ({ message: said }: { message?: string | undefined }) => notices.push(said);
+      client.on("notice", hear);
       const rows = await tryRule(text, "public.loose", "true");
-      expect(rows).toHaveLength(1000);
+      expect(await tryRule(text, "public.loose", "a < 101")).toHaveLength(100);
+      client.off("notice", hear);
+      expect(rows).toHaveLength(100);
+      expect(notices).toEqual([
+        "only 100 of the rows were tried; narrow the condition to try others",
+      ]);
       expect(rows[0]).toMatchObject({ key: null, recipient_id: "1" });
       expect(await tryRule(text, "public.loose", "a < 0")).toEqual([]);
     });
@@ -845,7 +853,28 @@ describe.each(inject("servers"))("explain on $name", (server) => {
       else expect(row.not_told).toMatch(reason);
     });
 
-    test("writes nothing, neither by its condition", async () => {
+    test("leaves nothing behind", async () => {
+      const count = () =>
+        query(
+          `select (select count(*) from pg_class) as relations, (select count(*) from pg_proc) as functions,
+                  (select count(*) from bellwire.notifications) as notifications, (select count(*) from bellwire.rule_definitions) as rules,
+                  (select last_value from bellwire.notifications_id_seq) as last_id, has_schema_privilege('bellwire_rules', 'bellwire', 'create') as may_create`,
+        );
+      const before = await count();
+      expect(
+        await tryRule(
+          "select id as recipient_id, 'x' as type from new_rows",
+          "public.users",
+          "id = 1",
+        ),
+      ).toMatchObject([{ recipient_id: "1", not_told: null }]);
+      expect(await count()).toEqual(before);
+      expect(await query("select current_setting('transaction_read_only') as read_only")).toEqual([
+        { read_only: "off" },
+      ]);
+    });
+
+    test("refuses a condition that writes", async () => {
       await query(
         "create function public.nasty() returns boolean language sql volatile as 'delete from public.messages; select true'",
       );
