@@ -26,9 +26,9 @@ interface Listed {
 }
 
 /** The shipped file with other modes and ports, under a PM2 of its own, which ends with the test. */
-async function startPm2(databaseUrl: string, app: Record<string, unknown>, env = {}) {
+async function startPm2(databaseUrl: string, app: Record<string, unknown>) {
   const home = await mkdtemp(join(tmpdir(), "bellwire-pm2-"));
-  const service = await createAppFolder(databaseUrl, env);
+  const service = await createAppFolder(databaseUrl);
   const { folder, metricsPort } = service;
   const file = join(folder, "test.config.cjs");
   const changed = JSON.stringify({ ...app, cwd: folder });

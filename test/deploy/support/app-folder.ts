@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,13 +10,20 @@ import { findPort } from "../../faults/support/ports.ts";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SECRET = "a secret that is long enough for HS256";
 
-/** A built Bellwire in a folder of its own, as on a server, with its settings in `.env`. Removed when the test ends. */
-export async function createAppFolder(databaseUrl: string, further: Record<string, string> = {}) {
+/** A built Bellwire in a folder of its own, as on a server, which every user may read. Removed when the test ends. */
+export async function copyApp(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "bellwire-app-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  await chmod(folder, 0o755);
   for (const name of ["dist", "migrations", "sql", "deploy", "package.json"])
     await cp(join(ROOT, name), join(folder, name), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  return folder;
+}
+
+/** The same, with its settings in `.env`. */
+export async function createAppFolder(databaseUrl: string) {
+  const folder = await copyApp();
   const port = await findPort();
   const metricsPort = await findPort();
   const settings = {
@@ -24,7 +31,6 @@ export async function createAppFolder(databaseUrl: string, further: Record<strin
     JWT_SECRET: SECRET,
     PORT: `${port}`,
     METRICS_PORT: `${metricsPort}`,
-    ...further,
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
   await writeFile(join(folder, ".env"), `${lines.join("\n")}\n`);
