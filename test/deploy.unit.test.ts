@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { parse as parseToml } from "smol-toml";
 import { describe, expect, test } from "vitest";
 import { readConfig } from "../src/config.ts";
+import { imageEnvironment, readStages } from "./support/dockerfile.ts";
 
 const root = new URL("../", import.meta.url);
 const readText = (path: string) => readFileSync(new URL(path, root), "utf8");
@@ -21,10 +22,12 @@ const isCommand = (name: string) => readText("src/cli.ts").includes(`  ${name}: 
 /** The build makes `dist/cli.js` from `src/cli.ts`. */
 const sourceOf = (built: string) => built.replace(/^dist\//, "src/").replace(/\.js$/, ".ts");
 
+const stages = readStages(readText("Dockerfile"));
+
 describe("fly.toml", () => {
   // biome-ignore lint/suspicious/noExplicitAny: a missing key fails the test as it should
   const fly = parseToml(readText("fly.toml")) as any;
-  const config = readConfig({ ...external, ...imageEnvironment(), ...fly.env });
+  const config = readConfig({ ...external, ...imageEnvironment(stages), ...fly.env });
 
   test("sends requests to the port that the service listens on, on every address", () => {
     expect(fly.http_service.internal_port).toBe(Number(fly.env.PORT));
@@ -81,7 +84,6 @@ describe("fly.toml", () => {
 });
 
 describe("Dockerfile", () => {
-  const stages = readStages(readText("Dockerfile"));
   const instructions = stages.flatMap((stage) => stage.instructions);
   const runtime = stages.at(-1)?.instructions ?? [];
   const valuesOf = (name: string, from = instructions) =>
@@ -140,7 +142,7 @@ describe("Dockerfile", () => {
   });
 
   test("listens on every address, and has a folder for rules", () => {
-    expect(imageEnvironment()).toEqual({ NODE_ENV: "production", HOST: "0.0.0.0" });
+    expect(imageEnvironment(stages)).toEqual({ NODE_ENV: "production", HOST: "0.0.0.0" });
     expect(valuesOf("RUN", runtime)).toEqual(["mkdir rules"]);
   });
 
@@ -313,41 +315,6 @@ test("every fault in docs/guarantees.md names the tests that make it, and every 
   for (const file of readdirSync(new URL("test/faults", root)))
     if (file.endsWith(".test.ts")) expect(files).toContain(`test/faults/${file}`);
 });
-
-/** What the image sets. */
-function imageEnvironment(): Record<string, string> {
-  const runtime = readStages(readText("Dockerfile")).at(-1)?.instructions ?? [];
-  const pairs = runtime
-    .filter(([name]) => name === "ENV")
-    .flatMap(([, value]) => value.split(" ").map((pair) => pair.split("=") as [string, string]));
-  return Object.fromEntries(pairs);
-}
-
-type Instruction = [name: string, value: string];
-
-/** A Dockerfile's stages; continued lines are joined, comments left out, and every RUN's mounts. */
-function readStages(text: string) {
-  const lines = text
-    .split("\n")
-    .filter((line) => !line.trimStart().startsWith("#"))
-    .join("\n")
-    .replaceAll(/\\\n\s*/g, "")
-    .split("\n");
-  const stages: { name: string; from: string; instructions: Instruction[] }[] = [
-    { name: "", from: "", instructions: [] },
-  ];
-  for (const line of lines.filter((line) => line.trim() !== "")) {
-    const [, name = "", value = ""] = /^([A-Z]+) (.*)$/.exec(line) ?? [];
-    expect(name, line).not.toBe("");
-    if (name === "FROM") {
-      const [, from = "", as = ""] = /^(\S+) AS (\S+)$/.exec(value) ?? [];
-      stages.push({ name: as, from, instructions: [] });
-    } else stages.at(-1)?.instructions.push([name, value.replaceAll(/--mount=\S+ /g, "")]);
-  }
-  const [before, ...rest] = stages;
-  rest[0]?.instructions.unshift(...(before?.instructions ?? []));
-  return rest;
-}
 
 /** The variables of config.ts, and whether each has a default of its own. */
 function variables(): { name: string; hasDefault: boolean }[] {

@@ -22,9 +22,9 @@ test.each<[string, undefined | ((url: string) => { locations: string; http?: str
     (url) => ({ locations: `location / { proxy_pass ${url}; }` }),
   ],
   [
-    "through docs/nginx.conf",
+    "through deploy/nginx/bellwire.conf",
     (url) => ({
-      locations: `${readFileSync("docs/nginx.conf", "utf8")}\nlocation / { proxy_pass ${url}; }`,
+      locations: `${readFileSync("deploy/nginx/bellwire.conf", "utf8")}\nlocation / { proxy_pass ${url}; }`,
       http: `upstream bellwire { server ${url.slice("http://".length)}; keepalive 64; }`,
     }),
   ],

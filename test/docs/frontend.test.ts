@@ -97,10 +97,10 @@ describe("the two lines", () => {
   });
 
   const behindNginx = hasNginx ? inBrowser : test.skip;
-  behindNginx("are a bell behind nginx with docs/nginx.conf", async () => {
+  behindNginx("are a bell behind nginx with deploy/nginx/bellwire.conf", async () => {
     const shop = await open(() => ({ JWT_COOKIE: "bell" }));
     const { url } = await startNginx({
-      locations: `${read("docs/nginx.conf")} location = /shop { proxy_pass ${shop.front.origin("127.0.0.1")}; }`,
+      locations: `${read("deploy/nginx/bellwire.conf")} location = /shop { proxy_pass ${shop.front.origin("127.0.0.1")}; }`,
       http: `upstream bellwire { server ${new URL(shop.service.url).host}; keepalive 64; }`,
     });
     await shop.signIn(url);

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { EventSource } from "eventsource";
 import pg from "pg";
@@ -31,7 +32,7 @@ export interface WatchersOptions {
  */
 export async function openWatchers(options: WatchersOptions) {
   const { url, token, databaseUrl, count, fetchWith = fetch } = options;
-  const recipients = Array.from({ length: count }, (_, i) => `watcher ${i + 1}`);
+  const recipients = Array.from({ length: count }, (_, i) => `${randomUUID()} ${i + 1}`);
   const watchers = await Promise.all(
     recipients.map(async (recipientId): Promise<Watcher> => {
       const authorization = `Bearer ${await token(recipientId, 3600)}`;

@@ -22,7 +22,7 @@ const through = (service: Service, { url }: { url: string }): Service => ({ ...s
 const plain = ({ url }: Service) => ({ locations: `location / { proxy_pass ${url}; }` });
 
 const shipped = ({ url }: Service) => ({
-  locations: readFileSync("docs/nginx.conf", "utf8"),
+  locations: readFileSync("deploy/nginx/bellwire.conf", "utf8"),
   http: `upstream bellwire { server ${url.slice("http://".length)}; keepalive 64; }`,
 });
 
@@ -43,7 +43,7 @@ function openEventSource(url: string, token: string) {
 describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
   describe.each([
     ["with its defaults", plain],
-    ["with docs/nginx.conf", shipped],
+    ["with deploy/nginx/bellwire.conf", shipped],
   ])("%s", (_, configuration) => {
     test("each event arrives at once, also the first, without a following one that pushes it out", async () => {
       const service = await startService({
@@ -74,7 +74,7 @@ describe.skipIf(!hasNginx)("behind Debian's nginx", () => {
     });
   });
 
-  test("docs/nginx.conf keeps an EventSource alive while the service restarts", async () => {
+  test("deploy/nginx/bellwire.conf keeps an EventSource alive while the service restarts", async () => {
     const service = await startService({ databaseUrl: database.url });
     const nginx = await startNginx(shipped(service));
     const token = await service.token("2");
