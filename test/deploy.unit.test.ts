@@ -188,6 +188,40 @@ describe("Dockerfile", () => {
   const findStage = (name: string) => stages.find((stage) => stage.name === name)?.instructions;
 });
 
+test("docs/deploy.md: each time-out is longer than what it waits for", () => {
+  const config = readConfig(external);
+  const valueIn = (path: string, pattern: RegExp) => {
+    const found = [...readText(path).matchAll(pattern)].map(([, value]) => Number(value));
+    expect(found.length, `${path} has ${pattern}`).toBeGreaterThan(0);
+    return Math.min(...found);
+  };
+  const idle = {
+    nginx: valueIn("deploy/nginx/bellwire.conf", /proxy_read_timeout (\d+)s;/g),
+    HAProxy: valueIn("deploy/haproxy/haproxy.cfg", /timeout (?:client|server) (\d+)s/g),
+    Apache: valueIn("deploy/apache/bellwire.conf", /BalancerMember .* timeout=(\d+)/g),
+    Fly: valueIn("fly.toml", /idle_timeout = (\d+)/g),
+    bell: valueIn("packages/client/src/keep-trying.ts", /STALE_MS = (\d+)_000/g),
+  };
+  for (const [name, seconds] of Object.entries(idle))
+    expect(seconds * 1000, name).toBeGreaterThan(2 * 1.2 * config.heartbeatMs);
+
+  const stopMs = config.drainMs + 5000;
+  expect(readText("src/main.ts")).toContain("config.drainMs + 5000");
+  const stop = {
+    systemd: valueIn("deploy/systemd/bellwire.service", /TimeoutStopSec=(\d+)/g),
+    PM2: valueIn("deploy/pm2/ecosystem.config.cjs", /kill_timeout: (\d+)_000/g),
+    Compose: valueIn("deploy/compose.yaml", /stop_grace_period: (\d+)s/g),
+    Fly: valueIn("fly.toml", /kill_timeout = (\d+)/g),
+  };
+  const page = readText("docs/deploy.md");
+  for (const [name, seconds] of Object.entries(stop)) {
+    expect(seconds * 1000, name).toBeGreaterThan(stopMs);
+    expect(page).toMatch(new RegExp(`${name} \`\\w+\` ${seconds}\\b`));
+  }
+  // nginx keeps an idle connection to the service for 60 s.
+  expect(valueIn("src/http/server.ts", /keepAliveTimeout: (\d+)_000/g)).toBeGreaterThan(60);
+});
+
 describe("the workflows", () => {
   const ci = readText(".github/workflows/ci.yml");
   const names = readdirSync(new URL(".github/workflows", root));
@@ -284,6 +318,7 @@ test.each([
   "docs/architecture.md",
   "docs/dba.md",
   "docs/decisions.md",
+  "docs/deploy.md",
   "docs/frontend.md",
   "docs/guarantees.md",
   "docs/rules.md",

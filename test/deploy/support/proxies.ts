@@ -116,6 +116,7 @@ const apache: Program = {
       `Define APACHE_LOG_DIR ${folder}`,
       `PidFile ${folder}/pid`,
       `DefaultRuntimeDir ${folder}`,
+      `ErrorLog ${folder}/error.log`,
       "ServerName localhost",
       `Listen 127.0.0.1:${port}`,
       text
