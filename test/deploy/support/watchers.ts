@@ -72,7 +72,8 @@ export async function openWatchers(options: WatchersOptions) {
     /** Resolves when every watcher got a row that was written after this call. */
     async hearAgain(): Promise<void> {
       const from = performance.now();
-      await expect.poll(() => watchers.every(({ lastAt }) => lastAt > from)).toBe(true);
+      const haveHeard = () => watchers.every(({ lastAt }) => lastAt > from);
+      await expect.poll(haveHeard, { timeout: 30_000 }).toBe(true);
     },
 
     /** Stops writing, and checks that each watcher got each of its rows once, in order. Returns the longest silence of any of them. */
