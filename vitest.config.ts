@@ -10,7 +10,8 @@ const elsewhere = [
 const UNIT = "**/test/**/*.unit.test.ts";
 
 /** The files that take longest. One that started last would run alone. */
-const LONGEST = /(mark-all|exactly-once|fuzz|cross-origin|cli|settings|answer-bytes)\.test\.ts$/;
+const LONGEST =
+  /(mark-all|exactly-once|fuzz|cross-origin|cli|settings|answer-bytes|nginx-faults|held-streams)\.test\.ts$/;
 
 /** Starts the longest files first, then the others in Vitest's order, which without a cache is by their size. */
 class LongestFirst extends BaseSequencer {

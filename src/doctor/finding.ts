@@ -6,7 +6,7 @@ export type Finding =
   | { check: string; level: "well"; seen: string }
   | { check: string; level: "look" | "broken"; seen: string; why: string; fix: string };
 
-type Trouble = { seen: string; why: string; fix: string };
+export type Trouble = { seen: string; why: string; fix: string };
 
 export const well = (check: string, seen: string): Finding => ({ check, level: "well", seen });
 
