@@ -78,9 +78,12 @@ async function startOldProxy(target: string): Promise<string> {
 }
 
 test.each([
-  { how: "with a row", hasRow: true },
-  { how: "without a database", hasRow: false },
-])("a proxy that keeps a stream until it ends is named, $how", async ({ hasRow }) => {
+  { fault: "a proxy keeps a stream until it ends", hasRow: true },
+  {
+    fault: "a proxy keeps a stream until it ends, and there is no database to write to",
+    hasRow: false,
+  },
+])("$fault", async ({ hasRow }) => {
   const url = await startProxy(keepUntilClose);
   const findings = await examine(service, url, hasRow ? { databaseUrl: database.url } : {});
   expect(troublesIn(findings)).toEqual([
@@ -89,7 +92,12 @@ test.each([
 });
 
 test.each([
-  { how: "with a row", heartbeat: "30", hasRow: true, seen: /a row came only when the next one/ },
+  {
+    fault: "a proxy is one event behind",
+    heartbeat: "30",
+    hasRow: true,
+    seen: /a row came only when the next one/,
+  },
   // Heartbeats come after 4.8 s or more, and `ready` is waited for until then.
   {
     how: "without a database",
@@ -97,7 +105,7 @@ test.each([
     hasRow: false,
     seen: /ready came after [4-8]\.\d s/,
   },
-])("a proxy that is one event behind is named, $how", async ({ heartbeat, hasRow, seen }) => {
+])("$fault", async ({ heartbeat, hasRow, seen }) => {
   const quiet = await startService({
     databaseUrl: database.url,
     env: { HEARTBEAT_SECONDS: heartbeat, PING_SECONDS: heartbeat },
@@ -107,7 +115,7 @@ test.each([
   expect(expectTrouble(findings, "broken", "one_behind").seen).toMatch(seen);
 });
 
-test("a proxy that collects what comes for a second is named, and is no broken one", async () => {
+test("a proxy passes each event on late", async () => {
   const url = await startProxy((answer, res) => {
     res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
     answer.on("data", (chunk) => setTimeout(() => res.write(chunk), 700));
@@ -119,7 +127,7 @@ test("a proxy that collects what comes for a second is named, and is no broken o
   ]);
 });
 
-test("a stream that is cut is named with its time, and the default that it is near", async () => {
+test("a proxy ends a stream after a time", async () => {
   const url = await startProxy((answer, res) => {
     handOver(answer, res);
     setTimeout(() => res.destroy(), 3500);
@@ -137,13 +145,13 @@ test("a quiet stream that lives is well", async () => {
   expect(troublesIn(findings)).toEqual([]);
 });
 
-test("a proxy that answers in HTTP/1.0 is named", async () => {
+test("a proxy answers in HTTP/1.0", async () => {
   const url = await startProxy((answer, res) => handOver(answer, res));
   const findings = await examine(service, await startOldProxy(url));
   expectTrouble(findings, "look", "http_version");
 });
 
-test("a proxy that changes the responses' date looks like a wrong clock", async () => {
+test("the clock behind the URL is wrong", async () => {
   const { port } = await startServer((req, res) =>
     passOn(req, res, service.url, (answer) => {
       answer.headers.date = new Date(Date.now() - 90_000).toUTCString();

@@ -30,7 +30,7 @@ const GOOD = `proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_
 const SERVICE = "proxy_pass $service;";
 
 interface Fault {
-  what: string;
+  fault: string;
   /** nginx's server block, with `SERVICE` for the service. */
   locations: string;
   http?: string;
@@ -43,7 +43,7 @@ interface Fault {
 
 const FAULTS: Fault[] = [
   {
-    what: "holds the stream back",
+    fault: "nginx holds a stream back",
     // With HTTP/1.0 to the service there are no chunks, so nothing tells nginx where an event ends.
     locations: `location / { ${SERVICE} ${GOOD.replace("1.1", "1.0")} proxy_buffering on; proxy_ignore_headers X-Accel-Buffering; }`,
     check: "buffering",
@@ -51,7 +51,7 @@ const FAULTS: Fault[] = [
     fix: /proxy_buffering off; proxy_http_version 1\.1; and no proxy_ignore_headers X-Accel-Buffering/,
   },
   {
-    what: "compresses the stream",
+    fault: "nginx compresses the stream",
     locations: `location / { ${SERVICE} ${GOOD} proxy_hide_header Content-Encoding; gzip on; gzip_min_length 0; gzip_types text/event-stream; }`,
     level: "look",
     check: "compression",
@@ -59,7 +59,7 @@ const FAULTS: Fault[] = [
     fix: /gzip off/,
   },
   {
-    what: "asks the service in HTTP/1.0",
+    fault: "nginx asks the service in HTTP/1.0",
     locations: `location / { ${SERVICE} ${GOOD.replace(/^.*?;.*?;/, "")} }`,
     level: "look",
     check: "upstream_version",
@@ -67,91 +67,91 @@ const FAULTS: Fault[] = [
     fix: /proxy_http_version 1\.1/,
   },
   {
-    what: "drops Authorization",
+    fault: "nginx drops Authorization",
     locations: `location / { ${SERVICE} ${GOOD} proxy_set_header Authorization ""; }`,
     check: "authorization",
     seen: /^the request header Authorization is lost on the way/,
     fix: /Remove proxy_set_header Authorization ""/,
   },
   {
-    what: "drops Last-Event-ID",
+    fault: "nginx drops Last-Event-ID",
     locations: `location / { ${SERVICE} ${GOOD} proxy_set_header Last-Event-ID ""; }`,
     check: "last_event_id",
     seen: /Last-Event-ID is lost on the way: nginx drops it/,
     fix: /Remove proxy_set_header Last-Event-ID ""/,
   },
   {
-    what: "drops cookies",
+    fault: "nginx drops cookies",
     locations: `location / { ${SERVICE} ${GOOD} proxy_set_header Cookie ""; }`,
     check: "cookie",
     seen: /^the cookie session is lost on the way: 401 token_missing/,
     fix: /Remove proxy_set_header Cookie ""/,
   },
   {
-    what: "replaces Host",
+    fault: "nginx replaces Host",
     locations: `location / { ${SERVICE} ${GOOD.replace("$http_host", "bellwire.internal")} }`,
     check: "cookie",
     seen: /refused as another site's: 403 origin_refused/,
     fix: /proxy_set_header Host \$host;/,
   },
   {
-    what: "leads the path to the front end",
+    fault: "nginx leads the path to the front end",
     locations: `location / { default_type text/html; return 200 "<!doctype html><title>Shop</title>"; }`,
     check: "route",
     seen: /answered by nginx or the application behind it, not by the service: 200, an HTML page/,
     fix: /location \/api\/notifications \{ proxy_pass/,
   },
   {
-    what: "answers 404 for the front end",
+    fault: "nginx answers 404 for the front end",
     locations: `location / { default_type text/html; return 404 "<h1>Not found</h1>"; }`,
     check: "route",
     seen: /not by the service: 404, an HTML page/,
     fix: /location \/api\/notifications/,
   },
   {
-    what: "cuts the path",
+    fault: "nginx cuts the path",
     locations: `location /api/ { rewrite ^/api/(.*)$ /$1 break; ${SERVICE} ${GOOD} }`,
     check: "route",
     seen: /reaches the service under another path: the service answers 404 route_unknown/,
     fix: /with no path after the port/,
   },
   {
-    what: "redirects to a login",
+    fault: "nginx redirects to a login",
     locations: "location /api/ { return 302 https://sso.example.com/login?next=/; }",
     check: "login",
     seen: /redirected \(302\) to https:\/\/sso\.example\.com\/login by nginx/,
     fix: /Exempt \/api\/notifications from the login in nginx/,
   },
   {
-    what: "redirects to https",
+    fault: "nginx redirects to https",
     locations: "location /api/ { return 301 https://$host$request_uri; }",
     check: "redirect",
     seen: /redirected \(301\) to https:\/\/127\.0\.0\.1\//,
     fix: /bellwire doctor https:\/\/127\.0\.0\.1,/,
   },
   {
-    what: "has no service behind it",
+    fault: "nginx has no service behind it",
     locations: "location / { proxy_pass http://127.0.0.1:1; }",
     check: "proxy",
     seen: /^502 from nginx, not from the service/,
     fix: /systemctl status bellwire.*proxy_pass.*error\.log/,
   },
   {
-    what: "asks for a password",
+    fault: "nginx asks for a password",
     locations: `location / { auth_basic "staff"; auth_basic_user_file /dev/null; ${SERVICE} ${GOOD} }`,
     check: "password",
     seen: /asks for a password .*401, WWW-Authenticate: Basic, from nginx/,
     fix: /auth_basic off/,
   },
   {
-    what: "lets only GET and POST through",
+    fault: "nginx lets only GET and POST through",
     locations: `location / { limit_except GET POST { deny all; } ${SERVICE} ${GOOD} }`,
     check: "writes",
     seen: /^PATCH, PUT do not reach the service: 403 from nginx/,
     fix: /no limit_except/,
   },
   {
-    what: "caches polls",
+    fault: "nginx caches polls",
     http: "proxy_cache_path /tmp/bellwire-doctor-cache-$$ keys_zone=doctor:1m;",
     locations: `location / { ${SERVICE} ${GOOD} }
       location /api/notifications/poll { ${SERVICE} ${GOOD} proxy_cache doctor; proxy_cache_valid 200 1m; proxy_ignore_headers Cache-Control; }`,
@@ -160,7 +160,7 @@ const FAULTS: Fault[] = [
     fix: /proxy_cache off; and no proxy_ignore_headers Cache-Control/,
   },
   {
-    what: "answers requests of strangers from its cache",
+    fault: "nginx answers requests of strangers from its cache",
     http: "proxy_cache_path /tmp/bellwire-doctor-cache-$$ keys_zone=doctor:1m;",
     locations: `location / { ${SERVICE} ${GOOD} }
       location /api/notifications/unread-count { ${SERVICE} ${GOOD} proxy_cache doctor; proxy_cache_valid 200 1m; proxy_ignore_headers Cache-Control; }`,
@@ -169,7 +169,7 @@ const FAULTS: Fault[] = [
     fix: /proxy_cache off/,
   },
   {
-    what: "changes Cache-Control",
+    fault: "nginx changes Cache-Control",
     locations: `location / { ${SERVICE} ${GOOD} proxy_hide_header Cache-Control; add_header Cache-Control "public, max-age=60" always; }`,
     level: "look",
     check: "cache_control",
@@ -177,7 +177,7 @@ const FAULTS: Fault[] = [
     fix: /no add_header Cache-Control/,
   },
   {
-    what: "writes CORS headers besides the service",
+    fault: "nginx writes CORS headers besides the service",
     origin: "https://shop.example",
     locations: `location / { ${SERVICE} ${GOOD} add_header Access-Control-Allow-Origin "*" always; }`,
     check: "cors",
@@ -185,7 +185,7 @@ const FAULTS: Fault[] = [
     fix: /Remove add_header Access-Control-…/,
   },
   {
-    what: "answers preflights",
+    fault: "nginx answers preflights",
     origin: "https://shop.example",
     locations: `location / { if ($request_method = OPTIONS) { add_header Access-Control-Allow-Origin $http_origin; add_header Access-Control-Allow-Headers Authorization; return 204; } ${SERVICE} ${GOOD} }`,
     check: "preflight",
@@ -193,7 +193,7 @@ const FAULTS: Fault[] = [
     fix: /the if for OPTIONS/,
   },
   {
-    what: "shows the metrics",
+    fault: "nginx shows the metrics",
     locations: `location / { ${SERVICE} ${GOOD} } location = /metrics { proxy_pass $metrics; }`,
     level: "look",
     check: "metrics",
@@ -201,7 +201,7 @@ const FAULTS: Fault[] = [
     fix: /Remove the location that leads to METRICS_PORT/,
   },
   {
-    what: "does not tell the client's address",
+    fault: "nginx does not tell the client's address",
     locations: `location / { ${SERVICE} ${GOOD.replace(/proxy_set_header X-F.*/, "")} }`,
     level: "look",
     check: "trust_proxy",
@@ -210,9 +210,9 @@ const FAULTS: Fault[] = [
   },
 ];
 
-describe.skipIf(!hasNginx)("nginx that", () => {
+describe.skipIf(!hasNginx)("doctor names it if", () => {
   test.each(FAULTS)(
-    "$what",
+    "$fault",
     async ({ locations, http = "", level = "broken", check, seen, fix, origin }) => {
       const filled = locations
         .replaceAll("$service", service.url)
