@@ -187,6 +187,21 @@ export function readMetricsConfig(environment: NodeJS.ProcessEnv) {
   return { metricsPort: parse(environment, ["METRICS_PORT"]).METRICS_PORT };
 }
 
+/** What the environment says of a service that may run elsewhere: undefined is what it does not say. */
+export function readRemoteConfig(environment: NodeJS.ProcessEnv) {
+  const names = ["METRICS_PORT", "HEARTBEAT_SECONDS", "ALLOWED_ORIGINS", ...OF_TOKENS] as const;
+  const values = parse(environment, names);
+  const isSet = (name: (typeof names)[number]) => Boolean(environment[name]?.trim());
+  const key = readKey(values);
+  return {
+    metricsPort: values.METRICS_PORT,
+    heartbeatMs: isSet("HEARTBEAT_SECONDS") ? values.HEARTBEAT_SECONDS * 1000 : undefined,
+    allowedOrigins: isSet("ALLOWED_ORIGINS") ? values.ALLOWED_ORIGINS : undefined,
+    key: key.kind === "generated" ? undefined : key,
+    ...readTokenClaims(values),
+  };
+}
+
 /** The named variables. Throws one ConfigError that lists every problem. */
 function parse<Name extends keyof Values>(
   environment: NodeJS.ProcessEnv,
@@ -211,7 +226,7 @@ function findContradictions(set: NodeJS.ProcessEnv, read: ReadonlySet<keyof Valu
   if (keys.length > 1) refuse("JWT_SECRET", `Set exactly one of ${keys.join(", ")}`);
   if (keys.length === 0 && set.DATABASE_URL && read.has("JWT_SECRET"))
     refuse("JWT_SECRET", "Set one of JWT_SECRET, JWT_PUBLIC_KEY, JWT_JWKS_URL");
-  if (!set.DATABASE_URL && (set.JWT_PUBLIC_KEY || set.JWT_JWKS_URL))
+  if (read.has("DATABASE_URL") && !set.DATABASE_URL && (set.JWT_PUBLIC_KEY || set.JWT_JWKS_URL))
     refuse(
       "DATABASE_URL",
       "Set it too. Without it the demo runs, which signs its own tokens and accepts only JWT_SECRET",

@@ -13,8 +13,8 @@ export function skewSeconds({ headers, receivedAt }: Head): number {
 export function checkClock(head: Head): Finding {
   const skew = skewSeconds(head);
   if (Math.abs(skew) <= MAX_SECONDS)
-    return well("clock", "the clock behind the URL agrees with this machine's");
-  return look("clock", {
+    return well("way_clock", "the clock behind the URL agrees with this machine's");
+  return look("way_clock", {
     seen: `the clock behind the URL is ${describeSkew(skew)} (Date: ${head.headers.date})`,
     why: "Tokens are judged by the service's clock: one from a clock that is 30 s ahead (JWT_LEEWAY_SECONDS) is refused, and others end too early or too late.",
     fix: "Run NTP on both machines: timedatectl set-ntp true",

@@ -7,11 +7,11 @@ import type { EventStream, Heard } from "./stream.ts";
 /** A heartbeat comes after the interval plus or minus a fifth, and the service looks once a second. */
 const SLACK = 1.2;
 const TICK_MS = 2000;
-/** If the interval is unknown. Most proxies cut a silent stream after 30 or 60 s, so a longer one is of no use. */
-const UNKNOWN_MS = 45_000;
+/** Also if the interval is unknown. Proxies cut a silent stream after 30 or 60 s, so rarer heartbeats are of no use. */
+const MAX_MS = 45_000;
 
-export const heartbeatLimitMs = (intervalMs: number | undefined): number =>
-  intervalMs === undefined ? UNKNOWN_MS : intervalMs * SLACK + TICK_MS;
+export const heartbeatLimitMs = (intervalMs = MAX_MS): number =>
+  Math.min(MAX_MS, intervalMs * SLACK + TICK_MS);
 
 const isPing = ({ event, retry }: Heard) => event === "ping" && retry === undefined;
 
@@ -26,11 +26,15 @@ export interface HeartbeatOptions {
 /** Waits for a heartbeat, which says when it was sent. */
 export async function checkHeartbeat(options: HeartbeatOptions): Promise<Finding> {
   const { stream, proxy, intervalMs, skewMs } = options;
+  if (intervalMs !== undefined && intervalMs * SLACK > MAX_MS)
+    return silent(`HEARTBEAT_SECONDS is ${intervalMs / 1000}`, proxy);
   const limitMs = heartbeatLimitMs(intervalMs);
   const ping = await stream.hear(isPing, limitMs);
   if (!ping) {
     const end = await stream.ended(0);
-    return end ? explainEnd(stream, end, proxy) : silent(limitMs, intervalMs, proxy);
+    return end
+      ? explainEnd(stream, end, proxy)
+      : silent(`no ping came in ${toSeconds(limitMs)}`, proxy);
   }
   const sentAt = Date.parse(String(ping.data.time)) - skewMs - performance.timeOrigin;
   const lateMs = ping.at - sentAt;
@@ -43,9 +47,9 @@ export async function checkHeartbeat(options: HeartbeatOptions): Promise<Finding
   return well("heartbeat", `a ping came through after ${toSeconds(ping.at - stream.openedAt)}`);
 }
 
-const silent = (limitMs: number, intervalMs: number | undefined, proxy: ProxyName | undefined) =>
+const silent = (seen: string, proxy: ProxyName | undefined) =>
   look("heartbeat", {
-    seen: `no ping came in ${toSeconds(limitMs)}${intervalMs === undefined ? "" : `; HEARTBEAT_SECONDS is ${intervalMs / 1000}`}`,
+    seen,
     why: "A proxy closes a stream that is silent for its time-out, often 30 or 60 s, and the client cannot tell a dead stream from a quiet one.",
     fix: `Set HEARTBEAT_SECONDS to 15. If it is: ${directive("buffering", proxy)}`,
   });

@@ -38,7 +38,7 @@ export function explainRefusal(answer: Answer, given: Given, url: URL): Finding 
       });
     case "unavailable":
     case "keys_unavailable":
-      return broken("service", {
+      return broken("refused", {
         seen,
         why: "The service runs, and what it needs does not answer it: every bell waits.",
         fix:
@@ -47,7 +47,7 @@ export function explainRefusal(answer: Answer, given: Given, url: URL): Finding 
             : "See from the service's machine whether JWT_JWKS_URL answers: curl -sS $JWT_JWKS_URL",
       });
     default:
-      return broken("service", {
+      return broken("refused", {
         seen,
         why: "The service got the request and refuses it.",
         fix: `Look for this request in the service's log: requestId ${problem.requestId ?? answer.headers["x-request-id"] ?? "unknown"}`,

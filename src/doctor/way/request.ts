@@ -33,7 +33,8 @@ export interface RequestOptions {
   body?: string;
 }
 
-const LIMIT_MS = 8000;
+/** Proxies wait up to 10 s for a service that restarts, before they answer themselves. */
+const LIMIT_MS = 12_000;
 const MAX_BODY = 65_536;
 
 export const isFailure = (answer: object): answer is Failure => "code" in answer;

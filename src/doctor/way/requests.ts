@@ -41,7 +41,7 @@ export async function checkPoll(site: Pick<Site, "ask" | "askAsNobody">): Promis
   if (!isOurs(one) || one.status !== 200 || toObject(one.body).cursor === undefined)
     return [
       look("poll", {
-        seen: `/poll is not answered as it should be: ${one.status}`,
+        seen: `/poll is not answered by the service: ${one.status} from ${nameOf(proxyOf(one))}`,
         why: "Where a network lets no stream pass, a bell polls.",
         fix: directive("route", proxyOf(one)),
       }),

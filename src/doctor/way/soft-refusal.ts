@@ -21,7 +21,7 @@ export async function explainSoftRefusal(
       why: "So it is set up for when the service does not answer it. Every bell is offline, and tries again.",
       fix: directive("upstream", proxy),
     });
-  return broken("service", {
+  return broken("refused", {
     seen: `the service refuses streams for now: one ping, and "retry" in ${first.retry} ms`,
     why: "It is draining, its database does not answer, or a limit is reached (MAX_STREAMS, MAX_NEW_STREAMS_PER_SECOND).",
     fix: "Its /readyz and its log say which. For the database's side, with the service's DATABASE_URL: bellwire doctor",

@@ -31,6 +31,12 @@ async function startProxy(
   return `http://127.0.0.1:${port}`;
 }
 
+const startQuiet = (seconds: string) =>
+  startService({
+    databaseUrl: database.url,
+    env: { HEARTBEAT_SECONDS: seconds, PING_SECONDS: seconds },
+  });
+
 /** Keeps the whole response, and hands it over at its end, as a virus scanner does. */
 function keepUntilClose(answer: IncomingMessage, res: ServerResponse) {
   const chunks: Buffer[] = [];
@@ -106,10 +112,7 @@ test.each([
     seen: /ready came after [4-8]\.\d s/,
   },
 ])("$fault", async ({ heartbeat, hasRow, seen }) => {
-  const quiet = await startService({
-    databaseUrl: database.url,
-    env: { HEARTBEAT_SECONDS: heartbeat, PING_SECONDS: heartbeat },
-  });
+  const quiet = await startQuiet(heartbeat);
   const url = await startProxy(stayBehind, quiet);
   const findings = await examine(quiet, url, hasRow ? { databaseUrl: database.url } : {});
   expect(expectTrouble(findings, "broken", "one_behind").seen).toMatch(seen);
@@ -137,6 +140,56 @@ test("a proxy ends a stream after a time", async () => {
   expect(seen).toMatch(/ended the stream after 3\.\d s, [01]\.\d s after its last event/);
 });
 
+test("a proxy holds the first event back until the second", async () => {
+  const url = await startProxy(
+    (answer, res) => {
+      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      let first: Buffer | undefined;
+      answer.once("data", (chunk) => {
+        first = chunk;
+        answer.on("data", (next) => {
+          res.write(Buffer.concat([first ?? Buffer.of(), next]));
+          first = undefined;
+        });
+      });
+    },
+    await startQuiet("30"),
+  );
+  const findings = await examine(service, url, { databaseUrl: database.url });
+  expectTrouble(findings, "look", "ready");
+});
+
+test("a cache sends again what an earlier stream had", async () => {
+  const kept: Buffer[] = [];
+  const { port } = await startServer((req, res) =>
+    passOn(req, res, service.url, (answer) => {
+      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      if (isStream(req) && req.headers["last-event-id"]?.length) res.write(Buffer.concat(kept));
+      answer.on("data", (chunk) => {
+        if (isStream(req) && chunk.includes("event: notification")) kept.push(chunk);
+        res.write(chunk);
+      });
+      answer.on("end", () => res.end());
+    }),
+  );
+  const url = `http://127.0.0.1:${port}`;
+  const findings = await examine(service, url, { databaseUrl: database.url });
+  expect(expectTrouble(findings, "broken", "resume").seen).toMatch(/came \d times, among \d+ rows/);
+});
+
+test("heartbeats are rarer than proxies wait", async () => {
+  const quiet = await startQuiet("60");
+  const findings = await examine(quiet, quiet.url);
+  expect(expectTrouble(findings, "look", "heartbeat").seen).toBe("HEARTBEAT_SECONDS is 60");
+});
+
+test("the service reads another database", async () => {
+  const other = await createDatabase();
+  onTestFinished(other.close);
+  const findings = await examine(service, service.url, { databaseUrl: other.url });
+  expect(expectTrouble(findings, "broken", "delivery").seen).toMatch(/neither on the stream nor/);
+});
+
 test("a quiet stream that lives is well", async () => {
   const findings = await examine(service, service.url, { watchMs: 4000 });
   expect(findings).toContainEqual(
@@ -160,7 +213,7 @@ test("the clock behind the URL is wrong", async () => {
     }),
   );
   const findings = await examine(service, `http://127.0.0.1:${port}`);
-  expect(expectTrouble(findings, "look", "clock").seen).toMatch(
+  expect(expectTrouble(findings, "look", "way_clock").seen).toMatch(
     /^the clock behind the URL is (89|90|91) s behind this machine's/,
   );
 });

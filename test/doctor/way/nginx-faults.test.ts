@@ -169,6 +169,14 @@ const FAULTS: Fault[] = [
     fix: /proxy_cache off/,
   },
   {
+    fault: "nginx leads polls elsewhere",
+    locations: `location / { ${SERVICE} ${GOOD} } location = /api/notifications/poll { return 404; }`,
+    level: "look",
+    check: "poll",
+    seen: /^\/poll is not answered by the service: 404 from nginx/,
+    fix: /location \/api\/notifications/,
+  },
+  {
     fault: "nginx changes Cache-Control",
     locations: `location / { ${SERVICE} ${GOOD} proxy_hide_header Cache-Control; add_header Cache-Control "public, max-age=60" always; }`,
     level: "look",

@@ -140,7 +140,7 @@ test("the service is not ready", async () => {
   await expect.poll(async () => (await fetch(`${cut.url}/readyz`)).status).toBe(503);
   const findings = await examine(cut, cut.url, { token });
   expectTrouble(findings, "broken", "readyz");
-  expect(expectTrouble(findings, "broken", "service").seen).toMatch(/503 unavailable/);
+  expect(expectTrouble(findings, "broken", "refused").seen).toMatch(/503 unavailable/);
 });
 
 describe("TRUST_PROXY", () => {

@@ -9,9 +9,9 @@ import { hasNginx, startNginx } from "../../support/nginx.ts";
 import { findPort } from "./ports.ts";
 
 /** Starts a proxy before the service's port and resolves with its URL. It ends with the test. */
-type Start = (target: number) => Promise<string>;
+export type Start = (target: number) => Promise<string>;
 
-interface Program {
+export interface Program {
   path: string;
   /** Its configuration, from its port, its folder and the service's port. */
   config: (port: number, folder: string, target: number) => string;
@@ -28,7 +28,7 @@ const nginx =
     return (await startNginx({ locations })).url;
   };
 
-const caddy = (directives = ""): Program => ({
+export const caddy = (directives = ""): Program => ({
   path: "/usr/bin/caddy",
   config: (port, _, target) =>
     `{\n  admin off\n}\nhttp://:${port} {\n  bind 127.0.0.1\n  ${directives}\n  reverse_proxy 127.0.0.1:${target}\n}\n`,
@@ -36,7 +36,7 @@ const caddy = (directives = ""): Program => ({
   env: (folder) => ({ XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }),
 });
 
-const haproxy = (option = ""): Program => ({
+export const haproxy = (option = ""): Program => ({
   path: "/usr/sbin/haproxy",
   config: (port, _, target) => `global
   maxconn 500
@@ -55,7 +55,7 @@ backend out
   args: (file) => ["-db", "-f", file],
 });
 
-const apache = (directive = ""): Program => ({
+export const apache = (directive = ""): Program => ({
   path: "/usr/sbin/apache2",
   config: (port, folder, target) => `ServerRoot /usr/lib/apache2
 ${["mpm_event", "authz_core", "proxy", "proxy_http", "filter", "deflate"]
@@ -73,7 +73,7 @@ ProxyPass / http://127.0.0.1:${target}/
   args: (file, folder) => ["-X", "-d", folder, "-f", file],
 });
 
-const varnish = (subroutine = ""): Program => ({
+export const varnish = (subroutine = ""): Program => ({
   path: "/usr/sbin/varnishd",
   config: (_, __, target) =>
     `vcl 4.1;\nbackend service { .host = "127.0.0.1"; .port = "${target}"; }\n${subroutine}\n`,
@@ -83,18 +83,18 @@ const varnish = (subroutine = ""): Program => ({
   ],
 });
 
-const lighttpd: Program = {
+export const lighttpd = (isStreaming: boolean): Program => ({
   path: "/usr/sbin/lighttpd",
   // Without stream-response-body it holds a response until it is complete.
   config: (port, folder, target) => `server.document-root = "${folder}"
 server.bind = "127.0.0.1"
-server.stream-response-body = 1
+server.stream-response-body = ${isStreaming ? 1 : 0}
 server.port = ${port}
 server.modules = ("mod_proxy")
 proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${target})))
 `,
   args: (file) => ["-D", "-f", file],
-};
+});
 
 /** Debian's proxies with common settings. One that is not installed is undefined. */
 export const PROXIES: Record<string, Start | undefined> = {
@@ -112,10 +112,10 @@ export const PROXIES: Record<string, Start | undefined> = {
   "Apache, SetOutputFilter DEFLATE": starter(apache("SetOutputFilter DEFLATE")),
   Varnish: starter(varnish()),
   "Varnish, pipe": starter(varnish("sub vcl_recv { return (pipe); }")),
-  "lighttpd, stream-response-body": starter(lighttpd),
+  "lighttpd, stream-response-body": starter(lighttpd(true)),
 };
 
-function starter(program: Program): Start | undefined {
+export function starter(program: Program): Start | undefined {
   if (!existsSync(program.path)) return undefined;
   return async (target) => {
     const port = await findPort();
