@@ -15,10 +15,10 @@ export interface DeliveryOptions {
 }
 
 /** A healthy way takes milliseconds. */
-const READY_MS = 4000;
-const ROW_MS = 3000;
-const NEXT_MS = 2500;
-const POLL_SECONDS = 8;
+const READY_MS = 3500;
+const ROW_MS = 2500;
+const NEXT_MS = 2000;
+const POLL_SECONDS = 5;
 
 const isReady = ({ event }: Heard) => event === "ready";
 export const isRow =

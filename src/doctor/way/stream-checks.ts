@@ -28,7 +28,7 @@ export interface StreamChecksOptions {
 }
 
 /** Also for `ready`, which comes with the head. */
-const HEAD_MS = 4000;
+const HEAD_MS = 3500;
 
 /** Opens a stream as a browser and one as another client, and judges what arrives on them. */
 export async function checkStream(options: StreamChecksOptions): Promise<Finding[]> {
