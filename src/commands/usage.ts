@@ -9,7 +9,7 @@ export const USAGE = `bellwire <command>
                                    rules apply <folder…>, rules diff <folder…>
   explain <notification>           why somebody was told; or for a row of the application, why or why not:
                                    explain --table <table> --row <key> --recipient <recipient>
-  doctor [--rules DIR] [--json]    what is wrong with the database's side, and what to do
+  doctor [URL]                     what is wrong with the database's side, and on the way to the browser; what to do
   token <recipient> [--ttl 1h]     print a token for a recipient
   prune                            delete notifications older than RETENTION_DAYS
   top                              watch the running service: who is connected, rates, lag, errors
