@@ -11,7 +11,7 @@ const UNIT = "**/test/**/*.unit.test.ts";
 
 /** The files that take longest. One that started last would run alone. */
 const LONGEST =
-  /(mark-all|exactly-once|fuzz|cross-origin|cli|settings|answer-bytes|nginx-faults|held-streams)\.test\.ts$/;
+  /(mark-all|exactly-once|fuzz|cross-origin|cli|settings|answer-bytes|nginx-faults|held-streams|stream-faults)\.test\.ts$/;
 
 /** Starts the longest files first, then the others in Vitest's order, which without a cache is by their size. */
 class LongestFirst extends BaseSequencer {

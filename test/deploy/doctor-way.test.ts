@@ -1,7 +1,15 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Finding } from "../../src/doctor/finding.ts";
 import { passOn, startServer } from "../browser/support/reverse-proxy.ts";
-import { examine, expectTrouble, troublesIn } from "../doctor/way/support/examine.ts";
+import { examine, expectTrouble, SECRET, troublesIn } from "../doctor/way/support/examine.ts";
 import { findPort } from "../faults/support/ports.ts";
 import {
   apache,
@@ -12,8 +20,10 @@ import {
   starter,
   varnish,
 } from "../faults/support/proxies.ts";
+import { CLI } from "../support/cli.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openService, type Service } from "../support/service.ts";
+import { createCertificate } from "./support/certificate.ts";
 
 let database: TestDatabase;
 let service: Service;
@@ -135,6 +145,57 @@ describe("doctor names it if", () => {
     expectTrouble(findings, "broken", "buffering");
   });
 });
+
+describe("over TLS", () => {
+  /** A TLS proxy with a certificate of its own, and the command, which trusts it or not. */
+  async function examineOverTls({ protocols = ["http/1.1"], isTrusted = true } = {}) {
+    const folder = await mkdtemp(join(tmpdir(), "bellwire-tls-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const cert = await createCertificate(folder);
+    const key = await readFile(join(folder, "privkey.pem"));
+    const server = createTlsServer({ cert, key, ALPNProtocols: protocols }, (req, res) =>
+      passOn(req, res, service.url),
+    );
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => void server.close().closeAllConnections());
+    const { port } = server.address() as AddressInfo;
+    return runDoctor(
+      `https://localhost:${port}`,
+      isTrusted ? join(folder, "fullchain.pem") : undefined,
+    );
+  }
+
+  test("the certificate is self-signed", async () => {
+    const findings = await examineOverTls({ isTrusted: false });
+    const { seen, fix } = expectTrouble(findings, "broken", "tls");
+    expect(seen).toMatch(/^the certificate of localhost:\d+ is self-signed/);
+    expect(fix).toMatch(/NODE_EXTRA_CA_CERTS/);
+    expect(findings).toHaveLength(1);
+  });
+
+  test("the site speaks only HTTP/1.1", async () => {
+    const findings = await examineOverTls();
+    expect(expectTrouble(findings, "look", "http_version").seen).toMatch(/only HTTP\/1\.1/);
+  });
+});
+
+/** The command, which reads at its start whose certificates it trusts. */
+async function runDoctor(url: string, certificate: string | undefined): Promise<Finding[]> {
+  const { port } = new URL(service.metricsUrl);
+  const env = {
+    METRICS_PORT: port,
+    JWT_SECRET: SECRET,
+    ...(certificate ? { NODE_EXTRA_CA_CERTS: certificate } : {}),
+  };
+  const child = spawn(process.execPath, [CLI, "doctor", url, "--json"], { env, cwd: tmpdir() });
+  let said = "";
+  child.stdout.on("data", (chunk) => {
+    said += chunk;
+  });
+  await once(child, "close");
+  return JSON.parse(said).findings;
+}
 
 test.each([
   { name: "Caddy", program: caddy() },

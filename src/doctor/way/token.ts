@@ -55,8 +55,8 @@ export function examineToken(token: string, settings: TokenSettings) {
     if (key?.kind === "secret" && !isSignedWith(token, key.secret))
       return "The token is not signed with the JWT_SECRET of this environment. Give what signs tokens and the service the same JWT_SECRET.";
     if (key?.kind === "secret")
-      return "The token fits the JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE of this environment, so the running service has others, or the recipient was revoked (bellwire.revoke) after it was issued. Compare them with the service's environment, and restart it.";
-    return `Compare with the service's environment: the token has alg ${head.alg}, iss ${JSON.stringify(claims.iss)}, aud ${JSON.stringify(claims.aud)} and recipient ${JSON.stringify(recipient)}; and its key must be that of JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL.`;
+      return 'The token fits the JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE of this environment, so the running service has others, or the recipient was revoked (bellwire.revoke) after it was issued. The service\'s log says which ("refused").';
+    return `The service's log says why ("refused"). The token has alg ${head.alg}, iss ${JSON.stringify(claims.iss)}, aud ${JSON.stringify(claims.aud)} and recipient ${JSON.stringify(recipient)}. They and its key must be what the service's JWT_… variables say.`;
   }
 
   return {

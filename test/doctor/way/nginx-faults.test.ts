@@ -137,6 +137,15 @@ const FAULTS: Fault[] = [
     fix: /systemctl status bellwire.*proxy_pass.*error\.log/,
   },
   {
+    fault: "nginx answers in the service's place while it is away",
+    // As the file of deploy/ does, but only for streams.
+    locations: `location / { ${SERVICE} ${GOOD} } location = /api/notifications/stream {
+      default_type text/event-stream; return 200 'retry: 3000\nevent: ping\ndata: {"time":""}\n\n'; }`,
+    check: "proxy",
+    seen: /^nginx answers the stream in the service's place: one ping, and "retry" in 3000 ms/,
+    fix: /systemctl status bellwire/,
+  },
+  {
     fault: "nginx asks for a password",
     locations: `location / { auth_basic "staff"; auth_basic_user_file /dev/null; ${SERVICE} ${GOOD} }`,
     check: "password",
