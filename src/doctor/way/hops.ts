@@ -38,7 +38,7 @@ export async function readLocalStatus(
   if (!status.success) return `the service at ${url.host} is of another version`;
   const { requests, settings } = status.data;
   const find = (name: string) => requests.find(({ doctor }) => doctor === marker + name);
-  const [honest, forged] = [find("honest"), find("forged")];
+  const [honest, forged] = ["honest", "forged"].map(find);
   if (!honest || !forged)
     return `the service on this machine (${url.host}) is not the one behind the URL`;
   return { settings, honest, forged };
