@@ -192,3 +192,33 @@ describe.each(NAMES.filter(isInstalled))("behind %s with its file of deploy/", (
     expect([502, 503]).toContain(other.status);
   });
 });
+
+test.skipIf(!isInstalled("nginx"))(
+  "nginx with the shipped file holds two thousand streams, and passes a row to each",
+  { timeout: 180_000 },
+  async () => {
+    const [streams, perRecipient] = [2000, 10];
+    const service = await startService({ MAX_STREAMS_PER_RECIPIENT: `${perRecipient}` });
+    const proxy = await startProxy("nginx", service.port);
+    const recipients = Array.from({ length: streams / perRecipient }, (_, i) => `crowd ${i}`);
+    let heard = 0;
+    // One recipient after the other: this process also speaks TLS for all of them.
+    for (const recipient of recipients) {
+      const headers = { authorization: `Bearer ${await service.token(recipient)}` };
+      const opened = await Promise.all(
+        Array.from({ length: perRecipient }, () =>
+          openEvents(overHttp1(proxy.ca), `${proxy.url}${STREAM}`, headers),
+        ),
+      );
+      for (const { waitFor } of opened) {
+        await waitFor(({ event }) => event === "ready");
+        waitFor(({ event }) => event === "notification").then(() => heard++);
+      }
+    }
+    expect((await service.metrics())("bellwire_streams")).toBe(streams);
+    await database.query("select bellwire.notify(id, 'test') from unnest($1::text[]) id", [
+      recipients,
+    ]);
+    await expect.poll(() => heard, { timeout: 30_000 }).toBe(streams);
+  },
+);
