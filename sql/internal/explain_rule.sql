@@ -48,7 +48,10 @@ begin
 
   return query
     select null::text,
-           format('It has failed with this row: %s %s (%s times in all from %s to %s).', e.sqlstate, e.message, e.errors, e.first_at::timestamptz(0), e.last_at::timestamptz(0))
+           format(
+             'It has failed with this row: %s %s (%s times in all from %s to %s).',
+             e.sqlstate, e.message, e.errors, e.first_at::timestamptz(0), e.last_at::timestamptz(0)
+           )
       from bellwire.rule_error_log e
      where e.rule = definition.name
        and e.keys @> array[left(explain_rule.key, 100)]
@@ -63,13 +66,19 @@ begin
   if would and not is_known then
     return query
       select null::text,
-             format('It has failed %s times from %s to %s, maybe with this row: %s %s.', e.errors, e.first_at::timestamptz(0), e.last_at::timestamptz(0), e.sqlstate, e.message)
+             format(
+               'It has failed %s times from %s to %s, maybe with this row: %s %s.',
+               e.errors, e.first_at::timestamptz(0), e.last_at::timestamptz(0), e.sqlstate, e.message
+             )
         from bellwire.rule_errors e
        where e.rule = definition.name
        order by e.last_at;
     return query
       select null::text,
-             format('%s notifications of %s were deleted or given away, the last at %s. Nothing stores whether this was one.', count(*), recipient, max(r.removed_at)::timestamptz(0))
+             format(
+               '%s notifications of %s were deleted or given away, the last at %s. Nothing stores whether this was one.',
+               count(*), recipient, max(r.removed_at)::timestamptz(0)
+             )
         from bellwire.removals r
        where r.recipient_id = recipient
       having count(*) > 0;

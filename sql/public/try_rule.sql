@@ -57,7 +57,9 @@ begin
   perform bellwire.check_rule_query('try_rule()', try_rule.on_table, event, try_rule.query, 'notify');
   begin
     perform set_config('transaction_read_only', 'on', true);
-    execute format('select array(select t.tableoid || '' '' || t.ctid from %s t where (' || e'\n%s\n' || ') limit 101)', try_rule.on_table, coalesce("where", 'true'))
+    execute format(
+      e'select array(select t.tableoid || '' '' || t.ctid from %s t where (\n%s\n) limit 101)', try_rule.on_table, coalesce("where", 'true')
+    )
        into places;
     raise exception using errcode = 'BW000';  -- all is known: roll it back
   exception
