@@ -74,6 +74,21 @@ test("a rule inside a migration passes migrate deploy and fails migrate dev", as
   expect(output).toMatch(/P3006[\s\S]*schema "bellwire" does not exist/);
 });
 
+test("with install.sql as an earlier migration it passes both, also in a database that has Bellwire", async () => {
+  const folder = join(project.folder, "prisma/migrations/20250101000000_bellwire");
+  await mkdir(folder);
+  const install = await readFile(join(project.folder, "node_modules/bellwire/dist/install.sql"));
+  await writeFile(join(folder, "migration.sql"), install);
+  for (const before of ["select", "drop schema bellwire cascade"]) {
+    await project.query(before);
+    expect(await prisma("migrate", "reset", "--force")).toMatchObject({ code: 0 });
+    expect(await project.insert()).toBe(1);
+    const dev = await prisma("migrate", "dev");
+    expect(dev).toMatchObject({ code: 0, output: expect.stringContaining(SAME) });
+    expect(await project.bellwire("status")).toMatchObject({ code: 0 });
+  }
+});
+
 async function changeSchema(from: string, to: string) {
   const path = join(project.folder, "prisma/schema.prisma");
   const text = await readFile(path, "utf8");
