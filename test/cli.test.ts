@@ -400,6 +400,16 @@ describe("on a database", () => {
     expect(stderr).toContain("Run bellwire migrate first.");
   });
 
+  test("prune on a database without the schema says what to do", async () => {
+    const empty = await createDatabase(undefined, { empty: true });
+    onTestFinished(empty.close);
+    expect(await runOn(empty, "prune")).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: "The database lacks migrations/0001_schema.sql. Run bellwire migrate first.\n",
+    });
+  });
+
   test("without its database a command exits with 2, says what to do, and prints no password", async () => {
     const url = "postgres://app:canary-password@127.0.0.1:1/app";
     const commands = ["migrate", "status", "prune"].map((command) => runOn({ url }, command));
