@@ -392,6 +392,24 @@ describe("on a database", () => {
     ]);
   });
 
+  test("doctor exits with 2 if something is broken, as JSON too, and prints no password", async () => {
+    const empty = await createDatabase(undefined, { empty: true });
+    onTestFinished(empty.close);
+    const [text, json, missing] = await Promise.all([
+      runOn(empty, "doctor"),
+      runOn(empty, "doctor", "--json"),
+      runOn(empty, "doctor", "--rules", "nothing"),
+    ]);
+    expect(text).toMatchObject({ code: 2, stderr: "" });
+    expect(text.stdout).toMatch(/^BROKEN schema: database \w+ has no Bellwire/m);
+    expect(json).toMatchObject({ code: 2, stderr: "" });
+    expect(JSON.parse(json.stdout)).toMatchObject({ verdict: "broken" });
+    const { password } = new URL(empty.url);
+    expect(text.stdout + json.stdout).not.toContain(`:${password}@`);
+    expect(missing).toMatchObject({ code: 2, stdout: "" });
+    expect(missing.stderr).toContain("Cannot read the folder");
+  });
+
   test("start refuses a database without the schema, and says what to do", async () => {
     const empty = await createDatabase(undefined, { empty: true });
     onTestFinished(empty.close);

@@ -29,7 +29,11 @@ export async function checkRules(
 function toFinding({ code, rule, level, seen, why, fix }: RuleFinding): Finding {
   const check = `rule_${code}`;
   const about = { check, seen: `${rule.endsWith(".sql") ? rule : `rule ${rule}`}: ${seen}` };
-  return level === "note" ? { ...about, level: "well" } : { ...about, level, why, fix };
+  if (level === "note") return { ...about, level: "well" };
+  // Its own `fix` is a hint, such as the columns that there are.
+  const first =
+    code === "query_unfit" ? "Correct the query in its file, then: bellwire rules apply DIR. " : "";
+  return { ...about, level, why, fix: first + fix };
 }
 
 /** What a member of bellwire_owner gets from readRuleFindings(), for the service's login. */

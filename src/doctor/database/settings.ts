@@ -41,7 +41,7 @@ function findTrouble(setting: Setting): Finding[] {
     return [
       broken("settings", {
         seen: where,
-        why: "No trigger fires in such a session: rules tell nobody, and the service refuses the connection.",
+        why: "No trigger fires in such sessions: marks reach no open page, and the service refuses to work so.",
         fix,
       }),
     ];

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, inject, onTestFinished, test } from "vitest";
 import { checkTransactions } from "../../../src/doctor/database/transactions.ts";
+import { startForwarder } from "../../faults/support/forwarder.ts";
 import { createMigrated, startPostgres } from "../../faults/support/postgres.ts";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
 import { AS_SERVICE, createLogin, examine, ofCheck, withLogin } from "./support.ts";
@@ -163,19 +164,50 @@ describe.each(inject("servers"))("on $name", (server) => {
     const user = await createLogin(database, AS_SERVICE);
     expect(ofCheck(await examine(withLogin(database.url, user)), "row_security")).toHaveLength(1);
   });
+});
 
-  test("another session holds a lock that a check needs: the others are made", async () => {
-    const blocker = await database.connect();
-    await blocker.query("begin; lock table bellwire.notifications in access exclusive mode");
-    const startedAt = performance.now();
-    const findings = await examine(database.url);
-    expect(performance.now() - startedAt).toBeLessThan(15_000);
-    expect(ofCheck(findings, "tables")).toMatchObject([
-      { level: "look", seen: expect.stringMatching(/^not checked, because it took too long/) },
-    ]);
-    expect(ofCheck(findings, "wakeups")).toMatchObject([{ level: "well" }]);
-    await blocker.query("rollback");
+test("another session holds a lock that a check needs: the others are made", async () => {
+  const database = await createDatabase();
+  onTestFinished(database.close);
+  const blocker = await database.connect();
+  await blocker.query("begin; lock table bellwire.notifications in access exclusive mode");
+  const startedAt = performance.now();
+  const findings = await examine(database.url);
+  expect(performance.now() - startedAt).toBeLessThan(15_000);
+  expect(ofCheck(findings, "tables")).toMatchObject([
+    { level: "look", seen: expect.stringMatching(/^not checked, because it took too long/) },
+  ]);
+  expect(ofCheck(findings, "wakeups")).toMatchObject([{ level: "well" }]);
+  await blocker.query("rollback");
+});
+
+test("the database stops answering in the middle", async () => {
+  const database = await createDatabase();
+  onTestFinished(database.close);
+  const url = new URL(database.url);
+  const network = await startForwarder(Number(url.port));
+  url.port = String(network.port);
+  const blocker = await database.connect();
+  await blocker.query("begin; lock table bellwire.notifications in access exclusive mode");
+  const startedAt = performance.now();
+  const examined = examine(url.href);
+  await expect
+    .poll(() =>
+      database.query(
+        "select from pg_stat_activity where application_name = 'bellwire doctor' and wait_event_type = 'Lock'",
+      ),
+    )
+    .toHaveLength(1);
+  network.swallow();
+  const findings = await examined;
+  expect(performance.now() - startedAt).toBeLessThan(20_000);
+  expect(findings.at(-1)).toMatchObject({
+    check: "schema", // it prints functions that read the table
+    level: "look",
+    seen: expect.stringMatching(/^not checked, nor what comes after it: the database stopped/),
   });
+  network.heal();
+  await blocker.query("rollback");
 });
 
 test("a session keeps the queue of notifications from emptying", async () => {

@@ -118,6 +118,26 @@ describe.each(inject("servers"))("on $name", (server) => {
     expect(ofCheck(await examine(url), "limits")).toMatchObject([{ level: "well" }]);
   });
 
+  test("the login of a running service has no limits, seen by an administrator", async () => {
+    const user = await createLogin(
+      database,
+      "grant bellwire_service to USER; alter role USER set lock_timeout = '8s'",
+    );
+    const { default: pg } = await import("pg");
+    const service = new pg.Client({
+      connectionString: withLogin(database.url, user),
+      application_name: "bellwire listener",
+    });
+    await service.connect();
+    expect(ofCheck(await examine(database.url), "limits")).toMatchObject([
+      {
+        level: "look",
+        seen: `${user} has no idle_in_transaction_session_timeout, statement_timeout`,
+      },
+    ]);
+    await service.end();
+  });
+
   test("the server ends idle sessions, also the one that listens", async () => {
     const user = await createLogin(
       database,
