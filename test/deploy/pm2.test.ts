@@ -10,6 +10,7 @@ import { installProgram } from "./support/npm.ts";
 import { openWatchers } from "./support/watchers.ts";
 
 const STREAMS = 20;
+/** On a machine that does nothing else. */
 const SILENCE_LIMIT_MS = 1500;
 const run = promisify(execFile);
 
