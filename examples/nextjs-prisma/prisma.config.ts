@@ -4,4 +4,8 @@ import { defineConfig } from "prisma/config";
 // line to use `prisma migrate`.
 process.env.PRISMA_SCHEMA_ENGINE_BINARY ??= process.execPath;
 
-export default defineConfig({ schema: "prisma/schema.prisma" });
+export default defineConfig({
+  schema: "prisma/schema.prisma",
+  // Not `env("DATABASE_URL")`, which `prisma generate` cannot do without.
+  datasource: { url: process.env.DATABASE_URL ?? "" },
+});

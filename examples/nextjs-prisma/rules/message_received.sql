@@ -1,6 +1,7 @@
 -- A message notifies the task's other party. While a task has no executor, only its customer is told.
 --
 -- Remove   select bellwire.drop_rule('message_received');
+grant usage on schema public to bellwire_rules;
 grant select on public."Task", public."User" to bellwire_rules;
 
 select bellwire.define_rule('message_received', 'public."Message"', 'insert', $$

@@ -1,6 +1,7 @@
 -- An accepted response notifies its author.
 --
 -- Remove   select bellwire.drop_rule('response_accepted');
+grant usage on schema public to bellwire_rules;
 grant select on public."Task" to bellwire_rules;
 
 select bellwire.define_rule('response_accepted', 'public."Response"', 'update', $$

@@ -1,6 +1,7 @@
 -- A response notifies the task's customer.
 --
 -- Remove   select bellwire.drop_rule('response_received');
+grant usage on schema public to bellwire_rules;
 grant select on public."Task", public."User" to bellwire_rules;
 
 select bellwire.define_rule('response_received', 'public."Response"', 'insert', $$

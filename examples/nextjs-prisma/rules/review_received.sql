@@ -1,6 +1,7 @@
 -- A review notifies the user who was reviewed.
 --
 -- Remove   select bellwire.drop_rule('review_received');
+grant usage on schema public to bellwire_rules;
 grant select on public."User" to bellwire_rules;
 
 select bellwire.define_rule('review_received', 'public."Review"', 'insert', $$

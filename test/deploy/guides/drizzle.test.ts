@@ -32,7 +32,7 @@ test("recreated tables are silent and status says so, until the rules are applie
     code: 1,
     output: expect.stringContaining("response_received: its table public.responses was dropped"),
   });
-  await project.script("db:deploy");
+  expect(await project.bellwire("rules", "apply", "bellwire/rules")).toMatchObject({ code: 0 });
   expect(await project.insert()).toBe(1);
 });
 

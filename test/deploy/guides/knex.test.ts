@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openProject } from "./project.ts";
 
@@ -31,6 +33,26 @@ test("knex.raw changes a rule's text without an error", async () => {
     "select query from bellwire.rules where name = 'asked'",
   );
   expect(rule?.query).toContain("'Can you do it$1' as title");
+});
+
+test("install.sql in a migration installs everything, with its question marks escaped", async () => {
+  await project.query(
+    "drop schema bellwire cascade; drop schema public cascade; create schema public",
+  );
+  const migration = (text: string) => `import { readFile } from "node:fs/promises";
+    export async function up(knex) {
+      const text = await readFile("node_modules/bellwire/dist/install.sql", "utf8");
+      await knex.raw(${text});
+    }
+    export async function down() {}`;
+  const path = join(project.folder, "migrations/20260102000000_bellwire.js");
+  await writeFile(path, migration("text"));
+  expect((await project.end("npx", "knex", "migrate:latest")).code).toBe(1);
+  await writeFile(path, migration(String.raw`text.replaceAll("?", "\\?")`));
+  await project.run("npx", "knex", "migrate:latest");
+  expect((await project.bellwire("status")).code).toBe(0);
+  await project.script("db:deploy");
+  expect(await project.insert()).toBe(1);
 });
 
 const DEFINE_WITH_RAW = `

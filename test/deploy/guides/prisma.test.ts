@@ -30,7 +30,7 @@ test("a row that Prisma inserts rings", async () => {
 test("Prisma sees neither the triggers nor the schema bellwire", async () => {
   expect((await prisma("migrate", "dev")).output).toContain(SAME);
   const difference = ["--from-config-datasource", "--to-schema", "prisma/schema.prisma"];
-  expect(await prisma("migrate", "diff", ...difference, "--exit-code")).toMatchObject({ code: 0 });
+  expect((await prisma("migrate", "diff", ...difference)).output).toContain("No difference");
   const { output } = await prisma("db", "pull", "--print");
   expect(output).toContain("model Task {");
   expect(output).not.toMatch(/bellwire|notifications/);
@@ -74,6 +74,20 @@ test("a rule inside a migration passes migrate deploy and fails migrate dev", as
   expect(output).toMatch(/P3006[\s\S]*schema "bellwire" does not exist/);
 });
 
+/** The installation as one SQL text, which the package has. */
+const INSTALL = "node_modules/bellwire/dist/install.sql";
+
+test("…unless migrations.initShadowDb installs Bellwire there", async () => {
+  const path = join(project.folder, "prisma.config.ts");
+  const before = await readFile(path, "utf8");
+  const setting = `experimental: { externalTables: true },
+    migrations: { initShadowDb: readFileSync("${INSTALL}", "utf8") },`;
+  const after = before.replace("schema:", `${setting}\n  schema:`);
+  await writeFile(path, `import { readFileSync } from "node:fs";\n${after}`);
+  expect((await prisma("migrate", "dev")).output).toContain(SAME);
+  await writeFile(path, before);
+});
+
 test("with install.sql as an earlier migration it passes both, also in a database that has Bellwire", async () => {
   const folder = join(project.folder, "prisma/migrations/20250101000000_bellwire");
   await mkdir(folder);
@@ -87,6 +101,18 @@ test("with install.sql as an earlier migration it passes both, also in a databas
     expect(dev).toMatchObject({ code: 0, output: expect.stringContaining(SAME) });
     expect(await project.bellwire("status")).toMatchObject({ code: 0 });
   }
+});
+
+test("with the schema bellwire in its list, migrate dev wants to drop Bellwire's tables", async () => {
+  await changeSchema(
+    'provider = "postgresql"',
+    'provider = "postgresql"\n  schemas = ["public", "bellwire"]',
+  );
+  await changeSchema("responses  Response[]", 'responses  Response[]\n  @@schema("public")');
+  await changeSchema('@@map("responses")', '@@map("responses")\n  @@schema("public")');
+  expect((await prisma("migrate", "dev")).output).toContain(
+    "You are about to drop the `notifications` table",
+  );
 });
 
 async function changeSchema(from: string, to: string) {

@@ -26,7 +26,9 @@ const { instance } = await WebAssembly.instantiate(readFileSync(wasm), imports);
 bindings.__wbg_set_wasm(instance.exports);
 instance.exports.__wbindgen_start();
 
-const engine = await bindings.SchemaEngine.new({ datamodels }, () => {}, adapter());
+// `migrate diff` names none, and the engine does not take an empty list.
+const options = datamodels.length > 0 ? { datamodels } : {};
+const engine = await bindings.SchemaEngine.new(options, () => {}, adapter());
 const say = (message) =>
   process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
 for await (const line of createInterface({ input: process.stdin })) {
