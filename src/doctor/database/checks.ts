@@ -66,11 +66,12 @@ export function listChecks(
   return [
     ...ofBellwire,
     ...(isWritable ? [check("listen", () => checkListen(service, direct))] : []),
-    check("rules", () => checkRules(main, options.rules)),
     on(main, "trigger_rights", checkTriggers),
     on(main, "row_security", checkRowSecurity),
-    ...(able.maySeeFunctions ? [on(main, "rule_no_index", checkRulePlans)] : []),
     on(main, "wakeups", checkWakeups),
     on(main, "tables", (client) => checkTables(client, options.retentionDays)),
+    // Last, because they plan queries of the application's tables, which a migration may have locked.
+    check("rules", () => checkRules(main, options.rules)),
+    ...(able.maySeeFunctions ? [on(main, "rule_no_index", checkRulePlans)] : []),
   ];
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { explainConnectionError } from "../../migrate/connection-error.ts";
 import { broken, type Finding } from "../finding.ts";
 import { type Check, type CheckOptions, listChecks } from "./checks.ts";
@@ -11,6 +12,9 @@ type Named = { name: string; url: string };
 
 /** What the service gets as DATABASE_URL and DIRECT_DATABASE_URL. Where both are one URL, they have one name. */
 export type ExamineOptions = CheckOptions & { service: Named; direct: Named };
+
+/** A statement that waits ends sooner (session.ts). This is for checks of many statements. */
+const CHECK_MS = 10_000;
 
 /** Looks at the service's database through both of its URLs. Changes nothing, and sends one NOTIFY. A check ends within 10 s. */
 export async function examineDatabase(options: ExamineOptions): Promise<Finding[]> {
@@ -68,11 +72,23 @@ async function examine(
   // The first one adds those that make sense on what it has seen.
   for (const { name, run } of checks) {
     try {
-      found.push(...(await run()));
+      found.push(...(await within(CHECK_MS, run())));
     } catch (err) {
       found.push(explainUndone(name, err));
       if (isLost(err)) break;
     }
   }
   return found;
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const limit = delay(ms, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`no end within ${ms / 1000} s`);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    timer.abort();
+  }
 }

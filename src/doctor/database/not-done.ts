@@ -7,8 +7,9 @@ const QUERY_CANCELED = "57014";
 /** undefined_table, undefined_column, undefined_function */
 const UNDEFINED = ["42P01", "42703", "42883"];
 
-/** The connection broke or hangs. An error of the database is an answer. */
-export const isLost = (err: unknown): boolean => !isDatabaseError(err);
+/** The connection broke or hangs. An error of the database is an answer, and a TypeError is a mistake of ours. */
+export const isLost = (err: unknown): boolean =>
+  !isDatabaseError(err) && !(err instanceof TypeError);
 
 /** A check that could not be made is a finding, and the others are made all the same. */
 export function explainUndone(check: string, err: unknown): Finding {
@@ -18,7 +19,7 @@ export function explainUndone(check: string, err: unknown): Finding {
     return look(check, {
       seen: `not checked, nor what comes after it: the database stopped answering (${message})`,
       why,
-      fix: "Run doctor again. If it ends here again, read the log of PostgreSQL.",
+      fix: "Run doctor again. If it ends here again, see what the server waits for, and read its log: select pid, usename, wait_event_type, query from pg_stat_activity where state <> 'idle';",
     });
   if (
     isDatabaseError(err) &&

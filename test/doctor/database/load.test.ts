@@ -166,7 +166,9 @@ describe.each(inject("servers"))("on $name", (server) => {
   });
 });
 
-test("another session holds a lock that a check needs: the others are made", async () => {
+test.concurrent("another session holds a lock that a check needs: the others are made", async ({
+  onTestFinished,
+}) => {
   const database = await createDatabase();
   onTestFinished(database.close);
   const blocker = await database.connect();
@@ -181,7 +183,24 @@ test("another session holds a lock that a check needs: the others are made", asy
   await blocker.query("rollback");
 });
 
-test("the database stops answering in the middle", async () => {
+test.concurrent("a migration locks a table that rules read", async ({ onTestFinished }) => {
+  const database = await createDatabase();
+  onTestFinished(database.close);
+  const blocker = await database.connect();
+  await blocker.query("begin; lock table public.tasks in access exclusive mode");
+  const startedAt = performance.now();
+  const findings = await examine(database.url);
+  expect(performance.now() - startedAt).toBeLessThan(20_000);
+  expect(findings.at(-1)).toMatchObject({
+    check: "rules",
+    level: "look",
+    seen: expect.stringMatching(/^not checked, nor what comes after it/),
+  });
+  expect(ofCheck(findings, "wakeups")).toMatchObject([{ level: "well" }]);
+  await blocker.query("rollback");
+});
+
+test.concurrent("the database stops answering in the middle", async ({ onTestFinished }) => {
   const database = await createDatabase();
   onTestFinished(database.close);
   const url = new URL(database.url);
@@ -194,7 +213,7 @@ test("the database stops answering in the middle", async () => {
   await expect
     .poll(() =>
       database.query(
-        "select from pg_stat_activity where application_name = 'bellwire doctor' and wait_event_type = 'Lock'",
+        "select from pg_stat_activity where datname = current_database() and application_name = 'bellwire doctor' and wait_event_type = 'Lock'",
       ),
     )
     .toHaveLength(1);
