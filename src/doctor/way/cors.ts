@@ -79,11 +79,13 @@ function notAllowed(
       why: WHY,
       fix: `Let the proxy pass Origin on (in nginx: no proxy_set_header Origin), and the response's Access-Control-… headers.`,
     });
-  const has = allowedOrigins ? `It has ${allowedOrigins.join(",") || "none"} now. ` : "";
+  const now = allowedOrigins
+    ? `It is ${allowedOrigins.join(",") || "empty"} now.`
+    : "If it is set, the proxy drops the request header Origin.";
   return broken("cors", {
     seen: `the service does not allow ${origin}: no Access-Control-Allow-Origin`,
     why: WHY,
-    fix: `ALLOWED_ORIGINS=${[...(allowedOrigins ?? []), origin].join(",")} for the service, exactly as the browser sends it, and restart it. ${has}If it is set: the proxy drops the request header Origin.`,
+    fix: `ALLOWED_ORIGINS=${[...(allowedOrigins ?? []), origin].join(",")} for the service, exactly as the browser sends it, and restart it. ${now}`,
   });
 }
 

@@ -30,6 +30,9 @@ export interface StreamChecksOptions {
 /** Also for `ready`, which comes with the head. */
 const HEAD_MS = 3500;
 
+/** How long to wait for an event that pushes `ready` out of a buffer: a heartbeat of 15 s, plus a fifth. */
+const PUSH_MS = 16_000;
+
 /** Opens a stream as a browser and one as another client, and judges what arrives on them. */
 export async function checkStream(options: StreamChecksOptions): Promise<Finding[]> {
   const { site, canary, watchMs } = options;
@@ -40,7 +43,7 @@ export async function checkStream(options: StreamChecksOptions): Promise<Finding
     const trouble = head && (await explainHead(head, browser, options));
     if (trouble) return [trouble];
     const proxy = head && !isFailure(head) ? (proxyOf(head) ?? options.proxy) : options.proxy;
-    const limitMs = heartbeatLimitMs(options.heartbeatMs);
+    const limitMs = Math.min(heartbeatLimitMs(options.heartbeatMs), PUSH_MS);
     const flowing = { site, browser, program, proxy };
     const flow = await (canary ? checkRows(flowing, canary) : checkReady(flowing, limitMs));
     const headers = head && !isFailure(head) ? checkStreamHeaders(head) : [];

@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createDatabase, type TestDatabase } from "../../support/database.ts";
-import { openService, type Service } from "../../support/service.ts";
+import { hasNginx, startNginx } from "../../support/nginx.ts";
+import { openService, type Service, startService } from "../../support/service.ts";
 import { examine, QUICK, troublesIn } from "./support/examine.ts";
 
 let database: TestDatabase;
@@ -24,3 +26,27 @@ test("directly, all is well: with a row, and with pings alone", async () => {
   expect(withRow.map(({ check }) => check)).toEqual(expect.arrayContaining(["resume", "delivery"]));
   expect(await database.query("select 1 from bellwire.notifications")).toEqual([]);
 });
+
+test.skipIf(!hasNginx)(
+  "behind nginx with its file of deploy/, all is well, also for pages of an allowed origin",
+  async () => {
+    const origin = "https://shop.example";
+    const own = await startService({
+      databaseUrl: database.url,
+      env: { ...QUICK, TRUST_PROXY: "1", JWT_COOKIE: "session", ALLOWED_ORIGINS: origin },
+    });
+    const { url } = await startNginx({
+      http: `upstream bellwire { server ${new URL(own.url).host}; keepalive 64; }`,
+      // Debian's nginx is on a port of its own here, which $host leaves out.
+      locations: readFileSync("deploy/nginx/bellwire.conf", "utf8").replaceAll(
+        "$host;",
+        "$http_host;",
+      ),
+    });
+    const findings = await Promise.all([
+      examine(own, url, { databaseUrl: database.url }),
+      examine(own, url, { origin }),
+    ]);
+    expect(findings.map(troublesIn)).toEqual([[], []]);
+  },
+);
