@@ -45,7 +45,8 @@ export const HEADERS = [
   "Accept: text/html",
   "Accept-Encoding: gzip, br",
   `Accept-Language: ${CANARY}`,
-  `Origin: https://${CANARY}.example`,
+  // Not the canary: the log names a refused origin.
+  "Origin: https://stranger.example",
   "Origin: null",
   `Referer: https://${CANARY}.example/`,
   `User-Agent: ${CANARY}\xff`,

@@ -161,7 +161,7 @@ const FAULTS: Fault[] = [
   },
   {
     fault: "nginx caches polls",
-    http: "proxy_cache_path /tmp/bellwire-doctor-cache-$$ keys_zone=doctor:1m;",
+    http: "proxy_cache_path cache keys_zone=doctor:1m;",
     locations: `location / { ${SERVICE} ${GOOD} }
       location /api/notifications/poll { ${SERVICE} ${GOOD} proxy_cache doctor; proxy_cache_valid 200 1m; proxy_ignore_headers Cache-Control; }`,
     check: "cache",
@@ -170,7 +170,7 @@ const FAULTS: Fault[] = [
   },
   {
     fault: "nginx answers requests of strangers from its cache",
-    http: "proxy_cache_path /tmp/bellwire-doctor-cache-$$ keys_zone=doctor:1m;",
+    http: "proxy_cache_path cache keys_zone=doctor:1m;",
     locations: `location / { ${SERVICE} ${GOOD} }
       location /api/notifications/unread-count { ${SERVICE} ${GOOD} proxy_cache doctor; proxy_cache_valid 200 1m; proxy_ignore_headers Cache-Control; }`,
     check: "strangers",
@@ -234,10 +234,7 @@ describe.skipIf(!hasNginx)("doctor names it if", () => {
       const filled = locations
         .replaceAll("$service", service.url)
         .replaceAll("$metrics", service.metricsUrl);
-      const { url, port } = await startNginx({
-        locations: filled,
-        http: http.replaceAll("$$", String(process.pid)),
-      });
+      const { url, port } = await startNginx({ locations: filled, http });
       const findings = await examine(service, url.replace(/\d+$/, String(port)), {
         databaseUrl: database.url,
         settings: { cookie: "session" },
