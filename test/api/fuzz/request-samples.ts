@@ -45,10 +45,10 @@ export const HEADERS = [
   "Accept: text/html",
   "Accept-Encoding: gzip, br",
   `Accept-Language: ${CANARY}`,
-  // Not the canary: the log names a refused origin.
+  // The log names a refused origin, of a Referer too, but not its path.
   "Origin: https://stranger.example",
   "Origin: null",
-  `Referer: https://${CANARY}.example/`,
+  `Referer: https://stranger.example/${CANARY}`,
   `User-Agent: ${CANARY}\xff`,
   "Range: bytes=0-1",
   "If-None-Match: *",
