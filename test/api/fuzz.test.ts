@@ -111,7 +111,7 @@ async function learn(service: Service): Promise<Known> {
       `Authorization: Bearer ${token.slice(0, -2)}`,
       cookie,
       `${cookie}\r\nOrigin: http://localhost`,
-      `${cookie}\r\nOrigin: https://${CANARY}.example`,
+      `${cookie}\r\nOrigin: https://stranger.example`,
       `${cookie}\r\nSec-Fetch-Site: same-origin`,
     ],
     words: [...ids, own.cursor, anothers.cursor, ...strangeCursors(own.cursor), ...tickets, "note"],
