@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -7,9 +6,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import type { Finding } from "../../src/doctor/finding.ts";
 import { passOn, startServer } from "../browser/support/reverse-proxy.ts";
-import { examine, expectTrouble, SECRET, troublesIn } from "../doctor/way/support/examine.ts";
+import { examine, expectTrouble, troublesIn } from "../doctor/way/support/examine.ts";
 import { findPort } from "../faults/support/ports.ts";
 import {
   apache,
@@ -20,10 +18,10 @@ import {
   starter,
   varnish,
 } from "../faults/support/proxies.ts";
-import { CLI } from "../support/cli.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 import { openService, type Service } from "../support/service.ts";
 import { createCertificate } from "./support/certificate.ts";
+import { runDoctor } from "./support/run-doctor.ts";
 
 let database: TestDatabase;
 let service: Service;
@@ -160,10 +158,8 @@ describe("over TLS", () => {
     await once(server, "listening");
     onTestFinished(() => void server.close().closeAllConnections());
     const { port } = server.address() as AddressInfo;
-    return runDoctor(
-      `https://localhost:${port}`,
-      isTrusted ? join(folder, "fullchain.pem") : undefined,
-    );
+    const env = isTrusted ? { NODE_EXTRA_CA_CERTS: join(folder, "fullchain.pem") } : {};
+    return runDoctor(service, `https://localhost:${port}`, { env });
   }
 
   test("the certificate is self-signed", async () => {
@@ -179,23 +175,6 @@ describe("over TLS", () => {
     expect(expectTrouble(findings, "look", "http_version").seen).toMatch(/only HTTP\/1\.1/);
   });
 });
-
-/** The command, which reads at its start whose certificates it trusts. */
-async function runDoctor(url: string, certificate: string | undefined): Promise<Finding[]> {
-  const { port } = new URL(service.metricsUrl);
-  const env = {
-    METRICS_PORT: port,
-    JWT_SECRET: SECRET,
-    ...(certificate ? { NODE_EXTRA_CA_CERTS: certificate } : {}),
-  };
-  const child = spawn(process.execPath, [CLI, "doctor", url, "--json"], { env, cwd: tmpdir() });
-  let said = "";
-  child.stdout.on("data", (chunk) => {
-    said += chunk;
-  });
-  await once(child, "close");
-  return JSON.parse(said).findings;
-}
 
 test.each([
   { name: "Caddy", program: caddy() },

@@ -59,7 +59,7 @@ describe.each(NAMES.filter(isInstalled))("behind %s with its file of deploy/", (
     },
   );
 
-  test("the service sees the client's address, its host and no hop-by-hop header", async () => {
+  test("the service sees the client's address, its host with the port and no hop-by-hop header", async () => {
     const seen: IncomingMessage[] = [];
     const server = createServer((req, res) => {
       seen.push(req);
@@ -82,12 +82,14 @@ describe.each(NAMES.filter(isInstalled))("behind %s with its file of deploy/", (
       const [{ headers = {} } = {}] = seen;
       // With TRUST_PROXY=1 the last one counts.
       expect(String(headers["x-forwarded-for"]).split(", ").at(-1)).toBe("127.0.0.1");
-      expect(headers.host, path).toMatch(/^localhost/);
+      expect(headers.host, path).toBe(new URL(proxy.url).host);
       expect(headers.connection ?? "keep-alive").toMatch(/^(keep-alive|close)$/i);
       expect(headers).not.toHaveProperty("upgrade");
       expect(headers).toMatchObject({ cookie: "session=x" });
       if (path !== "/bellwire.js") expect(headers).toMatchObject({ "x-forwarded-proto": "https" });
       if (path === STREAM) expect(headers).toMatchObject({ "last-event-id": "a" });
+      await (await overHttp2(proxy.ca)(`${proxy.url}${path}`)).text();
+      expect(seen.at(-1)?.headers.host, path).toBe(new URL(proxy.url).host);
     }
   });
 

@@ -79,7 +79,9 @@ select r.rolname as "user",
   join pg_database d on d.datname = current_database()
  cross join (
          select count(*)::integer as used,
-                count(*) filter (where application_name = 'bellwire listener')::integer as services
+                count(*) filter (
+                  where application_name = 'bellwire listener' and datname = current_database()
+                )::integer as services
            from pg_stat_activity
           where usename is not null
        ) a

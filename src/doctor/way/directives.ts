@@ -62,7 +62,7 @@ const DIRECTIVES = {
   },
   host: {
     otherwise: "Let the proxy pass the request header Host on as the browser sent it.",
-    nginx: "In nginx's location: proxy_set_header Host $host;",
+    nginx: "In nginx's location: proxy_set_header Host $http_host;",
     Apache: "In Apache: ProxyPreserveHost On",
     Caddy: "Remove header_up Host from Caddy's reverse_proxy.",
     HAProxy: "Remove http-request set-header Host from HAProxy.",

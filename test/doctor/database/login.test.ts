@@ -1,4 +1,4 @@
-import type pg from "pg";
+import pg from "pg";
 import { beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { checkConnections } from "../../../src/doctor/database/connections.ts";
 import { checkRights } from "../../../src/doctor/database/rights.ts";
@@ -123,7 +123,6 @@ describe.each(inject("servers"))("on $name", (server) => {
       database,
       "grant bellwire_service to USER; alter role USER set lock_timeout = '8s'",
     );
-    const { default: pg } = await import("pg");
     const service = new pg.Client({
       connectionString: withLogin(database.url, user),
       application_name: "bellwire listener",
@@ -168,7 +167,15 @@ describe.each(inject("servers"))("on $name", (server) => {
 
   test("the server has too few connections left for a service", async () => {
     const client = await database.connect();
-    const [finding] = await checkConnections(client, 290);
+    // Of another database, so not one that has its connections already.
+    const service = new pg.Client({
+      connectionString: database.url.replace(/\/[^/]*$/, "/postgres"),
+      application_name: "bellwire listener",
+    });
+    await service.connect();
+    onTestFinished(() => service.end());
+    // More than the server has, whatever else runs on it.
+    const [finding] = await checkConnections(client, 300);
     expect(finding).toMatchObject({
       level: "look",
       seen: expect.stringMatching(/^\d+ of 297 connections of the server are taken, most by /),

@@ -37,11 +37,7 @@ test.skipIf(!hasNginx)(
     });
     const { url } = await startNginx({
       http: `upstream bellwire { server ${new URL(own.url).host}; keepalive 64; }`,
-      // Debian's nginx is on a port of its own here, which $host leaves out.
-      locations: readFileSync("deploy/nginx/bellwire.conf", "utf8").replaceAll(
-        "$host;",
-        "$http_host;",
-      ),
+      locations: readFileSync("deploy/nginx/bellwire.conf", "utf8"),
     });
     const findings = await Promise.all([
       examine(own, url, { databaseUrl: database.url }),

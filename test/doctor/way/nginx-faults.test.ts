@@ -92,7 +92,7 @@ const FAULTS: Fault[] = [
     locations: `location / { ${SERVICE} ${GOOD.replace("$http_host", "bellwire.internal")} }`,
     check: "cookie",
     seen: /refused as another site's: 403 origin_refused/,
-    fix: /proxy_set_header Host \$host;/,
+    fix: /proxy_set_header Host \$http_host;/,
   },
   {
     fault: "nginx leads the path to the front end",
