@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { parseEnv } from "node:util";
 import type { App } from "./app/app.ts";
 import { type Config, ConfigError } from "./config.ts";
@@ -12,17 +13,27 @@ const LAST_MS = 5000;
 
 /** Reads the environment, and from `.env` in the working directory what it lacks. Exits if what `read` needs of it is wrong. */
 export function loadConfig<Read>(read: (environment: NodeJS.ProcessEnv) => Read): Read {
-  if (existsSync(".env")) {
-    // Not by `process.loadEnvFile`: a byte order mark, which editors on Windows write, would hide the first variable.
-    const file = parseEnv(readFileSync(".env", "utf8").replace(/^\uFEFF/, ""));
-    Object.assign(process.env, { ...file, ...process.env });
-  }
   try {
+    Object.assign(process.env, { ...readEnvFile(), ...process.env });
     return read(process.env);
   } catch (err) {
     if (!(err instanceof ConfigError)) throw err;
     createOutput(2).write(`The configuration is wrong:\n${err.message}\n`);
     return exit(EXIT.settings);
+  }
+}
+
+function readEnvFile(): NodeJS.Dict<string> {
+  if (!existsSync(".env")) return {};
+  try {
+    // Not by `process.loadEnvFile`: a byte order mark, which editors on Windows write, would hide the first variable.
+    return parseEnv(readFileSync(".env", "utf8").replace(/^\uFEFF/, ""));
+  } catch (cause) {
+    const path = resolve(".env");
+    const { code, message } = cause as NodeJS.ErrnoException;
+    // Docker makes a folder for a mount whose file does not exist.
+    if (code === "EISDIR") throw new ConfigError(`✖ ${path} is a folder. It should be a file.`);
+    throw new ConfigError(`✖ Cannot read ${path}: ${message}`);
   }
 }
 

@@ -92,6 +92,31 @@ test("commands that use no token need no key; a wrong folder is an error that sa
   expect(start.stderr).toContain("Set one of JWT_SECRET");
 });
 
+test("a folder without SQL files is named, and is no error", async () => {
+  const bare = join(folder, "bare");
+  await mkdir(bare);
+  await writeFile(join(bare, "README.md"), "No rules yet.\n");
+  const said = `The folder ${bare} has no .sql file.\n`;
+  const env = { DATABASE_URL: database.url };
+  for (const command of ["plan", "status", "rules apply", "rules diff"]) {
+    const { stderr } = await run([...command.split(" "), "bare"], env);
+    expect({ command, stderr }).toEqual({ command, stderr: said });
+  }
+  const { code, stdout, stderr } = await run(["migrate", "bare"], env);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: said });
+  expect(stdout).toMatch(/^Nothing to do\.$/m);
+});
+
+test("a .env that cannot be read is a wrong setting, in words of ours", async () => {
+  const path = join(folder, ".env");
+  await mkdir(path);
+  onTestFinished(() => rm(path, { recursive: true }));
+  expect(await run(["status"], { DATABASE_URL: database.url })).toMatchObject({
+    code: 78,
+    stderr: `The configuration is wrong:\n✖ ${path} is a folder. It should be a file.\n`,
+  });
+});
+
 test("a wrong configuration ends a command with 78 and every problem of the variables that it reads", async () => {
   const env = {
     PORT: "x",

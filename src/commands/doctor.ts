@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { type DatabaseConfig, readDoctorConfig } from "../config.ts";
 import { asService } from "../db/pool.ts";
 import { examineDatabase } from "../doctor/database/examine.ts";
@@ -7,6 +6,7 @@ import { examineWay, type WayOptions } from "../doctor/way/way.ts";
 import { loadConfig } from "../main.ts";
 import { readFiles } from "../migrate/files.ts";
 import { createCommand } from "./command.ts";
+import { namedFolders } from "./folders.ts";
 import { migrationUrl } from "./migration-url.ts";
 import { readWayOptions } from "./way-options.ts";
 
@@ -44,7 +44,7 @@ On the service's machine it sees more. Reads METRICS_PORT, HEARTBEAT_SECONDS, AL
     const way = url
       ? await readWayOptions({ url, token, recipient, origin, long }, database, misuse)
       : undefined;
-    const files = rules === undefined ? [] : readFiles({ folders: [resolve(rules)] });
+    const files = rules === undefined ? [] : readFiles({ folders: namedFolders([rules]) });
     if (way) sayWait(way);
     const findings = await Promise.all([
       url && database.kind === "embedded"

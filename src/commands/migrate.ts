@@ -1,9 +1,9 @@
-import { resolve } from "node:path";
 import { readDatabaseConfig } from "../config.ts";
 import { createLogger } from "../logger.ts";
 import { loadConfig } from "../main.ts";
 import { migrate } from "../migrate/migrate.ts";
 import { createCommand } from "./command.ts";
+import { namedFolders } from "./folders.ts";
 import { migrationUrl } from "./migration-url.ts";
 import { say } from "./say.ts";
 
@@ -15,7 +15,7 @@ Applies everything or nothing. If it waits for a lock or builds an index, it say
   async run({ args }) {
     const config = loadConfig(readDatabaseConfig);
     const log = createLogger(config.logLevel);
-    const folders = args.map((folder) => resolve(folder));
+    const folders = namedFolders(args);
     const { applied } = await migrate({ url: migrationUrl(config), folders, log, say });
     const text = applied.length === 0 ? "Nothing to do." : `Applied:\n${applied.join("\n")}`;
     return { text };

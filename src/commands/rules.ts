@@ -1,10 +1,10 @@
-import { resolve } from "node:path";
 import { readDatabaseConfig } from "../config.ts";
 import { EXIT } from "../exit-code.ts";
 import { createLogger } from "../logger.ts";
 import { loadConfig } from "../main.ts";
 import { applyRules, diffRules, listRules } from "../migrate/rules.ts";
 import { createCommand, type Outcome } from "./command.ts";
+import { namedFolders } from "./folders.ts";
 import { migrationUrl } from "./migration-url.ts";
 import { formatApplied, formatDiff, formatList } from "./rules-text.ts";
 
@@ -19,14 +19,14 @@ created again. It does not drop a rule whose file is gone; it says how to. It do
 diff says what apply would do. Changes nothing. Exits with 1 if there is a difference.
 All read DATABASE_URL and DIRECT_DATABASE_URL.`,
   async run({ args: [what = "list", ...args], misuse }): Promise<Outcome> {
-    const folders = args.map((folder) => resolve(folder));
     if (what !== "list" && what !== "apply" && what !== "diff")
       return misuse(`there is no command rules ${what}`);
-    if (what === "list" && folders.length > 0) return misuse("rules list takes no folder");
-    if (what !== "list" && folders.length === 0) return misuse(`rules ${what} needs a folder`);
+    if (what === "list" && args.length > 0) return misuse("rules list takes no folder");
+    if (what !== "list" && args.length === 0) return misuse(`rules ${what} needs a folder`);
     const config = loadConfig(readDatabaseConfig);
     const url = migrationUrl(config);
     if (what === "list") return list(url);
+    const folders = namedFolders(args);
     if (what === "diff") return diff(url, folders);
     const log = createLogger(config.logLevel);
     return { text: formatApplied(await applyRules({ url, folders, log })) };

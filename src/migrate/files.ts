@@ -102,15 +102,16 @@ function readFolder(root: string, folder: string, kind: MigrationKind): Migratio
   const path = resolve(root, folder);
   const inside = relative(root, path);
   const label = inside.startsWith("..") ? basename(path) : inside;
-  return readNames(path)
-    .filter((file) => file.endsWith(".sql"))
+  return readSqlNames(path)
     .sort()
     .map((file) => readFile(join(path, file), `${label}/${file}`.replaceAll("\\", "/"), kind));
 }
 
-function readNames(path: string): string[] {
+export const hasSqlFiles = (folder: string): boolean => readSqlNames(folder).length > 0;
+
+function readSqlNames(path: string): string[] {
   try {
-    return readdirSync(path);
+    return readdirSync(path).filter((file) => file.endsWith(".sql"));
   } catch (cause) {
     throw new MigrationError(`Cannot read the folder ${path}. Name a folder of SQL files.`, {
       cause,
