@@ -2,6 +2,7 @@
 import { type Command, type Outcome, UsageError } from "./commands/command.ts";
 import { USAGE } from "./commands/usage.ts";
 import { EXIT } from "./exit-code.ts";
+import { requireNode } from "./node-version.ts";
 import { createOutput } from "./output.ts";
 import { readVersion } from "./version.ts";
 
@@ -47,6 +48,7 @@ function fail(err: unknown): void {
 }
 
 try {
+  requireNode(process.versions.node);
   const outcome = await run(process.argv.slice(2));
   if (outcome) print(outcome);
 } catch (err) {

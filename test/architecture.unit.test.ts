@@ -11,6 +11,7 @@ const GROUND = [
   "last-resort",
   "last-warnings",
   "logger",
+  "node-version",
   "output",
   "version",
 ];
