@@ -31,6 +31,7 @@ declare
   returned  text[] := '{}';
   offender  text;
   message   text;
+  denied    text;    -- the table or view that bellwire_rules may not read
   hint      text;
 begin
   select c.* into relation from pg_class c where c.oid = on_table;
@@ -135,6 +136,7 @@ begin
       null;
     when others then
       get stacked diagnostics message = message_text, hint = pg_exception_hint;
+      denied := substring(message from '^permission denied for (?:table|view|materialized view|foreign table) (.*)$');
       hint := case
         when exists (select from unnest(virtual) v where strpos(message, v) > 0) then coalesce(
           nullif(hint, ''),
@@ -150,6 +152,14 @@ begin
         when message ~ '^permission denied for schema ' then format(
           'Write into the rule''s file: grant usage on schema %s to bellwire_rules; A schema that is dropped and created again loses its grants.',
           quote_ident(substr(message, 30))
+        )
+        when denied is not null then format(
+          'Write into the rule''s file: grant select on %s to bellwire_rules; Rules run as that role.',
+          (select case count(*) when 1 then min(c.oid::regclass::text) else quote_ident(denied) end
+             from pg_class c
+            where c.relname = denied
+              and c.relkind in ('r', 'p', 'v', 'm', 'f')
+              and not has_table_privilege('bellwire_rules', c.oid, 'select'))
         )
         when sqlstate = '42501' then
           'Rules run as bellwire_rules. As the owner of the tables that the query reads, grant it select on them, and usage on their schemas.'

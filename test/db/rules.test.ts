@@ -105,7 +105,7 @@ const REFUSED: [
     { query: `${TELL_OWNER} join public.secrets s on s.id = r.id` },
     "42501",
     "permission denied for table secrets",
-    "Rules run as bellwire_rules. As the owner of the tables that the query reads, grant it select on them, and usage on their schemas.",
+    "Write into the rule's file: grant select on public.secrets to bellwire_rules; Rules run as that role.",
   ],
   [
     "a schema that bellwire_rules may not use",

@@ -30,9 +30,8 @@ function toFinding({ code, rule, level, seen, why, fix }: RuleFinding): Finding 
   const check = `rule_${code}`;
   const about = { check, seen: `${rule.endsWith(".sql") ? rule : `rule ${rule}`}: ${seen}` };
   if (level === "note") return { ...about, level: "well" };
-  // Its own `fix` is a hint, such as the columns that there are.
-  const first =
-    code === "query_unfit" ? "Correct the query in its file, then: bellwire rules apply DIR. " : "";
+  // Its own `fix` is a hint, such as the columns that there are, or a grant.
+  const first = code === "query_unfit" ? "Correct its file, then: bellwire rules apply DIR. " : "";
   return { ...about, level, why, fix: first + fix };
 }
 
