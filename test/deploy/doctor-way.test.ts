@@ -146,10 +146,14 @@ describe("doctor names it if", () => {
 
 describe("over TLS", () => {
   /** A TLS proxy with a certificate of its own, and the command, which trusts it or not. */
-  async function examineOverTls({ protocols = ["http/1.1"], isTrusted = true } = {}) {
+  async function examineOverTls({
+    protocols = ["http/1.1"],
+    isTrusted = true,
+    isExpired = false,
+  } = {}) {
     const folder = await mkdtemp(join(tmpdir(), "bellwire-tls-"));
     onTestFinished(() => rm(folder, { recursive: true }));
-    const cert = await createCertificate(folder);
+    const cert = await createCertificate(folder, { isExpired });
     const key = await readFile(join(folder, "privkey.pem"));
     const server = createTlsServer({ cert, key, ALPNProtocols: protocols }, (req, res) =>
       passOn(req, res, service.url),
@@ -167,6 +171,14 @@ describe("over TLS", () => {
     const { seen, fix } = expectTrouble(findings, "broken", "tls");
     expect(seen).toMatch(/^the certificate of localhost:\d+ is self-signed/);
     expect(fix).toMatch(/NODE_EXTRA_CA_CERTS/);
+    expect(findings).toHaveLength(1);
+  });
+
+  test("the certificate has expired", async () => {
+    const findings = await examineOverTls({ isExpired: true });
+    const { seen, fix } = expectTrouble(findings, "broken", "tls");
+    expect(seen).toMatch(/^the certificate of localhost:\d+ has expired/);
+    expect(fix).toMatch(/certbot renew/);
     expect(findings).toHaveLength(1);
   });
 

@@ -3,7 +3,3 @@ import pg from "pg";
 /** A name as it stands in SQL, quoted only where that is needed. */
 export const ident = (name: string): string =>
   pg.escapeIdentifier(name).replace(/^"([a-z_][a-z0-9_]*)"$/, "$1");
-
-/** 1 rule, 2 rules. */
-export const plural = (count: number, word: string): string =>
-  `${count.toLocaleString("en-US")} ${word}${count === 1 ? "" : "s"}`;

@@ -1,7 +1,8 @@
 import type { ClientBase } from "pg";
 import { isDatabaseError } from "../../migrate/error.ts";
 import { type Finding, look } from "../finding.ts";
-import { ident, plural } from "./quote.ts";
+import { plural } from "../plural.ts";
+import { ident } from "./quote.ts";
 
 /** A smaller table is read in a few milliseconds. */
 const MANY_ROWS = 10_000;

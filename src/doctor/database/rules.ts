@@ -2,7 +2,7 @@ import type { MigrationFile } from "../../migrate/files.ts";
 import { readRuleFindings } from "../../migrate/rule-findings.ts";
 import { explain, type RuleFinding, type Seen } from "../../migrate/rule-meanings.ts";
 import { type Finding, well } from "../finding.ts";
-import { plural } from "./quote.ts";
+import { plural } from "../plural.ts";
 import type { Session } from "./session.ts";
 
 /** The installed rules: whether they fire, fit their tables, failed lately, and are those of the files. */

@@ -4,7 +4,7 @@ import { type MigrationFile, readFiles } from "../../migrate/files.ts";
 import { findPending } from "../../migrate/pending.ts";
 import { type DatabaseState, type FunctionDrift, readState } from "../../migrate/state.ts";
 import { broken, type Finding, look, well } from "../finding.ts";
-import { plural } from "./quote.ts";
+import { plural } from "../plural.ts";
 
 export interface Able {
   database: string;

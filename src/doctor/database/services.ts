@@ -1,6 +1,6 @@
 import type { ClientBase } from "pg";
 import { type Finding, look, well } from "../finding.ts";
-import { plural } from "./quote.ts";
+import { plural } from "../plural.ts";
 
 /** The services that are connected to this database, by their LISTEN connections. Every login sees the names of connections. */
 export async function checkServices(client: ClientBase): Promise<Finding[]> {

@@ -1,5 +1,12 @@
 import type { ProxyName } from "./proxy.ts";
 
+const NGINX_HTTP_1_1 = 'proxy_http_version 1.1; proxy_set_header Connection "";';
+const NGINX_HOST = "proxy_set_header Host $http_host;";
+const NGINX_FORWARDED = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
+const CADDY_ENCODE = `In the Caddyfile, compress only what is no stream:
+@page not path /api/notifications/stream
+encode @page gzip`;
+
 type Directives = Partial<Record<ProxyName, string>>;
 
 /** What to write into which proxy. `otherwise` is for one that doctor does not know, or that has no such setting. */
@@ -11,11 +18,13 @@ const DIRECTIVES = {
     nginx:
       "In nginx's location of the stream: proxy_buffering off; proxy_http_version 1.1; and no proxy_ignore_headers X-Accel-Buffering.",
     lighttpd: "In lighttpd: server.stream-response-body = 1",
-    Caddy: "In Caddy's reverse_proxy: flush_interval -1; and keep encode off the stream.",
+    Caddy: `${CADDY_ENCODE}
+And in its reverse_proxy: flush_interval -1`,
     Apache: "In Apache: ProxyPass … flushpackets=on; and no SetOutputFilter on the stream.",
     Varnish: "In Varnish: set beresp.do_stream = true; or return (pipe) for the stream.",
-    Privoxy:
-      "Privoxy filters whole documents. Exempt the site: { -filter -deanimate-gifs } .example.com",
+    Privoxy: `Privoxy filters whole documents. In its user.action, with your site's name:
+{ -filter -deanimate-gifs }
+.example.com`,
     Cloudflare: "In Cloudflare, turn off features that rewrite responses for this path.",
     HAProxy: "In HAProxy: option http-no-delay; and no option http-buffer-request or compression.",
     IIS: 'In IIS: set responseBufferLimit="0" of the proxy (ARR).',
@@ -25,8 +34,7 @@ const DIRECTIVES = {
     otherwise: "Exempt text/event-stream from compression.",
     nginx:
       "In nginx's location of the stream: gzip off; and no proxy_hide_header Content-Encoding.",
-    Caddy:
-      "In the Caddyfile: encode only what is not a stream: @page not path /api/notifications/stream, then encode @page gzip",
+    Caddy: CADDY_ENCODE,
     Apache: "In Apache: SetEnvIf Request_URI /stream$ no-gzip=1",
     HAProxy: "In HAProxy: take text/event-stream out of compression type.",
     "Next.js": "In next.config: compress: false",
@@ -62,7 +70,7 @@ const DIRECTIVES = {
   },
   host: {
     otherwise: "Let the proxy pass the request header Host on as the browser sent it.",
-    nginx: "In nginx's location: proxy_set_header Host $http_host;",
+    nginx: `In nginx's location: ${NGINX_HOST}`,
     Apache: "In Apache: ProxyPreserveHost On",
     Caddy: "Remove header_up Host from Caddy's reverse_proxy.",
     HAProxy: "Remove http-request set-header Host from HAProxy.",
@@ -70,19 +78,21 @@ const DIRECTIVES = {
   },
   forwarded: {
     otherwise: "Let the proxy set X-Forwarded-For to the client's address.",
-    nginx: "In nginx's location: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+    nginx: `In nginx's location: ${NGINX_FORWARDED}`,
     HAProxy: "In HAProxy's defaults: option forwardfor",
   },
   route: {
     otherwise:
       "Let the proxy pass /api/notifications, with all below it and unchanged, to the service.",
-    nginx:
-      "In nginx: location /api/notifications { proxy_pass http://127.0.0.1:3000; } with no path after the port.",
-    Caddy:
-      "In the Caddyfile: handle /api/notifications* { reverse_proxy 127.0.0.1:3000 } before the front end's handle.",
-    Apache:
-      "In Apache, before other ProxyPass lines: ProxyPass /api/notifications http://127.0.0.1:3000/api/notifications",
-    HAProxy: "In HAProxy's frontend: use_backend bellwire if { path_beg /api/notifications }",
+    nginx: `In nginx, with the service's PORT and no path after it: location /api/notifications { proxy_pass http://127.0.0.1:3000; ${NGINX_HTTP_1_1} ${NGINX_HOST} ${NGINX_FORWARDED} }`,
+    Caddy: `In the Caddyfile, with the service's PORT:
+handle /api/notifications* {
+  reverse_proxy 127.0.0.1:3000
+}`,
+    Apache: `In Apache, before other ProxyPass lines, with the service's PORT:
+ProxyPreserveHost On
+ProxyPass /api/notifications http://127.0.0.1:3000/api/notifications`,
+    HAProxy: "In HAProxy: no http-request set-path or replace-path for /api/notifications.",
     "Next.js":
       'In next.config: rewrites of /api/notifications/:path* to "http://127.0.0.1:3000/api/notifications/:path*"; a page or route of yours with that path goes first.',
     Vercel: "Vercel cannot hold streams. Run the service elsewhere, and give the bell its URL.",
@@ -106,7 +116,8 @@ const DIRECTIVES = {
   caching: {
     otherwise: "Cache nothing below /api/notifications.",
     nginx: "In nginx's location: proxy_cache off; and no proxy_ignore_headers Cache-Control.",
-    Varnish: 'In Varnish\'s vcl_recv: if (req.url ~ "^/api/notifications") { return (pass); }',
+    Varnish:
+      'First in Varnish\'s vcl_recv: if (req.url ~ "^/api/notifications") { return (pass); }',
     Cloudflare: "In Cloudflare: a cache rule that bypasses the cache for /api/notifications*.",
     CloudFront: "In CloudFront: the cache policy CachingDisabled for /api/notifications*.",
     Apache: "In Apache: CacheDisable /api/notifications",
@@ -149,6 +160,11 @@ const DIRECTIVES = {
       "See whether the service runs (systemctl status bellwire), and whether HAProxy's server line and its check fit it.",
     Fly: "fly status; the machine may be down, or not listen on internal_port with HOST=0.0.0.0.",
   },
+  upstreamVersion: {
+    otherwise: "Let the proxy ask the service in HTTP/1.1.",
+    nginx: `In nginx's location: ${NGINX_HTTP_1_1}`,
+    Apache: "In Apache: no SetEnv force-proxy-request-1.0.",
+  },
   http2: {
     otherwise: "Turn HTTP/2 on at the proxy that ends TLS.",
     nginx: "In nginx: listen 443 ssl http2; (from 1.25.1: http2 on;)",
@@ -167,8 +183,13 @@ const DIRECTIVES = {
   basicAuth: {
     otherwise: "Exempt /api/notifications from the proxy's password.",
     nginx: "In nginx's location /api/notifications: auth_basic off;",
-    Caddy: "In the Caddyfile: a matcher that keeps basicauth off /api/notifications*.",
-    Apache: "In Apache: <Location /api/notifications> Require all granted </Location>",
+    Caddy: `In the Caddyfile, ask for a password only where there are pages:
+@page not path /api/notifications*
+basicauth @page { … }`,
+    Apache: `In Apache:
+<Location /api/notifications>
+  Require all granted
+</Location>`,
   },
 } as const satisfies Record<string, Directives & { otherwise: string }>;
 

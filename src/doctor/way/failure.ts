@@ -63,7 +63,7 @@ function connectionTrouble({ code, message }: Failure, url: URL): Trouble {
       return {
         seen: `nothing listens at ${url.host} (connection refused)`,
         why: NO_BROWSER,
-        fix: `Start what should listen there, the proxy or the service (it listens on 127.0.0.1 unless HOST says otherwise): ss -ltnp | grep :${portOf(url)}`,
+        fix: `If it restarts just now, run doctor again. Else start what should listen there, the proxy or the service (it listens on 127.0.0.1 unless HOST says otherwise), and look: ss -ltnp | grep :${portOf(url)}`,
       };
     case "TIMEOUT":
     case "ETIMEDOUT":

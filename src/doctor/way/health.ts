@@ -4,6 +4,9 @@ import { isOurs } from "./proxy.ts";
 import { isFailure } from "./request.ts";
 import type { Site } from "./site.ts";
 
+const DATABASE_SIDE =
+  "Examine the database's side, with the service's DATABASE_URL: bellwire doctor";
+
 /** `/readyz`, where the proxy passes it on: what the service says of itself. */
 export async function checkHealth(site: Pick<Site, "askRoot">): Promise<Finding[]> {
   const answer = await site.askRoot("/readyz");
@@ -14,14 +17,14 @@ export async function checkHealth(site: Pick<Site, "askRoot">): Promise<Finding[
       broken("readyz", {
         seen: `the service says that it is not ready: ${seen}`,
         why: "It refuses streams until that is over.",
-        fix: "Examine the database's side, with the service's DATABASE_URL: bellwire doctor. If it is draining, wait for the restart.",
+        fix: DATABASE_SIDE,
       }),
     ),
     ...sentences(warnings).map((seen) =>
       look("readyz", {
         seen: `the service warns: ${seen}`,
         why: "It works, and this needs a person.",
-        fix: "Examine the database's side, with the service's DATABASE_URL: bellwire doctor",
+        fix: DATABASE_SIDE,
       }),
     ),
   ];

@@ -108,8 +108,8 @@ function checkUpstream({ honest }: LocalStatus, proxy: ProxyName | undefined): F
   return [
     look("upstream_version", {
       seen: `${nameOf(proxy)} asks the service in HTTP/1.0`,
-      why: "A stream in HTTP/1.0 has no chunks. Streams pass only as long as X-Accel-Buffering: no is heeded, and each request opens a connection.",
-      fix: 'In nginx\'s location: proxy_http_version 1.1; proxy_set_header Connection "";',
+      why: "A stream in HTTP/1.0 has no chunks. Streams pass only as long as the proxy heeds X-Accel-Buffering: no, and each request opens a connection.",
+      fix: directive("upstreamVersion", proxy),
     }),
   ];
 }

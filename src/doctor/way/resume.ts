@@ -1,10 +1,11 @@
 import { broken, type Finding, well } from "../finding.ts";
+import { plural } from "../plural.ts";
 import type { Canary } from "./canary.ts";
 import { isRow, toSeconds } from "./delivery.ts";
 import { directive } from "./directives.ts";
 import { nameOf, type ProxyName } from "./proxy.ts";
 import type { Site } from "./site.ts";
-import type { EventStream, Heard } from "./stream.ts";
+import type { EventStream } from "./stream.ts";
 
 const LIMIT_MS = 4000;
 const WHY_LOST =
@@ -55,7 +56,7 @@ export async function checkResume(
     const times = resumed.heard.filter(isRow(missed.id)).length;
     if (times === 1 && repeated.length === 0)
       return [well("resume", "a row that was written while the stream was cut came once")];
-    return [broken("resume", again(rows, times))];
+    return [broken("resume", again(times, repeated.length))];
   } finally {
     resumed.close();
   }
@@ -68,8 +69,8 @@ const lost = (proxy: ProxyName | undefined): Finding =>
     fix: directive("resume", proxy),
   });
 
-const again = (rows: readonly Heard[], times: number) => ({
-  seen: `the stream was cut and resumed: the row of the meantime came ${times} times, among ${rows.length} rows`,
+const again = (times: number, repeated: number) => ({
+  seen: `the stream was cut and resumed: the row of the meantime came ${times === 1 ? "once" : `${times} times`}, and ${plural(repeated, "row")} from before the cut came again`,
   why: "Something on the way sends again what it has kept of an earlier stream.",
   fix: directive("caching", undefined),
 });

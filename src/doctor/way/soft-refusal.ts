@@ -23,7 +23,7 @@ export async function explainSoftRefusal(
     });
   return broken("refused", {
     seen: `the service refuses streams for now: one ping, and "retry" in ${first.retry} ms`,
-    why: "It is draining, its database does not answer, or a limit is reached (MAX_STREAMS, MAX_NEW_STREAMS_PER_SECOND).",
+    why: "Its database does not answer, or a limit is reached (MAX_STREAMS, MAX_NEW_STREAMS_PER_SECOND).",
     fix: "Its /readyz and its log say which. For the database's side, with the service's DATABASE_URL: bellwire doctor",
   });
 }

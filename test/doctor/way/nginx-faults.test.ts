@@ -113,7 +113,7 @@ const FAULTS: Fault[] = [
     locations: `location /api/ { rewrite ^/api/(.*)$ /$1 break; ${SERVICE} ${GOOD} }`,
     check: "route",
     seen: /reaches the service under another path: the service answers 404 route_unknown/,
-    fix: /with no path after the port/,
+    fix: /no path after it: location \/api\/notifications/,
   },
   {
     fault: "nginx redirects to a login",
@@ -192,6 +192,14 @@ const FAULTS: Fault[] = [
     check: "cache_control",
     seen: /^nginx has changed the stream's Cache-Control to public, max-age=60/,
     fix: /no add_header Cache-Control/,
+  },
+  {
+    fault: "nginx drops Origin",
+    origin: "https://shop.example",
+    locations: `location / { ${SERVICE} ${GOOD} proxy_set_header Origin ""; }`,
+    check: "cors",
+    seen: /^ALLOWED_ORIGINS has https:\/\/shop\.example, .*nginx drops it, or the request header Origin$/,
+    fix: /no proxy_set_header Origin/,
   },
   {
     fault: "nginx writes CORS headers besides the service",

@@ -132,20 +132,6 @@ test("two versions answer in turn", async () => {
   expect(expectTrouble(findings, "look", "version").seen).toMatch(/0\.0\.9 and 0\.1\.0/);
 });
 
-describe("without its database,", () => {
-  test.each([
-    { fault: "the service is not ready", check: "readyz", seen: /says that it is not ready/ },
-    { fault: "the database of the service is away", check: "refused", seen: /503 unavailable/ },
-  ])("$fault", async ({ check, seen }) => {
-    const own = await createDatabase();
-    const cut = await startService({ databaseUrl: own.url, env: QUICK });
-    await own.close();
-    await expect.poll(async () => (await fetch(`${cut.url}/readyz`)).status).toBe(503);
-    const findings = await examine(cut, cut.url);
-    expect(expectTrouble(findings, "broken", check).seen).toMatch(seen);
-  });
-});
-
 describe("TRUST_PROXY", () => {
   test.skipIf(!hasNginx).each([
     {

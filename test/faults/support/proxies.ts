@@ -58,7 +58,7 @@ backend out
 export const apache = (directive = ""): Program => ({
   path: "/usr/sbin/apache2",
   config: (port, folder, target) => `ServerRoot /usr/lib/apache2
-${["mpm_event", "authz_core", "proxy", "proxy_http", "filter", "deflate"]
+${["mpm_event", "authz_core", "setenvif", "headers", "proxy", "proxy_http", "filter", "deflate"]
   .map((name) => `LoadModule ${name}_module modules/mod_${name}.so`)
   .join("\n")}
 PidFile ${folder}/pid
