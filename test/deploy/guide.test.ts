@@ -11,7 +11,7 @@ import { findPort } from "../faults/support/ports.ts";
 import { createDatabase } from "../support/database.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const SECRET = "a secret that is long enough for HS256";
+const SECRET = "a-secret-that-is-long-enough-for-HS256";
 const run = promisify(execFile);
 
 /** The code of docs/deploy.md under a heading, block by block. */
@@ -41,18 +41,13 @@ test("the commands for a server, typed one after the other, ring the bell", {
     const here = block
       .replace("https://github.com/OWNER/bellwire", ROOT)
       .replaceAll(/ (\/(opt|etc|srv)\/)/g, ` ${folder}$1`)
-      .replace("postgres://postgres@127.0.0.1:5432/app", database.url)
+      .replace("postgres://postgres:PASSWORD@127.0.0.1:5432/app", database.url)
       .replaceAll("https://bell.example.com", url)
       .replaceAll("http://127.0.0.1:3000", url)
       .replaceAll(/^systemctl .*$/gm, ":");
     const script = `cd ${folder}/opt/bellwire 2>/dev/null || true; export DATABASE_URL=${database.url}\n${here}`;
     // As on a server that is set to production.
-    const env = {
-      PATH: process.env.PATH,
-      HOME: folder,
-      NODE_ENV: "production",
-      JWT_SECRET: SECRET,
-    };
+    const env = { PATH: process.env.PATH, HOME: folder, NODE_ENV: "production" };
     return (await run("bash", ["-ec", script], { cwd: folder, env })).stdout;
   };
 
@@ -77,10 +72,11 @@ test("the commands for a server, typed one after the other, ring the bell", {
   const file = join(folder, "etc/bellwire/bellwire.env");
   const edited = (await readFile(file, "utf8"))
     .replace(/^DATABASE_URL=.*$/m, () => `DATABASE_URL=${asLogin(database.url)}`)
-    .replace(/^JWT_SECRET=.*$/m, `JWT_SECRET='${SECRET}'`);
+    .replace(/^JWT_SECRET=.*$/m, `JWT_SECRET=${SECRET}`);
+  await writeFile(file, edited);
 
   await mkdir(join(folder, "etc/systemd/system"), { recursive: true });
-  const starting = type(start.replace("curl -s ", "curl -s --retry 20 --retry-connrefused "));
+  const starting = type(start);
   const unit = readFileSync("deploy/systemd/bellwire.service", "utf8");
   const [, line = ""] = /^ExecStart=(.*)$/m.exec(unit) ?? [];
   const [program = "", ...args] = line.split(" ");
@@ -101,8 +97,8 @@ test("the commands for a server, typed one after the other, ring the bell", {
   });
   expect(JSON.parse(await starting)).toMatchObject({ status: "ok" });
 
-  const [listen = "", notify = ""] = ring.split("\n");
-  const listening = type(`${listen.replace("curl -N", "curl -N --max-time 8")} || true`);
+  const [secret = "", listen = "", notify = ""] = ring.split("\n");
+  const listening = type(`${secret}\n${listen.replace("curl -N", "curl -N --max-time 8")} || true`);
   const open = async () =>
     /^bellwire_streams (\d+)$/m.exec(
       await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text(),
