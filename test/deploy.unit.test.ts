@@ -246,6 +246,37 @@ describe("the workflows", () => {
   });
 });
 
+describe("a release", () => {
+  const packages = ["package.json", "packages/client/package.json", "packages/react/package.json"];
+  const read = (path: string) => JSON.parse(readText(path));
+  const filesOf = (folder: string) =>
+    readdirSync(new URL(folder, root), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(root.pathname.length));
+
+  test("publishes each package with one version, and from where npm can prove that it comes", () => {
+    const [{ version, repository }, ...others] = packages.map(read);
+    const release = readText(".github/workflows/release.yml");
+    expect(release).toContain("npm publish --provenance\n");
+    for (const [i, other] of others.entries()) {
+      const directory = `packages/${i === 0 ? "client" : "react"}`;
+      expect(other).toMatchObject({ version, repository: { ...repository, directory } });
+      expect(release).toMatch(
+        new RegExp(`npm publish --provenance --access public.* -w ${directory}\\b`),
+      );
+    }
+    expect(others[1].dependencies).toEqual({ "@bellwire/client": version });
+  });
+
+  test("is refused while a file that is not a test has the placeholder OWNER", () => {
+    const files = [...packages, ...[".github", "deploy", "docs"].flatMap(filesOf)];
+    const open = files.filter((file) => readText(file).includes("github.com/OWNER"));
+    const prepublish = readText("scripts/prepublish.js");
+    expect(open.length).toBeGreaterThan(5);
+    for (const file of open) expect(prepublish).toContain(`"${file}"`);
+  });
+});
+
 describe("README", () => {
   const rows = [...readme.matchAll(/^\| `([A-Z0-9_]+)` \| (.*?) \|/gm)].map(
     ([, name = "", fallback = ""]) => ({ name, fallback }),

@@ -20,6 +20,7 @@ const COPIED = [
     "src",
     "sql",
     "migrations",
+    "deploy",
     "scripts",
     "docs",
     "packages",
@@ -83,6 +84,7 @@ test("the package has what it needs to run, and nothing else", async () => {
   expect((await readdir(installed)).sort()).toEqual([
     "LICENSE",
     "README.md",
+    "deploy",
     "dist",
     "migrations",
     "package.json",
@@ -95,9 +97,13 @@ test("the package has what it needs to run, and nothing else", async () => {
     "dist/demo/page/index.html",
     "dist/db/generated/client.js",
     "dist/cli.js",
+    "deploy/nginx/bellwire.conf",
+    "deploy/systemd/bellwire.service",
   ])
     expect(files).toContain(needed);
   expect(files).not.toContain("dist/removed-long-ago.js");
+  // It builds the checkout, which the package does not have.
+  expect(files).not.toContain("deploy/compose.yaml");
   expect(files.filter((file) => /\.(ts|map)$/.test(file))).toEqual(["dist/service.d.ts"]);
   for (const file of files.filter((file) => file.endsWith(".js")))
     expect(await readFile(join(installed, file), "utf8"), file).not.toContain("sourceMappingURL");
@@ -113,6 +119,14 @@ test("its command says the version, and plans the rules of the working directory
   expect(version.stdout).toBe(`${readVersion()}\n`);
   expect(plan.stdout).toContain("'rules/mine.sql'");
   expect(plan.stdout).toContain("a rule of this project");
+});
+
+test("the systemd unit's command runs in the package's folder", async () => {
+  const installed = join(project, "node_modules/bellwire");
+  const unit = await readFile(join(installed, "deploy/systemd/bellwire.service"), "utf8");
+  const [, args = ""] = /^ExecStart=\/usr\/bin\/node (.*) start$/m.exec(unit) ?? [];
+  const { stdout } = await run(installed, process.execPath, ...args.split(" "), "--version");
+  expect(stdout.trim()).toBe(readVersion());
 });
 
 test("a TypeScript program starts and closes the service, and can import nothing else", async () => {
@@ -153,7 +167,15 @@ test("without the development dependencies prepare succeeds, and says how to bui
 });
 
 test("publishing is refused while OWNER stands for the repository's owner", async () => {
-  const paths = ["package.json", ".github/ISSUE_TEMPLATE/config.yml"];
+  const paths = [
+    "package.json",
+    "packages/client/package.json",
+    "packages/react/package.json",
+    ".github/ISSUE_TEMPLATE/config.yml",
+    "deploy/monitoring/alerts.yaml",
+    "deploy/systemd/bellwire.service",
+    "docs/deploy.md",
+  ];
   for (const path of paths) {
     const copy = await copyFiles(...paths);
     const write = async (path: string, owner: string) => {
