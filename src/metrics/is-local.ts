@@ -10,7 +10,10 @@ const OF_PROXIES = ["x-forwarded-for", "forwarded", "via"];
 export const isLocal = ({
   socket,
   headers,
-}: Pick<IncomingMessage, "socket" | "headers">): boolean =>
+  httpVersion,
+}: Pick<IncomingMessage, "socket" | "headers" | "httpVersion">): boolean =>
+  // nginx before 1.29.7 asks with 1.0, and without any of those headers, unless told otherwise.
+  httpVersion === "1.1" &&
   LOOPBACK.test(socket.remoteAddress ?? "") &&
   LOCAL_HOST.test(headers.host ?? "") &&
   OF_PROXIES.every((name) => headers[name] === undefined);

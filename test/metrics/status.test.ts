@@ -1,6 +1,8 @@
 import { once } from "node:events";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { DOCTOR_HEADER } from "../../src/http/hop.ts";
 import { Status } from "../../src/metrics/status.ts";
@@ -72,6 +74,18 @@ describe("only programs on this machine may read it", () => {
     ["a page whose host name was made to lead here", { host: "evil.example" }],
   ])("%s gets 404", async (_, headers) => {
     expect(await statusCode(at("127.0.0.1"), headers)).toBe(404);
+  });
+
+  test("nginx on this machine, which by default asks with HTTP/1.0 and names itself nowhere, gets 404", async () => {
+    const ask = async (version: string) => {
+      const socket = connect(Number(port()), "127.0.0.1");
+      socket.write(
+        `GET /status.json HTTP/${version}\r\nHost: 127.0.0.1:${port()}\r\nConnection: close\r\n\r\n`,
+      );
+      return (await text(socket)).slice(0, 12);
+    };
+    expect(await ask("1.0")).toBe("HTTP/1.1 404");
+    expect(await ask("1.1")).toBe("HTTP/1.1 200");
   });
 
   test("a caller over IPv6 or an IPv4-mapped address may", async () => {
