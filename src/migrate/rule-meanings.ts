@@ -65,7 +65,7 @@ const MEANINGS = {
   failing: {
     level: "look",
     why: "Whom these writes concern was not told.",
-    fix: "Correct the cause. Then forget the errors: delete from bellwire.rule_error_log where rule = 'NAME';",
+    fix: "Correct the cause. Then forget the errors, as a member of bellwire_owner: delete from bellwire.rule_error_log where rule = 'NAME';",
   },
   limited: {
     level: "note",

@@ -17,7 +17,7 @@ export async function checkRowSecurity(client: ClientBase): Promise<Finding[]> {
   return rows.map(({ name }) =>
     look("row_security", {
       seen: `row level security of ${name} hides rows from the rules, which may read that table`,
-      why: "A rule that reads it fails, rather than to overlook rows: it tells nobody.",
+      why: "A rule that reads it fails rather than overlook rows, and tells nobody.",
       fix: "As an administrator, let rules see all rows: alter role bellwire_rules bypassrls; Or let them read a view that belongs to the table's owner.",
     }),
   );

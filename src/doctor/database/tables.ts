@@ -52,7 +52,7 @@ async function checkVacuum(client: ClientBase): Promise<Finding[]> {
         look("vacuum", {
           seen: `${name} has ${dead.toLocaleString("en-US")} dead rows, and ${live.toLocaleString("en-US")} others`,
           why: "Reads pass over the dead rows, so they get slower.",
-          fix: `First end old transactions, see above. Then, as a member of bellwire_owner: vacuum (analyze) ${name};`,
+          fix: `If doctor names old transactions, end them first. Then, as a member of bellwire_owner: vacuum (analyze) ${name};`,
         }),
       );
     if (name === "bellwire.rule_error_log" && live > MANY_ERRORS)
@@ -60,7 +60,7 @@ async function checkVacuum(client: ClientBase): Promise<Finding[]> {
         look("rule_errors", {
           seen: `bellwire.rule_error_log has ${live.toLocaleString("en-US")} rows`,
           why: "Rules fail again and again, or their errors are never pruned.",
-          fix: "See which: select * from bellwire.rule_errors order by errors desc; When the cause is gone: delete from bellwire.rule_error_log;",
+          fix: "See which: select * from bellwire.rule_errors order by errors desc; When the cause is gone, as a member of bellwire_owner: delete from bellwire.rule_error_log;",
         }),
       );
   }

@@ -4,7 +4,7 @@ const TYPE = "bellwire.doctor";
 
 export interface Canary {
   recipientId: string;
-  /** Resolves when the row is committed, at this `performance.now()`. Undefined if it was dropped, as of a muted type. */
+  /** Resolves when the row is committed, at this `performance.now()`. Undefined if it was dropped, as of a muted type, and from `close` on. */
   write(): Promise<{ id: string; at: number } | undefined>;
   close(): Promise<void>;
 }
@@ -55,6 +55,8 @@ export async function openCanary(url: string, recipientId: string): Promise<Cana
     return { reason: `the database of DATABASE_URL does not answer as expected (${nameOf(err)})` };
   }
 
+  /** The last one, and so all: a connection makes one query after the other. */
+  let writing: Promise<unknown> = Promise.resolve();
   let closing: Promise<void> | undefined;
   const close = () => {
     closing ??= remove();
@@ -62,6 +64,8 @@ export async function openCanary(url: string, recipientId: string): Promise<Cana
   };
   async function remove(): Promise<void> {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, onSignal);
+    // One that is being written has no id yet.
+    await writing.catch(() => {});
     try {
       await client.query("delete from bellwire.notifications where id = any ($1)", [ids]);
     } finally {
@@ -74,18 +78,25 @@ export async function openCanary(url: string, recipientId: string): Promise<Cana
   }
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
 
+  async function write() {
+    const { rows } = await client.query<{ id: string | null }>(
+      "select bellwire.notify($1, $2, title => 'A test row of bellwire doctor') as id",
+      [recipientId, TYPE],
+    );
+    const at = performance.now();
+    const id = rows[0]?.id;
+    if (id === null || id === undefined) return undefined;
+    ids.push(id);
+    return { id, at };
+  }
+
   return {
     recipientId,
-    async write() {
-      const { rows } = await client.query<{ id: string | null }>(
-        "select bellwire.notify($1, $2, title => 'A test row of bellwire doctor') as id",
-        [recipientId, TYPE],
-      );
-      const at = performance.now();
-      const id = rows[0]?.id;
-      if (id === null || id === undefined) return undefined;
-      ids.push(id);
-      return { id, at };
+    write() {
+      if (closing) return Promise.resolve(undefined);
+      const written = write();
+      writing = written;
+      return written;
     },
     close,
   };

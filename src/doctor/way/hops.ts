@@ -1,15 +1,14 @@
-import { Status } from "../../metrics/status.ts";
+import { fetchStatus } from "../../metrics/fetch-status.ts";
+import type { Status } from "../../metrics/status.ts";
 import { type Finding, look, well } from "../finding.ts";
 import { directive } from "./directives.ts";
 import { nameOf, type ProxyName } from "./proxy.ts";
-import { ask, isFailure } from "./request.ts";
 import type { Site } from "./site.ts";
 
 type Hop = Status["requests"][number];
 
 /** Of a network that nobody uses (RFC 5737). */
 const FORGED = "192.0.2.77";
-const LIMIT_MS = 2000;
 
 /** What the service on this machine says of itself and of our requests. */
 export interface LocalStatus {
@@ -30,26 +29,15 @@ export async function readLocalStatus(
   const mark = (name: string) => ({ "Bellwire-Doctor": marker + name });
   await site.ask("/unread-count", { headers: mark("honest") });
   await site.ask("/unread-count", { headers: { ...mark("forged"), "X-Forwarded-For": FORGED } });
-  const url = new URL(`http://127.0.0.1:${metricsPort}/status.json`);
-  const answer = await ask(url, {}, LIMIT_MS);
-  if (isFailure(answer) || answer.status !== 200)
-    return `no service shows its status at ${url.host} on this machine`;
-  const status = Status.safeParse(parse(answer.body));
-  if (!status.success) return `the service at ${url.host} is of another version`;
-  const { requests, settings } = status.data;
+  const status = await fetchStatus(metricsPort).catch(() => undefined);
+  if (!status)
+    return `no service of this release shows its status at port ${metricsPort} of this machine`;
+  const { requests, settings } = status;
   const find = (name: string) => requests.find(({ doctor }) => doctor === marker + name);
   const [honest, forged] = ["honest", "forged"].map(find);
   if (!honest || !forged)
-    return `the service on this machine (${url.host}) is not the one behind the URL`;
+    return `the service on this machine (port ${metricsPort}) is not the one behind the URL`;
   return { settings, honest, forged };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Compares TRUST_PROXY, and what a proxy should leave as it is, with how our requests arrived. */
