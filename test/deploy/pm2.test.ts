@@ -32,17 +32,17 @@ async function startPm2(databaseUrl: string, app: Record<string, unknown>) {
   const service = await createAppFolder(databaseUrl);
   const { folder, metricsPort } = service;
   const file = join(folder, "test.config.cjs");
-  const changed = JSON.stringify({ ...app, cwd: folder });
   await writeFile(
     file,
     `const { apps } = require("./deploy/pm2/ecosystem.config.cjs");
-     Object.assign(apps[0], ${changed});
+     Object.assign(apps[0], ${JSON.stringify(app)});
      apps[0].env.METRICS_PORT = ${metricsPort};
      module.exports = { apps };`,
   );
   const call = async (...args: string[]) => {
     const { PATH, HOME } = process.env;
-    const options = { cwd: folder, env: { PATH, HOME, PM2_HOME: home } };
+    // Not in Bellwire's folder, which the file knows.
+    const options = { cwd: home, env: { PATH, HOME, PM2_HOME: home } };
     return (await run(pm2?.program ?? "", args, options)).stdout;
   };
   const list = async (): Promise<Listed[]> => {
@@ -106,4 +106,30 @@ test("pm2 stop ends the service cleanly, and a wrong setting is not tried again"
   await call("start", "bellwire").catch(() => {}); // it never says that it is ready
   await expect.poll(async () => (await list())[0]?.pm2_env.exit_code).toBe(78);
   expect((await list())[0]?.pm2_env).toMatchObject({ status: "stopped", restart_time: 0 });
+});
+
+test("a crash is followed by a new process", async () => {
+  if (!pm2) return;
+  const { list } = await startPm2(await openDatabase(), {});
+  const pid = (await list())[0]?.pid ?? 0;
+  process.kill(pid, "SIGKILL");
+  await expect
+    .poll(async () => (await list())[0]?.pm2_env)
+    .toMatchObject({
+      status: "online",
+      restart_time: 1,
+    });
+  expect((await list())[0]?.pid).not.toBe(pid);
+});
+
+test("PM2 gives up on a service that cannot start, also where each start takes seconds", async () => {
+  if (!pm2) return;
+  const empty = await createDatabase(undefined, { empty: true });
+  onTestFinished(empty.close);
+  const { list } = await startPm2(empty.url, {
+    node_args: "--import=data:text/javascript,await(new(Promise)(r=>setTimeout(r,1000)))",
+  });
+  await expect
+    .poll(async () => (await list())[0]?.pm2_env.status, { timeout: 60_000 })
+    .toBe("errored");
 });
