@@ -16,6 +16,7 @@ const run = promisify(execFile);
 interface Place {
   folder: string;
   port: number;
+  /** For HTTP without TLS. */
   plainPort: number;
   /** The service's port. */
   target: number;
@@ -107,7 +108,7 @@ const APACHE_MODULES =
 const apache: Program = {
   path: "/usr/sbin/apache2",
   files: ["apache/bellwire.conf"],
-  adapt: (text, { folder, port, target }) =>
+  adapt: (text, { folder, port, plainPort, target }) =>
     [
       "ServerRoot /usr/lib/apache2",
       ...APACHE_MODULES.split(" ")
@@ -121,7 +122,7 @@ const apache: Program = {
       `Listen 127.0.0.1:${port}`,
       text
         .replaceAll("/etc/ssl/bell.example.com", folder)
-        .replaceAll("3999", `${target + 1}`)
+        .replaceAll("3999", `${plainPort}`)
         .replace("*:443", `127.0.0.1:${port}`)
         .replaceAll("127.0.0.1:3000", `127.0.0.1:${target}`),
     ].join("\n"),
