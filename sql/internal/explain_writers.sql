@@ -1,7 +1,8 @@
 -- Which rules may have written a notification: those that return it for a row which the notification's transaction wrote. Nothing stores
 -- this, so a row that was changed since, deleted, or written after a savepoint is not found.
 --
--- A transaction id is in no index. So it reads up to 256 MB at the end of each table with a rule, where new rows are most often.
+-- A transaction id is in no index. So it reads up to 256 MB at the end of each table with a rule, where new rows are most often. The
+-- partitions of a table share the 256 MB.
 --
 -- Rights   called by bellwire.explain()
 -- Remove   with the schema
@@ -16,12 +17,12 @@ as $$
 declare
   blocks     constant bigint := 256 * 1024 * 1024 / current_setting('block_size')::bigint;
   definition bellwire.rule_definitions;
-  first      bigint;
+  newest     text;  -- reads the end of the table, or of each of its partitions
   candidate  record;
   event      text;
   answer     jsonb;
   line       text;
-  reworded    text[];  -- lines for rows that are told of in other words
+  reworded   text[];  -- lines for rows that are told of in other words
   is_exact   boolean;
   is_found   boolean;  -- one that is told of in the same words
   time_out   constant interval := current_setting('statement_timeout')::interval;
@@ -33,30 +34,41 @@ begin
      where d.action = 'notify'
      order by d.name
   loop
-    select greatest(max(pg_relation_size(t.relid)) / current_setting('block_size')::bigint - blocks, 0)
-      into first
-      from (select definition.on_table::oid union all select i.relid from pg_partition_tree(definition.on_table) i) as t (relid);
+    select string_agg(
+             format(
+               'select t.ctid as place, t.tableoid as partition from %s t where t.xmin = $1 and t.ctid >= %L',
+               s.part, format('(%s,0)', greatest(s.size - blocks / s.parts, 0))
+             ),
+             ' union all '
+           )
+      into newest
+      from (
+             select p.part, pg_relation_size(p.part) / current_setting('block_size')::bigint as size, count(*) over () as parts
+               from (
+                      select c.oid::regclass as part from pg_class c where c.oid = definition.on_table and c.relkind = 'r'
+                       union all
+                      select i.relid from pg_partition_tree(definition.on_table) i where i.isleaf and i.level > 0
+                    ) as p
+           ) as s;
+    continue when newest is null;  -- no partitions
     reworded := '{}';
     is_found := false;
     begin
       for candidate in
-        execute format(
-          'select t.ctid as place, t.tableoid as partition from %s t where t.xmin = $1 and t.ctid >= $2 limit 1000', definition.on_table
-        )
-        using n.created_xid::xid, format('(%s,0)', first)::tid
+        execute newest || ' limit 1000' using n.created_xid::xid
       loop
         foreach event in array string_to_array(definition.on_event, ' or ') loop
           continue when event = 'delete';
           answer := bellwire.ask_rule(definition.query, definition.on_table, event, candidate.place, candidate.partition, n.recipient_id);
           select format('On %s of row %s of %s, which that transaction wrote, its query returns this recipient and type',
                         event, coalesce(answer ->> 'key', candidate.place::text), candidate.partition::regclass),
-                 w.data::jsonb = n.data
+                 coalesce(w.data::jsonb, '{}') = n.data
             into line, is_exact
             from jsonb_populate_recordset(null::bellwire.told, answer -> 'told') as w
            where w.type = n.type
              and w.dedupe_key is not distinct from n.dedupe_key
              and w.link is not distinct from n.link
-           order by w.data::jsonb = n.data desc nulls last
+           order by coalesce(w.data::jsonb, '{}') = n.data desc nulls last
            limit 1;
           if is_exact then
             is_found := true;

@@ -28,11 +28,11 @@ begin
     raise exception 'name a table, the key of one of its rows, and a recipient' using errcode = 'null_value_not_allowed';
   end if;
   with recursive base as (
-    select array_position(i.indkey::int2[], a.attnum) as place, a.attname, a.atttypid as type
-      from pg_index i
-      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
-     where i.indrelid = on_table
-       and i.indisprimary
+    select array_position(k.conkey, a.attnum) as place, a.attname, a.atttypid as type
+      from pg_constraint k
+      join pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+     where k.conrelid = on_table
+       and k.contype = 'p'
      union all
     select b.place, b.attname, t.typbasetype
       from base b

@@ -29,7 +29,7 @@ $query$,
                   a.attnum  as place,
                   case
                     when a.attgenerated <> ''
-                         or exists (select from pg_index i where i.indrelid = on_table and i.indisprimary and a.attnum = any (i.indkey))
+                         or exists (select from pg_constraint k where k.conrelid = on_table and k.contype = 'p' and a.attnum = any (k.conkey))
                       then format('r.%I', a.attname)
                     when t.typtype = 'e' then
                       format('(select l from unnest(enum_range(null::%s)) l where l is distinct from r.%I limit 1)', t.oid::regtype, a.attname)

@@ -12,12 +12,12 @@ as $$
   select case count(*)
            when 0 then null
            when 1 then format('r.%I::text', min(a.attname))
-           else format('row(%s)::text', string_agg(format('r.%I', a.attname), ', ' order by array_position(i.indkey::int2[], a.attnum)))
+           else format('row(%s)::text', string_agg(format('r.%I', a.attname), ', ' order by array_position(k.conkey, a.attnum)))
          end
-    from pg_index i
-    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
-   where i.indrelid = on_table
-     and i.indisprimary;
+    from pg_constraint k  -- not pg_index, which also lists columns that the index only includes
+    join pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+   where k.conrelid = on_table
+     and k.contype = 'p';
 $$;
 
 comment on function bellwire.row_key(oid) is

@@ -413,6 +413,24 @@ describe.each(inject("servers"))("explain on $name", (server) => {
         "null | yes | Notification 1 of 3 was deleted or pruned at T by transaction X. Nothing stores what it said.",
       ]);
     });
+
+    test("which row of a partition wrote it, although another partition is far larger", async () => {
+      await query(`
+        create table public.days (day int, owner int, filler text) partition by list (day);
+        create table public.days_1 partition of public.days for values in (1);
+        create table public.days_2 partition of public.days for values in (2);
+        alter table public.days_1 alter filler set storage plain;
+        savepoint other;
+        insert into public.days select 1, 0, repeat('x', 8000) from generate_series(1, 33000);
+        release other`);
+      await define("insert", "select owner as recipient_id, 'x' as type from new_rows", {
+        table: "public.days",
+      });
+      await query("insert into public.days values (2, 7, null)");
+      expect((await told(1))[2]).toBe(
+        "r | yes | On insert of row (0,1) of public.days_2, which that transaction wrote, its query returns this recipient and type.",
+      );
+    });
   });
 
   describe("refuses, and says what to do:", () => {
@@ -482,6 +500,24 @@ describe.each(inject("servers"))("explain on $name", (server) => {
     await query("insert into public.pairs values ('2026-01-03', 'x, y', 8)");
     expect(await why("public.pairs", '("x, y",2026-01-03)', "8")).toEqual([
       "r | yes | On insert: notification 1 of type x, written at T, not seen, not read, not archived.",
+    ]);
+  });
+
+  test("a column that the primary key's index only includes is no part of the key", async () => {
+    await query(`
+      create table public.wide (owner int, id int, primary key (id) include (owner));
+      insert into public.wide values (7, 1)`);
+    await define(
+      "update",
+      "select n.owner as recipient_id, 'x' as type from new_rows n join old_rows o using (id) where n.owner <> o.owner",
+      { table: "public.wide" },
+    );
+    await query("update public.wide set owner = 8");
+    expect(await why("public.wide", "1", "8")).toEqual([
+      "r | yes | On update: notification 1 of type x, written at T, not seen, not read, not archived.",
+    ]);
+    expect(await query("select bellwire.row_key('public.wide'::regclass) as key")).toEqual([
+      { key: "r.id::text" },
     ]);
   });
 
