@@ -93,7 +93,7 @@ describe("doctor names it if", () => {
       program: haproxy("option forwardfor"),
       level: "look",
       check: "chunks",
-      seen: /^HAProxy delays each event by 2\d\d ms for clients that are no browsers/,
+      seen: /^HAProxy delays each event by 2\d\d ms for clients other than browsers/,
       fix: /option http-no-delay/,
     },
     {

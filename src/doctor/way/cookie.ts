@@ -25,7 +25,8 @@ export async function checkCookie({ site, name, token, origin }: CookieOptions):
       headers: { ...headers, Origin: origin },
     }),
   ]);
-  if (isFailure(read) || isFailure(write)) return well("cookie", "not examined");
+  if (isFailure(read) || isFailure(write))
+    return well("cookie", "not examined, because a request got no response");
   const failed = read.status === 200 ? write : read;
   if (failed.status === 200)
     return well("cookie", `the cookie ${name} is accepted, and a write of a page at ${origin} too`);

@@ -182,7 +182,7 @@ function judgeChunks(delayMs: number, proxy: ProxyName | undefined): Finding[] {
   if (delayMs < 150 || delayMs === Number.POSITIVE_INFINITY) return [];
   return [
     look("chunks", {
-      seen: `${nameOf(proxy)} delays each event by ${Math.round(delayMs)} ms for clients that are no browsers`,
+      seen: `${nameOf(proxy)} delays each event by ${Math.round(delayMs)} ms for clients other than browsers`,
       why: "It waits for more before it sends a chunk. Browsers are spared, because the service sends them none; apps and servers are not.",
       fix: directive("chunks", proxy),
     }),

@@ -38,7 +38,7 @@ export function explainStranger(answer: Answer, url: URL): Finding {
       why: "A rule of the proxy or of a firewall refuses the request before the service sees it.",
       fix: `Exempt /api/notifications from that rule${status === 429 ? ": a bell that reconnects is no attack" : ""}. The log of ${proxy ?? "the proxy"} names it.`,
     });
-  const what = type === "text/html" ? "an HTML page (as of a front end)" : type;
+  const what = type === "text/html" ? "an HTML page, as a front end sends" : type;
   return broken("route", {
     seen: `${path} is answered by ${proxy ? `${proxy} or the application behind it` : "another application"}, not by the service: ${status}, ${what}`,
     why: "The proxy leads this path to something else, so no request of a bell reaches the service.",
@@ -49,7 +49,7 @@ export function explainStranger(answer: Answer, url: URL): Finding {
 const GATEWAY = {
   502: "it gets no connection, or a broken answer",
   503: "it takes the service for down, or is overloaded",
-  504: "it waits for the service in vain",
+  504: "the service did not answer it in time",
 };
 
 function redirect(answer: Answer, url: URL): Finding {

@@ -74,7 +74,7 @@ function explainEnd(
   if (last?.event === "auth" || (last?.retry !== undefined && last.event === "ping"))
     return look("lifetime", {
       seen: `the service itself ended the stream after ${toSeconds(livedMs)}${last.event === "auth" ? `: ${last.event} ${last.data.reason}` : ""}`,
-      why: "A bell reconnects at once and loses nothing. Often, it costs the database reads.",
+      why: "A bell reconnects at once and loses nothing. If it happens often, the database has more to read.",
       fix: "See whether the service was restarted, whether MAX_STREAM_SECONDS is low, or the token short-lived.",
     });
   const quietMs = end.at - (last?.at ?? openedAt);
