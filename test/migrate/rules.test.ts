@@ -249,6 +249,37 @@ describe.each(inject("servers"))("rules on $name", (server) => {
     expect(states(await applying)).toEqual({ a: "new", b: "new" });
   });
 
+  // Dropping a trigger waits for readers too. A wait for them with the other table's lock held could be a deadlock.
+  test.each([
+    ["changes its event", rule("a", { name: "a", event: "update" })],
+    ["is dropped", "select bellwire.drop_rule('a')"],
+    [
+      "moves to another table",
+      rule("a", { name: "a", table: "public.users" }).replace("owner_id", "id"),
+    ],
+  ])("no table is locked while another session reads that of a rule that %s", async (_, text) => {
+    await write("a.sql", rule("a", { name: "a" }));
+    await apply();
+    await write("a.sql", text);
+    await write("b.sql", rule("b", { name: "b", table: "public.users" }).replace("owner_id", "id"));
+    const writer = await database.connect();
+    await writer.query("begin; select from public.things");
+    const applying = apply();
+    await expect
+      .poll(() =>
+        database.query(
+          "select from pg_locks where not granted and relation = 'public.things'::regclass",
+        ),
+      )
+      .toHaveLength(1);
+    // As long as apply waits, it soon gives back what it has.
+    await writer.query(
+      "set local lock_timeout = '1s'; insert into public.users (name) values ('Ann')",
+    );
+    await writer.query("commit");
+    expect(states(await applying)).toMatchObject({ b: "new" });
+  });
+
   test("a role with no more than the right to create triggers may apply", async () => {
     const role = `bellwire_test_${randomBytes(6).toString("hex")}`;
     await database.query(`
